@@ -1,0 +1,1 @@
+"""Unsupervised learning and generative models: one command per experiment."""

@@ -1,0 +1,26 @@
+"""Keeps the libraries' remarks on themselves out of the terminal; train.log has those that are logged."""
+
+import logging
+import warnings
+
+# Regular expressions of warnings about which a user of pmodel can do nothing.
+NOISE = (
+    # Lightning calls a PyTorch function in a way that PyTorch has deprecated.
+    r".*isinstance\(treespec, LeafSpec\).* is deprecated",
+    # Steps are logged by their count over the whole run, not within an epoch.
+    r"The number of training batches .* is smaller than the logging interval",
+    # There are no validation examples: data.num_validation=0.
+    r"Total length of `list` across ranks is zero",
+    # A resumed run writes where it wrote before.
+    r"Checkpoint directory .* exists and is not empty",
+    r"The dirpath has changed from",
+)
+
+
+def quieten_libraries() -> None:
+    """Sends Lightning's remarks on hardware and its tips to the log file alone, and drops `NOISE`."""
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
+    for message in NOISE:
+        warnings.filterwarnings("ignore", message)

@@ -1,0 +1,55 @@
+"""Fixtures that the tests share: the MNIST files, and running train.py in this process."""
+
+import os
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from support import ROOT
+
+from pmodel.quiet import NOISE
+
+# Tests are about numbers, not speed: more threads than cores only make small networks slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for message in NOISE:
+        config.addinivalue_line("filterwarnings", f"ignore:{message}")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder that holds MNIST/raw; skips where there is none."""
+    candidates = [os.environ.get("PMODEL_DATA_DIR"), ROOT.parent / "shared" / "data", ROOT / "data"]
+    for candidate in candidates:
+        if candidate and (Path(candidate) / "MNIST" / "raw").is_dir():
+            return Path(candidate)
+    pytest.skip("no MNIST/raw in $PMODEL_DATA_DIR, ../shared/data or data")
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def train(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture, tmp_path: Path) -> Callable[..., Outcome]:
+    """Runs `train.py` with arguments, in this process and in an empty working directory."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> Outcome:
+        monkeypatch.setattr(sys, "argv", [str(ROOT / "train.py"), *arguments])
+        capfd.readouterr()
+        try:
+            runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return Outcome(code, *capfd.readouterr())
+
+    return run
