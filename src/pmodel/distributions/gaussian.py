@@ -1,0 +1,52 @@
+"""Continuous data: dequantized pictures and points."""
+
+import math
+
+import torch
+from torch import Generator, Tensor, nn
+
+from pmodel.distributions.likelihood import Likelihood
+from pmodel.distributions.noise import normal
+
+# Below this the density of a constant pixel grows without end and says nothing about the rest of the picture.
+MIN_SCALE = 1e-3
+
+
+class Gaussian(Likelihood):
+    """N(x; mean, scale²), independent for each dimension, one scale for all of them. Parameters: means (B, C, …).
+
+    `scale` is a positive number, or "learned": one weight, whose optimum is the root mean squared error of the
+    means (Rybkin et al., Simple and Effective VAE Training with Calibrated Decoders, 2021, arXiv 2006.13202).
+    This is a density: its nats are not comparable with those of likelihoods on levels.
+
+    Raises:
+        ValueError: if `scale` is neither.
+    """
+
+    def __init__(self, scale: float | str = "learned"):
+        super().__init__()
+        if scale == "learned":
+            self.log_scale = nn.Parameter(torch.zeros(()))
+        elif isinstance(scale, int | float) and scale > 0:
+            self.register_buffer("log_scale", torch.tensor(math.log(scale)))
+        else:
+            raise ValueError(f"model.likelihood_scale={scale}: expected a positive number or 'learned'")
+
+    @property
+    def scale(self) -> Tensor:
+        """The standard deviation, a scalar."""
+        return self.log_scale.clamp(min=math.log(MIN_SCALE)).exp()
+
+    def num_parameters(self, channels: int) -> int:
+        return channels
+
+    def log_prob_per_position(self, parameters: Tensor, x: Tensor) -> Tensor:
+        z = (x - parameters.float()) / self.scale
+        return (-0.5 * z.square() - self.scale.log() - 0.5 * math.log(2 * math.pi)).sum(1)
+
+    def sample(self, parameters: Tensor, *, generator: Generator | None = None) -> Tensor:
+        mean = self.mean(parameters)
+        return mean + self.scale * normal(tuple(mean.shape), mean, generator)
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        return parameters.float()

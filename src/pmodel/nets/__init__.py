@@ -1,0 +1,1 @@
+"""Networks: plain torch.nn.Modules that know no likelihood, no loss and no Lightning."""
