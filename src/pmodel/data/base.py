@@ -1,0 +1,245 @@
+"""What all sources share: splits in memory, batches of them, and what is drawn at random per step."""
+
+from typing import Any, ClassVar, Literal, get_args
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Generator, Tensor
+
+from pmodel.data import levels
+from pmodel.data.batch import NO_KEY, Batch, RawBatch
+from pmodel.data.keys import mix_key
+from pmodel.data.loader import BatchLoader
+
+Binarization = Literal["none", "static", "dynamic", "threshold"]
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+_ORDER, _DRAWS = 0, 1  # what a generator of the split seed is for
+_CHUNK = 4096  # examples; bounds the memory of draws over a whole split
+
+
+class InMemoryDataModule(LightningDataModule):
+    """Fixed splits of examples in memory, as uint8 levels or float32 points, cut into whole batches.
+
+    The splits, their order and every draw of evaluation data (static or dynamic binarization, dequantization) come
+    from `split_seed` alone; the order of training and its draws come from `seed` and the position in the run.
+
+    shape: of one example, [C, H, W] or [D]
+    num_levels: what a model sees: 2 if binarized, null if continuous, else the source's own number
+    batch_size, eval_batch_size: examples over all devices
+    binarize: none; static: drawn once; dynamic: in training, drawn anew at each step; threshold: intensity ≥ 1/2
+    dequantize: adds uniform noise within each level: continuous data in [0, 1)
+    flip: in training, mirrors half of the pictures
+    limit: keeps the first N examples of each split, null: all
+    num_validation: how many of the training examples are set aside for validation; below 1, that share of them
+
+    A source says how many levels it has, and implements `load`.
+
+    Raises:
+        ValueError: if a setting is out of its range, or contradicts another.
+    """
+
+    source: ClassVar[str]
+    source_levels: ClassVar[int | None] = 256
+    class_names: tuple[str, ...] | None = None
+
+    def __init__(
+        self,
+        shape: list[int],
+        num_levels: int | None,
+        batch_size: int = 128,
+        eval_batch_size: int = 500,
+        binarize: Binarization = "none",
+        dequantize: bool = False,
+        flip: bool = False,
+        limit: int | None = None,
+        num_validation: int | float = 0,
+        split_seed: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.shape, self.num_levels = tuple(shape), num_levels
+        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        self.binarize, self.dequantize, self.flip = binarize, dequantize, flip
+        self.limit, self.num_validation = limit, num_validation
+        self.split_seed, self.seed = split_seed, seed
+        self._check_settings()
+        self._splits: dict[Split, tuple[Tensor, Tensor]] = {}
+        self._device = torch.device("cpu")
+        self._train_loader: BatchLoader | None = None
+        self._resume_at: dict[str, Any] | None = None
+
+    def load(self, split: Split) -> tuple[Tensor, Tensor]:
+        """The examples of a split, uint8 levels (N, C, H, W) or float32 points (N, D), and labels (N,) int64, both in
+        the order of `kept(split, how many there are)`."""
+        raise NotImplementedError
+
+    def kept(self, split: Split, count: int) -> Tensor:
+        """Positions in a split of `count` examples of those that `limit` keeps, in the split's fixed, mixed order."""
+        return torch.randperm(count, generator=self._generator(_ORDER, split))[: self.limit]
+
+    def validation_count(self, available: int) -> int:
+        """How many of the `available` training examples `num_validation` sets aside for validation.
+
+        Raises:
+            ValueError: if that leaves none for training.
+        """
+        share = self.num_validation < 1
+        count = max(round(self.num_validation * available), self.num_validation > 0) if share else self.num_validation
+        if not 0 <= count < available:
+            raise ValueError(
+                f"data.num_validation={self.num_validation}: expected less than the {available} examples there are, "
+                "or a share of them below 1"
+            )
+        return int(count)
+
+    @property
+    def num_classes(self) -> int | None:
+        """How many classes the labels distinguish; None where there are no labels."""
+        return None if self.class_names is None else len(self.class_names)
+
+    @property
+    def split_sizes(self) -> dict[str, int]:
+        """The number of examples of each split that has been loaded."""
+        return {split: len(self._splits[split][0]) for split in SPLITS if split in self._splits}
+
+    def protocol(self) -> dict[str, Any]:
+        """What a number measured on these data depends on, in plain values."""
+        return {
+            "data": self.source,
+            "shape": list(self.shape),
+            "num_levels": self.num_levels,
+            "binarize": self.binarize,
+            "dequantize": self.dequantize,
+            "limit": self.limit,
+            "split_sizes": self.split_sizes,
+            "split_seed": self.split_seed,
+        }
+
+    def examples(self, split: Split, n: int) -> Batch:
+        """The first n examples of a split (all, if it has fewer), always the same, as the model sees them; on the
+        CPU."""
+        x, label = (part[:n].cpu() for part in self._split(split))
+        key = mix_key(self.split_seed, _DRAWS, SPLITS.index(split)) if split == "train" else NO_KEY
+        return self.on_after_batch_transfer(RawBatch(x, label, key))
+
+    def keep_on(self, device: torch.device | str) -> None:
+        """Moves the splits, and those loaded later, to a device: batches are then cut there, without a transfer."""
+        self._device = torch.device(device)
+        self._splits = {split: (x.to(device), label.to(device)) for split, (x, label) in self._splits.items()}
+
+    def setup(self, stage: str | None = None) -> None:
+        """Loads what a stage (fit, validate, test) reads; the test split for `test` alone."""
+        needed = {"fit": ("train", "validation"), "validate": ("validation",), "test": ("test",)}
+        for split in needed.get(stage, ()):
+            self._split(split)
+
+    def train_dataloader(self) -> BatchLoader:
+        """Batches in an order drawn from `seed` for each epoch; goes on where a resumed run stopped."""
+        loader = self._loader("train", self.batch_size)
+        if self.trainer is not None and self.trainer.limit_train_batches is not None:
+            loader.limit_epoch(self.trainer.limit_train_batches)
+        if self._resume_at is not None:
+            loader.load_state_dict(self._resume_at)
+            self._resume_at = None
+        self._train_loader = loader
+        return loader
+
+    def val_dataloader(self) -> BatchLoader | list:
+        """The validation split in its fixed order; an empty list where there is none."""
+        return self._loader("validation", self.eval_batch_size) if len(self._split("validation")[0]) else []
+
+    def test_dataloader(self) -> BatchLoader:
+        """The test split in its fixed order."""
+        return self._loader("test", self.eval_batch_size)
+
+    def on_after_batch_transfer(self, batch: RawBatch, dataloader_idx: int = 0) -> Batch:
+        """What the model sees of a stored batch, on the batch's device, drawn from its key alone."""
+        x, label, key = batch
+        if x.is_floating_point():
+            return Batch(x, label)
+        if key == NO_KEY:
+            return Batch(levels.intensity(x, self._stored_levels), label)
+        generator = torch.Generator(x.device).manual_seed(key)
+        if self.flip:
+            x = levels.flip(x, generator)
+        if self.binarize == "dynamic":
+            return Batch(levels.draw_binary(x, self.source_levels, generator).float(), label)
+        if self.dequantize:
+            return Batch(levels.dequantize(x, self.source_levels, generator), label)
+        return Batch(levels.intensity(x, self._stored_levels), label)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position in training. Lightning saves that of the loader too, but restores it only within an epoch."""
+        return {} if self._train_loader is None else self._train_loader.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Lets the next `train_dataloader` go on from there."""
+        self._resume_at = state_dict
+
+    @property
+    def _stored_levels(self) -> int:
+        """Levels of what is stored, except of training pictures that are drawn anew at each step."""
+        return self.source_levels if self.binarize == "none" else 2
+
+    def _generator(self, purpose: int, split: Split) -> Generator:
+        return Generator().manual_seed(mix_key(self.split_seed, purpose, SPLITS.index(split)))
+
+    def _split(self, split: Split) -> tuple[Tensor, Tensor]:
+        """The stored examples and labels of a split, read when first asked for."""
+        if split not in self._splits:
+            x, label = self.load(split)
+            if x.shape[1:] != self.shape:
+                raise ValueError(
+                    f"data.shape={list(self.shape)}: the examples of data={self.source} are {list(x.shape[1:])}"
+                )
+            self._splits[split] = (self._stored(split, x).to(self._device), label.to(self._device))
+        return self._splits[split]
+
+    def _stored(self, split: Split, x: Tensor) -> Tensor:
+        """The examples with everything applied that is not drawn at each step."""
+        if x.is_floating_point():
+            return x
+        if self.binarize == "threshold":
+            return levels.at_least_half(x, self.source_levels)
+        generator = self._generator(_DRAWS, split)
+        if self.binarize == "static" or (self.binarize == "dynamic" and split != "train"):
+            parts = [levels.draw_binary(part, self.source_levels, generator).byte() for part in x.split(_CHUNK)]
+        elif self.dequantize and split != "train":
+            parts = [levels.dequantize(part, self.source_levels, generator) for part in x.split(_CHUNK)]
+        else:
+            return x
+        return torch.cat(parts)
+
+    def _loader(self, split: Split, batch_size: int) -> BatchLoader:
+        x, label = self._split(split)
+        rank, world_size = (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+        if batch_size < world_size:
+            name = "batch_size" if split == "train" else "eval_batch_size"
+            raise ValueError(
+                f"data.{name}={batch_size}: expected at least one example for each of {world_size} devices"
+            )
+        if len(x) < world_size:
+            raise ValueError(
+                f"data={self.source}: {len(x)} {split} examples, expected one for each of the devices, {world_size}"
+            )
+        shuffle = split == "train"
+        overfit = self.trainer is not None and self.trainer.overfit_batches > 0
+        return BatchLoader(x, label, batch_size, shuffle, self.seed, rank, world_size, reshuffle=not overfit)
+
+    def _check_settings(self) -> None:
+        if self.binarize not in get_args(Binarization):
+            raise ValueError(f"data.binarize={self.binarize}: expected one of {', '.join(get_args(Binarization))}")
+        if self.dequantize and self.binarize != "none":
+            raise ValueError(f"data.dequantize=true: expected data.binarize=none with it, not {self.binarize}")
+        expected = 2 if self.binarize != "none" else None if self.dequantize else self.source_levels
+        if self.num_levels != expected:
+            raise ValueError(
+                f"data.num_levels={self.num_levels}: expected {expected} with data={self.source}, "
+                f"data.binarize={self.binarize} and data.dequantize={str(self.dequantize).lower()}"
+            )
+        for name in ("batch_size", "eval_batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"data.{name}={getattr(self, name)}: expected at least 1")
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"data.limit={self.limit}: expected at least 1, or null for all examples")

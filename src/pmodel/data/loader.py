@@ -1,0 +1,94 @@
+"""Whole batches cut from tensors in memory, in an order that can be taken up again anywhere."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pmodel.data.batch import NO_KEY, RawBatch
+from pmodel.data.keys import mix_key
+
+
+class BatchLoader:
+    """Yields one epoch of batches at each `iter`, this rank's share of them, each example once.
+
+    With `shuffle`, epoch e visits the examples in a permutation drawn from (seed, e) alone, so nothing but the
+    position needs to be saved. Batch i holds positions iB … (i + 1)B - 1 of it, over all ranks together; rank r takes
+    an even, contiguous share. Nothing is padded, repeated or left out: the last batch is smaller, and if it is too
+    small to give every rank an example, it joins the batch before it.
+
+    x: examples (N, …); label: (N,); both on one device, which is where the batches are
+    batch_size: B, the number of examples in a batch over all ranks; N and B are at least `world_size`
+    reshuffle: False gives every epoch the order of the first
+    """
+
+    def __init__(
+        self,
+        x: Tensor,
+        label: Tensor,
+        batch_size: int,
+        shuffle: bool = False,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        reshuffle: bool = True,
+    ) -> None:
+        assert len(x) == len(label)
+        assert min(batch_size, len(x)) >= world_size > rank >= 0
+        self.x, self.label = x, label
+        self.batch_size, self.shuffle, self.seed, self.reshuffle = batch_size, shuffle, seed, reshuffle
+        self.rank, self.world_size = rank, world_size
+        self._epoch, self._position = 0, 0  # of the next batch
+        self._in_use = False  # whether this epoch has given a batch since it was begun or resumed
+        self._epoch_length = len(self)
+
+    def __len__(self) -> int:
+        full, rest = divmod(len(self.x), self.batch_size)
+        return full + (rest >= self.world_size or full == 0)
+
+    def __iter__(self) -> Iterator[RawBatch]:
+        # Lightning calls iter() before the first epoch and again before most others, also without taking a batch in
+        # between (after a resume): only an epoch that has given a batch, or has none left, is over.
+        if self._in_use or self._position >= self._epoch_length:
+            self._epoch, self._position = self._epoch + 1, 0
+        self._in_use = False
+        return self._batches()
+
+    def _batches(self) -> Iterator[RawBatch]:
+        order = self._order() if self.shuffle else None
+        for i in range(self._position, len(self)):
+            share = self._share(i)
+            self._position, self._in_use = i + 1, True
+            if order is None:
+                yield RawBatch(self.x[share], self.label[share], NO_KEY)
+            else:
+                key = mix_key(self.seed, self._epoch, i, self.rank)
+                index = order[share]
+                yield RawBatch(self.x.index_select(0, index), self.label.index_select(0, index), key)
+
+    def _order(self) -> Tensor:
+        epoch = self._epoch if self.reshuffle else 0
+        generator = torch.Generator().manual_seed(mix_key(self.seed, epoch))
+        return torch.randperm(len(self.x), generator=generator).to(self.x.device)
+
+    def _share(self, i: int) -> slice:
+        """This rank's positions of batch i."""
+        start = i * self.batch_size
+        count = (len(self.x) if i == len(self) - 1 else start + self.batch_size) - start
+        first, last = (start + count * r // self.world_size for r in (self.rank, self.rank + 1))
+        return slice(first, last)
+
+    def limit_epoch(self, limit: int | float) -> None:
+        """Says that the trainer ends each epoch after `limit` batches, or that share of them, so that a run which
+        stopped there goes on with the next epoch."""
+        self._epoch_length = min(limit, len(self)) if isinstance(limit, int) else int(limit * len(self))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The epoch, and the number of its batches that were given."""
+        return {"epoch": self._epoch, "position": self._position}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on after the last batch that was given: the next `iter` yields what was left of that epoch."""
+        self._epoch, self._position = state_dict["epoch"], state_dict["position"]
+        self._in_use = False

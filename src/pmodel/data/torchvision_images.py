@@ -1,0 +1,264 @@
+"""Data sets that torchvision downloads: MNIST, Fashion-MNIST, CIFAR-10 and CelebA.
+
+The files are read here, from where torchvision puts them; torchvision is imported only to download.
+"""
+
+import http.client
+import pickle
+import struct
+import tarfile
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from pmodel.data.base import Binarization, InMemoryDataModule, Split
+from pmodel.data.pictures import read_pictures
+
+_ADVICE = "set data_dir to a folder that has it"
+_DOWNLOAD_ERRORS = (
+    *(OSError, RuntimeError, EOFError, http.client.HTTPException),
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error),
+)
+
+
+class TorchvisionImages(InMemoryDataModule):
+    """Pictures under `data_dir`, downloaded on first use.
+
+    A source names the files it reads, relative to `data_dir`, and its class in torchvision.
+    """
+
+    torchvision_class: ClassVar[str]
+    files: ClassVar[tuple[str, ...]]
+
+    def __init__(
+        self,
+        shape: list[int],
+        num_levels: int | None,
+        batch_size: int = 128,
+        eval_batch_size: int = 500,
+        binarize: Binarization = "none",
+        dequantize: bool = False,
+        flip: bool = False,
+        limit: int | None = None,
+        num_validation: int | float = 0,
+        data_dir: str = "data",
+        split_seed: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(
+            shape,
+            num_levels,
+            batch_size,
+            eval_batch_size,
+            binarize,
+            dequantize,
+            flip,
+            limit,
+            num_validation,
+            split_seed,
+            seed,
+        )
+        self.data_dir = Path(data_dir).expanduser()
+
+    def prepare_data(self) -> None:
+        """Downloads what is missing.
+
+        Raises:
+            ValueError: if a file is missing and the download fails.
+        """
+        missing = self._missing()
+        if missing is None:
+            return
+        import torchvision
+
+        try:
+            getattr(torchvision.datasets, self.torchvision_class)(self.data_dir, download=True)
+        except _DOWNLOAD_ERRORS as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+            raise ValueError(f"{self._not_found(missing)}, and the download failed: {reason}; {_ADVICE}") from error
+
+    def _missing(self) -> Path | None:
+        """The first file that is not there."""
+        return next((path for name in self.files if not (path := self.data_dir / name).exists()), None)
+
+    def _not_found(self, missing: Path) -> str:
+        return f"data={self.source}: not found in data_dir={self.data_dir} (expected {missing})"
+
+    def _require_files(self) -> None:
+        if (missing := self._missing()) is not None:
+            raise ValueError(f"{self._not_found(missing)}; {_ADVICE}")
+
+    def _carve(self, split: Split, x: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+        """The examples of a split: of a training file, the last `num_validation` are the validation split."""
+        if split != "test":
+            first = len(x) - self.validation_count(len(x))
+            part = slice(first) if split == "train" else slice(first, None)
+            x, label = x[part], label[part]
+        index = self.kept(split, len(x))
+        return x[index], label[index]
+
+
+class MNIST(TorchvisionImages):
+    """70,000 handwritten digits, 28×28, 256 levels (LeCun, Cortes, Burges, 1998).
+
+    The last `num_validation` of the 60,000 training pictures are the validation split; 0 gives all to training.
+    """
+
+    source = "mnist"
+    torchvision_class = "MNIST"
+    class_names = tuple("0123456789")
+    files = tuple(
+        f"MNIST/raw/{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1")
+    )
+
+    def load(self, split: Split) -> tuple[Tensor, Tensor]:
+        self._require_files()
+        images, labels = self.files[2:] if split == "test" else self.files[:2]
+        x = read_idx(self.data_dir / images, dims=3, source=self.source).unsqueeze(1)
+        label = read_idx(self.data_dir / labels, dims=1, source=self.source).long()
+        if len(x) != len(label):
+            raise ValueError(f"data={self.source}: {self.data_dir / labels} has {len(label)} labels of {len(x)} images")
+        return self._carve(split, x, label)
+
+
+class FashionMNIST(MNIST):
+    """70,000 pictures of clothes, 28×28, 256 levels, in MNIST's format (Xiao, Rasul, Vollgraf, 2017, arXiv 1708.07747).
+
+    The last `num_validation` of the 60,000 training pictures are the validation split; 0 gives all to training.
+    """
+
+    source = "fashion_mnist"
+    torchvision_class = "FashionMNIST"
+    class_names = (
+        *("t-shirt", "trouser", "pullover", "dress", "coat"),
+        *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+    )
+    files = tuple(name.replace("MNIST/", "FashionMNIST/") for name in MNIST.files)
+
+
+class CIFAR10(TorchvisionImages):
+    """60,000 colour pictures of ten classes, 32×32, 256 levels (Krizhevsky, 2009).
+
+    The last `num_validation` of the 50,000 training pictures are the validation split; 0 gives all to training.
+    """
+
+    source = "cifar10"
+    torchvision_class = "CIFAR10"
+    class_names = (
+        *("airplane", "automobile", "bird", "cat", "deer"),
+        *("dog", "frog", "horse", "ship", "truck"),
+    )
+    files = (*(f"cifar-10-batches-py/data_batch_{i}" for i in range(1, 6)), "cifar-10-batches-py/test_batch")
+
+    def load(self, split: Split) -> tuple[Tensor, Tensor]:
+        self._require_files()
+        names = self.files[-1:] if split == "test" else self.files[:-1]
+        parts = [read_cifar_batch(self.data_dir / name, self.source) for name in names]
+        x, label = (torch.cat(part) for part in zip(*parts, strict=True))
+        return self._carve(split, x, label)
+
+
+class CelebA(TorchvisionImages):
+    """202,599 aligned faces (Liu, Luo, Wang, Tang: Deep learning face attributes in the wild, 2015, arXiv 1411.7766).
+
+    Cut centrally to the proportions of `shape`, and resized. The splits are the official ones; there are no labels.
+    """
+
+    source = "celeba"
+    torchvision_class = "CelebA"
+    files = ("celeba/list_eval_partition.txt", "celeba/img_align_celeba")
+
+    def __init__(
+        self,
+        shape: list[int],
+        num_levels: int | None,
+        batch_size: int = 128,
+        eval_batch_size: int = 500,
+        binarize: Binarization = "none",
+        dequantize: bool = False,
+        flip: bool = False,
+        limit: int | None = None,
+        data_dir: str = "data",
+        split_seed: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(
+            shape,
+            num_levels,
+            batch_size,
+            eval_batch_size,
+            binarize,
+            dequantize,
+            flip,
+            limit,
+            data_dir=data_dir,
+            split_seed=split_seed,
+            seed=seed,
+        )
+
+    def load(self, split: Split) -> tuple[Tensor, Tensor]:
+        self._require_files()
+        partition, folder = (self.data_dir / name for name in self.files)
+        code = {"train": "0", "validation": "1", "test": "2"}[split]
+        rows = [line.split() for line in partition.read_text(encoding="utf-8").splitlines() if line.strip()]
+        if any(len(row) != 2 or row[1] not in "012" for row in rows):
+            raise ValueError(f"data={self.source}: {partition} is corrupt: expected lines such as '000001.jpg 0'")
+        names = [name for name, part in rows if part == code]
+        names = [names[i] for i in self.kept(split, len(names))]
+        paths = [str(folder / name) for name in names]
+        x = read_pictures(
+            paths, lambda path: Path(path).read_bytes(), self.shape, resize=True, place=f"data={self.source}"
+        )
+        return x, torch.full((len(x),), -1)
+
+
+def read_idx(path: Path, dims: int, source: str) -> Tensor:
+    """The uint8 array in an IDX file, the format of MNIST: magic number, sizes as big-endian int32, then the bytes.
+
+    Raises:
+        ValueError: if the file is not such an array, or does not hold as many bytes as its header says.
+    """
+    content = path.read_bytes()
+    size = 4 + 4 * dims
+    if len(content) < size or content[:4] != bytes([0, 0, 8, dims]):
+        raise ValueError(f"data={source}: {path} is corrupt: expected an IDX file of bytes in {dims} dimensions")
+    sizes = struct.unpack(f">{dims}i", content[4:size])
+    expected = size + torch.Size(sizes).numel()
+    if len(content) != expected:
+        raise ValueError(
+            f"data={source}: {path} is truncated or corrupt: its header {list(sizes)} means {expected} bytes, "
+            f"but it has {len(content)}"
+        )
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8)[size:].reshape(sizes)
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Unpickles NumPy arrays in plain containers and nothing else, so that a data file can't run code."""
+
+    _ALLOWED = ("_reconstruct", "ndarray", "dtype", "encode")
+
+    def find_class(self, module: str, name: str) -> Any:
+        if name not in self._ALLOWED or module.split(".")[0] not in ("numpy", "_codecs"):
+            raise pickle.UnpicklingError(f"it contains {module}.{name}")
+        # NumPy 2 moved numpy.core, which the original files name.
+        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+
+
+def read_cifar_batch(path: Path, source: str) -> tuple[Tensor, Tensor]:
+    """The pictures (N, 3, 32, 32), uint8, and classes (N,), int64, of a CIFAR-10 batch file, a pickle.
+
+    Raises:
+        ValueError: if the file is not one.
+    """
+    try:
+        with path.open("rb") as file:
+            entry = _ArrayUnpickler(file, encoding="latin1").load()
+        x, label = torch.from_numpy(entry["data"]), torch.tensor(entry["labels"], dtype=torch.int64)
+        return x.reshape(len(label), 3, 32, 32), label
+    except (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, RuntimeError, ImportError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"data={source}: {path} is truncated or corrupt: {reason}") from error

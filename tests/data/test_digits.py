@@ -1,0 +1,40 @@
+"""The embedded digits."""
+
+import torch
+
+from pmodel.data.base import SPLITS
+from pmodel.data.digits import read_digits
+
+
+def test_digits_are_those_of_sklearn():
+    from sklearn.datasets import load_digits
+
+    x, label = read_digits()
+    expected = load_digits()
+    assert torch.equal(x[:, 0].double(), torch.from_numpy(expected.images))
+    assert torch.equal(label, torch.from_numpy(expected.target))
+
+
+def test_splits_are_disjoint_complete_and_fixed(digits):
+    x, _ = read_digits()
+    splits = [digits().examples(split, 2000).x for split in SPLITS]
+    assert [len(split) for split in splits] == [1297, 250, 250]
+    pictures = torch.cat(splits).mul(16).byte().flatten(1)
+    assert sorted(map(tuple, pictures.tolist())) == sorted(map(tuple, x.flatten(1).tolist()))
+    assert len(pictures.unique(dim=0)) == len(pictures)
+    assert torch.equal(digits(seed=5).examples("test", 250).x, splits[2])
+    assert not torch.equal(digits(split_seed=5).examples("test", 250).x, splits[2])
+
+
+def test_size_of_the_validation_split_leaves_the_test_split_alone(digits):
+    tests = [digits(num_validation=n).examples("test", 250).x for n in (0, 0.1, 500)]
+    assert torch.equal(tests[0], tests[1])
+    assert torch.equal(tests[0], tests[2])
+    assert len(digits(num_validation=0.1).examples("validation", 2000).x) == 155
+    assert digits(num_validation=0).val_dataloader() == []
+
+
+def test_every_split_has_all_ten_classes(digits):
+    assert digits().num_classes == 10
+    for split in SPLITS:
+        assert digits().examples(split, 2000).label.unique().tolist() == list(range(10))

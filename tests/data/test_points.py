@@ -1,0 +1,167 @@
+"""Toy densities against their formulas, and CSV files."""
+
+import math
+
+import pytest
+import torch
+
+from pmodel.data.base import SPLITS
+from pmodel.data.points import Points
+
+DIMS = {"ring": 2, "moons": 2, "grid": 2, "mixture_1d": 1}
+
+
+def build(name="ring", **settings) -> Points:
+    return Points(**{"name": name, "shape": [DIMS.get(name, 2)]} | settings)
+
+
+@pytest.mark.parametrize("name", DIMS)
+def test_splits_are_points_of_the_asked_sizes_and_differ(name):
+    data = build(name, num_train=30, num_validation=20, num_test=10)
+    splits = [data.examples(split, 1000) for split in SPLITS]
+    assert [len(split.x) for split in splits] == [30, 20, 10]
+    points = torch.cat([split.x for split in splits])
+    assert points.dtype == torch.float32
+    assert len(points.unique(dim=0)) == 60
+    assert set(torch.cat([split.label for split in splits]).tolist()) <= set(range(data.num_classes))
+
+
+def test_points_follow_the_split_seed_alone():
+    first = build(seed=1).examples("train", 50).x
+    assert torch.equal(first, build(seed=2, num_test=5).examples("train", 50).x)
+    assert not torch.equal(first, build(split_seed=1).examples("train", 50).x)
+
+
+@pytest.mark.parametrize("name", ["ring", "grid", "mixture_1d"])
+def test_true_density_integrates_to_one(name):
+    data = build(name)
+    # A step of one std is exact to 1e-8; the edge is at least 8 of them away from every mean.
+    edge, step = {"ring": (2.2, 0.02), "grid": (4.5, 0.05), "mixture_1d": (8.0, 0.2)}[name]
+    line = torch.arange(-edge, edge, step, dtype=torch.float64)
+    points = line[:, None] if name == "mixture_1d" else torch.cartesian_prod(line, line)
+    total = data.log_prob(points).exp().sum() * step ** DIMS[name]
+    assert total.item() == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["ring", "grid", "mixture_1d"])
+def test_entropy_of_the_samples_is_that_of_separate_components(name):
+    """For components that do not overlap, E[-log p] = H(weights) + E[D/2 log(2πe std²)]; overlap lowers it."""
+    data = build(name, num_train=100_000)
+    entropy = -data.log_prob(data.examples("train", 100_000).x).mean().item()
+    weights, stds = {
+        "ring": ([1 / 8] * 8, [0.02] * 8),
+        "grid": ([1 / 25] * 25, [0.05] * 25),
+        "mixture_1d": ([0.3, 0.5, 0.2], [0.4, 0.8, 0.3]),
+    }[name]
+    dims = DIMS[name]
+    separate = sum(
+        w * (-math.log(w) + dims / 2 * math.log(2 * math.pi * math.e * std**2))
+        for w, std in zip(weights, stds, strict=True)
+    )
+    if name == "mixture_1d":
+        assert separate - 0.3 < entropy < separate
+    else:
+        assert entropy == pytest.approx(separate, abs=5 * dims**0.5 / 100_000**0.5)
+
+
+def test_ring_and_grid_lie_where_they_should():
+    ring = build("ring").examples("train", 10_000)
+    angle = torch.atan2(ring.x[:, 1], ring.x[:, 0]) % (2 * math.pi)
+    assert (ring.x.norm(dim=1) - 2).abs().max() < 0.1
+    assert torch.equal((angle / (math.pi / 4)).round().long() % 8, ring.label)
+    grid = build("grid").examples("train", 10_000)
+    assert ((grid.x / 2).round() * 2 - grid.x).abs().max() < 0.3
+    assert len((grid.x / 2).round().unique(dim=0)) == 25
+
+
+def test_moons_lie_on_their_half_circles():
+    moons = build("moons").examples("train", 10_000)
+    centre = torch.where(moons.label[:, None] == 0, torch.tensor([0.0, 0.0]), torch.tensor([1.0, 0.5]))
+    assert ((moons.x - centre).norm(dim=1) - 1).abs().mean() < 0.1
+    assert moons.label.double().mean() == pytest.approx(0.5, abs=0.03)
+
+
+def test_density_without_a_formula_is_refused(refusal):
+    message = "data.name=moons: the true density is known of ring, grid, mixture_1d only"
+    assert refusal(lambda: build("moons").log_prob(torch.zeros(1, 2))) == message
+
+
+@pytest.fixture
+def table(tmp_path):
+    def write(text: str, columns: int = 2) -> Points:
+        path = tmp_path / "table.csv"
+        path.write_text(text, encoding="utf-8")
+        return build("csv", path=str(path), shape=[columns])
+
+    return write
+
+
+@pytest.mark.parametrize("header", ["", "height, weight\n", "\ufeffa,b\n\n"])
+def test_csv_rows_are_split_80_10_10(table, header):
+    data = table(header + "".join(f"{i}, -{i}.5e-1\r\n" for i in range(1, 41)))
+    splits = [data.examples(split, 100).x for split in SPLITS]
+    assert [len(split) for split in splits] == [32, 4, 4]
+    rows = torch.cat(splits)
+    rows = rows[rows[:, 0].argsort()]
+    assert rows[:, 0].tolist() == list(range(1, 41))
+    assert torch.allclose(rows[:, 1], torch.tensor([-float(f"{i}.5e-1") for i in range(1, 41)]))
+    assert data.num_classes is None
+    assert data.examples("train", 1).label.tolist() == [-1]
+
+
+def test_csv_of_one_column_is_read(table):
+    assert sorted(x.item() for x in table("1\n2\n3\n", columns=1).examples("train", 9).x) != []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b\n1,2\n\n3,four\n5,6\n", "line 4: 'four' is not a finite number"),
+        ("1,2\n3,\n5,6\n", "line 2: '' is not a finite number"),
+        ("1,2\n3,nan\n5,6\n", "line 2: 'nan' is not a finite number"),
+        ("1,x\n3,4\n5,6\n", "line 1: 'x' is not a finite number"),
+        ("a,b\n1,2\n3\n5,6\n", "line 3 has 1 columns, expected 2 as in line 2"),
+        ("", "it has no rows of numbers"),
+        ("a,b\n", "it has no rows of numbers"),
+        ("1,2\n3,4\n", "2 rows, expected at least 3, one for each split"),
+    ],
+)
+def test_csv_errors_name_the_file_and_the_line(table, refusal, text, message):
+    data = table(text)
+    assert refusal(lambda: data.setup("fit")) == f"data.path={data.path}: {message}"
+
+
+def test_csv_of_another_width_names_the_shape(table, refusal):
+    data = table("1,2,3\n" * 3)
+    assert refusal(lambda: data.setup("fit")) == f"data.shape=[2]: expected [3], the columns of {data.path}"
+
+
+def test_missing_and_unreadable_csv_files_are_one_line(table, tmp_path, refusal):
+    path = tmp_path / "none.csv"
+    message = f"data.path={path}: there is no such file"
+    assert refusal(lambda: build("csv", path=str(path)).setup("fit")) == message
+    path.write_bytes(b"\xff\xfe\x00\x80")
+    message = refusal(lambda: build("csv", path=str(path)).setup("fit"))
+    assert message.startswith(f"data.path={path}: can't be read as CSV: ")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"name": "circle"}, "data.name=circle: expected ring, moons, grid, mixture_1d or csv"),
+        ({"num_train": 0}, "data.num_train=0: expected at least 1"),
+        ({"num_test": -1}, "data.num_test=-1: expected at least 0"),
+        (
+            {"path": "a.csv"},
+            "data.path=a.csv: expected a CSV file with data.name=csv, and null with another name",
+        ),
+        ({"name": "csv"}, "data.path=null: expected a CSV file with data.name=csv, and null with another name"),
+    ],
+)
+def test_wrong_settings_are_refused_when_the_points_are_built(refusal, settings, message):
+    assert refusal(lambda: build(**settings)) == message
+
+
+def test_points_of_another_dimension_are_refused(refusal):
+    message = "data.shape=[3]: the examples of data=points are [2]"
+    assert refusal(lambda: build(shape=[3]).setup("fit")) == message
