@@ -1,0 +1,81 @@
+"""The questions a model can answer, as types; see docs/metrics.md for what each number means.
+
+An image is a float tensor (B, C, H, W) in [0, 1] on `num_levels` equally spaced levels, a point is (B, D). Values of
+densities are in nats per example, summed over all its dimensions. A model has a method only if it can answer.
+"""
+
+from typing import Protocol, runtime_checkable
+
+from torch import Generator, Tensor
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """Draws from p_model."""
+
+    def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
+        """n examples (n, …); the same generator state gives the same examples."""
+
+
+@runtime_checkable
+class SamplesLatents(Protocol):
+    """Draws codes from the prior p(z); `sample` with the same generator state starts from the same codes."""
+
+    def sample_latents(self, n: int, *, generator: Generator | None = None) -> Tensor:
+        """n codes (n, D)."""
+
+
+@runtime_checkable
+class LogProb(Protocol):
+    """Knows its density or probability exactly."""
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p_model(x), nats, (B,)."""
+
+
+@runtime_checkable
+class LowerBound(Protocol):
+    """Knows a lower bound on log p_model(x)."""
+
+    def elbo(self, x: Tensor, num_samples: int = 1, *, generator: Generator | None = None) -> Tensor:
+        """The evidence lower bound, nats, (B,); for num_samples > 1 the importance-weighted bound, which is tighter."""
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """Turns examples into features."""
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Features (B, D)."""
+
+
+@runtime_checkable
+class Decodes(Protocol):
+    """Turns codes into pictures."""
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Pictures (B, …) of codes (B, D), in [0, 1]; expectations, not draws."""
+
+
+@runtime_checkable
+class Reconstructs(Protocol):
+    """Gives back an example from what it kept of it."""
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Like x."""
+
+
+@runtime_checkable
+class Assigns(Protocol):
+    """Sorts examples into clusters."""
+
+    def assign(self, x: Tensor) -> Tensor:
+        """The cluster of each example, (B,) int64."""
+
+
+@runtime_checkable
+class Completes(Protocol):
+    """Fills in what is missing."""
+
+    def complete(self, x: Tensor, known: Tensor) -> Tensor:
+        """x with new values where the boolean mask `known` is False."""

@@ -1,0 +1,1 @@
+"""Numbers about models, chosen by what a model can answer."""

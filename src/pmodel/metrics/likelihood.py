@@ -1,0 +1,41 @@
+"""Likelihoods and bounds: means over examples with their standard errors, in nats; and the conversion to bits/dim."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pmodel.capabilities import LowerBound
+
+
+class Estimate(NamedTuple):
+    """A mean over examples, its standard error, and the count of examples."""
+
+    mean: float
+    standard_error: float
+    count: int
+
+
+def estimate(values: Tensor) -> Estimate:
+    """The mean of one number per example (N,), in float64."""
+    values = values.double()
+    error = values.std().item() / math.sqrt(len(values)) if len(values) > 1 else math.nan
+    return Estimate(values.mean().item(), error, len(values))
+
+
+def bits_per_dim(nats: float, num_dims: int) -> float:
+    """Bits per dimension of a log-probability or bound of `nats` per example: −nats / (D ln 2).
+
+    Only probabilities of levels have it; a density in nats depends on the unit of x.
+    """
+    return -nats / (num_dims * math.log(2))
+
+
+def lower_bound(model: LowerBound, x: Tensor, num_samples: int, seed: int = 0, batch_size: int = 100) -> Estimate:
+    """The ELBO (num_samples = 1) or the importance-weighted bound on log p(x), nats, over the examples x (N, …).
+
+    Noise comes from a generator of its own, seeded with `seed`; `batch_size` bounds the memory.
+    """
+    generator = torch.Generator(device=x.device).manual_seed(seed)
+    return estimate(torch.cat([model.elbo(part, num_samples, generator=generator) for part in x.split(batch_size)]))

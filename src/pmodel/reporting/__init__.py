@@ -1,0 +1,1 @@
+"""Plain numbers and tensors → tables and pictures."""

@@ -1,0 +1,48 @@
+"""Pictures side by side: tensors in, uint8 arrays out."""
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+BACKGROUND = 255
+# The height and width below which a picture is enlarged: 8×8 digits are too small to read.
+MIN_CELL = 56
+
+
+def to_uint8(images: Tensor) -> np.ndarray:
+    """Pictures (N, C, H, W) in [0, 1], one or three channels → (N, H, W, 3) uint8; values outside are clipped."""
+    array = (images.detach().float().cpu().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    return np.broadcast_to(array, (*array.shape[:3], 3)) if array.shape[3] == 1 else array
+
+
+def image_grid(images: Tensor, columns: int, gap: int = 2) -> np.ndarray:
+    """Pictures (N, C, H, W) in [0, 1] in rows of `columns` → one picture (height, width, 3), uint8.
+
+    Small pictures are enlarged by a whole factor, so that each pixel stays a square.
+    """
+    cells = to_uint8(images)
+    factor = max(1, -(-MIN_CELL // min(cells.shape[1:3])))
+    cells = cells.repeat(factor, axis=1).repeat(factor, axis=2)
+    count, height, width, _ = cells.shape
+    rows = -(-count // columns)
+    grid = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, 3), BACKGROUND, np.uint8)
+    for i, cell in enumerate(cells):
+        top, left = gap + i // columns * (height + gap), gap + i % columns * (width + gap)
+        grid[top : top + height, left : left + width] = cell
+    return grid
+
+
+def side_by_side(panels: dict[str, np.ndarray], gap: int = 24) -> np.ndarray:
+    """Pictures (height, width, 3) next to each other, each under its title."""
+    font = ImageFont.load_default(size=16)
+    caption = 28
+    widths = [max(panel.shape[1], int(font.getlength(title)) + 8) for title, panel in panels.items()]
+    height = caption + max(panel.shape[0] for panel in panels.values())
+    page = Image.new("RGB", (sum(widths) + gap * (len(panels) - 1), height), "white")
+    draw = ImageDraw.Draw(page)
+    left = 0
+    for (title, panel), width in zip(panels.items(), widths, strict=True):
+        draw.text((left + 4, 4), title, fill="black", font=font)
+        page.paste(Image.fromarray(panel), (left, caption))
+        left += width + gap
+    return np.asarray(page)

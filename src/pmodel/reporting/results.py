@@ -1,0 +1,35 @@
+"""A number and how it was made."""
+
+import json
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict
+
+SCHEMA = 1
+
+
+class Number(TypedDict):
+    """One measured number; `split` and `count` say on which examples.
+
+    `bits_per_dim` is the same number in that unit; of a lower bound in nats it is an upper bound.
+    """
+
+    name: str
+    value: float
+    unit: str
+    split: NotRequired[str]
+    count: NotRequired[int]
+    standard_error: NotRequired[float]
+    bits_per_dim: NotRequired[float]
+    protocol: NotRequired[dict[str, Any]]
+
+
+def write_results(path: Path, numbers: list[Number], context: dict[str, Any]) -> None:
+    """Writes results.json: the schema's version, what all numbers share, and the numbers."""
+    write_json(path, {"schema": SCHEMA, **context, "numbers": numbers})
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes a JSON file in one step: a reader sees the old file or the new one, never a part."""
+    temporary = path.with_suffix(path.suffix + ".tmp")
+    temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
