@@ -1,0 +1,43 @@
+"""best.ckpt: the weights that did best on validation."""
+
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps one file, best.ckpt, by the quantity that the model names in `monitor`, and remembers its numbers.
+
+    Where there are no validation examples it follows the same quantity on the training split.
+    """
+
+    def __init__(self, dirpath: str):
+        super().__init__(
+            dirpath=dirpath,
+            filename="best",
+            monitor="val/loss",
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
+            save_on_train_epoch_end=True,
+        )
+        self.best_metrics: dict[str, float] = {}
+        self.best_epoch: int | None = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self.monitor, self.mode = pl_module.monitor, pl_module.monitor_mode
+        if not trainer.datamodule.split_sizes.get("validation"):
+            self.monitor = self.monitor.replace("val/", "train/")
+        super().setup(trainer, pl_module, stage)
+
+    def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
+        self.best_metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
+        self.best_epoch = trainer.current_epoch + 1
+        super()._save_checkpoint(trainer, filepath)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "best_metrics": self.best_metrics, "best_epoch": self.best_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best_metrics, self.best_epoch = state_dict["best_metrics"], state_dict["best_epoch"]
+        super().load_state_dict(state_dict)

@@ -1,0 +1,81 @@
+"""One progress bar for the whole training, with the numbers that matter."""
+
+import sys
+import time
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
+from tqdm import tqdm
+
+
+class Progress(ProgressBar):
+    """A bar over all steps on a terminal; elsewhere, as in a log file, about twenty lines per training.
+
+    Shows the epoch, the last step's training loss and the last validation's value of what the model monitors.
+    """
+
+    LINES_PER_TRAINING = 20
+
+    def __init__(self, refresh_per_second: float = 5):
+        super().__init__()
+        self.seconds_between = 1 / refresh_per_second
+        self._enabled = True
+        self._bar: tqdm | None = None
+        self._next_refresh = 0.0
+
+    def disable(self) -> None:
+        self._enabled = False
+
+    def enable(self) -> None:
+        self._enabled = True
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._enabled and trainer.is_global_zero and sys.stderr.isatty():
+            total = self._total_steps(trainer)
+            self._bar = tqdm(
+                total=total, initial=self._steps_done(trainer), unit="step", dynamic_ncols=True, leave=False
+            )
+
+    @staticmethod
+    def _total_steps(trainer: Trainer) -> int | None:
+        if trainer.max_steps > 0:
+            return trainer.max_steps
+        if trainer.max_epochs is None or trainer.max_epochs < 0:
+            return None
+        return int(trainer.max_epochs * trainer.num_training_batches)
+
+    @staticmethod
+    def _steps_done(trainer: Trainer) -> int:
+        return trainer.fit_loop.epoch_loop.batch_progress.total.completed
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        now = time.monotonic()
+        if self._bar is None or now < self._next_refresh:
+            return
+        self._next_refresh = now + self.seconds_between
+        self._bar.n = self._steps_done(trainer) + 1
+        self._bar.set_description_str(f"epoch {trainer.current_epoch + 1}", refresh=False)
+        self._bar.set_postfix_str("  ".join(self._numbers(trainer, pl_module)))
+
+    def _numbers(self, trainer: Trainer, model: LightningModule) -> list[str]:
+        shown = {f"train {name}": term.mean().item() for name, term in model.last_terms.items() if name == "loss"}
+        if model.monitor in trainer.callback_metrics:
+            shown[model.monitor.replace("/", " ")] = trainer.callback_metrics[model.monitor].item()
+        return [f"{name} {value:.4g}" for name, value in shown.items()]
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._bar is not None or not self._enabled or not trainer.is_global_zero:
+            return
+        epoch, last = trainer.current_epoch + 1, trainer.max_epochs
+        every = max(1, (last or 0) // self.LINES_PER_TRAINING)
+        if epoch == 1 or epoch % every == 0 or epoch == last:
+            of = f"/{last}" if last and last > 0 else ""
+            print(f"epoch {epoch}{of}  " + "  ".join(self._numbers(trainer, pl_module)), flush=True)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

@@ -1,0 +1,37 @@
+"""How long training takes, without validation, figures and checkpoints."""
+
+import time
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+
+class Timing(Callback):
+    """Counts training examples and seconds from the start of each epoch to the end of its last batch."""
+
+    def __init__(self) -> None:
+        self.examples, self.seconds = 0, 0.0
+        self._since = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._since = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.examples += len(batch.x) * trainer.world_size
+        if trainer.is_last_batch:
+            now = time.perf_counter()
+            self.seconds += now - self._since
+            self._since = now
+
+    @property
+    def examples_per_second(self) -> float:
+        """Over all finished epochs, those before a resume included."""
+        return self.examples / self.seconds if self.seconds else 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"examples": self.examples, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.examples, self.seconds = state_dict["examples"], state_dict["seconds"]

@@ -1,0 +1,1 @@
+"""One model per file, in a file of its own name."""

@@ -1,0 +1,83 @@
+"""The autoencoder (Hinton & Salakhutdinov, Reducing the Dimensionality of Data with Neural Networks, 2006)."""
+
+from typing import Any, ClassVar, Literal, TypedDict
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pmodel.instantiate import instantiate
+from pmodel.training.gradient import GradientModule, Schedule
+
+
+class Network(TypedDict):
+    """The two networks of an autoencoder, as dicts with a `_target_`."""
+
+    encoder: dict
+    decoder: dict
+
+
+class Autoencoder(GradientModule):
+    """Minimizes the distance between x and g(f(x)), summed over its dimensions; the code z = f(x) has `latent_dim`.
+
+    `squared_error` is ‖x − g(f(x))‖². `cross_entropy` reads the decoder's output as logits and x in [0, 1] as
+    probabilities; on grey pixels that is a loss and no likelihood. An autoencoder has no density and no samples.
+
+    Args:
+        data_shape: of one example, (C, H, W) or (D,).
+        network: dicts of an encoder (data_shape, num_outputs) and a decoder (latent_dim, output_shape).
+    """
+
+    units: ClassVar[dict[str, str]] = {"loss": "per example", "squared_error_per_pixel": "per pixel"}
+
+    def __init__(
+        self,
+        data_shape: list[int],
+        latent_dim: int,
+        network: Network,
+        optimizer: dict,
+        schedule: Schedule,
+        reconstruction_loss: Literal["squared_error", "cross_entropy"] = "squared_error",
+        ema_decay: float | None = None,
+        compile: bool = False,
+    ):
+        super().__init__(optimizer, schedule, ema_decay, compile)
+        self.save_hyperparameters()
+        if latent_dim < 1:
+            raise ValueError(f"model.latent_dim={latent_dim}: expected at least 1")
+        if reconstruction_loss not in ("squared_error", "cross_entropy"):
+            raise ValueError(
+                f"model.reconstruction_loss={reconstruction_loss}: expected squared_error or cross_entropy"
+            )
+        self.data_shape, self.latent_dim = torch.Size(data_shape), latent_dim
+        self.reconstruction_loss = reconstruction_loss
+        self.encoder = instantiate(network["encoder"], data_shape=data_shape, num_outputs=latent_dim)
+        self.decoder = instantiate(network["decoder"], latent_dim=latent_dim, output_shape=data_shape)
+
+    def loss(self, batch: Any) -> dict[str, Tensor]:
+        x = batch.x
+        output = self.decoder(self.encoder(x)).float()
+        reconstruction = self._output_mean(output)
+        squared_error = (x - reconstruction).square().flatten(1)
+        if self.reconstruction_loss == "squared_error":
+            loss = squared_error.sum(1)
+        else:
+            loss = F.binary_cross_entropy_with_logits(output, x, reduction="none").flatten(1).sum(1)
+        return {"loss": loss, "squared_error_per_pixel": squared_error.detach().mean(1)}
+
+    def _output_mean(self, output: Tensor) -> Tensor:
+        return output if self.reconstruction_loss == "squared_error" else output.sigmoid()
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        """The code f(x), (B, D)."""
+        return self.encoder(x).float()
+
+    @torch.no_grad()
+    def decode(self, z: Tensor) -> Tensor:
+        """g(z), like x; squared-error outputs may leave [0, 1] a little."""
+        return self._output_mean(self.decoder(z).float())
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """g(f(x))."""
+        return self.decode(self.encode(x))

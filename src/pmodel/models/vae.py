@@ -1,0 +1,143 @@
+"""The variational autoencoder (Kingma & Welling, Auto-Encoding Variational Bayes, 2013, arXiv 1312.6114)."""
+
+import math
+from typing import Any, ClassVar
+
+import torch
+from torch import Generator, Tensor
+
+from pmodel.distributions import LikelihoodName, make_likelihood
+from pmodel.distributions.noise import normal
+from pmodel.instantiate import instantiate
+from pmodel.models.autoencoder import Network
+from pmodel.training.gradient import GradientModule, Schedule
+
+# Network outputs held at once by the importance-weighted bound: 2^24 float32 are 64 MiB.
+MAX_OUTPUTS = 2**24
+
+
+class VAE(GradientModule):
+    """p(x) = ∫ p(x | z) N(z; 0, I) dz with the approximate posterior q(z | x) = N(z; μ(x), diag σ²(x)).
+
+    Minimizes −E_q[log p(x | z)] + β KL(q(z | x) ‖ N(0, I)), in nats, summed over pixels and latent dimensions, with
+    one sample of z per example. β = 1 is the negative ELBO; other values are the β-VAE (Higgins et al., 2017).
+    With `free_bits` λ, a latent dimension whose KL, averaged over the batch, is below λ counts as λ and gets no
+    gradient (Kingma et al., 2016, arXiv 1606.04934, with single dimensions as the groups).
+
+    Args:
+        data_shape: of one example, (C, H, W) or (D,).
+        num_levels: how many values a sub-pixel has; None for continuous data.
+        latent_dim: D, the dimension of z.
+        likelihood: p(x | z); see `pmodel.distributions`.
+        network: dicts of an encoder (data_shape, num_outputs) and a decoder (latent_dim, output_shape).
+    """
+
+    units: ClassVar[dict[str, str]] = dict.fromkeys(["loss", "elbo", "reconstruction", "kl"], "nats")
+
+    def __init__(
+        self,
+        data_shape: list[int],
+        num_levels: int | None,
+        latent_dim: int,
+        likelihood: LikelihoodName,
+        network: Network,
+        optimizer: dict,
+        schedule: Schedule,
+        num_mixtures: int = 5,
+        likelihood_scale: float | str = "learned",
+        beta: float = 1.0,
+        free_bits: float = 0.0,
+        ema_decay: float | None = None,
+        compile: bool = False,
+    ):
+        super().__init__(optimizer, schedule, ema_decay, compile)
+        self.save_hyperparameters()
+        if latent_dim < 1:
+            raise ValueError(f"model.latent_dim={latent_dim}: expected at least 1")
+        self.data_shape, self.latent_dim = torch.Size(data_shape), latent_dim
+        self.beta, self.free_bits = beta, free_bits
+        self.likelihood = make_likelihood(likelihood, num_levels, num_mixtures, likelihood_scale)
+        channels, *positions = data_shape
+        self.output_shape = [self.likelihood.num_parameters(channels), *positions]
+        self.encoder = instantiate(network["encoder"], data_shape=data_shape, num_outputs=2 * latent_dim)
+        self.decoder = instantiate(network["decoder"], latent_dim=latent_dim, output_shape=self.output_shape)
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance of q(z | x), each (B, D), float32."""
+        mean, log_var = self.encoder(x).float().chunk(2, dim=1)
+        return mean, log_var
+
+    def loss(self, batch: Any) -> dict[str, Tensor]:
+        x = batch.x
+        mean, log_var = self.posterior(x)
+        z = mean + (0.5 * log_var).exp() * torch.randn_like(mean)
+        reconstruction = -self.likelihood.log_prob(self.decoder(z), x)
+        kl_per_dim = kl_to_standard_normal(mean, log_var)
+        kl = kl_per_dim.sum(1)
+        counted = kl
+        if self.free_bits > 0:
+            free = torch.full_like(kl_per_dim, self.free_bits)
+            counted = torch.where(kl_per_dim.mean(0) > self.free_bits, kl_per_dim, free).sum(1)
+        return {
+            "loss": reconstruction + self.beta * counted,
+            "elbo": -(reconstruction + kl),
+            "reconstruction": reconstruction,
+            "kl": kl,
+        }
+
+    @torch.no_grad()
+    def elbo(self, x: Tensor, num_samples: int = 1, *, generator: Generator | None = None) -> Tensor:
+        """A lower bound on log p(x), nats, (B,), in bounded memory.
+
+        K = 1: the ELBO with the exact KL and one sample for the reconstruction. K > 1: the importance-weighted bound
+        log 1/K Σ_k p(x, z_k)/q(z_k | x) (Burda et al., 2015, arXiv 1509.00519), whose expectation rises with K.
+        """
+        mean, log_var = self.posterior(x)
+        batch, dim = mean.shape
+        if num_samples == 1:
+            z = mean + (0.5 * log_var).exp() * normal((batch, dim), mean, generator)
+            return self.likelihood.log_prob(self.decoder(z), x) - kl_to_standard_normal(mean, log_var).sum(1)
+        chunk = max(1, MAX_OUTPUTS // (batch * math.prod(self.output_shape)))
+        log_total = torch.full_like(mean[:, 0], -math.inf)
+        for start in range(0, num_samples, chunk):
+            k = min(chunk, num_samples - start)
+            noise = normal((k, batch, dim), mean, generator)
+            z = mean + (0.5 * log_var).exp() * noise
+            # log N(z; 0, I) − log q(z | x): the 2π of the two cancel.
+            log_ratio = 0.5 * (noise.square() - z.square() + log_var).sum(2)
+            x_repeated = x.expand(k, *x.shape).flatten(0, 1)
+            log_likelihood = self.likelihood.log_prob(self.decoder(z.flatten(0, 1)), x_repeated).unflatten(
+                0, (k, batch)
+            )
+            log_total = torch.logaddexp(log_total, (log_likelihood + log_ratio).logsumexp(0))
+        return log_total - math.log(num_samples)
+
+    def sample_latents(self, n: int, *, generator: Generator | None = None) -> Tensor:
+        """n codes from N(0, I), (n, D)."""
+        like = next(self.decoder.parameters())
+        return normal((n, self.latent_dim), like, generator)
+
+    @torch.no_grad()
+    def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
+        """n examples: z from the prior, then x from p(x | z), so each pixel carries the likelihood's noise."""
+        z = self.sample_latents(n, generator=generator)
+        return self.likelihood.sample(self.decoder(z), generator=generator)
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        """The posterior mean, (B, D)."""
+        return self.posterior(x)[0]
+
+    @torch.no_grad()
+    def decode(self, z: Tensor) -> Tensor:
+        """E[x | z], like x."""
+        return self.likelihood.mean(self.decoder(z))
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """E[x | z] at the posterior mean z."""
+        return self.decode(self.encode(x))
+
+
+def kl_to_standard_normal(mean: Tensor, log_var: Tensor) -> Tensor:
+    """KL(N(mean, exp(log_var)) ‖ N(0, 1)) of each dimension, nats, ≥ 0."""
+    return 0.5 * (mean.square() + log_var.exp() - 1 - log_var)

@@ -1,0 +1,253 @@
+"""What a run directory holds, and the training that fills it.
+
+config.yaml     the resolved config; paths.run_dir is left open, so that the directory can be moved
+overrides.yaml  what was typed
+status.json     running, done, stopped or failed, and why
+train.log       what was logged, with the traceback of a failure
+checkpoints/ metrics.csv figures/ results.json
+"""
+
+import logging
+import math
+import pickle
+import platform
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from omegaconf import DictConfig, OmegaConf
+
+from pmodel.callbacks.bound import FinalBound
+from pmodel.callbacks.checkpoints import BestCheckpoint
+from pmodel.callbacks.stop import Stopped
+from pmodel.callbacks.timing import Timing
+from pmodel.instantiate import instantiate
+from pmodel.metrics.likelihood import bits_per_dim
+from pmodel.quiet import quieten_libraries
+from pmodel.reporting.results import Number, write_json, write_results
+from pmodel.reporting.summary import numbers_table, paths_table, shown
+
+log = logging.getLogger("pmodel")
+
+
+class RunDirectory:
+    """The paths of a run directory, and its status."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.config = self.path / "config.yaml"
+        self.overrides = self.path / "overrides.yaml"
+        self.status_file = self.path / "status.json"
+        self.log = self.path / "train.log"
+        self.results = self.path / "results.json"
+        self.last_checkpoint = self.path / "checkpoints" / "last.ckpt"
+
+    def write_config(self, config: DictConfig, overrides: list[str]) -> None:
+        """Writes config.yaml and overrides.yaml."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        resolved = OmegaConf.to_container(config, resolve=True)
+        here = str(resolved["paths"]["run_dir"])
+        resolved = _replace_prefix(resolved, here, "${paths.run_dir}")
+        resolved["paths"]["run_dir"] = "???"
+        self.config.write_text(OmegaConf.to_yaml(OmegaConf.create(resolved)), encoding="utf-8")
+        self.overrides.write_text(OmegaConf.to_yaml(OmegaConf.create(overrides)), encoding="utf-8")
+
+    def set_status(self, status: str, **details: Any) -> None:
+        """Writes status.json; `details` are kept until they are overwritten."""
+        import json
+
+        before = json.loads(self.status_file.read_text(encoding="utf-8")) if self.status_file.exists() else {}
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        kept = {"started": before.get("started", now)}
+        write_json(self.status_file, {"status": status, **kept, "updated": now, **details})
+
+
+def _replace_prefix(node: Any, prefix: str, by: str) -> Any:
+    """Replaces `prefix` at the start of every string in nested dicts and lists."""
+    if isinstance(node, dict):
+        return {key: _replace_prefix(value, prefix, by) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_replace_prefix(value, prefix, by) for value in node]
+    return by + node[len(prefix) :] if isinstance(node, str) and node.startswith(prefix) else node
+
+
+def train(config: DictConfig, overrides: list[str]) -> None:
+    """Trains what the config describes, in the directory `paths.run_dir`.
+
+    Args:
+        overrides: what was typed.
+
+    Raises:
+        SystemExit: with code 1 after a failure, 130 after Ctrl-C and 143 after SIGTERM; status.json says why.
+    """
+    run = RunDirectory(config.paths.run_dir)
+    if config.resume is None:
+        run.write_config(config, overrides)
+    with _recorded(run):
+        plain = OmegaConf.to_container(config, resolve=True)
+        if plain["check"]:
+            plain["trainer"] |= {"max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 1}
+        lightning.seed_everything(plain["seed"], verbose=False)
+        data = instantiate(plain["data"])
+        model = instantiate(plain["model"])
+        loggers = [instantiate(node) for node in plain["logger"].values() if node]
+        callbacks = [instantiate(node) for node in plain["callbacks"].values() if node]
+        trainer = instantiate(plain["trainer"], logger=loggers, callbacks=[*callbacks, Announcement(config.name, run)])
+        for logger in loggers:
+            logger.log_hyperparams(plain)
+        resume_from = run.last_checkpoint if plain["resume"] is not None else None
+        if resume_from is not None:
+            _check_not_finished(resume_from, plain["trainer"]["max_epochs"])
+        trainer.fit(model, datamodule=data, ckpt_path=resume_from, weights_only=True)
+        if trainer.is_global_zero:
+            numbers = collect_numbers(trainer, data.protocol())
+            write_results(run.results, numbers, _context(run, trainer))
+            print(f"\n{config.name}\n{numbers_table(numbers)}")
+            print(paths_table(run.path, sorted((run.path / "figures").glob("*.png"))))
+            if plain["check"]:
+                print("check     one batch went through everything")
+
+
+class Announcement(Callback):
+    """Says in two lines what is about to be trained on what, once the data are loaded."""
+
+    def __init__(self, name: str, run: RunDirectory):
+        self.name, self.run = name, run
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero:
+            sizes = trainer.datamodule.split_sizes
+            device = f"{trainer.num_devices} × {trainer.strategy.root_device.type}"
+            resumed = f", resumed in epoch {trainer.current_epoch + 1}" if trainer.ckpt_path else ""
+            print(
+                f"{self.name}: {count_parameters(pl_module):,} parameters, {sizes['train']:,} training and"
+                f" {sizes['validation']:,} validation examples, {device}{resumed}\n{shown(self.run.path)}/",
+                flush=True,
+            )
+
+
+def count_parameters(model: LightningModule) -> int:
+    """Trainable parameters."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def _check_not_finished(checkpoint: Path, max_epochs: int | None) -> None:
+    try:
+        loops = torch.load(checkpoint, map_location="cpu", weights_only=True)["loops"]
+        finished = loops["fit_loop"]["epoch_progress"]["current"]["processed"]
+    except (RuntimeError, EOFError, OSError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"resume: {shown(checkpoint)} is no whole checkpoint of a training: {reason}") from None
+    if max_epochs is not None and 0 <= max_epochs <= finished:
+        raise ValueError(f"resume: the run has finished its {finished} epochs; add trainer.max_epochs=… for more")
+
+
+def collect_numbers(trainer: Trainer, protocol: dict[str, Any]) -> list[Number]:
+    """The best validation numbers, the final bounds, parameters, time and throughput."""
+    model, data = trainer.lightning_module, trainer.datamodule
+    by_type = {type(callback): callback for callback in trainer.callbacks}
+    best: BestCheckpoint | None = by_type.get(BestCheckpoint)
+    bound: FinalBound | None = by_type.get(FinalBound)
+    timing: Timing | None = by_type.get(Timing)
+    numbers: list[Number] = []
+    if best is not None:
+        split = "train" if best.monitor.startswith("train/") else "validation"
+        shared = {"split": split, "count": data.split_sizes[split], "protocol": protocol}
+        for name, value in best.best_metrics.items():
+            prefix, _, quantity = name.partition("/")
+            if prefix == best.monitor.partition("/")[0]:
+                numbers.append({"name": quantity, "value": value, "unit": model.units.get(quantity, ""), **shared})
+        numbers.append({"name": "best epoch", "value": best.best_epoch or 0, "unit": f"of {trainer.current_epoch}"})
+    if bound is not None:
+        for k, (mean, error, count) in bound.estimates.items():
+            number: Number = {
+                "name": "elbo, best.ckpt" if k == 1 else f"importance-weighted bound, K = {k}",
+                "value": mean,
+                "unit": "nats",
+                "standard_error": error,
+                "split": "validation",
+                "count": count,
+                "protocol": {**protocol, "num_samples": k, "noise_seed": 0},
+            }
+            if data.num_levels is not None:
+                number["bits_per_dim"] = bits_per_dim(mean, math.prod(data.shape))
+            numbers.append(number)
+    numbers.append({"name": "parameters", "value": count_parameters(model), "unit": ""})
+    if timing is not None:
+        numbers.append({"name": "training time", "value": timing.seconds, "unit": "seconds"})
+        numbers.append({"name": "throughput", "value": timing.examples_per_second, "unit": "examples/s"})
+    return numbers
+
+
+def _context(run: RunDirectory, trainer: Trainer) -> dict[str, Any]:
+    """What all numbers of a results file share."""
+    device = trainer.strategy.root_device
+    hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    return {
+        "checkpoint": "checkpoints/best.ckpt",
+        "hardware": f"{trainer.world_size} × {hardware}, {torch.get_num_threads()} threads",
+        "versions": {name: version(name) for name in ("pmodel", "torch", "lightning")},
+        "code": code_version(),
+    }
+
+
+def code_version() -> str:
+    """The commit of the source tree, with `-dirty` if it was changed since; "unknown" outside of a git checkout."""
+    import subprocess
+
+    root = Path(__file__).parents[2]
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except OSError:
+        return "unknown"
+    return result.stdout.strip() or "unknown"
+
+
+@contextmanager
+def _recorded(run: RunDirectory) -> Iterator[None]:
+    """Keeps train.log and status.json while a run is on, and turns its end into one line and an exit code."""
+    handler = logging.FileHandler(run.log, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    quieten_libraries()
+    run.set_status("running")
+    log.info("started")
+    code = 1
+    try:
+        yield
+        code = 0
+        run.set_status("done")
+        log.info("done")
+    except (Stopped, KeyboardInterrupt) as stop:
+        reason = str(stop) or "stopped by SIGINT"
+        code = 128 + (stop.signal_number if isinstance(stop, Stopped) else 2)
+        run.set_status("stopped", reason=reason)
+        log.info(reason)
+        hint = f"; go on with: uv run train.py resume={shown(run.path)}" if run.last_checkpoint.exists() else ""
+        print(f"\n{reason}{hint}", file=sys.stderr)
+        raise SystemExit(code) from None
+    except Exception as error:
+        first_line = (str(error).strip() or repr(error)).splitlines()[0]
+        run.set_status("failed", reason=f"{type(error).__name__}: {first_line}")
+        log.exception("failed")
+        # A ValueError is about what the user gave; anything else may be a defect, whose traceback should be seen.
+        if not isinstance(error, ValueError):
+            traceback.print_exc()
+        print(f"error: {first_line} (traceback in {shown(run.log)})", file=sys.stderr)
+        raise SystemExit(code) from None
+    finally:
+        if "wandb" in sys.modules:
+            sys.modules["wandb"].finish(exit_code=code)
+        root.removeHandler(handler)
+        handler.close()

@@ -1,0 +1,246 @@
+"""Reads what a class or function accepts from its source text alone, so that a config is checked without imports.
+
+`import lightning` takes many seconds; parsing the few source files that a config names takes a fraction of one.
+"""
+
+import ast
+import functools
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One argument: its annotation (None where there is none) and the module in which the annotation's names live."""
+
+    annotation: ast.expr | None
+    module: str
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The named arguments of a callable; `accepts_any` where `**kwargs` takes further ones."""
+
+    parameters: dict[str, Parameter]
+    accepts_any: bool = False
+
+
+class TargetError(LookupError):
+    """A dotted name that leads nowhere; `name` is what was sought and `candidates` what there is instead."""
+
+    def __init__(self, message: str, name: str, candidates: list[str]):
+        super().__init__(message)
+        self.name, self.candidates = name, candidates
+
+
+@functools.cache
+def module_file(name: str) -> Path | None:
+    """The source file of a module, found without importing any of its parents; None if there is none."""
+    top, *rest = name.split(".")
+    spec = importlib.util.find_spec(top)
+    if spec is None:
+        return None
+    if not rest:
+        return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
+    for folder in spec.submodule_search_locations or []:
+        base = Path(folder, *rest)
+        for file in (base.with_suffix(".py"), base / "__init__.py"):
+            if file.is_file():
+                return file
+    return None
+
+
+@functools.cache
+def definitions(module: str) -> dict[str, ast.AST]:
+    """Top-level names of a module and the statements that define them, those under `if` and `try` included."""
+    file = module_file(module)
+    names: dict[str, ast.AST] = {}
+    pending = list(ast.parse(file.read_text(encoding="utf-8")).body) if file else []
+    while pending:
+        node = pending.pop(0)
+        match node:
+            case ast.ClassDef() | ast.FunctionDef():
+                names[node.name] = node
+            case ast.ImportFrom():
+                names.update({alias.asname or alias.name: node for alias in node.names})
+            case ast.Assign():
+                names.update({target.id: node for target in node.targets if isinstance(target, ast.Name)})
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                names[name] = node
+            case ast.If() | ast.Try():
+                pending = [*node.body, *node.orelse, *getattr(node, "finalbody", []), *pending]
+    return names
+
+
+def _imported_from(node: ast.ImportFrom, module: str) -> str:
+    """The absolute name of the module that `from … import` in `module` refers to."""
+    if not node.level:
+        return node.module or ""
+    file = module_file(module)
+    parts = module.split(".")
+    keep = len(parts) - node.level + (file is not None and file.name == "__init__.py")
+    return ".".join(parts[:keep] + ([node.module] if node.module else []))
+
+
+def resolve(module: str, name: str) -> tuple[ast.AST, str] | None:
+    """The class, function or assigned value behind a name, through re-exports; with the module it stands in."""
+    for _ in range(20):  # re-exports are never this deep; a cycle would be
+        node = definitions(module).get(name)
+        match node:
+            case ast.ImportFrom():
+                name = next(alias.name for alias in node.names if (alias.asname or alias.name) == name)
+                module = _imported_from(node, module)
+            case ast.Assign(value=ast.Name(id=other)):
+                name = other
+            case None:
+                return None
+            case _:
+                return node, module
+    return None
+
+
+@functools.cache
+def signature(target: str) -> Signature:
+    """What `target`, a dotted name such as `torch.optim.Adam`, accepts.
+
+    Raises:
+        TargetError: if there is no such module, or no such name in it.
+    """
+    parts = target.split(".")
+    module = next((m for n in range(len(parts) - 1, 0, -1) if module_file(m := ".".join(parts[:n]))), None)
+    if module is None:
+        raise TargetError(f"there is no package {parts[0]!r}", parts[0], [])
+    rest = parts[len(module.split(".")) :]
+    found = resolve(module, rest[0]) if len(rest) == 1 else None
+    if found is None:
+        folder = module_file(module).parent
+        inside = [p.stem for p in folder.glob("*.py")] if module_file(module).name == "__init__.py" else []
+        raise TargetError(f"there is no {rest[0]!r} in {module}", rest[0], sorted({*definitions(module), *inside}))
+    return _signature_of(*found)
+
+
+def _signature_of(node: ast.AST, module: str) -> Signature:
+    match node:
+        case ast.FunctionDef():
+            return _arguments(node.args, module, skip=0)
+        case ast.ClassDef():
+            init = next((f for f in node.body if isinstance(f, ast.FunctionDef) and f.name == "__init__"), None)
+            if init is not None:
+                return _arguments(init.args, module, skip=1)
+            fields = typed_fields(node, module)
+            if fields is not None:
+                return Signature(fields)
+            for base in node.bases:
+                name = base.value if isinstance(base, ast.Subscript) else base
+                found = resolve(module, name.id) if isinstance(name, ast.Name) else None
+                if found is not None:
+                    return _signature_of(*found)
+            return Signature({}, accepts_any=bool(node.bases))
+    return Signature({}, accepts_any=True)
+
+
+def _arguments(args: ast.arguments, module: str, skip: int) -> Signature:
+    named = [*args.posonlyargs, *args.args][skip:] + args.kwonlyargs
+    return Signature({a.arg: Parameter(a.annotation, module) for a in named}, accepts_any=args.kwarg is not None)
+
+
+def typed_fields(node: ast.ClassDef, module: str) -> dict[str, Parameter] | None:
+    """The fields of a TypedDict or dataclass; None if the class is neither."""
+    is_typed_dict = any(isinstance(base, ast.Name) and base.id == "TypedDict" for base in node.bases)
+    is_dataclass = any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
+    if not (is_typed_dict or is_dataclass):
+        return None
+    fields = [f for f in node.body if isinstance(f, ast.AnnAssign) and isinstance(f.target, ast.Name)]
+    return {f.target.id: Parameter(f.annotation, module) for f in fields}
+
+
+def accepts(annotation: ast.expr | None, value, module: str) -> bool:
+    """Whether a plain value (None, bool, int, float, str, list, dict) fits an annotation.
+
+    A class of which plain values are no instances (`Tensor`, `Strategy`) accepts only a dict, which a `_target_`
+    turns into an instance. A name that can't be traced accepts everything.
+    """
+    match annotation:
+        case None:
+            return True
+        case ast.Constant(value=None):
+            return value is None
+        case ast.Constant(value=str(text)):  # a quoted annotation
+            return accepts(ast.parse(text, mode="eval").body, value, module)
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return accepts(left, value, module) or accepts(right, value, module)
+        case ast.Attribute(attr=name):
+            return _accepts_name(name, value, module)
+        case ast.Name(id=name):
+            return _accepts_name(name, value, module)
+        case ast.Subscript(value=outer, slice=inner):
+            return _accepts_generic(ast.unparse(outer).split(".")[-1], inner, value, module)
+    return True
+
+
+def _accepts_generic(outer: str, inner: ast.expr, value, module: str) -> bool:
+    inners = inner.elts if isinstance(inner, ast.Tuple) else [inner]
+    match outer:
+        case "Optional":
+            return value is None or accepts(inner, value, module)
+        case "Union":
+            return any(accepts(part, value, module) for part in inners)
+        case "Literal":
+            return any(
+                ast.literal_eval(part) == value and type(ast.literal_eval(part)) is type(value) for part in inners
+            )
+        case "list" | "List" | "Sequence" | "Iterable" | "set" | "Collection":
+            return isinstance(value, list) and all(accepts(inner, item, module) for item in value)
+        case "tuple" | "Tuple":
+            parts = [inners[0]] * len(value) if isinstance(value, list) and ast.unparse(inners[-1]) == "..." else inners
+            return (
+                isinstance(value, list)
+                and len(value) == len(parts)
+                and all(accepts(part, item, module) for part, item in zip(parts, value, strict=True))
+            )
+        case "dict" | "Dict" | "Mapping":
+            return isinstance(value, dict) and all(accepts(inners[-1], item, module) for item in value.values())
+        case "Annotated":
+            return accepts(inners[0], value, module)
+    return _accepts_name(outer, value, module)
+
+
+def _accepts_name(name: str, value, module: str) -> bool:
+    match name:
+        case "Any" | "object":
+            return True
+        case "bool":
+            return isinstance(value, bool)
+        case "int":
+            return isinstance(value, int) and not isinstance(value, bool)
+        case "float":
+            return isinstance(value, int | float) and not isinstance(value, bool)
+        case "str" | "Path" | "PathLike":
+            return isinstance(value, str)
+        case "list" | "List" | "tuple" | "Sequence" | "Iterable":
+            return isinstance(value, list)
+        case "dict" | "Dict" | "Mapping":
+            return isinstance(value, dict)
+    match resolve(module, name):
+        case (ast.Assign(value=alias) | ast.AnnAssign(value=ast.expr() as alias), origin):
+            return accepts(alias, value, origin)
+        case (ast.ClassDef(), _):
+            return isinstance(value, dict)
+    return True
+
+
+def choices(annotation: ast.expr | None, module: str) -> list[str | int]:
+    """What an annotation lists under `Literal`, also behind names such as `LikelihoodName`."""
+    match annotation:
+        case ast.Subscript(value=outer, slice=inner) if ast.unparse(outer).split(".")[-1] == "Literal":
+            listed = inner.elts if isinstance(inner, ast.Tuple) else [inner]
+            return [c.value for c in listed if isinstance(c, ast.Constant) and c.value is not None]
+        case ast.Name(id=name):
+            match resolve(module, name):
+                case (ast.Assign(value=alias) | ast.AnnAssign(value=ast.expr() as alias), origin):
+                    return choices(alias, origin)
+            return []
+        case None:
+            return []
+    return [c for part in ast.iter_child_nodes(annotation) if isinstance(part, ast.expr) for c in choices(part, module)]

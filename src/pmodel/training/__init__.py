@@ -1,0 +1,1 @@
+"""One base LightningModule per way of training."""

@@ -1,0 +1,155 @@
+"""The VAE's bounds against mathematics that needs no VAE."""
+
+import math
+
+import pytest
+import torch
+from support import build
+from torch import nn
+from torch.distributions import MultivariateNormal, Normal, kl_divergence
+
+from pmodel.metrics.likelihood import lower_bound
+from pmodel.models.vae import VAE, kl_to_standard_normal
+
+SCALE = 0.5
+
+
+@pytest.fixture
+def linear_gaussian() -> tuple[VAE, MultivariateNormal, torch.Tensor]:
+    """A VAE with p(x | z) = N(Wz + b, s²I), whose marginal is N(b, WWᵀ + s²I); its encoder is off, as real ones are."""
+    torch.manual_seed(0)
+    network = {
+        "encoder": {"_target_": "pmodel.nets.mlp.MLPEncoder", "hidden_dims": []},
+        "decoder": {"_target_": "pmodel.nets.mlp.MLPDecoder", "hidden_dims": []},
+    }
+    model = VAE([3], None, 2, "gaussian", network, {}, {}, likelihood_scale=SCALE).eval()
+    decoder: nn.Linear = model.decoder.net[0]
+    weight, bias = decoder.weight.detach(), decoder.bias.detach()
+    marginal = MultivariateNormal(bias, weight @ weight.T + SCALE**2 * torch.eye(3))
+    # The exact posterior, then moved off it: a bound that equals log p(x) would prove nothing.
+    covariance = torch.linalg.inv(torch.eye(2) + weight.T @ weight / SCALE**2)
+    encoder: nn.Linear = model.encoder.net[0]
+    with torch.no_grad():
+        encoder.weight[:2] = covariance @ weight.T / SCALE**2
+        encoder.bias[:2] = -encoder.weight[:2] @ bias + 0.3
+        encoder.weight[2:] = 0
+        encoder.bias[2:] = covariance.diagonal().log() + 0.4
+    return model, marginal, marginal.sample((64,))
+
+
+def test_importance_weighted_bound_rises_to_the_exact_marginal_as_k_grows(linear_gaussian):
+    model, marginal, x = linear_gaussian
+    exact = marginal.log_prob(x).mean().item()
+    means = [sum(lower_bound(model, x, k, seed).mean for seed in range(20)) / 20 for k in (1, 2, 8, 64, 2000)]
+    assert means == sorted(means)
+    assert means[0] < exact - 0.1
+    assert means[-1] == pytest.approx(exact, abs=5e-3)
+
+
+def test_elbo_with_one_sample_is_the_expectation_of_the_formula(linear_gaussian):
+    model, _, x = linear_gaussian
+    mean, log_var = model.posterior(x)
+    q = Normal(mean, (0.5 * log_var).exp())
+    z = q.sample((4000,))
+    log_p = Normal(model.decoder(z.flatten(0, 1)).unflatten(0, z.shape[:2]), SCALE).log_prob(x).sum(-1)
+    expected = (log_p + (Normal(0, 1).log_prob(z) - q.log_prob(z)).sum(-1)).mean().item()
+    estimates = torch.stack([model.elbo(x).mean() for _ in range(500)])
+    assert estimates.mean().item() == pytest.approx(expected, abs=0.05)
+    assert -sum(model.loss(_Batch(x))["loss"].mean().item() for _ in range(500)) / 500 == pytest.approx(
+        expected, abs=0.05
+    )
+
+
+class _Batch:
+    def __init__(self, x: torch.Tensor):
+        self.x = x
+
+
+def test_bound_does_not_depend_on_how_its_samples_are_split(linear_gaussian, monkeypatch):
+    model, _, x = linear_gaussian
+    whole = model.elbo(x, 50, generator=torch.Generator().manual_seed(3))
+    monkeypatch.setattr("pmodel.models.vae.MAX_OUTPUTS", 7 * x.numel())
+    parts = model.elbo(x, 50, generator=torch.Generator().manual_seed(3))
+    torch.testing.assert_close(whole, parts, atol=1e-5, rtol=1e-5)
+
+
+def test_kl_equals_pytorchs():
+    mean, log_var = torch.randn(6, 4), torch.randn(6, 4)
+    expected = kl_divergence(Normal(mean, (0.5 * log_var).exp()), Normal(0.0, 1.0))
+    torch.testing.assert_close(kl_to_standard_normal(mean, log_var), expected)
+
+
+def test_beta_weighs_the_kl_alone():
+    model, data = build("data.limit=16", "model.beta=3")
+    terms = model.loss(data.examples("train", 16))
+    torch.testing.assert_close(terms["loss"], terms["reconstruction"] + 3 * terms["kl"])
+    torch.testing.assert_close(terms["elbo"], -terms["reconstruction"] - terms["kl"])
+
+
+def test_free_bits_give_no_gradient_below_their_limit():
+    model, data = build("data.limit=16", "model.free_bits=1000")
+    batch = data.examples("train", 16)
+    terms = model.loss(batch)
+    torch.testing.assert_close(terms["loss"], terms["reconstruction"] + 1000.0 * model.latent_dim)
+    (with_free,) = torch.autograd.grad(terms["loss"].mean(), model.encoder.net[0].weight, retain_graph=True)
+    (reconstruction,) = torch.autograd.grad(terms["reconstruction"].mean(), model.encoder.net[0].weight)
+    torch.testing.assert_close(with_free, reconstruction)
+
+
+def test_fixed_generator_gives_the_same_codes_for_samples_and_latents():
+    model, _ = build()
+    z = model.sample_latents(5, generator=torch.Generator().manual_seed(1))
+    generator = torch.Generator().manual_seed(1)
+    torch.testing.assert_close(model.sample_latents(5, generator=generator), z)
+    expected = model.likelihood.sample(model.decoder(z), generator=generator)
+    torch.testing.assert_close(model.sample(5, generator=torch.Generator().manual_seed(1)), expected)
+
+
+def test_samples_lie_on_the_levels_of_the_data():
+    for overrides, levels in ((["data=digits"], 17), (["data=digits", "data.binarize=threshold"], 2)):
+        model, _ = build(*overrides)
+        x = model.sample(8) * (levels - 1)
+        torch.testing.assert_close(x, x.round(), atol=1e-4, rtol=0)
+        assert x.min() >= 0
+        assert x.max() <= levels - 1
+
+
+@pytest.mark.parametrize("network", ["mlp", "conv"])
+@pytest.mark.parametrize("shape", [[1, 8, 8], [3, 8, 8], [1, 28, 28], [3, 13, 9]])
+@pytest.mark.parametrize("likelihood", ["categorical", "discretized_logistic"])
+def test_every_network_takes_every_picture_size(network, shape, likelihood):
+    model, _ = build(
+        f"model/network={network}", f"model.data_shape={shape}", "model.num_levels=4", f"model.likelihood={likelihood}"
+    )
+    x = torch.rand(2, *shape).mul(3).round() / 3
+    assert model.reconstruct(x).shape == x.shape
+    assert model.sample(3).shape == (3, *shape)
+    assert model.elbo(x, 3).shape == (2,)
+
+
+def test_bound_uses_the_sum_over_pixels_in_nats():
+    """An untrained decoder with zero weights gives each of 64 binary pixels probability 1/2."""
+    model, data = build("data.binarize=threshold", "data.limit=8")
+    nn.init.zeros_(model.decoder.net[-1].weight)
+    nn.init.zeros_(model.decoder.net[-1].bias)
+    terms = model.loss(data.examples("train", 8))
+    torch.testing.assert_close(terms["reconstruction"], torch.full((8,), 64 * math.log(2)))
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("model.latent_dim=0", "model.latent_dim=0"),
+        ("model.ema_decay=1.5", "model.ema_decay=1.5"),
+        ("model.likelihood=bernoulli", "model.likelihood=bernoulli"),
+        ("model.network.encoder.activation=relux", "activation=relux"),
+    ],
+)
+def test_settings_out_of_range_are_named(override, said):
+    with pytest.raises(ValueError, match=said):
+        build(override)
+
+
+def test_points_need_the_mlp():
+    with pytest.raises(ValueError, match="model/network=mlp"):
+        build("data=points", "model/network=conv")

@@ -1,0 +1,175 @@
+"""Mistakes in a config: one line each, with the key as typed, the file, the nearest name, and exit code 2."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from support import config
+
+from pmodel.config import CONFIG_DIR, ConfigError, check_overrides, checked_command_line, register_resolvers
+
+GROUPS = ["model", "data", "trainer", "logger", "callbacks", "experiment", "debug", "paths"]
+
+
+def message(*overrides: str, config_dir: Path = CONFIG_DIR, multirun: bool = False) -> str:
+    register_resolvers()
+    with pytest.raises(ConfigError) as error:
+        check_overrides("train", list(overrides), config_dir, multirun)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+TYPED = {
+    "model.latnt_dim=3": "did you mean model.latent_dim?",
+    "modle=vae": "did you mean model?",
+    "model=vea": "did you mean vae?",
+    "trainer.max_epoch=3": "did you mean trainer.max_epochs?",
+    "data=mnits": "did you mean mnist?",
+    "model/network=cnv": "did you mean conv?",
+    "model.likelihood=bernouli": "did you mean bernoulli?",
+    "data.binarize=statik": "did you mean static?",
+    "+model.optimizer.weight_dcay=0.1": "did you mean model.optimizer.weight_decay?",
+    "callbacks.sampels=null": "did you mean callbacks.samples?",
+    "debug=fst": "did you mean fast?",
+    "trainer.precision=bf17": "did you mean bf16",
+}
+
+
+@pytest.mark.parametrize("typed", TYPED)
+def test_a_misspelling_on_the_command_line_is_named_as_typed_with_the_nearest_name(typed):
+    said = message(typed)
+    assert said.startswith(f"{typed}: ")
+    assert TYPED[typed] in said
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("seed=abc", "seed expects int, got 'abc'"),
+        ("model.latent_dim=4.5", "model.latent_dim expects int, got 4.5"),
+        ("model.latent_dim=true", "model.latent_dim expects int, got True"),
+        ("trainer.max_epochs=many", "trainer.max_epochs expects Optional[int], got 'many'"),
+        ("model.optimizer.lr=fast", "model.optimizer.lr expects"),
+        ("model.network.encoder.hidden_dims=3", "expects list[int], got 3"),
+        ("model.optimizer.betas=[0.9]", "model.optimizer.betas expects"),
+        ("check=perhaps", "check expects bool, got 'perhaps'"),
+        ("data.limit=few", "data.limit expects int | None, got 'few'"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_refused(typed, expected):
+    said = message(typed)
+    assert said.startswith(f"{typed}: ")
+    assert expected in said
+
+
+# file → (text to replace, replacement, the key that must be named, the suggestion)
+IN_FILES = {
+    "model/vae.yaml": ("latent_dim: 16", "latnt_dim: 16", "model.latnt_dim=16", "model.latent_dim"),
+    "model/optimizer/adam.yaml": ("eps:", "epsilon:", "model.optimizer.epsilon=1e-08", "model.optimizer.eps"),
+    "trainer/default.yaml": ("precision: 32-true", "precisoin: 32-true", "trainer.precisoin='32-true'", "precision"),
+    "data/digits.yaml": ("binarize: none", "binarise: none", "data.binarise='none'", "data.binarize"),
+    "callbacks/figures.yaml": ("num_pairs: 8", "num_pair: 8", "callbacks.interpolations.num_pair=8", "num_pairs"),
+    "train.yaml": ("seed: 1 ", "sed: 1\nseed: 1 ", "sed=1", "seed"),
+    "model/network/mlp.yaml": ("encoder:", "encodr:", "model.network.encodr=", "model.network.encoder"),
+}
+
+
+@pytest.mark.parametrize("file", IN_FILES)
+def test_a_misspelling_in_a_file_is_named_with_the_file_and_the_nearest_name(file, tmp_path):
+    old, new, key, suggestion = IN_FILES[file]
+    folder = tmp_path / "conf"
+    shutil.copytree(CONFIG_DIR, folder)
+    text = (folder / file).read_text()
+    assert old in text
+    (folder / file).write_text(text.replace(old, new))
+    said = message(config_dir=folder)
+    assert said.startswith(key)
+    assert f"in conf/{file}" in said
+    assert f"did you mean {suggestion}" in said or f".{suggestion}?" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("model:\n  latnt_dim: 3\n", ("model.latnt_dim=3 in conf/experiment/mine.yaml", "model.latent_dim")),
+        ("modle:\n  latent_dim: 3\n", ("modle={'latent_dim': 3} in conf/experiment/mine.yaml", "mean model?")),
+        ("trainer:\n  max_epochs: many\n", ("trainer.max_epochs='many' in conf/experiment/mine.yaml", "int")),
+        ("callbacks:\n  sampels:\n    num_images: 9\n", ("conf/experiment/mine.yaml", "callbacks.samples?")),
+        ("defaults:\n  - override /model: vea\n", ("model/vea", "did you mean vae?")),
+        ("model:\n  _target_: pmodel.models.vae.VEA\n", ("model._target_", "did you mean VAE?")),
+        ("model:\n  latent_dim: ${model.latnt_dim}\n", ("latnt_dim",)),
+    ],
+)
+def test_a_mistake_in_an_experiment_does_not_compose_silently(text, parts, tmp_path):
+    folder = tmp_path / "conf"
+    shutil.copytree(CONFIG_DIR, folder)
+    (folder / "experiment" / "mine.yaml").write_text("# @package _global_\n" + text)
+    said = message("experiment=mine", config_dir=folder)
+    for part in parts:
+        assert part in said
+
+
+def test_a_mandatory_value_is_asked_for():
+    assert message("data=image_folder").startswith("data.path must be set: type data.path=…")
+
+
+def test_several_values_need_multirun_and_each_is_checked():
+    assert "--multirun" in message("model=vae,autoencoder")
+    assert "did you mean autoencoder?" in message("model=vae,autoencodr", multirun=True)
+    assert "model.beta" in message("model.beta=1,x", multirun=True)
+
+
+def test_a_known_argument_that_has_no_value_yet_needs_a_plus():
+    assert "put a + in front" in message("model.optimizer.weight_decay=0.1")
+    check_overrides("train", ["+model.optimizer.weight_decay=0.1"])
+
+
+def test_the_command_line_ends_with_code_2_and_one_line(capsys):
+    with pytest.raises(SystemExit) as end:
+        checked_command_line("train", ["model.latnt_dim=3"])
+    assert end.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "error: model.latnt_dim=3: model has no 'latnt_dim'; did you mean model.latent_dim?\n"
+
+
+@pytest.mark.parametrize("argument", ["--hlp", "resume=nowhere", "seed"])
+def test_other_mistakes_end_with_code_2_too(argument, capsys):
+    with pytest.raises(SystemExit) as end:
+        checked_command_line("train", [argument])
+    assert end.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def group_options() -> list[str]:
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        nested = [f"model/{g}" for g in loader.list_groups("model")]
+        return [f"{g}={option}" for g in [*GROUPS, *nested] for option in loader.get_group_options(g)]
+
+
+# What an option leaves to the user.
+NEEDED = {"data=image_folder": ["data.path=pictures.zip"], "data=points_csv": ["data.path=points.csv"]}
+
+
+@pytest.mark.parametrize("option", group_options())
+def test_every_option_of_every_group_composes_and_passes_the_check(option):
+    register_resolvers()
+    check_overrides("train", [option, *NEEDED.get(option, [])])
+
+
+def test_every_yaml_file_is_an_option_of_a_group_or_a_top_level_config():
+    options = {option.replace("=", "/") for option in group_options()}
+    files = {str(f.relative_to(CONFIG_DIR).with_suffix("")) for f in CONFIG_DIR.rglob("*.yaml")}
+    assert files - options == {"train", "hydra/default"}
+
+
+def test_the_model_gets_its_shapes_from_the_data():
+    plain = config("data=mnist", "data.binarize=static")
+    assert plain["model"]["data_shape"] == [1, 28, 28]
+    assert plain["model"]["num_levels"] == 2
+    assert plain["model"]["likelihood"] == "bernoulli"
+    assert config("data=cifar10")["model"]["likelihood"] == "discretized_logistic"
+    assert config("data=points")["model"]["likelihood"] == "gaussian"

@@ -1,0 +1,139 @@
+"""What every model of conf/model/ must do, on every small data set it takes."""
+
+import inspect
+
+import lightning
+import pytest
+import torch
+from support import CONFIG_DIR, build
+from torch import nn
+
+from pmodel import capabilities
+
+MODELS = sorted(file.stem for file in (CONFIG_DIR / "model").glob("*.yaml"))
+DATA = {
+    "digits": ["data=digits"],
+    "binary": ["data=digits", "data.binarize=dynamic"],
+    "points": ["data=points", "data.num_train=64", "data.num_validation=32", "data.num_test=32"],
+}
+# What a model may leave without a gradient, and why.
+NO_GRADIENT: dict[str, dict[str, str]] = {}
+
+
+def trained(model_name: str, data_name: str):
+    """The model after two training steps, its data module and the trainer."""
+    limit = [] if data_name == "points" else ["data.limit=64"]
+    lightning.seed_everything(0, verbose=False)
+    model, data = build(f"model={model_name}", *DATA[data_name], *limit, "data.batch_size=32")
+    trainer = lightning.Trainer(
+        max_steps=2,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(model, datamodule=data)
+    return model.eval(), data, trainer
+
+
+@pytest.fixture(scope="module", params=[(m, d) for m in MODELS for d in DATA], ids=lambda p: f"{p[0]}-{p[1]}")
+def case(request):
+    return request.param[0], *trained(*request.param)
+
+
+def answers(model: nn.Module) -> list[str]:
+    """The names of the protocols that a model satisfies."""
+    protocols = inspect.getmembers(capabilities, lambda c: inspect.isclass(c) and getattr(c, "_is_protocol", False))
+    return [name for name, protocol in protocols if name != "Protocol" and isinstance(model, protocol)]
+
+
+def test_every_parameter_gets_a_gradient_or_says_why_not(case):
+    name, model, data, _ = case
+    model.zero_grad()
+    model.loss(data.examples("train", 16))["loss"].mean().backward()
+    without = {n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()}
+    assert without == set(NO_GRADIENT.get(name, {}))
+    model.zero_grad()
+
+
+def test_loss_terms_are_finite_and_per_example(case):
+    _, model, data, _ = case
+    terms = model.loss(data.examples("train", 7))
+    assert "loss" in terms
+    assert all(term.shape == (7,) and term.isfinite().all() for term in terms.values())
+    assert set(model.units) == set(terms)
+
+
+def test_checkpoint_loads_safely_and_answers_the_same(case, tmp_path):
+    _, model, data, trainer = case
+    path = tmp_path / "model.ckpt"
+    trainer.save_checkpoint(path)
+    loaded = type(model).load_from_checkpoint(path, weights_only=True).eval()
+    x = data.examples("validation", 5).x
+    for (name, a), (_, b) in zip(model.state_dict().items(), loaded.state_dict().items(), strict=True):
+        assert torch.equal(a, b), name
+    if isinstance(model, capabilities.Reconstructs):
+        assert torch.equal(model.reconstruct(x), loaded.reconstruct(x))
+    if isinstance(model, capabilities.Samples):
+        assert torch.equal(*(m.sample(3, generator=torch.Generator().manual_seed(0)) for m in (model, loaded)))
+
+
+def test_each_capability_has_its_signature_shape_and_range(case):
+    _, model, data, _ = case
+    x = data.examples("validation", 5).x
+    found = answers(model)
+    assert found
+    if "Samples" in found:
+        drawn = [model.sample(4, generator=torch.Generator().manual_seed(7)) for _ in range(2)]
+        assert drawn[0].shape == (4, *x.shape[1:])
+        assert torch.equal(*drawn)
+        assert not torch.equal(drawn[0], model.sample(4, generator=torch.Generator().manual_seed(8)))
+        if data.num_levels is not None:
+            steps = drawn[0] * (data.num_levels - 1)
+            torch.testing.assert_close(steps, steps.round(), atol=1e-3, rtol=0)
+            assert drawn[0].min() >= 0
+            assert drawn[0].max() <= 1
+    if "SamplesLatents" in found:
+        assert model.sample_latents(4).shape == model.sample_latents(4).flatten(1).shape
+    if "LogProb" in found:
+        assert model.log_prob(x).shape == (5,)
+    if "LowerBound" in found:
+        for k in (1, 3):
+            bounds = [model.elbo(x, k, generator=torch.Generator().manual_seed(7)) for _ in range(2)]
+            assert bounds[0].shape == (5,)
+            assert bounds[0].isfinite().all()
+            assert torch.equal(*bounds)
+            if data.num_levels is not None:
+                assert (bounds[0] <= 0).all()
+    if "Encodes" in found:
+        z = model.encode(x)
+        assert z.shape[0] == 5
+        assert z.dim() == 2
+        if "Decodes" in found:
+            assert model.decode(z).shape == x.shape
+    if "Reconstructs" in found:
+        assert model.reconstruct(x).shape == x.shape
+    if "Assigns" in found:
+        assert model.assign(x).shape == (5,)
+        assert model.assign(x).dtype == torch.int64
+
+
+def test_answers_carry_no_gradients_and_leave_the_random_state_alone(case):
+    _, model, data, _ = case
+    x = data.examples("validation", 5).x
+    before = torch.get_rng_state()
+    results = []
+    if isinstance(model, capabilities.Samples):
+        results.append(model.sample(2, generator=torch.Generator().manual_seed(0)))
+    if isinstance(model, capabilities.LowerBound):
+        results.append(model.elbo(x, 2, generator=torch.Generator().manual_seed(0)))
+    if isinstance(model, capabilities.Encodes):
+        results.append(model.encode(x))
+    assert not any(result.requires_grad for result in results)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_every_model_has_a_test_file_of_its_own():
+    tests = {file.stem.removeprefix("test_") for file in (CONFIG_DIR.parent / "tests" / "models").glob("test_*.py")}
+    assert {name.split("_2d")[0] for name in MODELS} <= tests

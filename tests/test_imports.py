@@ -1,0 +1,57 @@
+"""The house's import rules, read off the syntax trees."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "pmodel"
+
+# What each part may import besides itself; `instantiate` is a helper that anyone may use.
+ALLOWED = {
+    "nets": set(),
+    "distributions": {"nets"},
+    "training": {"nets", "distributions"},
+    "models": {"nets", "distributions", "training", "capabilities"},
+    "capabilities": set(),
+    "metrics": {"capabilities"},
+    "data": set(),
+    "reporting": set(),
+    "loggers": set(),
+    "callbacks": {"capabilities", "metrics", "reporting", "loggers"},
+    "signatures": set(),
+    "config": {"signatures"},
+    "instantiate": set(),
+    "quiet": set(),
+    "runs": {"callbacks", "metrics", "reporting", "quiet"},
+    "__init__": set(),
+}
+
+
+def imported_parts(file: Path) -> set[str]:
+    """The parts of pmodel that a file imports, wherever in the file."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module)
+        elif isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        assert not (isinstance(node, ast.ImportFrom) and node.level), f"{file}: relative import"
+    return {name.split(".")[1] for name in names if name.startswith("pmodel.")}
+
+
+@pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda f: str(f.relative_to(PACKAGE)))
+def test_imports_only_what_its_part_may(file: Path):
+    part = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    assert imported_parts(file) <= ALLOWED[part] | {part, "instantiate"}
+
+
+def test_the_check_of_a_config_imports_nothing_heavy():
+    code = (
+        "import sys; from pmodel.config import checked_command_line; checked_command_line('train', ['model=vae']);"
+        "heavy = {'torch', 'lightning', 'torchvision', 'numpy', 'sklearn', 'matplotlib', 'wandb'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,202 @@
+"""train.py from end to end, on small settings: what a run directory holds, resuming, stopping, failing."""
+
+import csv
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from support import run_directory
+
+SMALL = ["data.limit=64", "trainer.max_epochs=2", "callbacks.bound.num_samples=5"]
+
+
+def status(run: Path) -> dict:
+    return json.loads((run / "status.json").read_text())
+
+
+def test_a_run_directory_holds_everything(train, tmp_path):
+    outcome = train(*SMALL, "callbacks.snapshots.every_n_epochs=1")
+    assert outcome.code == 0, outcome.err
+    run = run_directory(tmp_path / "logs")
+    assert run.parent == tmp_path / "logs" / "train" / "vae-digits"
+    files = {str(f.relative_to(run)) for f in run.rglob("*") if f.is_file() and "tensorboard" not in f.parts}
+    assert files == {
+        *("config.yaml", "overrides.yaml", "train.log", "status.json", "metrics.csv", "results.json"),
+        *(f"checkpoints/{name}.ckpt" for name in ("last", "best", "epoch_000", "epoch_001")),
+        *(f"figures/{name}.png" for name in ("samples", "reconstructions", "interpolations", "loss_curves")),
+    }
+    assert list(run.glob("tensorboard/events*"))
+    assert status(run)["status"] == "done"
+    assert "data.limit=64" in (run / "overrides.yaml").read_text()
+    assert str(tmp_path) not in (run / "config.yaml").read_text()
+
+
+def test_results_say_how_each_number_was_made(train, tmp_path):
+    assert train(*SMALL).code == 0
+    results = json.loads((run_directory(tmp_path / "logs") / "results.json").read_text())
+    assert {"schema", "numbers", "checkpoint", "versions", "code", "hardware"} <= set(results)
+    numbers = {number["name"]: number for number in results["numbers"]}
+    bound = numbers["importance-weighted bound, K = 5"]
+    assert bound["unit"] == "nats"
+    assert bound["split"] == "validation"
+    assert bound["count"] == 64
+    assert bound["protocol"] | {"num_samples": 5, "binarize": "none", "data": "digits"} == bound["protocol"]
+    assert numbers["throughput"]["value"] > 0
+
+
+def test_the_terminal_shows_the_numbers_the_directory_and_the_pictures(train, tmp_path):
+    outcome = train(*SMALL)
+    assert "epoch 2/2  train loss" in outcome.out
+    assert "importance-weighted bound, K = 5" in outcome.out
+    run = run_directory(tmp_path / "logs").relative_to(tmp_path)
+    assert f"run       {run}/\n" in outcome.out
+    assert f"{run}/figures/samples.png" in outcome.out
+    assert "GPU available" not in outcome.out + outcome.err
+
+
+def metrics(run: Path) -> list[dict]:
+    with (run / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+
+
+def test_resume_goes_on_in_the_same_directory_to_the_same_end(train, tmp_path):
+    assert train(*SMALL, "trainer.max_epochs=4", "paths.log_dir=whole").code == 0
+    assert train(*SMALL, "paths.log_dir=parts").code == 0
+    whole, part = run_directory(tmp_path / "whole"), run_directory(tmp_path / "parts")
+    moved = part.rename(tmp_path / "moved")
+    outcome = train(f"resume={moved.relative_to(tmp_path)}", "trainer.max_epochs=4")
+    assert outcome.code == 0, outcome.err
+    assert "resumed in epoch 3" in outcome.out
+    for (name, a), b in zip(weights(whole).items(), weights(moved).values(), strict=True):
+        assert torch.equal(a, b), name
+    assert metrics(whole) == metrics(moved)
+    assert not list(tmp_path.glob("parts/**/status.json"))
+
+
+def test_resume_of_a_finished_run_says_what_to_add(train, tmp_path):
+    assert train(*SMALL, "callbacks=minimal", "~callbacks.bound").code == 2
+    assert train("data.limit=64", "trainer.max_epochs=1", "callbacks=minimal").code == 0
+    outcome = train(f"resume={run_directory(tmp_path / 'logs')}")
+    assert outcome.code == 1
+    assert "add trainer.max_epochs=" in outcome.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_a_checkpoint_and_the_status_stopped(number, train, tmp_path, monkeypatch):
+    from pmodel.callbacks.timing import Timing
+
+    original = Timing.on_train_batch_end
+
+    def interrupt_in_the_second_epoch(self, trainer, *args):
+        original(self, trainer, *args)
+        if trainer.global_step == 3:
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(Timing, "on_train_batch_end", interrupt_in_the_second_epoch)
+    outcome = train("data.limit=64", "data.batch_size=32", "trainer.max_epochs=3")
+    assert outcome.code == 128 + number
+    run = run_directory(tmp_path / "logs")
+    assert f"resume={run.relative_to(tmp_path)}" in outcome.err
+    assert "Traceback" not in outcome.err
+    assert status(run)["status"] == "stopped"
+    assert status(run)["reason"] == f"stopped by {number.name}"
+    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 3
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert train(f"resume={run}").code == 0
+    assert status(run)["status"] == "done"
+    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 6
+    assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
+
+
+def test_a_failure_is_one_line_and_a_status(train, tmp_path):
+    outcome = train("data=mnist", "data_dir=nowhere", "model.likelihood=bernoulli")
+    assert outcome.code == 1
+    assert outcome.err.startswith("error: model.likelihood=bernoulli")
+    assert outcome.err.count("\n") == 1
+    run = run_directory(tmp_path / "logs")
+    assert status(run)["status"] == "failed"
+    assert "model.likelihood=bernoulli" in status(run)["reason"]
+    assert "Traceback" in (run / "train.log").read_text()
+
+
+def test_a_wrong_config_leaves_no_directory(train, tmp_path):
+    assert train("model.latnt_dim=3").code == 2
+    assert not (tmp_path / "logs").exists()
+
+
+def test_check_runs_one_batch_through_everything(train, tmp_path):
+    outcome = train("check=true", "data.limit=64", "callbacks.bound.num_samples=2")
+    assert outcome.code == 0
+    assert "one batch went through everything" in outcome.out
+    assert (
+        torch.load(run_directory(tmp_path / "logs") / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
+        == 1
+    )
+
+
+def test_without_validation_examples_the_training_loss_chooses(train, tmp_path):
+    outcome = train(*SMALL, "data.num_validation=0")
+    assert outcome.code == 0, outcome.err
+    assert (run_directory(tmp_path / "logs") / "checkpoints" / "best.ckpt").exists()
+
+
+def test_two_latents_are_drawn(train, tmp_path):
+    assert train("model=vae_2d", *SMALL).code == 0
+    figures = {f.stem for f in run_directory(tmp_path / "logs").glob("figures/*.png")}
+    assert {"latent_manifold", "latent_scatter"} <= figures
+
+
+@pytest.mark.parametrize("data", ["points", "points_1d"])
+def test_points_are_drawn_as_clouds(data, train, tmp_path):
+    outcome = train(f"data={data}", "data.limit=64", "trainer.max_epochs=1", "callbacks.bound.num_samples=2")
+    assert outcome.code == 0, outcome.err
+    figures = {f.stem for f in run_directory(tmp_path / "logs").glob("figures/*.png")}
+    assert figures == {"samples", "reconstructions", "loss_curves"}
+
+
+def test_multirun_runs_each_job_in_a_directory_of_its_own(train, tmp_path):
+    outcome = train("-m", "seed=1,2", *SMALL, "callbacks=minimal", "~callbacks.bound")
+    assert outcome.code == 2
+    outcome = train("-m", "seed=1,2", "data.limit=64", "trainer.max_epochs=1", "callbacks=minimal")
+    assert outcome.code == 0, outcome.err
+    runs = sorted(file.parent for file in tmp_path.glob("logs/multirun/*/*/status.json"))
+    assert [run.name for run in runs] == ["0-vae-digits", "1-vae-digits"]
+    a, b = (weights(run) for run in runs)
+    assert any(not torch.equal(a[name], b[name]) for name in a)
+
+
+def test_help_names_the_groups_their_options_and_three_examples(train):
+    outcome = train("--help")
+    assert outcome.code == 0
+    for part in ("model: autoencoder, vae, vae_2d", "data: ", "digits", "debug: ", "experiment: "):
+        assert part in outcome.out
+    assert outcome.out.count("  uv run train.py") == 3
+
+
+@pytest.mark.parametrize("option", ["fast", "overfit", "profile", "anomaly"])
+def test_debug_settings_run(option, train):
+    extra = [] if option == "fast" else ["trainer.max_epochs=1", "callbacks=minimal"]
+    assert train(f"debug={option}", "data.limit=64", *extra).code == 0
+
+
+@pytest.mark.mnist
+def test_mnist_trains(train, data_dir):
+    outcome = train(
+        *("data=mnist", f"data_dir={data_dir}", "data.binarize=dynamic", "data.limit=500", "trainer.max_epochs=1"),
+        *("callbacks.bound.num_samples=2", "model/network=conv"),
+    )
+    assert outcome.code == 0, outcome.err
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_trains(train):
+    assert train(*SMALL, "trainer=gpu", "trainer.precision=bf16-mixed").code == 0

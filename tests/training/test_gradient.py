@@ -1,0 +1,163 @@
+"""Training by gradient: what is stepped, averaged, logged and resumed."""
+
+import lightning
+import pytest
+import torch
+from lightning.pytorch.callbacks import Checkpoint, WeightAveraging
+from support import build
+
+from pmodel.callbacks.figures import evaluating
+from pmodel.callbacks.resume import ExactResume
+from pmodel.training.epoch_means import EpochMeans
+
+SMALL = [
+    "data.limit=96",
+    "data.batch_size=32",
+    "model.latent_dim=3",
+    "model.network.encoder.hidden_dims=[16]",
+    "model.network.decoder.hidden_dims=[16]",
+]
+
+
+def fit(model, data, checkpoint=None, **settings):
+    trainer = lightning.Trainer(
+        **{"max_epochs": 2, "log_every_n_steps": 1, **settings},
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=any(isinstance(c, Checkpoint) for c in settings.get("callbacks", [])),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    return trainer
+
+
+def test_epoch_means_equal_the_mean_over_all_examples():
+    values = torch.randn(70, dtype=torch.float64)
+    means = EpochMeans()
+    for part in values.split(32):
+        means.update({"loss": part.float(), "double": 2 * part.float()})
+    assert means.compute() == pytest.approx(
+        {"loss": values.mean().item(), "double": 2 * values.mean().item()}, abs=1e-7
+    )
+    means.reset()
+    assert means.compute() == {}
+
+
+def test_logged_numbers_are_means_over_examples_not_over_batches():
+    model, data = build(*SMALL, "data.eval_batch_size=40", "model=autoencoder")
+    trainer = fit(model, data)
+    x = data.examples("validation", 96)
+    expected = model.eval().loss(x)["loss"].mean().item()
+    assert trainer.callback_metrics["val/loss"].item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("stop_at", [3, 4])
+@pytest.mark.parametrize(
+    "extra",
+    [[], ["model.ema_decay=0.9"], ["model/schedule=cosine", "data.binarize=dynamic", "model/optimizer=rmsprop"]],
+)
+def test_a_resumed_run_ends_bit_identical(stop_at, extra, tmp_path):
+    """4 epochs of 3 steps, against a stop after 3 (an epoch's end) or 4 (inside an epoch) and a resume."""
+
+    class StopAt(Checkpoint):
+        def on_train_batch_end(self, trainer, *args):
+            if trainer.global_step == stop_at and not trainer.is_last_batch:
+                self.save(trainer)
+
+        def on_train_epoch_end(self, trainer, *args):
+            if trainer.global_step == stop_at:
+                self.save(trainer)
+
+        def save(self, trainer):
+            trainer.save_checkpoint(tmp_path / "stop.ckpt")
+            raise InterruptedError
+
+    def start(*callbacks, **settings):
+        lightning.seed_everything(3, verbose=False)
+        return fit(*build(*SMALL, *extra), max_epochs=4, callbacks=[ExactResume(), *callbacks], **settings)
+
+    whole = start()
+    with pytest.raises(InterruptedError):
+        start(StopAt())
+    lightning.seed_everything(99, verbose=False)
+    torch.randn(5)
+    resumed = fit(*build(*SMALL, *extra), tmp_path / "stop.ckpt", max_epochs=4, callbacks=[ExactResume()])
+    assert resumed.global_step == whole.global_step == 12
+    for (name, a), b in zip(
+        whole.lightning_module.state_dict().items(), resumed.lightning_module.state_dict().values(), strict=True
+    ):
+        assert torch.equal(a, b), name
+    for name in ("train/loss", "val/loss"):
+        assert whole.callback_metrics[name] == resumed.callback_metrics[name], name
+
+
+def test_averaged_weights_follow_the_formula_and_are_the_ones_judged():
+    decay = 0.5
+    model, data = build(*SMALL, f"model.ema_decay={decay}")
+    history = []
+
+    class Watch(lightning.pytorch.Callback):
+        def on_train_batch_end(self, trainer, module, *args):
+            history.append(module.encoder.net[0].weight.detach().clone())
+
+        def on_train_epoch_end(self, trainer, module):
+            before = module.encoder.net[0].weight.detach().clone()
+            with evaluating(trainer, module):
+                self.judged = module.encoder.net[0].weight.detach().clone()
+            assert torch.equal(before, module.encoder.net[0].weight)
+
+    watch = Watch()
+    start = model.encoder.net[0].weight.detach().clone()
+    trainer = fit(model, data, callbacks=[watch], max_epochs=1)
+    assert any(isinstance(c, WeightAveraging) for c in trainer.callbacks)
+    average = history[0] if torch.equal(start, history[0]) else None
+    for weight in history:
+        average = weight.clone() if average is None else decay * average + (1 - decay) * weight
+    torch.testing.assert_close(watch.judged, average)
+    torch.testing.assert_close(model.encoder.net[0].weight.detach(), average)
+
+
+def test_schedule_is_stepped_once_per_epoch():
+    model, data = build(*SMALL, "model/schedule=exponential", "model.schedule.scheduler.gamma=0.5")
+    trainer = fit(model, data, max_epochs=3)
+    assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-3 * 0.5**3)
+
+
+def test_gradient_clipping_bounds_the_step():
+    model, data = build(*SMALL, "model/optimizer=sgd", "model.optimizer.lr=1.0", "model.optimizer.momentum=0.0")
+    before = torch.cat([p.detach().flatten().clone() for p in model.parameters()])
+    fit(model, data, max_steps=1, gradient_clip_val=1e-3)
+    after = torch.cat([p.detach().flatten() for p in model.parameters()])
+    assert (after - before).norm().item() == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_bfloat16_trains_and_keeps_float32_weights():
+    model, data = build(*SMALL)
+    trainer = fit(model, data, precision="bf16-mixed")
+    assert trainer.callback_metrics["val/loss"].isfinite()
+    assert all(p.dtype == torch.float32 for p in model.parameters())
+
+
+def test_validation_noise_is_the_same_each_time_and_leaves_training_alone():
+    model, data = build(*SMALL)
+    seen = []
+    model.optimizer_config = {**model.optimizer_config, "lr": 0.0}
+
+    class Watch(lightning.pytorch.Callback):
+        def on_validation_end(self, trainer, module):
+            seen.append((trainer.callback_metrics["val/loss"].item(), torch.rand(1).item()))
+
+    fit(model, data, callbacks=[Watch()])
+    assert seen[0][0] == seen[1][0]
+    assert seen[0][1] != seen[1][1]
+
+
+@pytest.mark.slow
+def test_compiled_networks_give_the_same_losses():
+    values = []
+    for compiled in ("false", "true"):
+        lightning.seed_everything(0, verbose=False)
+        model, data = build(*SMALL, f"model.compile={compiled}", "model.ema_decay=0.9")
+        values.append(fit(model, data).callback_metrics["val/loss"].item())
+    assert values[0] == pytest.approx(values[1], rel=1e-4)
