@@ -3,18 +3,42 @@
 import sys
 
 import hydra
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from pmodel.config import checked_command_line
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(config: DictConfig) -> None:
+    # These take seconds: a wrong config has been refused by now.
+    import lightning
     from hydra.core.hydra_config import HydraConfig
 
-    from pmodel.runs import train
+    from pmodel.instantiate import instantiate
+    from pmodel.runs import Announcement, RunDirectory, checkpoint_to_resume, recorded, report
 
-    train(config, list(HydraConfig.get().overrides.task))
+    run = RunDirectory(config.paths.run_dir)
+    run.write_config(config, list(HydraConfig.get().overrides.task))
+    settings = OmegaConf.to_container(config, resolve=True)
+    with recorded(run):
+        if settings["check"]:
+            settings["trainer"] |= {"max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 1}
+        resume_from = None
+        if settings["resume"] is not None:
+            resume_from = checkpoint_to_resume(run, settings["trainer"]["max_epochs"])
+        lightning.seed_everything(settings["seed"], verbose=False)
+        data = instantiate(settings["data"])
+        model = instantiate(settings["model"])
+        loggers = [instantiate(node) for node in settings["logger"].values() if node]
+        callbacks = [instantiate(node) for node in settings["callbacks"].values() if node]
+        callbacks.append(Announcement(settings["name"], run))
+        trainer = instantiate(settings["trainer"], logger=loggers, callbacks=callbacks)
+        for logger in loggers:
+            logger.log_hyperparams(settings)
+        trainer.fit(model, datamodule=data, ckpt_path=resume_from, weights_only=True)
+        report(run, settings["name"], trainer)
+        if settings["check"]:
+            print("check     one batch went through everything")
 
 
 if __name__ == "__main__":

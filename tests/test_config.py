@@ -16,7 +16,7 @@ GROUPS = ["model", "data", "trainer", "logger", "callbacks", "experiment", "debu
 def message(*overrides: str, config_dir: Path = CONFIG_DIR, multirun: bool = False) -> str:
     register_resolvers()
     with pytest.raises(ConfigError) as error:
-        check_overrides("train", list(overrides), config_dir, multirun)
+        check_overrides("train", list(overrides), [config_dir], multirun)
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -109,6 +109,17 @@ def test_a_mistake_in_an_experiment_does_not_compose_silently(text, parts, tmp_p
     said = message("experiment=mine", config_dir=folder)
     for part in parts:
         assert part in said
+
+
+def test_a_users_own_folder_of_configs_is_checked_like_the_projects(tmp_path):
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\nmodel:\n  latnt_dim: 3\n")
+    register_resolvers()
+    with pytest.raises(ConfigError) as error:
+        check_overrides("train", ["experiment=mine"], [CONFIG_DIR, tmp_path])
+    assert f"model.latnt_dim=3 in {tmp_path.name}/experiment/mine.yaml" in str(error.value)
+    (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\nmodel:\n  latent_dim: 3\n")
+    check_overrides("train", ["experiment=mine"], [CONFIG_DIR, tmp_path])
 
 
 def test_a_mandatory_value_is_asked_for():

@@ -39,7 +39,7 @@ def test_results_say_how_each_number_was_made(train, tmp_path):
     results = json.loads((run_directory(tmp_path / "logs") / "results.json").read_text())
     assert {"schema", "numbers", "checkpoint", "versions", "code", "hardware"} <= set(results)
     numbers = {number["name"]: number for number in results["numbers"]}
-    bound = numbers["importance-weighted bound, K = 5"]
+    bound = numbers["importance-weighted bound (K = 5)"]
     assert bound["unit"] == "nats"
     assert bound["split"] == "validation"
     assert bound["count"] == 64
@@ -50,7 +50,7 @@ def test_results_say_how_each_number_was_made(train, tmp_path):
 def test_the_terminal_shows_the_numbers_the_directory_and_the_pictures(train, tmp_path):
     outcome = train(*SMALL)
     assert "epoch 2/2  train loss" in outcome.out
-    assert "importance-weighted bound, K = 5" in outcome.out
+    assert "importance-weighted bound (K = 5)" in outcome.out
     run = run_directory(tmp_path / "logs").relative_to(tmp_path)
     assert f"run       {run}/\n" in outcome.out
     assert f"{run}/figures/samples.png" in outcome.out
@@ -78,6 +78,9 @@ def test_resume_goes_on_in_the_same_directory_to_the_same_end(train, tmp_path):
         assert torch.equal(a, b), name
     assert metrics(whole) == metrics(moved)
     assert not list(tmp_path.glob("parts/**/status.json"))
+    assert "max_epochs: 4" in (moved / "config.yaml").read_text()
+    typed = (moved / "overrides.yaml").read_text().splitlines()
+    assert typed == [f"- {line}" for line in [*SMALL, "paths.log_dir=parts", "trainer.max_epochs=4"]]
 
 
 def test_resume_of_a_finished_run_says_what_to_add(train, tmp_path):

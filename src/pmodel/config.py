@@ -1,15 +1,14 @@
 """Checks a config before anything heavy is imported: one line, naming the key as typed, and exit code 2."""
 
-import difflib
+import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -18,10 +17,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pmodel.signatures import Parameter, TargetError, accepts, choices, resolve, signature, typed_fields
+from pmodel.config_tree import INSTANTIATE_KEYS, Checker, ConfigError, Origins, show, suggest
+from pmodel.signatures import resolve, signature, typed_fields
 
 CONFIG_DIR = Path(__file__).parents[2] / "conf"
-INSTANTIATE_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 
 
 class Paths(TypedDict):
@@ -47,14 +46,11 @@ class TrainConfig(TypedDict):
     check: bool
 
 
-class ConfigError(ValueError):
-    """A config that can't be run; the message is one line."""
-
-
 def register_resolvers() -> None:
-    """Registers what the files in conf/ compute: `${num_levels:…}` and `${likelihood:…}`. Safe to call again."""
+    """Registers what the files in conf/ compute: `${num_levels:…}`, `${likelihood:…}`, `${code_dim:…}`."""
     OmegaConf.register_new_resolver("num_levels", num_levels, replace=True)
     OmegaConf.register_new_resolver("likelihood", default_likelihood, replace=True)
+    OmegaConf.register_new_resolver("code_dim", default_code_dim, replace=True)
 
 
 def num_levels(binarize: str, dequantize: bool, source_levels: int) -> int | None:
@@ -75,6 +71,12 @@ def default_likelihood(levels: int | None) -> Literal["bernoulli", "discretized_
     return "bernoulli" if levels == 2 else "discretized_logistic"
 
 
+def default_code_dim(shape: list[int]) -> int:
+    """The size of an autoencoder's code: a 24th of the data's dimensions, between 16 and 256, and no more than all."""
+    dims = math.prod(shape)
+    return min(dims, 256, max(16, dims // 24))
+
+
 def checked_command_line(config_name: str, argv: list[str]) -> list[str]:
     """The command line for Hydra, checked; `resume=<run directory>` becomes that run's own config.
 
@@ -87,12 +89,13 @@ def checked_command_line(config_name: str, argv: list[str]) -> list[str]:
         return argv
     try:
         if unknown:
-            raise ConfigError(f"{unknown[0]}: no such option{_suggest(unknown[0], ['--help', '--multirun', '--cfg'])}")
+            raise ConfigError(f"{unknown[0]}: no such option{suggest(unknown[0], ['--help', '--multirun', '--cfg'])}")
         if not args.config_path:
             argv = _with_resumed_config(argv, args.overrides, bool(args.multirun))
             args = get_args_parser().parse_args(argv)
-        config_dir = Path(args.config_path).absolute() if args.config_path else CONFIG_DIR
-        check_overrides(args.config_name or config_name, args.overrides, config_dir, multirun=bool(args.multirun))
+        own = Path(args.config_path).absolute() if args.config_path else CONFIG_DIR
+        folders = [own, *([Path(args.config_dir).absolute()] if args.config_dir else [])]
+        check_overrides(args.config_name or config_name, args.overrides, folders, multirun=bool(args.multirun))
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -116,8 +119,13 @@ def _with_resumed_config(argv: list[str], overrides: list[str], multirun: bool) 
     return ["--config-path", str(run.absolute()), "--config-name", "config", *settings, *argv]
 
 
-def check_overrides(config_name: str, overrides: list[str], config_dir: Path = CONFIG_DIR, multirun=False) -> None:
+def check_overrides(
+    config_name: str, overrides: list[str], folders: Sequence[Path] = (CONFIG_DIR,), multirun: bool = False
+) -> None:
     """Composes what the overrides ask for and checks every key and value of it.
+
+    Args:
+        folders: where YAML files lie: the project's conf/ and, after it, those that the user adds by `--config-dir`.
 
     Raises:
         ConfigError: at the first thing wrong.
@@ -126,10 +134,9 @@ def check_overrides(config_name: str, overrides: list[str], config_dir: Path = C
         parsed = OverridesParser.create().parse_overrides(overrides)
     except HydraException as error:
         raise ConfigError(f"{_first_line(error)} (expected key=value)") from None
-    with initialize_config_dir(str(config_dir), version_base="1.3"), _one_line_errors():
-        loader = GlobalHydra.instance().config_loader()
+    with initialize_config_dir(str(folders[0]), version_base="1.3"), _one_line_errors():
         for job in _jobs(parsed, multirun):
-            _check_job(loader, config_name, job, config_dir)
+            _Job(config_name, job, list(folders)).check()
 
 
 def _jobs(overrides: list[Override], multirun: bool) -> Iterator[list[Override]]:
@@ -150,196 +157,86 @@ def _jobs(overrides: list[Override], multirun: bool) -> Iterator[list[Override]]
         yield parser.parse_overrides(lines)
 
 
-def _check_job(loader: ConfigLoader, config_name: str, overrides: list[Override], config_dir: Path) -> None:
-    groups = [o for o in overrides if loader.get_group_options(o.key_or_group)]
-    for override in groups:
-        _check_group_choice(loader, override)
-    group_lines = [o.input_line for o in groups]
-    plain = _compose(config_name, group_lines)
-    for override in overrides:
-        if override not in groups and not override.is_add() and not override.is_force_add():
-            _check_key_exists(loader, plain, override)
-    lines = [o.input_line for o in overrides]
-    config = _compose(config_name, lines) if len(lines) > len(groups) else plain
-    typed = {o.key_or_group: o.input_line for o in overrides if o not in groups}
-    origin = _Origins(loader, config_name, lines, typed, config_dir)
-    # Names first: a misspelt key also breaks what refers to it, and is the better thing to say.
-    for resolved in (False, True):
-        values = OmegaConf.to_container(config, resolve=resolved, throw_on_missing=False)
-        check = _Checker(origin, types=resolved)
-        if config_name in ROOTS:
-            check.fields(typed_fields(*resolve(__name__, ROOTS[config_name].__name__)), values, "")
-        check.tree(values, "")
-        for key in sorted(OmegaConf.missing_keys(config)):
-            raise ConfigError(f"{key} must be set: type {key}=… ({origin.file(key) or config_name} leaves it open)")
-
-
 ROOTS: dict[str, type] = {"train": TrainConfig, "config": TrainConfig}
 
 
-def _compose(config_name: str, overrides: list[str]) -> DictConfig:
-    """The config without Hydra's own part; the output directory, known only later, is a placeholder."""
-    from hydra.core.hydra_config import HydraConfig
+class _Job:
+    """One composition: the config's name, the overrides of one job, and the folders with YAML files."""
 
-    placeholder = [*overrides, "++hydra.runtime.output_dir=logs", "++hydra.job.num=0"]
-    config = compose(config_name, placeholder, return_hydra_config=True)
-    HydraConfig.instance().set_config(config)
-    OmegaConf.set_struct(config, False)
-    del config["hydra"]
-    return config
+    def __init__(self, config_name: str, overrides: list[Override], folders: list[Path]):
+        self.config_name, self.folders = config_name, folders
+        self.loader = GlobalHydra.instance().config_loader()
+        self.search_path = (
+            [f"hydra.searchpath=[{', '.join(f'file://{f}' for f in folders[1:])}]"] if folders[1:] else []
+        )
+        self.values = [o for o in overrides if not self.options(o.key_or_group)]
+        self.groups = [o for o in overrides if o not in self.values]
 
+    def options(self, group: str) -> list[str]:
+        return self.loader.get_group_options(group, config_name=self.config_name, overrides=self.search_path)
 
-def _check_group_choice(loader: ConfigLoader, override: Override) -> None:
-    group = override.key_or_group
-    options = loader.get_group_options(group)
-    for choice in override.value() if isinstance(override.value(), list) else [override.value()]:
-        if choice is not None and str(choice) not in options and not override.is_delete():
-            raise ConfigError(
-                f"{override.input_line}: {group} has no option {choice!r}{_suggest(str(choice), options)}"
-                f" (options: {', '.join(options)})"
-            )
+    def compose(self, overrides: list[Override]) -> DictConfig:
+        """The config without Hydra's own part; the output directory, known only later, is a placeholder."""
+        from hydra.core.hydra_config import HydraConfig
 
+        placeholder = ["++hydra.runtime.output_dir=logs", "++hydra.job.num=0", *self.search_path]
+        config = compose(self.config_name, [*(o.input_line for o in overrides), *placeholder], return_hydra_config=True)
+        HydraConfig.instance().set_config(config)
+        OmegaConf.set_struct(config, False)
+        del config["hydra"]
+        return config
 
-def _check_key_exists(loader: ConfigLoader, config: DictConfig, override: Override) -> None:
-    node: Any = config
-    parts = override.key_or_group.replace("/", ".").split(".")
-    if parts[0] == "hydra":
-        return
-    for depth, part in enumerate(parts):
-        here = ".".join(parts[:depth])
-        if isinstance(node, DictConfig) and part in list(node.keys()):  # `in` alone overlooks ???
-            node = None if OmegaConf.is_missing(node, part) else node[part]
-            continue
-        if not isinstance(node, DictConfig):
-            raise ConfigError(f"{override.input_line}: {here} is {_show(node)} and has no settings of its own")
-        if "_target_" in node and part in signature(node._target_).parameters and depth == len(parts) - 1:
-            raise ConfigError(
-                f"{override.input_line}: {here} has no value for it yet; put a + in front of it to add it"
-            )
-        names = [k for k in node if k not in INSTANTIATE_KEYS] + ([] if here else loader.list_groups(""))
-        if "_target_" in node:
-            names += [p for p in signature(node._target_).parameters if p not in names]
-        where = f"{here} has no {part!r}" if here else f"there is no setting {part!r}"
-        raise ConfigError(f"{override.input_line}: {where}{_suggest(part, names, here)}")
+    def check(self) -> None:
+        for override in self.groups:
+            self.check_group_choice(override)
+        plain = self.compose(self.groups)
+        for override in self.values:
+            if not override.is_add() and not override.is_force_add():
+                self.check_key_exists(plain, override)
+        config = self.compose([*self.groups, *self.values]) if self.values else plain
+        origins = Origins({o.key_or_group: o.input_line for o in self.values}, self.folders, self.defaults_list)
+        # Names first: a misspelt key also breaks what refers to it, and is the better thing to say.
+        for resolved in (False, True):
+            values = OmegaConf.to_container(config, resolve=resolved, throw_on_missing=False)
+            checker = Checker(origins, types=resolved)
+            if self.config_name in ROOTS:
+                checker.fields(typed_fields(*resolve(__name__, ROOTS[self.config_name].__name__)), values, "")
+            checker.tree(values, "")
+            for key in sorted(OmegaConf.missing_keys(config)):
+                where = origins.file(key) or self.config_name
+                raise ConfigError(f"{key} must be set: type {key}=… ({where} leaves it open)")
 
+    def defaults_list(self) -> list:
+        lines = [*(o.input_line for o in [*self.groups, *self.values]), *self.search_path]
+        return self.loader.compute_defaults_list(self.config_name, lines, RunMode.RUN).defaults
 
-class _Origins:
-    """Says where a setting of the composed config was written: as typed, or in which YAML file."""
+    def check_group_choice(self, override: Override) -> None:
+        group, options = override.key_or_group, self.options(override.key_or_group)
+        for choice in override.value() if isinstance(override.value(), list) else [override.value()]:
+            if choice is not None and str(choice) not in options and not override.is_delete():
+                raise ConfigError(
+                    f"{override.input_line}: {group} has no option {choice!r}{suggest(str(choice), options)}"
+                    f" (options: {', '.join(options)})"
+                )
 
-    def __init__(self, loader: ConfigLoader, config_name: str, lines: list[str], typed: dict[str, str], folder: Path):
-        self.typed, self.folder = typed, folder
-        self._defaults = lambda: loader.compute_defaults_list(config_name, lines, RunMode.RUN).defaults
-
-    def file(self, key: str) -> str | None:
-        """The last file of the defaults list that holds the key, relative to the project; None if none does."""
-        for default in reversed(self._defaults()):
-            path = self.folder / f"{default.config_path}.yaml"
-            if not path.is_file():
-                continue
-            prefix = default.package or ""
-            if prefix and not (key == prefix or key.startswith(prefix + ".")):
-                continue
-            content = OmegaConf.load(path)
-            inner = key[len(prefix) :].lstrip(".")
-            if inner and _has(content, inner.split(".")):
-                return f"{self.folder.name}/{default.config_path}.yaml"
-        return None
-
-    def name(self, key: str, value: Any) -> str:
-        """`key=value` as it was typed, or `key: value in conf/…yaml`."""
-        for typed_key, line in self.typed.items():
-            if key == typed_key or key.startswith(typed_key + "."):
-                return line
-        file = self.file(key)
-        return f"{key}={_show(value)}" + (f" in {file}" if file else "")
-
-
-def _has(node: Any, parts: list[str]) -> bool:
-    for part in parts:
-        if not isinstance(node, DictConfig) or part not in node:
-            return False
-        node = node._get_node(part)
-    return True
-
-
-class _Checker:
-    """Walks a composed, resolved config; each `_target_` is held against the signature of what it names."""
-
-    def __init__(self, origin: _Origins, types: bool):
-        self.origin, self.types = origin, types
-
-    def tree(self, node: Any, path: str) -> None:
-        if isinstance(node, dict):
-            if "_target_" in node:
-                self.target(node, path)
-            for key, child in node.items():
-                self.tree(child, f"{path}.{key}".lstrip("."))
-        elif isinstance(node, list):
-            for child in node:
-                self.tree(child, path)
-
-    def target(self, node: dict, path: str) -> None:
-        try:
-            known = signature(str(node["_target_"]))
-        except TargetError as error:
-            key = f"{path}._target_"
-            raise ConfigError(
-                f"{self.origin.name(key, node['_target_'])}: {error}{_suggest(error.name, error.candidates)}"
-            ) from None
-        given = {key: value for key, value in node.items() if key not in INSTANTIATE_KEYS}
-        self.fields(known.parameters, given, path, accepts_any=known.accepts_any)
-
-    def fields(self, known: dict[str, Parameter], given: dict, path: str, accepts_any: bool = False) -> None:
-        for key, value in given.items():
-            full = f"{path}.{key}".lstrip(".")
-            if key not in known:
-                if accepts_any:
-                    continue
-                where = f"{path} has no {key!r}" if path else f"there is no setting {key!r}"
-                raise ConfigError(f"{self.origin.name(full, value)}: {where}{_suggest(key, list(known), path)}")
-            parameter = known[key]
-            self.nested(parameter, value, full)
-            if self.types and not accepts(parameter.annotation, value, parameter.module):
-                self.wrong_type(parameter, value, full)
-
-    def nested(self, parameter: Parameter, value: Any, path: str) -> None:
-        """Checks the keys of a dict whose annotation is a TypedDict, or a dict of nodes to instantiate."""
-        if not isinstance(value, dict) or parameter.annotation is None:
+    def check_key_exists(self, config: DictConfig, override: Override) -> None:
+        node: Any = config
+        parts = override.key_or_group.replace("/", ".").split(".")
+        if parts[0] == "hydra":
             return
-        found = resolve(parameter.module, getattr(parameter.annotation, "id", ""))
-        fields = typed_fields(*found) if found and hasattr(found[0], "bases") else None
-        if fields is not None:
-            self.fields(fields, value, path)
-        elif path in ("logger", "callbacks"):
-            for name, node in value.items():
-                if isinstance(node, dict) and "_target_" not in node:
-                    others = [other for other, n in value.items() if isinstance(n, dict) and "_target_" in n]
-                    raise ConfigError(
-                        f"{self.origin.name(f'{path}.{name}', node)}: {path}.{name} has no _target_"
-                        f"{_suggest(name, others, path)}"
-                    )
-
-    def wrong_type(self, parameter: Parameter, value: Any, path: str) -> None:
-        import ast
-
-        options = choices(parameter.annotation, parameter.module)
-        if options:
-            expected = f"one of {', '.join(map(str, options))}"
-            hint = _suggest(value, options) if isinstance(value, str) else ""
-        else:
-            expected, hint = ast.unparse(parameter.annotation), ""
-        raise ConfigError(f"{self.origin.name(path, value)}: {path} expects {expected}, got {_show(value)}{hint}")
-
-
-def _show(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"
-
-
-def _suggest(name: str, candidates: list[str], path: str = "") -> str:
-    """`; did you mean …?` with the nearest candidate; nothing where none is near."""
-    near = difflib.get_close_matches(name, [str(c) for c in candidates], n=1, cutoff=0.5)
-    return f"; did you mean {f'{path}.' if path else ''}{near[0]}?" if near else ""
+        for depth, part in enumerate(parts):
+            here = ".".join(parts[:depth])
+            if isinstance(node, DictConfig) and part in list(node.keys()):  # `in` alone overlooks ???
+                node = None if OmegaConf.is_missing(node, part) else node[part]
+                continue
+            if not isinstance(node, DictConfig):
+                raise ConfigError(f"{override.input_line}: {here} is {show(node)} and has no settings of its own")
+            arguments = list(signature(node._target_).parameters) if "_target_" in node else []
+            if part in arguments and depth == len(parts) - 1:
+                raise ConfigError(f"{override.input_line}: {here} has no value for it yet; put a + in front to add it")
+            names = [k for k in node if k not in INSTANTIATE_KEYS] + ([] if here else self.loader.list_groups(""))
+            where = f"{here} has no {part!r}" if here else f"there is no setting {part!r}"
+            raise ConfigError(f"{override.input_line}: {where}{suggest(part, [*names, *arguments], here)}")
 
 
 @contextmanager
@@ -351,7 +248,7 @@ def _one_line_errors() -> Iterator[None]:
         message = _first_line(error)
         missing, options = getattr(error, "missing_cfg_file", None), getattr(error, "options", None)
         if missing and options:
-            message += _suggest(str(missing).rsplit("/", 1)[-1], list(options)) + f" (options: {', '.join(options)})"
+            message += suggest(str(missing).rsplit("/", 1)[-1], list(options)) + f" (options: {', '.join(options)})"
         raise ConfigError(message) from None
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None)

@@ -1,4 +1,4 @@
-"""What a run directory holds, and the training that fills it.
+"""What a run directory holds, and how its state is kept from the first second to the last.
 
 config.yaml     the resolved config; paths.run_dir is left open, so that the directory can be moved
 overrides.yaml  what was typed
@@ -7,6 +7,7 @@ train.log       what was logged, with the traceback of a failure
 checkpoints/ metrics.csv figures/ results.json
 """
 
+import json
 import logging
 import math
 import pickle
@@ -20,16 +21,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import lightning
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from pmodel.callbacks.bound import FinalBound
 from pmodel.callbacks.checkpoints import BestCheckpoint
 from pmodel.callbacks.stop import Stopped
 from pmodel.callbacks.timing import Timing
-from pmodel.instantiate import instantiate
 from pmodel.metrics.likelihood import bits_per_dim
 from pmodel.quiet import quieten_libraries
 from pmodel.reporting.results import Number, write_json, write_results
@@ -50,20 +50,21 @@ class RunDirectory:
         self.results = self.path / "results.json"
         self.last_checkpoint = self.path / "checkpoints" / "last.ckpt"
 
-    def write_config(self, config: DictConfig, overrides: list[str]) -> None:
-        """Writes config.yaml and overrides.yaml."""
+    @rank_zero_only
+    def write_config(self, config: DictConfig, typed: list[str]) -> None:
+        """Writes config.yaml and adds what was typed to overrides.yaml."""
         self.path.mkdir(parents=True, exist_ok=True)
         resolved = OmegaConf.to_container(config, resolve=True)
-        here = str(resolved["paths"]["run_dir"])
-        resolved = _replace_prefix(resolved, here, "${paths.run_dir}")
-        resolved["paths"]["run_dir"] = "???"
+        resolved = _replace_prefix(resolved, str(resolved["paths"]["run_dir"]), "${paths.run_dir}")
+        resolved["paths"]["run_dir"], resolved["resume"] = "???", None
         self.config.write_text(OmegaConf.to_yaml(OmegaConf.create(resolved)), encoding="utf-8")
-        self.overrides.write_text(OmegaConf.to_yaml(OmegaConf.create(overrides)), encoding="utf-8")
+        before = OmegaConf.to_container(OmegaConf.load(self.overrides)) if self.overrides.exists() else []
+        added = [line for line in typed if not line.startswith(("resume=", "paths.run_dir="))]
+        self.overrides.write_text(OmegaConf.to_yaml(OmegaConf.create([*before, *added])), encoding="utf-8")
 
+    @rank_zero_only
     def set_status(self, status: str, **details: Any) -> None:
-        """Writes status.json; `details` are kept until they are overwritten."""
-        import json
-
+        """Writes status.json: the status, `details` such as a reason, and since when."""
         before = json.loads(self.status_file.read_text(encoding="utf-8")) if self.status_file.exists() else {}
         now = datetime.now(UTC).isoformat(timespec="seconds")
         kept = {"started": before.get("started", now)}
@@ -79,43 +80,6 @@ def _replace_prefix(node: Any, prefix: str, by: str) -> Any:
     return by + node[len(prefix) :] if isinstance(node, str) and node.startswith(prefix) else node
 
 
-def train(config: DictConfig, overrides: list[str]) -> None:
-    """Trains what the config describes, in the directory `paths.run_dir`.
-
-    Args:
-        overrides: what was typed.
-
-    Raises:
-        SystemExit: with code 1 after a failure, 130 after Ctrl-C and 143 after SIGTERM; status.json says why.
-    """
-    run = RunDirectory(config.paths.run_dir)
-    if config.resume is None:
-        run.write_config(config, overrides)
-    with _recorded(run):
-        plain = OmegaConf.to_container(config, resolve=True)
-        if plain["check"]:
-            plain["trainer"] |= {"max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 1}
-        lightning.seed_everything(plain["seed"], verbose=False)
-        data = instantiate(plain["data"])
-        model = instantiate(plain["model"])
-        loggers = [instantiate(node) for node in plain["logger"].values() if node]
-        callbacks = [instantiate(node) for node in plain["callbacks"].values() if node]
-        trainer = instantiate(plain["trainer"], logger=loggers, callbacks=[*callbacks, Announcement(config.name, run)])
-        for logger in loggers:
-            logger.log_hyperparams(plain)
-        resume_from = run.last_checkpoint if plain["resume"] is not None else None
-        if resume_from is not None:
-            _check_not_finished(resume_from, plain["trainer"]["max_epochs"])
-        trainer.fit(model, datamodule=data, ckpt_path=resume_from, weights_only=True)
-        if trainer.is_global_zero:
-            numbers = collect_numbers(trainer, data.protocol())
-            write_results(run.results, numbers, _context(run, trainer))
-            print(f"\n{config.name}\n{numbers_table(numbers)}")
-            print(paths_table(run.path, sorted((run.path / "figures").glob("*.png"))))
-            if plain["check"]:
-                print("check     one batch went through everything")
-
-
 class Announcement(Callback):
     """Says in two lines what is about to be trained on what, once the data are loaded."""
 
@@ -125,7 +89,7 @@ class Announcement(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
             sizes = trainer.datamodule.split_sizes
-            device = f"{trainer.num_devices} × {trainer.strategy.root_device.type}"
+            device = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
             resumed = f", resumed in epoch {trainer.current_epoch + 1}" if trainer.ckpt_path else ""
             print(
                 f"{self.name}: {count_parameters(pl_module):,} parameters, {sizes['train']:,} training and"
@@ -134,20 +98,35 @@ class Announcement(Callback):
             )
 
 
+def report(run: RunDirectory, name: str, trainer: Trainer) -> None:
+    """Writes results.json, and shows its numbers and the paths of the run's files."""
+    if trainer.is_global_zero:
+        numbers = collect_numbers(trainer, trainer.datamodule.protocol())
+        write_results(run.results, numbers, _context(trainer))
+        print(f"\n{name}\n{numbers_table(numbers)}\n{paths_table(run.path, sorted(run.path.glob('figures/*.png')))}")
+
+
 def count_parameters(model: LightningModule) -> int:
     """Trainable parameters."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def _check_not_finished(checkpoint: Path, max_epochs: int | None) -> None:
+def checkpoint_to_resume(run: RunDirectory, max_epochs: int | None) -> Path:
+    """last.ckpt of a run that has epochs left.
+
+    Raises:
+        ValueError: if the file is damaged, or the run has done its `max_epochs`.
+    """
+    path = run.last_checkpoint
     try:
-        loops = torch.load(checkpoint, map_location="cpu", weights_only=True)["loops"]
+        loops = torch.load(path, map_location="cpu", weights_only=True)["loops"]
         finished = loops["fit_loop"]["epoch_progress"]["current"]["processed"]
     except (RuntimeError, EOFError, OSError, KeyError, pickle.UnpicklingError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"resume: {shown(checkpoint)} is no whole checkpoint of a training: {reason}") from None
+        raise ValueError(f"resume: {shown(path)} is no whole checkpoint of a training: {reason}") from None
     if max_epochs is not None and 0 <= max_epochs <= finished:
         raise ValueError(f"resume: the run has finished its {finished} epochs; add trainer.max_epochs=… for more")
+    return path
 
 
 def collect_numbers(trainer: Trainer, protocol: dict[str, Any]) -> list[Number]:
@@ -169,7 +148,7 @@ def collect_numbers(trainer: Trainer, protocol: dict[str, Any]) -> list[Number]:
     if bound is not None:
         for k, (mean, error, count) in bound.estimates.items():
             number: Number = {
-                "name": "elbo, best.ckpt" if k == 1 else f"importance-weighted bound, K = {k}",
+                "name": "elbo (K = 1)" if k == 1 else f"importance-weighted bound (K = {k})",
                 "value": mean,
                 "unit": "nats",
                 "standard_error": error,
@@ -187,7 +166,7 @@ def collect_numbers(trainer: Trainer, protocol: dict[str, Any]) -> list[Number]:
     return numbers
 
 
-def _context(run: RunDirectory, trainer: Trainer) -> dict[str, Any]:
+def _context(trainer: Trainer) -> dict[str, Any]:
     """What all numbers of a results file share."""
     device = trainer.strategy.root_device
     hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
@@ -213,8 +192,12 @@ def code_version() -> str:
 
 
 @contextmanager
-def _recorded(run: RunDirectory) -> Iterator[None]:
-    """Keeps train.log and status.json while a run is on, and turns its end into one line and an exit code."""
+def recorded(run: RunDirectory) -> Iterator[None]:
+    """Keeps train.log and status.json while a run is on, and turns its end into one line and an exit code.
+
+    Raises:
+        SystemExit: with code 1 after a failure, 130 after Ctrl-C and 143 after SIGTERM; status.json says why.
+    """
     handler = logging.FileHandler(run.log, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     root = logging.getLogger()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pmodel.reporting.grids import image_grid, side_by_side, to_uint8
+from pmodel.reporting.grids import columns_for, image_grid, side_by_side, to_uint8
 from pmodel.reporting.plots import clouds, curves, labelled_scatter
 
 
@@ -16,6 +16,11 @@ def test_grid_puts_each_picture_in_its_cell_and_enlarges_small_ones():
         row, column = divmod(i, 3)
         cell = grid[2 + row * 58 : 58 + row * 58, 2 + column * 58 : 58 + column * 58]
         assert (cell == value).all()
+
+
+@pytest.mark.parametrize(("count", "columns"), [(1, 1), (32, 8), (64, 8), (7, 3), (11, 4)])
+def test_grids_are_full_rectangles_where_that_is_nearly_a_square(count, columns):
+    assert columns_for(count) == columns
 
 
 def test_grey_values_and_colours_are_kept_and_clipped():

@@ -1,7 +1,5 @@
 """Pictures that any model can give which samples, reconstructs, or encodes and decodes."""
 
-import math
-
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -9,7 +7,7 @@ from torch import Tensor
 
 from pmodel.callbacks.figures import FigureCallback
 from pmodel.capabilities import Decodes, Encodes, Reconstructs, Samples, SamplesLatents
-from pmodel.reporting.grids import image_grid, side_by_side
+from pmodel.reporting.grids import columns_for, image_grid, side_by_side
 
 # One seed for all of a run's noise in pictures: the same codes each time, so pictures compare over time and runs.
 SEED = 0
@@ -43,7 +41,7 @@ class SampleGrid(FigureCallback):
         x = model.sample(self.num_images, generator=fixed_generator(model.device))
         if not is_picture(x):
             return self._cloud(trainer, model) if x.dim() == 2 and x.shape[1] <= 2 else None
-        columns = math.ceil(math.sqrt(self.num_images))
+        columns = columns_for(self.num_images)
         panels = {"samples x ~ p(x)": image_grid(x, columns)}
         if isinstance(model, SamplesLatents) and isinstance(model, Decodes):
             z = model.sample_latents(self.num_images, generator=fixed_generator(model.device))
@@ -73,7 +71,7 @@ class ReconstructionGrid(FigureCallback):
             return None
         x = trainer.datamodule.examples("validation", self.num_images).x
         if is_picture(x):
-            columns = math.ceil(math.sqrt(len(x)))
+            columns = columns_for(len(x))
             y = model.reconstruct(x.to(model.device))
             return side_by_side(
                 {"validation examples": image_grid(x, columns), "reconstructions": image_grid(y, columns)}

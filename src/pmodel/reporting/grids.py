@@ -1,5 +1,7 @@
 """Pictures side by side: tensors in, uint8 arrays out."""
 
+import math
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
@@ -15,13 +17,15 @@ def to_uint8(images: Tensor) -> np.ndarray:
     return np.broadcast_to(array, (*array.shape[:3], 3)) if array.shape[3] == 1 else array
 
 
-def image_grid(images: Tensor, columns: int, gap: int = 2) -> np.ndarray:
+def image_grid(images: Tensor, columns: int, gap: int | None = None) -> np.ndarray:
     """Pictures (N, C, H, W) in [0, 1] in rows of `columns` → one picture (height, width, 3), uint8.
 
-    Small pictures are enlarged by a whole factor, so that each pixel stays a square.
+    Small pictures are enlarged by a whole factor, so that each pixel stays a square; the gap between them, in pixels
+    of the result, is then as wide as one of theirs.
     """
     cells = to_uint8(images)
     factor = max(1, -(-MIN_CELL // min(cells.shape[1:3])))
+    gap = max(2, factor) if gap is None else gap
     cells = cells.repeat(factor, axis=1).repeat(factor, axis=2)
     count, height, width, _ = cells.shape
     rows = -(-count // columns)
@@ -30,6 +34,12 @@ def image_grid(images: Tensor, columns: int, gap: int = 2) -> np.ndarray:
         top, left = gap + i // columns * (height + gap), gap + i % columns * (width + gap)
         grid[top : top + height, left : left + width] = cell
     return grid
+
+
+def columns_for(count: int) -> int:
+    """How many columns show `count` pictures in a full rectangle, nearly a square; else in nearly a square."""
+    root = math.ceil(math.sqrt(count))
+    return next((columns for columns in range(root, 2 * root + 1) if count % columns == 0), root)
 
 
 def side_by_side(panels: dict[str, np.ndarray], gap: int = 24) -> np.ndarray:

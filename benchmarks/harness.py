@@ -1,0 +1,61 @@
+"""What all benchmarks share: rounds in turn, medians with their spread, a table, and rows of JSON."""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+
+def in_turn(ours: Callable[[], float], rival: Callable[[], float], rounds: int) -> tuple[list[float], list[float]]:
+    """Measures A B A B …, so that a machine whose speed drifts is as unkind to one as to the other."""
+    pairs = [(ours(), rival()) for _ in range(rounds)]
+    return [a for a, _ in pairs], [b for _, b in pairs]
+
+
+def row(name: str, ours: list[float], rival: list[float], unit: str = "s") -> dict[str, Any]:
+    """One line of the table: medians of both, and the median and range of rival/ours, pair by pair."""
+    ratios = sorted(b / a for a, b in zip(ours, rival, strict=True))
+    return {
+        "name": name,
+        "ratio": statistics.median(ratios),
+        "ours": statistics.median(ours),
+        "rival": statistics.median(rival),
+        "unit": unit,
+        "runs": len(ours),
+        "spread": [ratios[0], ratios[-1]],
+        "hardware": hardware(),
+        "versions": {name: version(name) for name in ("pmodel", "torch", "lightning", "hydra-core")},
+    }
+
+
+def hardware() -> str:
+    """The processor's kind and the cores that this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{platform.machine()}, {cores} cores"
+
+
+def main(measure: Callable[[argparse.Namespace], list[dict[str, Any]]], description: str, **options: str) -> None:
+    """Parses `--quick`, `--json FILE` and further string options, measures, and prints a table."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: does it run at all?")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows there")
+    for name, default in options.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", default=default)
+    arguments = parser.parse_args()
+    rows = measure(arguments)
+    width = max(len(r["name"]) for r in rows)
+    print(f"{'':{width}}  {'ours':>9}  {'rival':>9}  unit  rival/ours  (range over runs)")
+    for r in rows:
+        low, high = r["spread"]
+        print(
+            f"{r['name']:{width}}  {r['ours']:9.3f}  {r['rival']:9.3f}  {r['unit']:4}"
+            f"  {r['ratio']:10.2f}  ({low:.2f} … {high:.2f}, {r['runs']} runs)"
+        )
+    print(f"{rows[0]['hardware']}; {', '.join(f'{k} {v}' for k, v in rows[0]['versions'].items())}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,135 @@
+"""Holds a composed config against the signatures of what it names, and says where a setting was written."""
+
+import ast
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from pmodel.signatures import Parameter, TargetError, accepts, choices, resolve, signature, typed_fields
+
+INSTANTIATE_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
+
+
+class ConfigError(ValueError):
+    """A config that can't be run; the message is one line."""
+
+
+class Origins:
+    """Says where a setting of the composed config was written: as typed, or in which YAML file."""
+
+    def __init__(self, typed: dict[str, str], folders: list[Path], defaults: Callable[[], list]):
+        """What was typed for each key, where YAML files lie, and what gives Hydra's defaults list if need be."""
+        self.typed, self.folders, self._defaults = typed, folders, defaults
+
+    def file(self, key: str) -> str | None:
+        """The last file of the defaults list that holds the key, relative to the project; None if none does."""
+        for default in reversed(self._defaults()):
+            paths = [folder / f"{default.config_path}.yaml" for folder in self.folders]
+            path = next((path for path in paths if path.is_file()), None)
+            if path is None:
+                continue
+            prefix = default.package or ""
+            if prefix and not (key == prefix or key.startswith(prefix + ".")):
+                continue
+            content = OmegaConf.load(path)
+            inner = key[len(prefix) :].lstrip(".")
+            if inner and _has(content, inner.split(".")):
+                return f"{path.parents[default.config_path.count('/')].name}/{default.config_path}.yaml"
+        return None
+
+    def name(self, key: str, value: Any) -> str:
+        """`key=value` as it was typed, or `key: value in conf/…yaml`."""
+        for typed_key, line in self.typed.items():
+            if key == typed_key or key.startswith(typed_key + "."):
+                return line
+        file = self.file(key)
+        return f"{key}={show(value)}" + (f" in {file}" if file else "")
+
+
+def _has(node: Any, parts: list[str]) -> bool:
+    for part in parts:
+        if not isinstance(node, DictConfig) or part not in node:
+            return False
+        node = node._get_node(part)
+    return True
+
+
+class Checker:
+    """Walks a composed, resolved config; each `_target_` is held against the signature of what it names."""
+
+    def __init__(self, origin: Origins, types: bool):
+        self.origin, self.types = origin, types
+
+    def tree(self, node: Any, path: str) -> None:
+        if isinstance(node, dict):
+            if "_target_" in node:
+                self.target(node, path)
+            for key, child in node.items():
+                self.tree(child, f"{path}.{key}".lstrip("."))
+        elif isinstance(node, list):
+            for child in node:
+                self.tree(child, path)
+
+    def target(self, node: dict, path: str) -> None:
+        try:
+            known = signature(str(node["_target_"]))
+        except TargetError as error:
+            key = f"{path}._target_"
+            raise ConfigError(
+                f"{self.origin.name(key, node['_target_'])}: {error}{suggest(error.name, error.candidates)}"
+            ) from None
+        given = {key: value for key, value in node.items() if key not in INSTANTIATE_KEYS}
+        self.fields(known.parameters, given, path, accepts_any=known.accepts_any)
+
+    def fields(self, known: dict[str, Parameter], given: dict, path: str, accepts_any: bool = False) -> None:
+        for key, value in given.items():
+            full = f"{path}.{key}".lstrip(".")
+            if key not in known:
+                if accepts_any:
+                    continue
+                where = f"{path} has no {key!r}" if path else f"there is no setting {key!r}"
+                raise ConfigError(f"{self.origin.name(full, value)}: {where}{suggest(key, list(known), path)}")
+            parameter = known[key]
+            self.nested(parameter, value, full)
+            if self.types and not accepts(parameter.annotation, value, parameter.module):
+                self.wrong_type(parameter, value, full)
+
+    def nested(self, parameter: Parameter, value: Any, path: str) -> None:
+        """Checks the keys of a dict whose annotation is a TypedDict, or a dict of nodes to instantiate."""
+        if not isinstance(value, dict) or parameter.annotation is None:
+            return
+        found = resolve(parameter.module, getattr(parameter.annotation, "id", ""))
+        fields = typed_fields(*found) if found and hasattr(found[0], "bases") else None
+        if fields is not None:
+            self.fields(fields, value, path)
+        elif path in ("logger", "callbacks"):
+            for name, node in value.items():
+                if isinstance(node, dict) and "_target_" not in node:
+                    others = [other for other, n in value.items() if isinstance(n, dict) and "_target_" in n]
+                    raise ConfigError(
+                        f"{self.origin.name(f'{path}.{name}', node)}: {path}.{name} has no _target_"
+                        f"{suggest(name, others, path)}"
+                    )
+
+    def wrong_type(self, parameter: Parameter, value: Any, path: str) -> None:
+        options = choices(parameter.annotation, parameter.module)
+        if options:
+            expected = f"one of {', '.join(map(str, options))}"
+            hint = suggest(value, options) if isinstance(value, str) else ""
+        else:
+            expected, hint = ast.unparse(parameter.annotation), ""
+        raise ConfigError(f"{self.origin.name(path, value)}: {path} expects {expected}, got {show(value)}{hint}")
+
+
+def show(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def suggest(name: str, candidates: list[str], path: str = "") -> str:
+    """`; did you mean …?` with the nearest candidate; nothing where none is near."""
+    near = difflib.get_close_matches(name, [str(c) for c in candidates], n=1, cutoff=0.5)
+    return f"; did you mean {f'{path}.' if path else ''}{near[0]}?" if near else ""

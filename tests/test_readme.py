@@ -1,0 +1,98 @@
+"""Every command and every option in the README, run or composed as printed."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from support import CONFIG_DIR, ROOT, run_directory
+
+from pmodel.config import checked_command_line
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    re.sub(r"\s+#.*", "", line).removeprefix("uv run train.py").split()
+    for line in re.findall(r"^uv run train\.py.*$", README, re.MULTILINE)
+]
+# Makes any command of the README a matter of seconds; the data and models stay as printed.
+SMALL = ["data.limit=64", "trainer.max_epochs=1", "callbacks=minimal", "data.batch_size=32"]
+
+
+def needs_mnist(command: list[str]) -> bool:
+    return any("mnist" in argument for argument in command)
+
+
+def cases():
+    for command in COMMANDS:
+        marks = [pytest.mark.mnist] if needs_mnist(command) else []
+        marks += [pytest.mark.gpu] if "trainer=gpu" in command else []
+        yield pytest.param(command, id=" ".join(command) or "train.py", marks=marks)
+
+
+def test_the_readme_shows_commands():
+    assert [] in COMMANDS
+    assert len(COMMANDS) >= 10
+    assert "uv run pytest" in README
+
+
+@pytest.mark.parametrize("command", list(cases()))
+def test_each_command_runs_as_printed(command, train, tmp_path, request):
+    if "trainer=gpu" in command and not torch.cuda.is_available():
+        checked_command_line("train", command)
+        pytest.skip("composes; no CUDA device to run it on")
+    extra = list(SMALL)
+    if needs_mnist(command):
+        extra.append(f"data_dir={request.getfixturevalue('data_dir')}")
+    if "--help" in command:
+        extra = []
+    if any(argument.startswith("resume=") for argument in command):
+        assert train(*SMALL).code == 0
+        run = tmp_path / next(a for a in command if a.startswith("resume=")).removeprefix("resume=")
+        shutil.move(run_directory(tmp_path / "logs"), run)
+        extra = ["trainer.max_epochs=2"]
+    if any("pictures.zip" in argument for argument in command):
+        write_pictures(tmp_path)
+    if any("points.csv" in argument for argument in command):
+        points = torch.randn(100, 2, generator=torch.Generator().manual_seed(0))
+        (tmp_path / "points.csv").write_text("\n".join(f"{x:.4f},{y:.4f}" for x, y in points.tolist()))
+    outcome = train(*command, *extra)
+    assert outcome.code == 0, outcome.err
+
+
+def write_pictures(folder: Path) -> None:
+    """pictures.zip: 40 coloured pictures of 32×32 in train/ and 10 in test/."""
+    import numpy as np
+    from PIL import Image
+
+    generator = np.random.default_rng(0)
+    for split, count in (("train", 40), ("test", 10)):
+        (folder / "pictures" / split).mkdir(parents=True)
+        for i in range(count):
+            pixels = generator.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / "pictures" / split / f"{i:02}.png")
+    shutil.make_archive(str(folder / "pictures"), "zip", folder / "pictures")
+
+
+def test_the_tables_name_every_option_of_every_group():
+    for group, options in re.findall(r"^\| `([\w/]+)` \| (.*) \|$", README, re.MULTILINE):
+        named = set(re.findall(r"`(\w+)`", options))
+        files = {file.stem for file in (CONFIG_DIR / group).glob("*.yaml")}
+        assert named <= files, group
+        # Parts of other options: nobody chooses these alone.
+        assert files - named <= {"checkpoints", "figures"}, group
+
+
+def test_the_python_lines_work_as_printed(train, tmp_path, monkeypatch):
+    assert train(*SMALL).code == 0
+    monkeypatch.chdir(run_directory(tmp_path / "logs") / "checkpoints")
+    names: dict = {}
+    exec(re.search(r"```python\n(.*?)```", README, re.DOTALL)[1], names)
+    assert names["pictures"].shape == (16, 1, 8, 8)
+
+
+def test_files_and_links_of_the_readme_exist():
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).exists(), target
+    for target in re.findall(r"`((?:src|conf|tests|docs|benchmarks)/[\w/.]+)`", README):
+        assert (ROOT / target).exists(), target
