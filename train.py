@@ -18,14 +18,13 @@ def main(config: DictConfig) -> None:
     from pmodel.runs import Announcement, RunDirectory, checkpoint_to_resume, recorded, report
 
     run = RunDirectory(config.paths.run_dir)
-    run.write_config(config, list(HydraConfig.get().overrides.task))
     settings = OmegaConf.to_container(config, resolve=True)
+    resume_from = checkpoint_to_resume(run, settings["trainer"]) if settings["resume"] is not None else None
+    run.write_config(config, list(HydraConfig.get().overrides.task))
     with recorded(run):
         if settings["check"]:
-            settings["trainer"] |= {"max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 1}
-        resume_from = None
-        if settings["resume"] is not None:
-            resume_from = checkpoint_to_resume(run, settings["trainer"]["max_epochs"])
+            settings["trainer"] |= {"max_epochs": 1, "limit_train_batches": 1}
+            settings["data"]["limit"] = settings["data"]["batch_size"]
         lightning.seed_everything(settings["seed"], verbose=False)
         data = instantiate(settings["data"])
         model = instantiate(settings["model"])

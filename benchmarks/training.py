@@ -47,6 +47,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         return instantiate(config["model"])
 
     data = instantiate(config["data"])
+    data.prepare_data()
     data.setup("fit")
     images, labels = data._split("train")
     batch_size = data.batch_size
@@ -102,8 +103,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         def on_train_epoch_end(self, trainer, model):
             times["ours"].append(time.perf_counter() - self.start)
             times["plain"].append(plain_epoch())
-            if len(times["usual"]) < rounds:
-                times["usual"].append(usual_epoch())
+            times["usual"].append(usual_epoch())
 
     rounds = 2 if arguments.quick else 5
     trainer = instantiate(
@@ -113,7 +113,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     )
     trainer.fit(new_model(), datamodule=data)
     # The first epoch of each warms up.
-    ours, plain, usual_times = times["ours"][1:], times["plain"][1:], times["usual"]
+    ours, plain, usual_times = (times[name][1:] for name in ("ours", "plain", "usual"))
     our_path, usual_path = zip(*((our_data(), usual_data()) for _ in range(rounds)), strict=True)
     return [
         row(f"epoch, batch {batch_size}: plain loop", ours, plain),

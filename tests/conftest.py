@@ -49,7 +49,10 @@ def train(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture, tmp_pat
             runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
             code = 0
         except SystemExit as end:
-            code = int(end.code or 0)
+            # As the interpreter does: a message goes to stderr, and means 1.
+            code = 1 if isinstance(end.code, str) else int(end.code or 0)
+            if isinstance(end.code, str):
+                print(end.code, file=sys.stderr)
         return Outcome(code, *capfd.readouterr())
 
     return run

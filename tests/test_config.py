@@ -100,6 +100,9 @@ def test_a_misspelling_in_a_file_is_named_with_the_file_and_the_nearest_name(fil
         ("defaults:\n  - override /model: vea\n", ("model/vea", "did you mean vae?")),
         ("model:\n  _target_: pmodel.models.vae.VEA\n", ("model._target_", "did you mean VAE?")),
         ("model:\n  latent_dim: ${model.latnt_dim}\n", ("latnt_dim",)),
+        ("model:\n\tlatent_dim: 3\n", ("mine.yaml, line 3", "no YAML")),
+        ("defaults:\n  - override /model: null\n", ("model is missing",)),
+        ("resume: elsewhere\n", ("resume=elsewhere", "command line")),
     ],
 )
 def test_a_mistake_in_an_experiment_does_not_compose_silently(text, parts, tmp_path):
@@ -126,6 +129,18 @@ def test_a_mandatory_value_is_asked_for():
     assert message("data=image_folder").startswith("data.path must be set: type data.path=…")
 
 
+def test_an_experiment_without_its_package_line_is_told_so(tmp_path):
+    folder = tmp_path / "conf"
+    shutil.copytree(CONFIG_DIR, folder)
+    (folder / "experiment" / "mine.yaml").write_text("model:\n  latent_dim: 3\n")
+    assert "# @package _global_" in message("experiment=mine", config_dir=folder)
+
+
+def test_options_may_stand_between_overrides():
+    argv = checked_command_line("train", ["model=vae", "-m", "seed=1,2"])
+    assert argv == ["-m", "model=vae", "seed=1,2"]
+
+
 def test_several_values_need_multirun_and_each_is_checked():
     assert "--multirun" in message("model=vae,autoencoder")
     assert "did you mean autoencoder?" in message("model=vae,autoencodr", multirun=True)
@@ -146,7 +161,13 @@ def test_the_command_line_ends_with_code_2_and_one_line(capsys):
     assert err == "error: model.latnt_dim=3: model has no 'latnt_dim'; did you mean model.latent_dim?\n"
 
 
-@pytest.mark.parametrize("argument", ["--hlp", "resume=nowhere", "seed"])
+@pytest.mark.parametrize(
+    "argument",
+    [
+        *("--hlp", "resume=nowhere", "++resume=nowhere", "resume=", "seed", "model=null", "model/network=null"),
+        *("~model", "~model.latent_dim", "~callbacks", "data=[digits,mnist]", "debug=null", "model.free_bits=[1"),
+    ],
+)
 def test_other_mistakes_end_with_code_2_too(argument, capsys):
     with pytest.raises(SystemExit) as end:
         checked_command_line("train", [argument])

@@ -1,11 +1,13 @@
 """What every model of conf/model/ must do, on every small data set it takes."""
 
 import inspect
+from pathlib import Path
 
 import lightning
 import pytest
 import torch
-from support import CONFIG_DIR, build
+from PIL import Image
+from support import CONFIG_DIR, build, config
 from torch import nn
 
 from pmodel import capabilities
@@ -14,17 +16,32 @@ MODELS = sorted(file.stem for file in (CONFIG_DIR / "model").glob("*.yaml"))
 DATA = {
     "digits": ["data=digits"],
     "binary": ["data=digits", "data.binarize=dynamic"],
+    "colour": ["data=image_folder", "data.shape=[3,11,9]"],
     "points": ["data=points", "data.num_train=64", "data.num_validation=32", "data.num_test=32"],
 }
+# Networks to try beside the default one, for models that have the choice.
+NETWORKS = {"colour": "conv"}
 # What a model may leave without a gradient, and why.
 NO_GRADIENT: dict[str, dict[str, str]] = {}
 
 
-def trained(model_name: str, data_name: str):
+def write_pictures(folder: Path) -> None:
+    """64 coloured pictures of 11×9, so neither a square nor a multiple of the networks' strides."""
+    pixels = torch.randint(0, 256, (64, 11, 9, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    for i, picture in enumerate(pixels.numpy()):
+        Image.fromarray(picture).save(folder / f"{i:02}.png")
+
+
+def trained(model_name: str, data_name: str, folder: Path):
     """The model after two training steps, its data module and the trainer."""
-    limit = [] if data_name == "points" else ["data.limit=64"]
+    overrides = [*DATA[data_name], *([] if data_name == "points" else ["data.limit=64"])]
+    if data_name == "colour":
+        write_pictures(folder)
+        overrides.append(f"data.path={folder}")
+    if data_name in NETWORKS and "network" in config(f"model={model_name}")["model"]:
+        overrides.append(f"model/network={NETWORKS[data_name]}")
     lightning.seed_everything(0, verbose=False)
-    model, data = build(f"model={model_name}", *DATA[data_name], *limit, "data.batch_size=32")
+    model, data = build(f"model={model_name}", *overrides, "data.batch_size=32")
     trainer = lightning.Trainer(
         max_steps=2,
         accelerator="cpu",
@@ -38,8 +55,8 @@ def trained(model_name: str, data_name: str):
 
 
 @pytest.fixture(scope="module", params=[(m, d) for m in MODELS for d in DATA], ids=lambda p: f"{p[0]}-{p[1]}")
-def case(request):
-    return request.param[0], *trained(*request.param)
+def case(request, tmp_path_factory):
+    return request.param[0], *trained(*request.param, tmp_path_factory.mktemp("pictures"))
 
 
 def answers(model: nn.Module) -> list[str]:

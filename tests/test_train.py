@@ -86,9 +86,77 @@ def test_resume_goes_on_in_the_same_directory_to_the_same_end(train, tmp_path):
 def test_resume_of_a_finished_run_says_what_to_add(train, tmp_path):
     assert train(*SMALL, "callbacks=minimal", "~callbacks.bound").code == 2
     assert train("data.limit=64", "trainer.max_epochs=1", "callbacks=minimal").code == 0
-    outcome = train(f"resume={run_directory(tmp_path / 'logs')}")
+    run = run_directory(tmp_path / "logs")
+    before = {file.name: file.read_bytes() for file in run.glob("*.*")}
+    outcome = train(f"resume={run}")
     assert outcome.code == 1
-    assert "add trainer.max_epochs=" in outcome.err
+    assert outcome.err == "error: resume: the run has done its 1 epochs; add trainer.max_epochs=… for more\n"
+    assert before == {file.name: file.read_bytes() for file in run.glob("*.*")}
+
+
+def test_a_resumed_run_refuses_other_settings_and_damaged_checkpoints_and_changes_nothing(train, tmp_path):
+    assert train("data.limit=64", "trainer.max_epochs=1", "callbacks=minimal").code == 0
+    run = run_directory(tmp_path / "logs")
+    for override in ("model.latent_dim=3", "data.batch_size=5", "model=vae_2d", "check=true", "seed=2"):
+        before = {file.name: file.read_bytes() for file in run.glob("*.*")}
+        outcome = train(f"resume={run}", "trainer.max_epochs=2", override)
+        assert outcome.code == 2
+        assert outcome.err.startswith(f"error: {override}: a resumed run keeps its settings")
+        assert before == {file.name: file.read_bytes() for file in run.glob("*.*")}
+    last = run / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:1000])
+    outcome = train(f"resume={run}", "trainer.max_epochs=2")
+    assert outcome.code == 1
+    assert "last.ckpt is no whole checkpoint" in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert status(run)["status"] == "done"
+
+
+def test_a_run_ended_by_max_steps_inside_an_epoch_goes_on_within_it(train, tmp_path):
+    settings = ["data.limit=64", "data.batch_size=16", "callbacks=minimal"]
+    assert train(*settings, "trainer.max_epochs=3", "paths.log_dir=whole").code == 0
+    assert train(*settings, "trainer.max_epochs=3", "trainer.max_steps=6", "paths.log_dir=parts").code == 0
+    whole, part = run_directory(tmp_path / "whole"), run_directory(tmp_path / "parts")
+    assert train(f"resume={part}", "trainer.max_steps=-1").code == 0
+    for (name, a), b in zip(weights(whole).items(), weights(part).values(), strict=True):
+        assert torch.equal(a, b), name
+    results = {n["name"]: n["value"] for n in json.loads((part / "results.json").read_text())["numbers"]}
+    assert results["training time"] < 60
+
+
+def test_ctrl_c_outside_of_a_step_is_a_stop_too(train, tmp_path, monkeypatch):
+    from pmodel.data.digits import Digits
+
+    def interrupted(self, split):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Digits, "load", interrupted)
+    outcome = train(*SMALL)
+    assert outcome.code == 130
+    assert "stopped by SIGINT" in outcome.err
+    assert status(run_directory(tmp_path / "logs"))["status"] == "stopped"
+
+
+def test_counts_are_of_what_was_measured(train, tmp_path):
+    assert train("debug=fast", "data.eval_batch_size=10").code == 0
+    results = json.loads((run_directory(tmp_path / "logs") / "results.json").read_text())
+    counts = {n["count"] for n in results["numbers"] if "count" in n}
+    assert counts == {20}
+
+
+def test_a_failing_job_does_not_stop_a_sweep(train, tmp_path):
+    outcome = train("-m", "model.latent_dim=0,2", "data.limit=64", "trainer.max_epochs=1", "callbacks=minimal")
+    assert outcome.code == 1
+    assert "model.latent_dim=0: expected at least 1" in outcome.err
+    assert "Traceback" not in outcome.err
+    found = [status(file.parent)["status"] for file in sorted(tmp_path.glob("logs/multirun/*/*/status.json"))]
+    assert found == ["failed", "done"]
+
+
+def test_settings_of_the_trainer_that_cannot_be_met_are_one_line(train):
+    outcome = train("trainer.devices=0", *SMALL)
+    assert outcome.code == 1
+    assert "Traceback" not in outcome.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -116,6 +184,8 @@ def test_a_signal_leaves_a_checkpoint_and_the_status_stopped(number, train, tmp_
     assert train(f"resume={run}").code == 0
     assert status(run)["status"] == "done"
     assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 6
+    results = {n["name"]: n["value"] for n in json.loads((run / "results.json").read_text())["numbers"]}
+    assert results["training time"] < 60
     assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
 
 
@@ -136,7 +206,7 @@ def test_a_wrong_config_leaves_no_directory(train, tmp_path):
 
 
 def test_check_runs_one_batch_through_everything(train, tmp_path):
-    outcome = train("check=true", "data.limit=64", "callbacks.bound.num_samples=2")
+    outcome = train("check=true")
     assert outcome.code == 0
     assert "one batch went through everything" in outcome.out
     assert (

@@ -54,7 +54,7 @@ class Decodes(Protocol):
     """Turns codes into pictures."""
 
     def decode(self, z: Tensor) -> Tensor:
-        """Pictures (B, …) of codes (B, D), in [0, 1]; expectations, not draws."""
+        """Examples (B, …) of codes (B, D): expectations, not draws; a Gaussian's may leave [0, 1] a little."""
 
 
 @runtime_checkable

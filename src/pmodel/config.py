@@ -16,6 +16,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import MarkedYAMLError
 
 from pmodel.config_tree import INSTANTIATE_KEYS, Checker, ConfigError, Origins, show, suggest
 from pmodel.signatures import resolve, signature, typed_fields
@@ -84,12 +85,16 @@ def checked_command_line(config_name: str, argv: list[str]) -> list[str]:
     `--help`, `--cfg`, `--info` and shell completion to Hydra.
     """
     register_resolvers()
-    args, unknown = get_args_parser().parse_known_args(argv)
+    args, unknown = get_args_parser().parse_known_intermixed_args(argv)
+    # Hydra wants options first.
+    argv = [word for word in argv if word not in args.overrides] + args.overrides
     if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion:
         return argv
     try:
         if unknown:
             raise ConfigError(f"{unknown[0]}: no such option{suggest(unknown[0], ['--help', '--multirun', '--cfg'])}")
+        if args.config_dir and not Path(args.config_dir).is_dir():
+            raise ConfigError(f"--config-dir {args.config_dir}: there is no such folder")
         if not args.config_path:
             argv = _with_resumed_config(argv, args.overrides, bool(args.multirun))
             args = get_args_parser().parse_args(argv)
@@ -102,21 +107,56 @@ def checked_command_line(config_name: str, argv: list[str]) -> list[str]:
     return argv
 
 
+# What a resumed run may change: how long, where and how it is shown, not what is trained on what.
+RESUMABLE = (
+    *("trainer.max_epochs", "trainer.max_steps", "trainer.max_time", "trainer.accelerator", "trainer.devices"),
+    *("trainer.num_nodes", "trainer.strategy", "trainer.profiler", "trainer.log_every_n_steps"),
+    *("callbacks.", "logger.", "hydra.", "hydra/", "data_dir", "data.data_dir", "data.path", "data.eval_batch_size"),
+)
+
+
 def _with_resumed_config(argv: list[str], overrides: list[str], multirun: bool) -> list[str]:
     """Points Hydra at the run directory that `resume=` names, if it does: nothing is composed anew."""
-    typed = next((o.split("=", 1)[1].strip("'\"") for o in overrides if o.startswith("resume=")), "null")
-    if typed in ("null", ""):
+    parsed = parse_overrides(overrides)
+    resume = [o for o in parsed if o.key_or_group == "resume"]
+    if not resume or resume[-1].value() is None:
         return argv
-    run = Path(typed)
+    typed, run = resume[-1].input_line, Path(str(resume[-1].value()))
     if multirun:
-        raise ConfigError(f"resume={typed}: goes on with one run; leave out --multirun")
+        raise ConfigError(f"{typed}: goes on with one run; leave out --multirun")
     for file in ("config.yaml", "checkpoints/last.ckpt"):
-        if not (run / file).is_file():
-            raise ConfigError(f"resume={typed}: expected a run directory, but there is no {run / file}")
-    own = {"hydra.run.dir": run, "paths.run_dir": run.absolute()}
-    settings = [f"{key}='{value}'" for key, value in own.items()]
+        if str(run) == "." or not (run / file).is_file():
+            raise ConfigError(f"{typed}: expected a run directory, but there is no {run / file}")
+    for override in parsed:
+        if override not in resume and not override.key_or_group.startswith(RESUMABLE):
+            raise ConfigError(
+                f"{override.input_line}: a resumed run keeps its settings; it can change trainer.max_epochs,"
+                " .max_steps, .max_time, .accelerator, .devices, callbacks.… and logger.…, and where the data lie"
+            )
+    own = {"hydra.run.dir": run, "paths.run_dir": run.absolute(), "resume": run}
+    settings = [f"{key}={quoted(str(value))}" for key, value in own.items()]
     settings += ["hydra.output_subdir=null", "hydra/job_logging=none", "hydra/hydra_logging=none"]
-    return ["--config-path", str(run.absolute()), "--config-name", "config", *settings, *argv]
+    options = [word for word in argv if word not in overrides]
+    rest = [o.input_line for o in parsed if o not in resume]
+    return ["--config-path", str(run.absolute()), "--config-name", "config", *options, *settings, *rest]
+
+
+def quoted(text: str) -> str:
+    """A string as Hydra's override grammar takes it, whatever is in it."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def parse_overrides(lines: list[str]) -> list[Override]:
+    """Hydra's overrides.
+
+    Raises:
+        ConfigError: for a line that is none.
+    """
+    try:
+        return OverridesParser.create().parse_overrides(lines)
+    except HydraException as error:
+        raise ConfigError(f"{_first_line(error)} (expected key=value)") from None
 
 
 def check_overrides(
@@ -130,10 +170,7 @@ def check_overrides(
     Raises:
         ConfigError: at the first thing wrong.
     """
-    try:
-        parsed = OverridesParser.create().parse_overrides(overrides)
-    except HydraException as error:
-        raise ConfigError(f"{_first_line(error)} (expected key=value)") from None
+    parsed = parse_overrides(overrides)
     with initialize_config_dir(str(folders[0]), version_base="1.3"), _one_line_errors():
         for job in _jobs(parsed, multirun):
             _Job(config_name, job, list(folders)).check()
@@ -144,6 +181,9 @@ def _jobs(overrides: list[Override], multirun: bool) -> Iterator[list[Override]]
     sweeps = [o for o in overrides if o.is_sweep_override()]
     if sweeps and not multirun:
         raise ConfigError(f"{sweeps[0].input_line}: several values need --multirun (-m), which runs a job for each")
+    for sweep in sweeps:
+        if not sweep.is_discrete_sweep() and not any(o.key_or_group == "hydra/sweeper" for o in overrides):
+            raise ConfigError(f"{sweep.input_line}: expected values to run one after the other, such as a,b,c")
     values = {o.key_or_group: list(o.sweep_string_iterator()) for o in sweeps if o.is_discrete_sweep()}
     first = {key: options[0] for key, options in values.items()}
     variants = [first, *({**first, key: option} for key, options in values.items() for option in options[1:])]
@@ -156,6 +196,9 @@ def _jobs(overrides: list[Override], multirun: bool) -> Iterator[list[Override]]
         ]
         yield parser.parse_overrides(lines)
 
+
+# Groups whose options can't be combined.
+ONE_OPTION = {"model", "data", "trainer", "paths"}
 
 ROOTS: dict[str, type] = {"train": TrainConfig, "config": TrainConfig}
 
@@ -194,13 +237,17 @@ class _Job:
             if not override.is_add() and not override.is_force_add():
                 self.check_key_exists(plain, override)
         config = self.compose([*self.groups, *self.values]) if self.values else plain
+        if config.get("resume") is not None and not any(o.key_or_group == "resume" for o in self.values):
+            raise ConfigError(f"resume={config.resume}: type it on the command line; a file can't ask for it")
         origins = Origins({o.key_or_group: o.input_line for o in self.values}, self.folders, self.defaults_list)
         # Names first: a misspelt key also breaks what refers to it, and is the better thing to say.
         for resolved in (False, True):
             values = OmegaConf.to_container(config, resolve=resolved, throw_on_missing=False)
             checker = Checker(origins, types=resolved)
             if self.config_name in ROOTS:
-                checker.fields(typed_fields(*resolve(__name__, ROOTS[self.config_name].__name__)), values, "")
+                top = typed_fields(*resolve(__name__, ROOTS[self.config_name].__name__))
+                checker.fields(top, values, "")
+                checker.required(top, values, "")
             checker.tree(values, "")
             for key in sorted(OmegaConf.missing_keys(config)):
                 where = origins.file(key) or self.config_name
@@ -212,11 +259,17 @@ class _Job:
 
     def check_group_choice(self, override: Override) -> None:
         group, options = override.key_or_group, self.options(override.key_or_group)
+        if override.is_delete():
+            return
+        listed = f"(options: {', '.join(options)})"
+        if override.value() is None:
+            raise ConfigError(f"{override.input_line}: expected an option of {group}; leave it out for none {listed}")
+        if isinstance(override.value(), list) and (group in ONE_OPTION or group.startswith("model/")):
+            raise ConfigError(f"{override.input_line}: {group} takes one option at a time {listed}")
         for choice in override.value() if isinstance(override.value(), list) else [override.value()]:
-            if choice is not None and str(choice) not in options and not override.is_delete():
+            if str(choice) not in options:
                 raise ConfigError(
-                    f"{override.input_line}: {group} has no option {choice!r}{suggest(str(choice), options)}"
-                    f" (options: {', '.join(options)})"
+                    f"{override.input_line}: {group} has no option {choice!r}{suggest(str(choice), options)} {listed}"
                 )
 
     def check_key_exists(self, config: DictConfig, override: Override) -> None:
@@ -253,6 +306,13 @@ def _one_line_errors() -> Iterator[None]:
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None)
         raise ConfigError(f"{key}: {_first_line(error)}" if key else _first_line(error)) from None
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        raise ConfigError(f"{mark.name}, line {mark.line + 1}: no YAML, {error.problem}") from None
+    except ConfigError:
+        raise
+    except (ValueError, KeyError) as error:  # Hydra's own, such as a group that a file sets to null
+        raise ConfigError(f"the defaults list can't be composed: {_first_line(error)}") from None
 
 
 def _first_line(error: Exception) -> str:

@@ -83,6 +83,9 @@ class Checker:
             ) from None
         given = {key: value for key, value in node.items() if key not in INSTANTIATE_KEYS}
         self.fields(known.parameters, given, path, accepts_any=known.accepts_any)
+        # Deeper nodes get further arguments from the object that builds them.
+        if path in ("model", "data", "trainer") or path.startswith(("callbacks.", "logger.")):
+            self.required(known.parameters, given, path)
 
     def fields(self, known: dict[str, Parameter], given: dict, path: str, accepts_any: bool = False) -> None:
         for key, value in given.items():
@@ -91,11 +94,19 @@ class Checker:
                 if accepts_any:
                     continue
                 where = f"{path} has no {key!r}" if path else f"there is no setting {key!r}"
+                if full in ("experiment", "debug"):
+                    where = "expected '# @package _global_' as the first line of that file"
                 raise ConfigError(f"{self.origin.name(full, value)}: {where}{suggest(key, list(known), path)}")
             parameter = known[key]
             self.nested(parameter, value, full)
             if self.types and not accepts(parameter.annotation, value, parameter.module):
                 self.wrong_type(parameter, value, full)
+
+    def required(self, known: dict[str, Parameter], given: dict, path: str) -> None:
+        for key, parameter in known.items():
+            if parameter.required and key not in given:
+                full = f"{path}.{key}".lstrip(".")
+                raise ConfigError(f"{full} is missing: set {full}=…" + (f", which {path} needs" if path else ""))
 
     def nested(self, parameter: Parameter, value: Any, path: str) -> None:
         """Checks the keys of a dict whose annotation is a TypedDict, or a dict of nodes to instantiate."""
@@ -116,11 +127,11 @@ class Checker:
 
     def wrong_type(self, parameter: Parameter, value: Any, path: str) -> None:
         options = choices(parameter.annotation, parameter.module)
-        if options:
+        hint = suggest(value, options) if isinstance(value, str) else ""
+        if options and not isinstance(parameter.annotation, ast.BinOp):
             expected = f"one of {', '.join(map(str, options))}"
-            hint = suggest(value, options) if isinstance(value, str) else ""
         else:
-            expected, hint = ast.unparse(parameter.annotation), ""
+            expected = ast.unparse(parameter.annotation)
         raise ConfigError(f"{self.origin.name(path, value)}: {path} expects {expected}, got {show(value)}{hint}")
 
 

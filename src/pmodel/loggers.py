@@ -60,8 +60,6 @@ class CSVLogger(Logger):
 
     def _write(self) -> None:
         self._written = time.monotonic()
-        if not self.rows:
-            return
         names = {name for row in self.rows.values() for name in row} - {"epoch", "step"}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_suffix(".csv.tmp")

@@ -12,6 +12,7 @@ import logging
 import math
 import pickle
 import platform
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -22,13 +23,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
+from hydra.types import RunMode
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from pmodel.callbacks.bound import FinalBound
 from pmodel.callbacks.checkpoints import BestCheckpoint
-from pmodel.callbacks.stop import Stopped
+from pmodel.callbacks.last import Stopped
 from pmodel.callbacks.timing import Timing
 from pmodel.metrics.likelihood import bits_per_dim
 from pmodel.quiet import quieten_libraries
@@ -72,12 +77,14 @@ class RunDirectory:
 
 
 def _replace_prefix(node: Any, prefix: str, by: str) -> Any:
-    """Replaces `prefix` at the start of every string in nested dicts and lists."""
+    """Replaces the folder `prefix` at the start of every path in nested dicts and lists."""
     if isinstance(node, dict):
         return {key: _replace_prefix(value, prefix, by) for key, value in node.items()}
     if isinstance(node, list):
         return [_replace_prefix(value, prefix, by) for value in node]
-    return by + node[len(prefix) :] if isinstance(node, str) and node.startswith(prefix) else node
+    if isinstance(node, str) and (node == prefix or node.startswith(prefix + "/")):
+        return by + node[len(prefix) :]
+    return node
 
 
 class Announcement(Callback):
@@ -102,7 +109,7 @@ def report(run: RunDirectory, name: str, trainer: Trainer) -> None:
     """Writes results.json, and shows its numbers and the paths of the run's files."""
     if trainer.is_global_zero:
         numbers = collect_numbers(trainer, trainer.datamodule.protocol())
-        write_results(run.results, numbers, _context(trainer))
+        write_results(run.results, numbers, _context(run, trainer))
         print(f"\n{name}\n{numbers_table(numbers)}\n{paths_table(run.path, sorted(run.path.glob('figures/*.png')))}")
 
 
@@ -111,21 +118,25 @@ def count_parameters(model: LightningModule) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def checkpoint_to_resume(run: RunDirectory, max_epochs: int | None) -> Path:
-    """last.ckpt of a run that has epochs left.
+def checkpoint_to_resume(run: RunDirectory, trainer: dict[str, Any]) -> Path:
+    """last.ckpt of a run that has something left to do; nothing is written before that is known.
 
     Raises:
-        ValueError: if the file is damaged, or the run has done its `max_epochs`.
+        SystemExit: with one line, if the file is damaged or the run has done its `max_epochs` or `max_steps`.
     """
     path = run.last_checkpoint
     try:
-        loops = torch.load(path, map_location="cpu", weights_only=True)["loops"]
-        finished = loops["fit_loop"]["epoch_progress"]["current"]["processed"]
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+        steps = checkpoint["global_step"]
     except (RuntimeError, EOFError, OSError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"resume: {shown(path)} is no whole checkpoint of a training: {reason}") from None
-    if max_epochs is not None and 0 <= max_epochs <= finished:
-        raise ValueError(f"resume: the run has finished its {finished} epochs; add trainer.max_epochs=… for more")
+        reason = f"{type(error).__name__} while reading it"
+        raise SystemExit(f"error: resume: {shown(path)} is no whole checkpoint of a training ({reason})") from None
+    done = {"max_epochs": epochs, "max_steps": steps}
+    for limit, count in done.items():
+        if trainer.get(limit) is not None and 0 <= trainer[limit] <= count:
+            what = limit.removeprefix("max_")
+            raise SystemExit(f"error: resume: the run has done its {count} {what}; add trainer.{limit}=… for more")
     return path
 
 
@@ -139,19 +150,20 @@ def collect_numbers(trainer: Trainer, protocol: dict[str, Any]) -> list[Number]:
     numbers: list[Number] = []
     if best is not None:
         split = "train" if best.monitor.startswith("train/") else "validation"
-        shared = {"split": split, "count": data.split_sizes[split], "protocol": protocol}
+        shared = {"split": split, "count": best.best_count, "protocol": protocol}
         for name, value in best.best_metrics.items():
             prefix, _, quantity = name.partition("/")
             if prefix == best.monitor.partition("/")[0]:
                 numbers.append({"name": quantity, "value": value, "unit": model.units.get(quantity, ""), **shared})
-        numbers.append({"name": "best epoch", "value": best.best_epoch or 0, "unit": f"of {trainer.current_epoch}"})
+        if best.best_epoch is not None:
+            numbers.append({"name": "best epoch", "value": best.best_epoch, "unit": f"of {trainer.current_epoch}"})
     if bound is not None:
         for k, (mean, error, count) in bound.estimates.items():
             number: Number = {
                 "name": "elbo (K = 1)" if k == 1 else f"importance-weighted bound (K = {k})",
                 "value": mean,
                 "unit": "nats",
-                "standard_error": error,
+                **({} if math.isnan(error) else {"standard_error": error}),
                 "split": "validation",
                 "count": count,
                 "protocol": {**protocol, "num_samples": k, "noise_seed": 0},
@@ -166,12 +178,13 @@ def collect_numbers(trainer: Trainer, protocol: dict[str, Any]) -> list[Number]:
     return numbers
 
 
-def _context(trainer: Trainer) -> dict[str, Any]:
+def _context(run: RunDirectory, trainer: Trainer) -> dict[str, Any]:
     """What all numbers of a results file share."""
+    best = (run.path / "checkpoints" / "best.ckpt").exists()
     device = trainer.strategy.root_device
     hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return {
-        "checkpoint": "checkpoints/best.ckpt",
+        "checkpoint": f"checkpoints/{'best' if best else 'last'}.ckpt",
         "hardware": f"{trainer.world_size} × {hardware}, {torch.get_num_threads()} threads",
         "versions": {name: version(name) for name in ("pmodel", "torch", "lightning")},
         "code": code_version(),
@@ -212,9 +225,15 @@ def recorded(run: RunDirectory) -> Iterator[None]:
         code = 0
         run.set_status("done")
         log.info("done")
-    except (Stopped, KeyboardInterrupt) as stop:
-        reason = str(stop) or "stopped by SIGINT"
-        code = 128 + (stop.signal_number if isinstance(stop, Stopped) else 2)
+    except (Stopped, KeyboardInterrupt, SystemExit) as end:
+        # Lightning turns a KeyboardInterrupt into SystemExit(1).
+        if isinstance(end, SystemExit) and not isinstance(end.__context__, KeyboardInterrupt):
+            run.set_status("failed", reason=f"exit code {end.code}")
+            raise
+        number = end.signal_number if isinstance(end, Stopped) else signal.SIGINT
+        # Lightning leaves it ignored after a KeyboardInterrupt.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        code, reason = 128 + number, f"stopped by {signal.Signals(number).name}"
         run.set_status("stopped", reason=reason)
         log.info(reason)
         hint = f"; go on with: uv run train.py resume={shown(run.path)}" if run.last_checkpoint.exists() else ""
@@ -224,11 +243,15 @@ def recorded(run: RunDirectory) -> Iterator[None]:
         first_line = (str(error).strip() or repr(error)).splitlines()[0]
         run.set_status("failed", reason=f"{type(error).__name__}: {first_line}")
         log.exception("failed")
-        # A ValueError is about what the user gave; anything else may be a defect, whose traceback should be seen.
-        if not isinstance(error, ValueError):
+        # These are about what the user gave; anything else may be a defect, whose traceback should be seen.
+        if not isinstance(error, ValueError | MisconfigurationException):
             traceback.print_exc()
-        print(f"error: {first_line} (traceback in {shown(run.log)})", file=sys.stderr)
-        raise SystemExit(code) from None
+        message = f"error: {first_line} (traceback in {shown(run.log)})"
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            # An exception lets the sweep go on; Hydra repeats the first one's line at the end, with exit code 1.
+            print(message, file=sys.stderr)
+            raise CompactHydraException(f"a job failed: {first_line} ({shown(run.path)})") from None
+        raise SystemExit(message) from None
     finally:
         if "wandb" in sys.modules:
             sys.modules["wandb"].finish(exit_code=code)

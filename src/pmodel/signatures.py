@@ -12,10 +12,11 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Parameter:
-    """One argument: its annotation (None where there is none) and the module in which the annotation's names live."""
+    """One argument: its annotation (None where there is none), the module of its names, whether it has no default."""
 
     annotation: ast.expr | None
     module: str
+    required: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,8 +142,13 @@ def _signature_of(node: ast.AST, module: str) -> Signature:
 
 
 def _arguments(args: ast.arguments, module: str, skip: int) -> Signature:
-    named = [*args.posonlyargs, *args.args][skip:] + args.kwonlyargs
-    return Signature({a.arg: Parameter(a.annotation, module) for a in named}, accepts_any=args.kwarg is not None)
+    positional = [*args.posonlyargs, *args.args]
+    without_default = {a.arg for a in positional[: len(positional) - len(args.defaults)]}
+    without_default |= {a.arg for a, default in zip(args.kwonlyargs, args.kw_defaults, strict=True) if default is None}
+    named = {
+        a.arg: Parameter(a.annotation, module, a.arg in without_default) for a in [*positional[skip:], *args.kwonlyargs]
+    }
+    return Signature(named, accepts_any=args.kwarg is not None)
 
 
 def typed_fields(node: ast.ClassDef, module: str) -> dict[str, Parameter] | None:
@@ -152,7 +158,7 @@ def typed_fields(node: ast.ClassDef, module: str) -> dict[str, Parameter] | None
     if not (is_typed_dict or is_dataclass):
         return None
     fields = [f for f in node.body if isinstance(f, ast.AnnAssign) and isinstance(f.target, ast.Name)]
-    return {f.target.id: Parameter(f.annotation, module) for f in fields}
+    return {f.target.id: Parameter(f.annotation, module, required=f.value is None) for f in fields}
 
 
 def accepts(annotation: ast.expr | None, value, module: str) -> bool:

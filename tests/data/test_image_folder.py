@@ -101,12 +101,49 @@ def test_drawn_validation_split_follows_the_split_seed(folder):
     assert draws[0] == draws[1] != draws[2]
 
 
-@pytest.mark.parametrize("name", ["validation", "val"])
+@pytest.mark.parametrize("name", ["validation", "val", "valid", "Dev"])
 def test_validation_folder_is_the_validation_split(folder, name):
     save(folder / name / "dog" / "v.png", 50)
     data = build(folder)
     assert contents(data, "validation") == [(50, 1)]
     assert len(contents(data, "train")) == 20
+
+
+@pytest.mark.parametrize("pack", [Path, zipped])
+@pytest.mark.parametrize("outer", [".", "training"])
+@pytest.mark.parametrize(("train", "test"), [("Train", "Test"), ("training", "TESTING")])
+def test_split_folders_of_other_names_keep_test_pictures_from_training(tmp_path, pack, outer, train, test):
+    root = tmp_path / "pets"
+    save(root / outer / train / "cat" / "a.png", 1)
+    save(root / outer / test / "cat" / "a.png", 2)
+    data = build(pack(root), num_validation=0)
+    assert data.class_names == ("cat",)
+    assert (contents(data, "train"), contents(data, "test")) == ([(1, 0)], [(2, 0)])
+
+
+@pytest.mark.parametrize("pack", [Path, zipped])
+@pytest.mark.parametrize(
+    ("extra", "what"),
+    [
+        ("unlabelled/a.png", "unlabelled lies beside the split folders test, train, expected all pictures inside"),
+        ("cover.png", "cover.png lies beside the split folders test, train, expected all pictures inside of those"),
+        ("Training/a.png", "Training and train both mean the train split, expected one folder"),
+    ],
+)
+def test_folders_beside_the_splits_are_refused(folder, refusal, pack, extra, what):
+    save(folder / extra, 60)
+    root = pack(folder)
+    assert refusal(lambda: build(root).setup("fit")).startswith(f"data.path={root}: {what}")
+
+
+def test_linked_folders_are_followed_but_not_in_circles(folder):
+    save(folder.parent / "elsewhere" / "c.png", 70)
+    (folder / "train" / "cow").symlink_to(folder.parent / "elsewhere", target_is_directory=True)
+    (folder / "train" / "cat" / "back").symlink_to(folder / "train", target_is_directory=True)
+    (folder / "train" / "itself").symlink_to("itself")
+    data = build(folder, num_validation=0)
+    assert data.class_names == ("cat", "cow", "dog")
+    assert contents(data, "train") == [(i, 0) for i in range(10)] + [(20 + i, 2) for i in range(10)] + [(70, 1)]
 
 
 def test_pictures_without_split_folders_are_drawn_into_three_splits(tmp_path):
@@ -175,6 +212,36 @@ def test_picture_of_another_size_or_mode_is_named(folder, refusal, size, mode, w
         f"data.path={folder}: test/cat/a.png is {what}, expected 4×3 with mode RGB for data.shape=[3, 3, 4]; "
         "data.resize=true converts"
     )
+
+
+@pytest.mark.parametrize("resize", [False, True])
+@pytest.mark.parametrize(("mode", "suffix"), [("I;16", "png"), ("I", "tif"), ("F", "tif")])
+def test_picture_of_more_than_8_bits_is_named(tmp_path, refusal, resize, mode, suffix):
+    Image.new(mode, (4, 3), 1000).save(tmp_path / f"a.{suffix}")
+    assert refusal(lambda: build(tmp_path, shape=[1, 3, 4], resize=resize, num_validation=0).setup("fit")) == (
+        f"data.path={tmp_path}: a.{suffix} is 4×3 with mode {mode}, "
+        "expected an 8-bit picture with mode L for data.shape=[1, 3, 4]"
+    )
+
+
+@pytest.mark.parametrize(("flags", "what"), [(0x01, "is encrypted"), (0x41, "strong encryption")])
+def test_encrypted_zip_member_is_named(folder, refusal, flags, what):
+    path = zipped(folder)
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        start, count = archive.start_dir, len(archive.infolist())
+    for _ in range(count):
+        start = content.index(b"PK\x01\x02", start) + 8  # to the flags of this entry of the directory
+        content[start] |= flags
+    path.write_bytes(content)
+    message = refusal(lambda: build(path).setup("test"))
+    assert message.startswith(f"data.path={path}: test/")
+    assert " can't be read: " in message
+    assert what in message
+
+
+def test_empty_path_is_not_the_current_folder(refusal):
+    assert refusal(lambda: build("")) == "data.path=: expected a folder or a .zip file, and it is empty"
 
 
 def test_wrong_paths_are_one_line_each(tmp_path, refusal):

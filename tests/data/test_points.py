@@ -119,6 +119,7 @@ def test_csv_of_one_column_is_read(table):
         ("a,b\n1,2\n\n3,four\n5,6\n", "line 4: 'four' is not a finite number"),
         ("1,2\n3,\n5,6\n", "line 2: '' is not a finite number"),
         ("1,2\n3,nan\n5,6\n", "line 2: 'nan' is not a finite number"),
+        ("1,2\n3,1e300\n5,6\n", "line 2: '1e300' is not a finite number in float32"),
         ("1,x\n3,4\n5,6\n", "line 1: 'x' is not a finite number"),
         ("a,b\n1,2\n3\n5,6\n", "line 3 has 1 columns, expected 2 as in line 2"),
         ("", "it has no rows of numbers"),
@@ -154,6 +155,10 @@ def test_missing_and_unreadable_csv_files_are_one_line(table, tmp_path, refusal)
         (
             {"path": "a.csv"},
             "data.path=a.csv: expected a CSV file with data.name=csv, and null with another name",
+        ),
+        (
+            {"name": "csv", "path": ""},
+            "data.path=: expected a CSV file with data.name=csv, and null with another name",
         ),
         ({"name": "csv"}, "data.path=null: expected a CSV file with data.name=csv, and null with another name"),
     ],

@@ -37,11 +37,11 @@ def test_epoch_means_equal_the_mean_over_all_examples():
     means = EpochMeans()
     for part in values.split(32):
         means.update({"loss": part.float(), "double": 2 * part.float()})
-    assert means.compute() == pytest.approx(
-        {"loss": values.mean().item(), "double": 2 * values.mean().item()}, abs=1e-7
-    )
+    computed, count = means.compute()
+    assert count == 70
+    assert computed == pytest.approx({"loss": values.mean().item(), "double": 2 * values.mean().item()}, abs=1e-7)
     means.reset()
-    assert means.compute() == {}
+    assert means.compute() == ({}, 0)
 
 
 def test_logged_numbers_are_means_over_examples_not_over_batches():
@@ -130,6 +130,22 @@ def test_gradient_clipping_bounds_the_step():
     fit(model, data, max_steps=1, gradient_clip_val=1e-3)
     after = torch.cat([p.detach().flatten() for p in model.parameters()])
     assert (after - before).norm().item() == pytest.approx(1e-3, rel=1e-3)
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "64-true", "bf16-true"])
+@pytest.mark.parametrize("likelihood", ["discretized_logistic", "categorical"])
+def test_every_precision_trains_with_clipping(precision, likelihood):
+    model, data = build(*SMALL, f"model.likelihood={likelihood}")
+    trainer = fit(model, data, precision=precision, gradient_clip_val=1.0, max_epochs=1)
+    assert trainer.callback_metrics["val/loss"].isfinite()
+    x = data.examples("validation", 4).x
+    assert model.elbo(x, 2).isfinite().all()
+    assert model.sample(2).shape == (2, 1, 8, 8)
+
+
+def test_accumulated_batches_make_one_step():
+    model, data = build(*SMALL, "data.batch_size=16")
+    assert fit(model, data, accumulate_grad_batches=3, max_epochs=1).global_step == 2
 
 
 def test_bfloat16_trains_and_keeps_float32_weights():

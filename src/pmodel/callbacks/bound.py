@@ -28,4 +28,11 @@ class FinalBound(Callback):
         if len(x) == 0:
             return
         pl_module.eval()
-        self.estimates = {k: lower_bound(pl_module, x, k) for k in dict.fromkeys([1, self.num_samples])}
+        print(
+            f"bounding log p(x) of {len(x):,} validation examples with {self.num_samples} samples of z each", flush=True
+        )
+        try:
+            for k in dict.fromkeys([1, self.num_samples]):
+                self.estimates[k] = lower_bound(pl_module, x, k)
+        except KeyboardInterrupt:
+            print("bound left out: interrupted; the training itself is done")

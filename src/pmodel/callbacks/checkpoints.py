@@ -23,6 +23,7 @@ class BestCheckpoint(ModelCheckpoint):
         )
         self.best_metrics: dict[str, float] = {}
         self.best_epoch: int | None = None
+        self.best_count = 0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.monitor, self.mode = pl_module.monitor, pl_module.monitor_mode
@@ -33,11 +34,14 @@ class BestCheckpoint(ModelCheckpoint):
     def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
         self.best_metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
         self.best_epoch = trainer.current_epoch + 1
+        self.best_count = trainer.lightning_module.counts[self.monitor.partition("/")[0]]
         super()._save_checkpoint(trainer, filepath)
 
     def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "best_metrics": self.best_metrics, "best_epoch": self.best_epoch}
+        own = {"best_metrics": self.best_metrics, "best_epoch": self.best_epoch, "best_count": self.best_count}
+        return {**super().state_dict(), **own}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best_metrics, self.best_epoch = state_dict["best_metrics"], state_dict["best_epoch"]
+        self.best_count = state_dict["best_count"]
         super().load_state_dict(state_dict)

@@ -19,6 +19,8 @@ class Progress(ProgressBar):
 
     def __init__(self, refresh_per_second: float = 5):
         super().__init__()
+        if refresh_per_second <= 0:
+            raise ValueError(f"callbacks.progress.refresh_per_second={refresh_per_second}: expected more than 0")
         self.seconds_between = 1 / refresh_per_second
         self._enabled = True
         self._bar: tqdm | None = None
@@ -39,11 +41,10 @@ class Progress(ProgressBar):
 
     @staticmethod
     def _total_steps(trainer: Trainer) -> int | None:
-        if trainer.max_steps > 0:
-            return trainer.max_steps
-        if trainer.max_epochs is None or trainer.max_epochs < 0:
-            return None
-        return int(trainer.max_epochs * trainer.num_training_batches)
+        limits = [trainer.max_steps] if trainer.max_steps > 0 else []
+        if trainer.max_epochs is not None and trainer.max_epochs > 0:
+            limits.append(int(trainer.max_epochs * trainer.num_training_batches))
+        return min(limits, default=None)
 
     @staticmethod
     def _steps_done(trainer: Trainer) -> int:

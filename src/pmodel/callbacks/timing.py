@@ -7,11 +7,15 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 
 class Timing(Callback):
-    """Counts training examples and seconds from the start of each epoch to the end of its last batch."""
+    """Counts training examples, and the seconds between the ends of batches within an epoch; resumed runs go on."""
 
     def __init__(self) -> None:
         self.examples, self.seconds = 0, 0.0
         self._since = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # A run that is resumed within an epoch doesn't start one.
+        self._since = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._since = time.perf_counter()
@@ -20,14 +24,16 @@ class Timing(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self.examples += len(batch.x) * trainer.world_size
-        if trainer.is_last_batch:
-            now = time.perf_counter()
-            self.seconds += now - self._since
-            self._since = now
+        now = time.perf_counter()
+        self.seconds += now - self._since
+        self._since = now
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._since = time.perf_counter()
 
     @property
     def examples_per_second(self) -> float:
-        """Over all finished epochs, those before a resume included."""
+        """Over all steps, those before a resume included."""
         return self.examples / self.seconds if self.seconds else 0.0
 
     def state_dict(self) -> dict[str, Any]:

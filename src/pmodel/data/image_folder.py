@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,14 @@ from pmodel.data.keys import mix_key
 from pmodel.data.pictures import read_pictures
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
-_SPLIT_FOLDERS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
+_SPLIT_FOLDERS: dict[str, Split] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "val", "valid", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+
+# macOS adds files of its own, with picture suffixes, to folders and archives.
+_HIDDEN = (".", "__MACOSX")
 
 
 class _Picture(NamedTuple):
@@ -25,18 +33,19 @@ class _Picture(NamedTuple):
 class ImageFolder(InMemoryDataModule):
     """Pictures under `path`, a folder or a .zip, alone or inside one outer folder.
 
-    With folders train/ and test/, and optionally validation/ (or val/), those are the splits. Without validation/,
-    `num_validation` of the training pictures are drawn for it; without train/ and test/, as many again for test. The
-    draws come from `split_seed`. Inside a split, the folders are the classes, numbered in alphabetical order;
-    pictures outside of any have the label -1. Files that are not pictures, by their suffix, are ignored.
+    With folders train/ (or training/) and test/ (testing/), and optionally validation/ (val/, valid/, dev/), in any
+    case, those are the splits, and hold all pictures. Without validation/, `num_validation` of the training pictures
+    are drawn for it; without any of them, as many again for test. The draws come from `split_seed`. Inside a split,
+    the folders are the classes, numbered in alphabetical order; pictures outside of any have the label -1. Files that
+    are not pictures, by their suffix, and hidden ones are ignored.
 
-    path: the folder or .zip
+    path: the folder or .zip; links to folders are followed
     shape: [C, H, W]; each picture must have this size, be grey for C = 1 and colour for C = 3
     resize: true cuts pictures of other sizes centrally to the proportions of `shape`, resizes and converts them
 
     Raises:
-        ValueError: if there is no such folder or .zip, or no picture in it; when a split is read, if a picture is
-            corrupt or does not fit.
+        ValueError: if there is no such folder or .zip, or no picture in it, or its split folders are ambiguous; when a
+            split is read, if a picture is corrupt or does not fit.
     """
 
     source = "image_folder"
@@ -70,8 +79,10 @@ class ImageFolder(InMemoryDataModule):
             split_seed,
             seed,
         )
-        self.path, self.resize = Path(path).expanduser(), resize
         self._place = f"data.path={path}"
+        if path == "":
+            raise ValueError(f"{self._place}: expected a folder or a .zip file, and it is empty")
+        self.path, self.resize = Path(path).expanduser(), resize
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
@@ -108,19 +119,32 @@ class ImageFolder(InMemoryDataModule):
                 f"{self._place}: there is no picture in it ({', '.join(SUFFIXES)}), only {len(files)} other files"
             )
         parts = _without_outer_folders([tuple(name.split("/")) for name in names])
-        has_splits = any(first in _SPLIT_FOLDERS and inner for first, *inner in parts)
+        split_folders = self._split_folders(parts)
         groups: dict[Split | None, list[tuple[str, str | None]]] = {}
-        for name, (first, *inner) in zip(names, parts, strict=True):
-            folders = inner if has_splits else (first, *inner)
-            if folders:
-                split = _SPLIT_FOLDERS.get(first) if has_splits else None
-                groups.setdefault(split, []).append((name, folders[0] if len(folders) > 1 else None))
-        if has_splits:
-            groups.pop(None, None)
+        for name, part in zip(names, parts, strict=True):
+            inner = part[1:] if split_folders else part
+            groups.setdefault(split_folders.get(part[0]), []).append((name, inner[0] if len(inner) > 1 else None))
         classes = sorted({folder for group in groups.values() for _, folder in group if folder is not None})
         number = {folder: i for i, folder in enumerate(classes)}
         pictures = {split: [_Picture(name, number.get(f, -1)) for name, f in group] for split, group in groups.items()}
         return self._drawn_splits(pictures), tuple(classes)
+
+    def _split_folders(self, parts: list[tuple[str, ...]]) -> dict[str, Split]:
+        """The top folders that are splits; empty if there are none, and then all are classes."""
+        folders: dict[str, Split] = {}
+        for folder in sorted({part[0] for part in parts if _split_of(part)}):
+            split = _SPLIT_FOLDERS[folder.lower()]
+            if split in folders.values():
+                same = next(other for other in folders if folders[other] == split)
+                raise ValueError(f"{self._place}: {same} and {folder} both mean the {split} split, expected one folder")
+            folders[folder] = split
+        others = sorted({part[0] for part in parts} - folders.keys())
+        if folders and others:
+            raise ValueError(
+                f"{self._place}: {others[0]} lies beside the split folders {', '.join(folders)}, expected all pictures "
+                "inside of those"
+            )
+        return folders
 
     def _drawn_splits(self, groups: dict[Split | None, list[_Picture]]) -> dict[Split, list[_Picture]]:
         """Completes the splits that have a folder with those that are drawn; None stands for no split folder."""
@@ -138,22 +162,46 @@ class ImageFolder(InMemoryDataModule):
     def _files(self) -> list[str]:
         """All files under `path`, relative to it, with forward slashes."""
         if self.path.is_dir():
-            walk = os.walk(self.path)
-            files = [
-                Path(folder, name).relative_to(self.path).as_posix() for folder, _, names in walk for name in names
-            ]
-        elif not self.path.is_file():
+            try:
+                return list(_walk(str(self.path)))
+            except OSError as error:
+                raise ValueError(f"{self._place}: {error.filename} can't be read: {error.strerror}") from error
+        if not self.path.is_file():
             raise ValueError(f"{self._place}: there is no such folder or .zip file")
-        elif not zipfile.is_zipfile(self.path):
+        if not zipfile.is_zipfile(self.path):
             raise ValueError(f"{self._place}: expected a folder or a .zip file, and this file is neither")
-        else:
-            files = [info.filename for info in self._archive.infolist() if not info.is_dir()]
-        # macOS adds files of its own, with picture suffixes, to folders and archives.
-        return [name for name in files if not any(part.startswith((".", "__MACOSX")) for part in name.split("/"))]
+        files = [info.filename for info in self._archive.infolist() if not info.is_dir()]
+        return [name for name in files if not any(part.startswith(_HIDDEN) for part in name.split("/"))]
+
+
+def _walk(folder: str, prefix: str = "", above: tuple[str, ...] = ()) -> Iterator[str]:
+    """The files under a folder, named with `prefix` and forward slashes.
+
+    Links are followed, but not back to one of the folders `above`, whose files are listed already.
+    """
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(_HIDDEN):
+                continue
+            if os.path.isdir(entry.path):  # entry.is_dir() raises where a link leads to itself
+                yield from _walk(entry.path, f"{prefix}{entry.name}/", (*above, real))
+            else:
+                yield prefix + entry.name
+
+
+def _split_of(part: tuple[str, ...]) -> Split | None:
+    """The split that a file's top folder is named after."""
+    return _SPLIT_FOLDERS.get(part[0].lower()) if len(part) > 1 else None
 
 
 def _without_outer_folders(parts: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Drops leading folders that hold everything, unless they are named like a split."""
-    while len({first for first, *_ in parts}) == 1 and len(parts[0]) > 1 and parts[0][0] not in _SPLIT_FOLDERS:
-        parts = [part[1:] for part in parts]
+    """Drops leading folders that hold everything, unless they are named like a split and hold no splits."""
+    while len({first for first, *_ in parts}) == 1 and len(parts[0]) > 1:
+        inner = [part[1:] for part in parts]
+        if _split_of(parts[0]) and not all(_split_of(part) for part in inner):
+            break
+        parts = inner
     return parts

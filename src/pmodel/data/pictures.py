@@ -34,7 +34,8 @@ def read_pictures(
     place: the setting that says where the files are; begins each message
 
     Raises:
-        ValueError: if a picture can't be decoded, or, without `resize`, has another size or mode than `shape`.
+        ValueError: if a picture can't be decoded or has more than 8 bits per channel, or, without `resize`, has another
+            size or mode than `shape`.
     """
     from tqdm import tqdm
 
@@ -75,8 +76,16 @@ def _decode(name: str, read: Callable[[str], bytes], shape: tuple[int, ...], res
     ) as error:
         reason = str(error).splitlines()[0] if str(error) and "BytesIO" not in str(error) else "not a picture"
         raise ValueError(f"{place}: {name} is corrupt: {reason}") from error
+    except RuntimeError as error:  # of zipfile: encrypted, or a method that it does not know
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{place}: {name} can't be read: {reason}") from error
     num_channels, height, width = shape
     mode = _MODES[num_channels]
+    if picture.mode.startswith(("I", "F")):  # Pillow would cut all above 255 off
+        raise ValueError(
+            f"{place}: {name} is {picture.width}×{picture.height} with mode {picture.mode}, "
+            f"expected an 8-bit picture with mode {mode} for data.shape={list(shape)}"
+        )
     if resize:
         picture = _fit(picture.convert(mode), width, height)
     elif picture.size != (width, height) or picture.mode != mode:

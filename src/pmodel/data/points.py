@@ -61,9 +61,10 @@ class Points(InMemoryDataModule):
         )
         if name not in (*_MIXTURES, "moons", "csv"):
             raise ValueError(f"data.name={name}: expected ring, moons, grid, mixture_1d or csv")
-        if (name == "csv") != (path is not None):
+        if (name == "csv") != (path is not None) or path == "":
             raise ValueError(
-                f"data.path={path or 'null'}: expected a CSV file with data.name=csv, and null with another name"
+                f"data.path={'null' if path is None else path}: expected a CSV file with data.name=csv, "
+                "and null with another name"
             )
         self.name, self.path = name, path
         self.sizes = dict(zip(SPLITS, (num_train, num_validation, num_test), strict=True))
@@ -123,7 +124,7 @@ def read_table(path: Path) -> Tensor:
     """The numbers of a CSV file (N, D), float32; a first line without any number is taken for a header.
 
     Raises:
-        ValueError: if there is no such file, or it is no table of finite numbers; names the line.
+        ValueError: if there is no such file, or it is no table of numbers that are finite in float32; names the line.
     """
     place = f"data.path={path}"
     try:
@@ -142,10 +143,12 @@ def read_table(path: Path) -> Tensor:
     for line, row in rows:
         if len(row) != width:
             raise ValueError(f"{place}: line {line} has {len(row)} columns, expected {width} as in line {rows[0][0]}")
-        for cell in row:
-            if not math.isfinite(_number(cell, default=math.nan)):
-                raise ValueError(f"{place}: line {line}: {cell.strip()!r} is not a finite number")
-    return torch.tensor([[float(cell) for cell in row] for _, row in rows])
+    table = torch.tensor([[_number(cell, default=math.nan) for cell in row] for _, row in rows], dtype=torch.float32)
+    for i, j in (~table.isfinite()).nonzero()[:1].tolist():
+        line, cell = rows[i][0], rows[i][1][j].strip()
+        where = " in float32" if math.isfinite(_number(cell, default=math.nan)) else ""
+        raise ValueError(f"{place}: line {line}: {cell!r} is not a finite number{where}")
+    return table
 
 
 def _number(cell: str, default: float | None = None) -> float | None:

@@ -5,6 +5,7 @@ from torch import Generator, Tensor
 
 from pmodel.distributions.likelihood import Likelihood
 from pmodel.distributions.noise import uniform
+from pmodel.nets.precision import upcast
 
 
 class Bernoulli(Likelihood):
@@ -17,11 +18,12 @@ class Bernoulli(Likelihood):
         return channels
 
     def log_prob_per_position(self, parameters: Tensor, x: Tensor) -> Tensor:
-        return -F.binary_cross_entropy_with_logits(parameters.float(), x.float(), reduction="none").sum(1)
+        logits = upcast(parameters)
+        return -F.binary_cross_entropy_with_logits(logits, x.to(logits), reduction="none").sum(1)
 
     def sample(self, parameters: Tensor, *, generator: Generator | None = None) -> Tensor:
         p = self.mean(parameters)
         return (uniform(tuple(p.shape), p, generator) < p).float()
 
     def mean(self, parameters: Tensor) -> Tensor:
-        return parameters.float().sigmoid()
+        return upcast(parameters).sigmoid()

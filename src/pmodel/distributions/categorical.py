@@ -5,6 +5,7 @@ from torch import Generator, Tensor
 
 from pmodel.distributions.likelihood import Likelihood
 from pmodel.distributions.noise import gumbel
+from pmodel.nets.precision import upcast
 
 
 class Categorical(Likelihood):
@@ -23,7 +24,7 @@ class Categorical(Likelihood):
 
     def logits(self, parameters: Tensor) -> Tensor:
         """(B, C·L, …) → (B, C, L, …), float32."""
-        return parameters.float().unflatten(1, (-1, self.num_levels))
+        return upcast(parameters).unflatten(1, (-1, self.num_levels))
 
     def log_prob_per_position(self, parameters: Tensor, x: Tensor) -> Tensor:
         logits = self.logits(parameters)

@@ -7,6 +7,7 @@ from torch import Generator, Tensor, nn
 
 from pmodel.distributions.likelihood import Likelihood
 from pmodel.distributions.noise import normal
+from pmodel.nets.precision import upcast
 
 # Below this the density of a constant pixel grows without end and says nothing about the rest of the picture.
 MIN_SCALE = 1e-3
@@ -41,7 +42,7 @@ class Gaussian(Likelihood):
         return channels
 
     def log_prob_per_position(self, parameters: Tensor, x: Tensor) -> Tensor:
-        z = (x - parameters.float()) / self.scale
+        z = (x - upcast(parameters)) / self.scale
         return (-0.5 * z.square() - self.scale.log() - 0.5 * math.log(2 * math.pi)).sum(1)
 
     def sample(self, parameters: Tensor, *, generator: Generator | None = None) -> Tensor:
@@ -49,4 +50,4 @@ class Gaussian(Likelihood):
         return mean + self.scale * normal(tuple(mean.shape), mean, generator)
 
     def mean(self, parameters: Tensor) -> Tensor:
-        return parameters.float()
+        return upcast(parameters)

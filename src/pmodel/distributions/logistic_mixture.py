@@ -6,6 +6,7 @@ from torch import Generator, Tensor
 
 from pmodel.distributions.likelihood import Likelihood
 from pmodel.distributions.noise import gumbel, uniform
+from pmodel.nets.precision import upcast
 
 MIN_LOG_SCALE = -7.0
 
@@ -36,7 +37,7 @@ class DiscretizedLogisticMixture(Likelihood):
         per_mixture = parameters.shape[1] // self.num_mixtures
         channels = next(c for c in range(1, per_mixture) if 1 + 2 * c + c * (c - 1) // 2 == per_mixture)
         pairs = channels * (channels - 1) // 2
-        blocks = parameters.float().unflatten(1, (per_mixture, self.num_mixtures))
+        blocks = upcast(parameters).unflatten(1, (per_mixture, self.num_mixtures))
         logits, means, log_scales, coefficients = blocks.split([1, channels, channels, pairs], dim=1)
         return logits.squeeze(1), means, log_scales.clamp(min=MIN_LOG_SCALE), coefficients.tanh()
 
@@ -83,13 +84,23 @@ class DiscretizedLogisticMixture(Likelihood):
         return 2 * ((y + 1) / 2 * steps).round().clamp(0, steps) / steps - 1
 
     def mean(self, parameters: Tensor) -> Tensor:
-        """Σ_k π_k μ_k in [0, 1]; later channels take the means of earlier ones in place of their values."""
-        logits, means, _, coefficients = self._split(parameters)
-        weights = logits.softmax(1)
+        """E[x] = 1/(L − 1) Σ_{j=1}^{L−1} P(level ≥ j), exact for one channel.
+
+        For later channels of a colour, whose means depend on the values of the earlier ones, these stand at their own
+        means: a picture to look at, not the exact expectation.
+        """
+        logits, means, log_scales, coefficients = self._split(parameters)
+        weights, inv_scales = logits.softmax(1), (-log_scales).exp()
+        steps = self.num_levels - 1
         channels: list[Tensor] = []
         for c in range(means.shape[1]):
             mean = means[:, c]
             if c:
-                mean = mean + self._shift(coefficients, c, torch.stack(channels, dim=1).unsqueeze(2))
-            channels.append((weights * mean.clamp(-1, 1)).sum(1))
-        return (torch.stack(channels, dim=1) + 1) / 2
+                earlier = 2 * torch.stack(channels, dim=1).unsqueeze(2) - 1
+                mean = mean + self._shift(coefficients, c, earlier)
+            expected = torch.zeros_like(mean)
+            for j in range(1, self.num_levels):
+                lower_edge = (2 * j - 1) / steps - 1
+                expected += torch.sigmoid((mean - lower_edge) * inv_scales[:, c])
+            channels.append((weights * expected).sum(1) / steps)
+        return torch.stack(channels, dim=1)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pmodel.instantiate import instantiate
+from pmodel.nets.precision import in_own_dtype, upcast
 from pmodel.training.gradient import GradientModule, Schedule
 
 
@@ -49,6 +50,8 @@ class Autoencoder(GradientModule):
             raise ValueError(
                 f"model.reconstruction_loss={reconstruction_loss}: expected squared_error or cross_entropy"
             )
+        if reconstruction_loss == "cross_entropy" and len(data_shape) != 3:
+            raise ValueError("model.reconstruction_loss=cross_entropy: expected pictures, whose values are in [0, 1]")
         self.data_shape, self.latent_dim = torch.Size(data_shape), latent_dim
         self.reconstruction_loss = reconstruction_loss
         self.encoder = instantiate(network["encoder"], data_shape=data_shape, num_outputs=latent_dim)
@@ -56,7 +59,7 @@ class Autoencoder(GradientModule):
 
     def loss(self, batch: Any) -> dict[str, Tensor]:
         x = batch.x
-        output = self.decoder(self.encoder(x)).float()
+        output = upcast(self.decoder(in_own_dtype(self.encoder, x)))
         reconstruction = self._output_mean(output)
         squared_error = (x - reconstruction).square().flatten(1)
         if self.reconstruction_loss == "squared_error":
@@ -71,12 +74,12 @@ class Autoencoder(GradientModule):
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
         """The code f(x), (B, D)."""
-        return self.encoder(x).float()
+        return upcast(in_own_dtype(self.encoder, x))
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
         """g(z), like x; squared-error outputs may leave [0, 1] a little."""
-        return self._output_mean(self.decoder(z).float())
+        return self._output_mean(upcast(in_own_dtype(self.decoder, z)))
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """g(f(x))."""

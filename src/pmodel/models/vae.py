@@ -1,7 +1,7 @@
 """The variational autoencoder (Kingma & Welling, Auto-Encoding Variational Bayes, 2013, arXiv 1312.6114)."""
 
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor
@@ -10,6 +10,7 @@ from pmodel.distributions import LikelihoodName, make_likelihood
 from pmodel.distributions.noise import normal
 from pmodel.instantiate import instantiate
 from pmodel.models.autoencoder import Network
+from pmodel.nets.precision import in_own_dtype, upcast
 from pmodel.training.gradient import GradientModule, Schedule
 
 # Network outputs held at once by the importance-weighted bound: 2^24 float32 are 64 MiB.
@@ -44,7 +45,7 @@ class VAE(GradientModule):
         optimizer: dict,
         schedule: Schedule,
         num_mixtures: int = 5,
-        likelihood_scale: float | str = "learned",
+        likelihood_scale: float | Literal["learned"] = "learned",
         beta: float = 1.0,
         free_bits: float = 0.0,
         ema_decay: float | None = None,
@@ -54,6 +55,9 @@ class VAE(GradientModule):
         self.save_hyperparameters()
         if latent_dim < 1:
             raise ValueError(f"model.latent_dim={latent_dim}: expected at least 1")
+        if beta < 0 or free_bits < 0:
+            name, value = ("beta", beta) if beta < 0 else ("free_bits", free_bits)
+            raise ValueError(f"model.{name}={value}: expected at least 0")
         self.data_shape, self.latent_dim = torch.Size(data_shape), latent_dim
         self.beta, self.free_bits = beta, free_bits
         self.likelihood = make_likelihood(likelihood, num_levels, num_mixtures, likelihood_scale)
@@ -63,15 +67,15 @@ class VAE(GradientModule):
         self.decoder = instantiate(network["decoder"], latent_dim=latent_dim, output_shape=self.output_shape)
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log variance of q(z | x), each (B, D), float32."""
-        mean, log_var = self.encoder(x).float().chunk(2, dim=1)
+        """Mean and log variance of q(z | x), each (B, D), float32 or wider."""
+        mean, log_var = upcast(in_own_dtype(self.encoder, x)).chunk(2, dim=1)
         return mean, log_var
 
     def loss(self, batch: Any) -> dict[str, Tensor]:
         x = batch.x
         mean, log_var = self.posterior(x)
         z = mean + (0.5 * log_var).exp() * torch.randn_like(mean)
-        reconstruction = -self.likelihood.log_prob(self.decoder(z), x)
+        reconstruction = -self.likelihood.log_prob(in_own_dtype(self.decoder, z), x)
         kl_per_dim = kl_to_standard_normal(mean, log_var)
         kl = kl_per_dim.sum(1)
         counted = kl
@@ -96,7 +100,9 @@ class VAE(GradientModule):
         batch, dim = mean.shape
         if num_samples == 1:
             z = mean + (0.5 * log_var).exp() * normal((batch, dim), mean, generator)
-            return self.likelihood.log_prob(self.decoder(z), x) - kl_to_standard_normal(mean, log_var).sum(1)
+            return self.likelihood.log_prob(in_own_dtype(self.decoder, z), x) - kl_to_standard_normal(
+                mean, log_var
+            ).sum(1)
         chunk = max(1, MAX_OUTPUTS // (batch * math.prod(self.output_shape)))
         log_total = torch.full_like(mean[:, 0], -math.inf)
         for start in range(0, num_samples, chunk):
@@ -106,9 +112,9 @@ class VAE(GradientModule):
             # log N(z; 0, I) − log q(z | x): the 2π of the two cancel.
             log_ratio = 0.5 * (noise.square() - z.square() + log_var).sum(2)
             x_repeated = x.expand(k, *x.shape).flatten(0, 1)
-            log_likelihood = self.likelihood.log_prob(self.decoder(z.flatten(0, 1)), x_repeated).unflatten(
-                0, (k, batch)
-            )
+            log_likelihood = self.likelihood.log_prob(
+                in_own_dtype(self.decoder, z.flatten(0, 1)), x_repeated
+            ).unflatten(0, (k, batch))
             log_total = torch.logaddexp(log_total, (log_likelihood + log_ratio).logsumexp(0))
         return log_total - math.log(num_samples)
 
@@ -121,7 +127,7 @@ class VAE(GradientModule):
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
         """n examples: z from the prior, then x from p(x | z), so each pixel carries the likelihood's noise."""
         z = self.sample_latents(n, generator=generator)
-        return self.likelihood.sample(self.decoder(z), generator=generator)
+        return self.likelihood.sample(in_own_dtype(self.decoder, z), generator=generator)
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
@@ -131,7 +137,7 @@ class VAE(GradientModule):
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
         """E[x | z], like x."""
-        return self.likelihood.mean(self.decoder(z))
+        return self.likelihood.mean(in_own_dtype(self.decoder, z))
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """E[x | z] at the posterior mean z."""

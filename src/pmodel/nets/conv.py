@@ -16,6 +16,8 @@ def halved_sizes(height: int, width: int, stages: int) -> list[tuple[int, int]]:
 
 
 def _check_image(name: str, shape: list[int], stages: int) -> None:
+    if stages < 1:
+        raise ValueError(f"{name}=[]: expected the channels of at least one stage")
     if len(shape) != 3 or min(shape[1:]) < 2**stages:
         raise ValueError(
             f"{name}: {stages} stride-2 stages need pictures (C, H, W) of at least {2**stages}×{2**stages},"

@@ -1,6 +1,7 @@
 """A number and how it was made."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -31,5 +32,15 @@ def write_results(path: Path, numbers: list[Number], context: dict[str, Any]) ->
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes a JSON file in one step: a reader sees the old file or the new one, never a part."""
     temporary = path.with_suffix(path.suffix + ".tmp")
-    temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False)
+    temporary.write_text(text + "\n", encoding="utf-8")
     temporary.replace(path)
+
+
+def _finite(node: Any) -> Any:
+    """NaN and infinities, which JSON has no words for, as null."""
+    if isinstance(node, dict):
+        return {key: _finite(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_finite(value) for value in node]
+    return None if isinstance(node, float) and not math.isfinite(node) else node

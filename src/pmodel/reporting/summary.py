@@ -1,5 +1,6 @@
 """What a run says at its end, in the terminal: plain lines, the same in a log file."""
 
+import math
 from pathlib import Path
 
 from pmodel.reporting.results import Number
@@ -48,6 +49,8 @@ def shown(path: Path) -> str:
 
 def format_value(value: float) -> str:
     """Integers and large numbers with separators, others with two decimals or four significant digits."""
+    if not math.isfinite(value):
+        return str(value)
     if float(value).is_integer() or abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.2f}" if abs(value) >= 10 else f"{value:.4g}"

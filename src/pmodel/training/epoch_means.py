@@ -1,5 +1,7 @@
 """Means over an epoch of named per-example numbers, at the price of one addition per step."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -17,21 +19,27 @@ class EpochMeans:
     def update(self, terms: dict[str, Tensor]) -> None:
         """Adds a batch: each term is (B,)."""
         names = [*terms, "count"]
-        step = torch.stack([t.detach().sum(dtype=torch.float64) for t in terms.values()])
-        count = next(iter(terms.values())).shape[0]
+        first = next(iter(terms.values()))
+        # Apple's GPUs have no float64.
+        dtype = torch.float32 if first.device.type == "mps" else torch.float64
+        step = torch.stack([t.detach().sum(dtype=dtype) for t in terms.values()])
+        count = first.shape[0]
         step = torch.cat([step, step.new_full((1,), count)])
         if names != self.names:
             self.names, self.sums = names, step
         else:
             self.sums += step
 
-    def compute(self, reduce=None) -> dict[str, float]:
-        """The mean of each term over all examples since the last reset; `reduce` sums a tensor over the devices."""
+    def compute(self, reduce: Callable[[Tensor], Tensor] | None = None) -> tuple[dict[str, float], int]:
+        """The mean of each term over all examples since the last reset, and how many these were.
+
+        `reduce` sums a tensor over the devices.
+        """
         if self.sums is None:
-            return {}
+            return {}, 0
         sums = reduce(self.sums) if reduce is not None else self.sums
         *totals, count = sums.tolist()
-        return {name: total / count for name, total in zip(self.names[:-1], totals, strict=True)}
+        return {name: total / count for name, total in zip(self.names[:-1], totals, strict=True)}, int(count)
 
     def reset(self) -> None:
         self.names, self.sums = [], None

@@ -44,6 +44,8 @@ class GradientModule(LightningModule):
         self.ema_decay = ema_decay
         self.compile_networks = compile
         self.train_means, self.val_means = EpochMeans(), EpochMeans()
+        # How many examples the means of the last epoch are of, by split.
+        self.counts: dict[str, int] = {}
         # The last step's terms, on the device: read by whoever wants to show them, at no cost to who doesn't.
         self.last_terms: dict[str, Tensor] = {}
 
@@ -60,7 +62,8 @@ class GradientModule(LightningModule):
         terms = self.loss(batch)
         self.train_means.update(terms)
         self.last_terms = {name: term.detach() for name, term in terms.items()}
-        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:
+        every = self.trainer.log_every_n_steps
+        if every > 0 and (self.global_step + 1) % every == 0:
             values = {f"step/{name}": term.mean().item() for name, term in self.last_terms.items()}
             values["step/lr"] = self.trainer.optimizers[0].param_groups[0]["lr"]
             for logger in self.loggers:
@@ -87,12 +90,16 @@ class GradientModule(LightningModule):
         self._log_means("val", self.val_means)
 
     def _log_means(self, split: str, means: EpochMeans) -> None:
-        values = means.compute(lambda sums: self.trainer.strategy.reduce(sums, reduce_op="sum"))
+        values, self.counts[split] = means.compute(lambda sums: self.trainer.strategy.reduce(sums, reduce_op="sum"))
         means.reset()
         self.log_dict({f"{split}/{k}": v for k, v in values.items()}, on_step=False, on_epoch=True, batch_size=1)
 
     def configure_optimizers(self) -> Any:
-        optimizer = instantiate(self.optimizer_config, self.parameters())
+        config = dict(self.optimizer_config)
+        if self.trainer.gradient_clip_val and "mixed" in str(self.trainer.precision):
+            # A fused optimizer takes the loss scale off the gradients itself, too late for clipping to see them.
+            config |= {"fused": False} if "fused" in config else {}
+        optimizer = instantiate(config, self.parameters())
         scheduler = instantiate(self.schedule_config["scheduler"], optimizer)
         return {
             "optimizer": optimizer,
