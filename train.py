@@ -14,6 +14,7 @@ def main(config: DictConfig) -> None:
     import lightning
     from hydra.core.hydra_config import HydraConfig
 
+    from pmodel.callbacks.no_profiler import NoProfiler
     from pmodel.instantiate import instantiate
     from pmodel.runs import Announcement, RunDirectory, checkpoint_to_resume, recorded, report
 
@@ -31,7 +32,8 @@ def main(config: DictConfig) -> None:
         loggers = [instantiate(node) for node in settings["logger"].values() if node]
         callbacks = [instantiate(node) for node in settings["callbacks"].values() if node]
         callbacks.append(Announcement(settings["name"], run))
-        trainer = instantiate(settings["trainer"], logger=loggers, callbacks=callbacks)
+        profiler = settings["trainer"]["profiler"] or NoProfiler()
+        trainer = instantiate(settings["trainer"], logger=loggers, callbacks=callbacks, profiler=profiler)
         for logger in loggers:
             logger.log_hyperparams(settings)
         trainer.fit(model, datamodule=data, ckpt_path=resume_from, weights_only=True)

@@ -28,7 +28,7 @@ TYPOS_IN_FILES = [
     "modle: {latent_dim: 3}",
     "trainer: {max_epoch: 3}",
     "data: {binarise: static}",
-    "callbacks: {sampels: {num_images: 9}}",
+    "callbacks: {bond: {num_images: 9}}",
 ]
 
 

@@ -26,6 +26,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     from torchvision.datasets import MNIST
     from torchvision.transforms import ToTensor
 
+    from pmodel.callbacks.no_profiler import NoProfiler
     from pmodel.config import CONFIG_DIR, register_resolvers
     from pmodel.instantiate import instantiate
     from pmodel.quiet import quieten_libraries
@@ -36,7 +37,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     run_dir = tempfile.mkdtemp()
     overrides = [
         *("data=mnist", "data.binarize=static", f"data_dir={Path(arguments.data_dir).absolute()}"),
-        *("callbacks=minimal", "~callbacks.last", "~callbacks.best", "~callbacks.snapshots"),
+        *("~callbacks.figures", "~callbacks.last", "~callbacks.best", "~callbacks.snapshots"),
         *("name=benchmark", f"paths.run_dir={run_dir}", f"data.limit={6400 if arguments.quick else 'null'}"),
     ]
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
@@ -107,7 +108,8 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
     rounds = 2 if arguments.quick else 5
     trainer = instantiate(
-        {**config["trainer"], "max_epochs": rounds + 1, "limit_val_batches": 0, "enable_checkpointing": True},
+        {**config["trainer"], "max_epochs": rounds + 1, "limit_val_batches": 0},
+        profiler=NoProfiler(),
         logger=[instantiate(node) for node in config["logger"].values()],
         callbacks=[Measure(), *(instantiate(node) for node in config["callbacks"].values())],
     )

@@ -31,7 +31,7 @@ TYPED = {
     "model.likelihood=bernouli": "did you mean bernoulli?",
     "data.binarize=statik": "did you mean static?",
     "+model.optimizer.weight_dcay=0.1": "did you mean model.optimizer.weight_decay?",
-    "callbacks.sampels=null": "did you mean callbacks.samples?",
+    "callbacks.figures.include.sampels=null": "did you mean callbacks.figures.include.samples?",
     "debug=fst": "did you mean fast?",
     "trainer.precision=bf17": "did you mean bf16",
 }
@@ -70,7 +70,12 @@ IN_FILES = {
     "model/optimizer/adam.yaml": ("eps:", "epsilon:", "model.optimizer.epsilon=1e-08", "model.optimizer.eps"),
     "trainer/default.yaml": ("precision: 32-true", "precisoin: 32-true", "trainer.precisoin='32-true'", "precision"),
     "data/digits.yaml": ("binarize: none", "binarise: none", "data.binarise='none'", "data.binarize"),
-    "callbacks/figures.yaml": ("num_pairs: 8", "num_pair: 8", "callbacks.interpolations.num_pair=8", "num_pairs"),
+    "callbacks/figures.yaml": (
+        "num_pairs: 8",
+        "num_pair: 8",
+        "callbacks.figures.include.interpolations.num_pair=8",
+        "num_pairs",
+    ),
     "train.yaml": ("seed: 1 ", "sed: 1\nseed: 1 ", "sed=1", "seed"),
     "model/network/mlp.yaml": ("encoder:", "encodr:", "model.network.encodr=", "model.network.encoder"),
 }
@@ -96,7 +101,7 @@ def test_a_misspelling_in_a_file_is_named_with_the_file_and_the_nearest_name(fil
         ("model:\n  latnt_dim: 3\n", ("model.latnt_dim=3 in conf/experiment/mine.yaml", "model.latent_dim")),
         ("modle:\n  latent_dim: 3\n", ("modle={'latent_dim': 3} in conf/experiment/mine.yaml", "mean model?")),
         ("trainer:\n  max_epochs: many\n", ("trainer.max_epochs='many' in conf/experiment/mine.yaml", "int")),
-        ("callbacks:\n  sampels:\n    num_images: 9\n", ("conf/experiment/mine.yaml", "callbacks.samples?")),
+        ("callbacks:\n  bond:\n    num_images: 9\n", ("conf/experiment/mine.yaml", "callbacks.bound?")),
         ("defaults:\n  - override /model: vea\n", ("model/vea", "did you mean vae?")),
         ("model:\n  _target_: pmodel.models.vae.VEA\n", ("model._target_", "did you mean VAE?")),
         ("model:\n  latent_dim: ${model.latnt_dim}\n", ("latnt_dim",)),

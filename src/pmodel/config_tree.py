@@ -116,7 +116,7 @@ class Checker:
         fields = typed_fields(*found) if found and hasattr(found[0], "bases") else None
         if fields is not None:
             self.fields(fields, value, path)
-        elif path in ("logger", "callbacks"):
+        elif ast.unparse(parameter.annotation) == "dict[str, dict | None]":
             for name, node in value.items():
                 if isinstance(node, dict) and "_target_" not in node:
                     others = [other for other, n in value.items() if isinstance(n, dict) and "_target_" in n]

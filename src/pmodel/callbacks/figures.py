@@ -1,9 +1,10 @@
-"""The base of every figure: when it is drawn, and where it goes."""
+"""When figures are drawn, and where they go."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,24 +12,45 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from PIL import Image
 
+from pmodel.instantiate import instantiate
 from pmodel.loggers import log_image
 
 
-class FigureCallback(Callback):
-    """Draws after the first epoch, each `every_n_epochs` and at the end: figures/<name>.png and the loggers."""
+class Figure(ABC):
+    """One picture of a model; its name is that of its file."""
 
     name: str
-
-    def __init__(self, figures_dir: str, every_n_epochs: int = 10):
-        self.figures_dir = Path(figures_dir)
-        self.every_n_epochs = every_n_epochs
-        self._drawn_at = -1
 
     @abstractmethod
     def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:
         """The picture (height, width, 3), uint8; None if the model or the data have no such picture."""
 
+    def note(self, trainer: Trainer) -> None:  # noqa: B027  (most figures have no history)
+        """Called after every epoch, drawn or not, for a figure that shows a history; that is its `state`."""
+
+    state: Any = None
+
+
+class Figures(Callback):
+    """Draws after the first epoch, each `every_n_epochs` and at the end: figures/<name>.png and the loggers.
+
+    All figures are one callback, because each callback costs every training step its seven empty hooks.
+
+    Args:
+        include: a dict with a `_target_`, a `Figure`, by any name; null leaves that figure out.
+    """
+
+    def __init__(self, figures_dir: str, include: dict[str, dict | None], every_n_epochs: int = 10):
+        if every_n_epochs < 1:
+            raise ValueError(f"callbacks.figures.every_n_epochs={every_n_epochs}: expected at least 1")
+        self.figures_dir = Path(figures_dir)
+        self.every_n_epochs = every_n_epochs
+        self.figures: list[Figure] = [instantiate(node) for node in include.values() if node]
+        self._drawn_at = -1
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for figure in self.figures:
+            figure.note(trainer)
         epoch = trainer.current_epoch + 1
         if epoch == 1 or epoch % self.every_n_epochs == 0:
             self._show(trainer, pl_module)
@@ -41,13 +63,20 @@ class FigureCallback(Callback):
         self._drawn_at = trainer.global_step
         if not trainer.is_global_zero:
             return
-        with evaluating(trainer, model):
-            picture = self.draw(trainer, model)
-        if picture is None:
-            return
-        self.figures_dir.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(self.figures_dir / f"{self.name}.png")
-        log_image(trainer.loggers, f"figures/{self.name}", picture, trainer.global_step)
+        for figure in self.figures:
+            with evaluating(trainer, model):
+                picture = figure.draw(trainer, model)
+            if picture is not None:
+                self.figures_dir.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(picture).save(self.figures_dir / f"{figure.name}.png")
+                log_image(trainer.loggers, f"figures/{figure.name}", picture, trainer.global_step)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {figure.name: figure.state for figure in self.figures if figure.state is not None}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for figure in self.figures:
+            figure.state = state_dict.get(figure.name, figure.state)
 
 
 @contextmanager

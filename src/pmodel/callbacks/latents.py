@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
 
-from pmodel.callbacks.figures import FigureCallback
+from pmodel.callbacks.figures import Figure
 from pmodel.callbacks.pictures import is_picture
 from pmodel.capabilities import Decodes, Encodes, SamplesLatents
 from pmodel.reporting.grids import image_grid, side_by_side
@@ -14,7 +14,7 @@ def has_two_latents(model: LightningModule) -> bool:
     return getattr(model, "latent_dim", None) == 2
 
 
-class LatentManifold(FigureCallback):
+class LatentManifold(Figure):
     """Decoded codes on a grid of equal probability under N(0, I): z = Φ⁻¹(u) for u evenly spaced in (0, 1).
 
     Figure 4 of Auto-Encoding Variational Bayes (2013, arXiv 1312.6114).
@@ -22,8 +22,7 @@ class LatentManifold(FigureCallback):
 
     name = "latent_manifold"
 
-    def __init__(self, figures_dir: str, num_per_axis: int = 20, every_n_epochs: int = 10):
-        super().__init__(figures_dir, every_n_epochs)
+    def __init__(self, num_per_axis: int = 20):
         self.num_per_axis = num_per_axis
 
     def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:
@@ -41,13 +40,12 @@ class LatentManifold(FigureCallback):
         )
 
 
-class LatentScatter(FigureCallback):
+class LatentScatter(Figure):
     """The codes of validation examples, coloured by their labels, which the model has not seen."""
 
     name = "latent_scatter"
 
-    def __init__(self, figures_dir: str, num_examples: int = 5000, every_n_epochs: int = 10):
-        super().__init__(figures_dir, every_n_epochs)
+    def __init__(self, num_examples: int = 5000):
         self.num_examples = num_examples
 
     def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:

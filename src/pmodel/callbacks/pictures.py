@@ -5,7 +5,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from pmodel.callbacks.figures import FigureCallback
+from pmodel.callbacks.figures import Figure
 from pmodel.capabilities import Decodes, Encodes, Reconstructs, Samples, SamplesLatents
 from pmodel.reporting.grids import columns_for, image_grid, side_by_side
 
@@ -23,7 +23,7 @@ def fixed_generator(device: torch.device) -> torch.Generator:
     return torch.Generator(device=device).manual_seed(SEED)
 
 
-class SampleGrid(FigureCallback):
+class SampleGrid(Figure):
     """Draws from p_model with fixed noise; beside them, where there is a decoder, E[x | z] of the same codes z.
 
     1-D and 2-D points are drawn as a cloud beside the validation split's.
@@ -31,8 +31,7 @@ class SampleGrid(FigureCallback):
 
     name = "samples"
 
-    def __init__(self, figures_dir: str, num_images: int = 64, every_n_epochs: int = 10):
-        super().__init__(figures_dir, every_n_epochs)
+    def __init__(self, num_images: int = 64):
         self.num_images = num_images
 
     def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:
@@ -57,13 +56,12 @@ class SampleGrid(FigureCallback):
         return clouds({"validation examples": real.numpy(), "samples x ~ p(x)": samples.numpy()})
 
 
-class ReconstructionGrid(FigureCallback):
+class ReconstructionGrid(Figure):
     """Fixed validation pictures, and beside them what the model makes of each."""
 
     name = "reconstructions"
 
-    def __init__(self, figures_dir: str, num_images: int = 32, every_n_epochs: int = 10):
-        super().__init__(figures_dir, every_n_epochs)
+    def __init__(self, num_images: int = 32):
         self.num_images = num_images
 
     def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:
@@ -85,13 +83,12 @@ class ReconstructionGrid(FigureCallback):
         return None
 
 
-class Interpolations(FigureCallback):
+class Interpolations(Figure):
     """Straight lines between the codes of two validation pictures, decoded; the pictures themselves at both ends."""
 
     name = "interpolations"
 
-    def __init__(self, figures_dir: str, num_pairs: int = 8, num_steps: int = 10, every_n_epochs: int = 10):
-        super().__init__(figures_dir, every_n_epochs)
+    def __init__(self, num_pairs: int = 8, num_steps: int = 10):
         self.num_pairs, self.num_steps = num_pairs, num_steps
 
     def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:

@@ -13,20 +13,16 @@ class EpochMeans:
     """
 
     def __init__(self) -> None:
-        self.names: list[str] = []
-        self.sums: Tensor | None = None
+        self.reset()
 
     def update(self, terms: dict[str, Tensor]) -> None:
         """Adds a batch: each term is (B,)."""
-        names = [*terms, "count"]
-        first = next(iter(terms.values()))
+        values = torch.stack(list(terms.values())).detach()
         # Apple's GPUs have no float64.
-        dtype = torch.float32 if first.device.type == "mps" else torch.float64
-        step = torch.stack([t.detach().sum(dtype=dtype) for t in terms.values()])
-        count = first.shape[0]
-        step = torch.cat([step, step.new_full((1,), count)])
-        if names != self.names:
-            self.names, self.sums = names, step
+        step = values.sum(1, dtype=torch.float32 if values.device.type == "mps" else torch.float64)
+        self.count += values.shape[1]
+        if self.sums is None:
+            self.names, self.sums = list(terms), step
         else:
             self.sums += step
 
@@ -37,15 +33,17 @@ class EpochMeans:
         """
         if self.sums is None:
             return {}, 0
-        sums = reduce(self.sums) if reduce is not None else self.sums
-        *totals, count = sums.tolist()
-        return {name: total / count for name, total in zip(self.names[:-1], totals, strict=True)}, int(count)
+        everything = torch.cat([self.sums, self.sums.new_tensor([self.count])])
+        *totals, count = (reduce(everything) if reduce is not None else everything).tolist()
+        return {name: total / count for name, total in zip(self.names, totals, strict=True)}, int(count)
 
     def reset(self) -> None:
-        self.names, self.sums = [], None
+        self.names: list[str] = []
+        self.sums: Tensor | None = None
+        self.count = 0
 
     def state_dict(self) -> dict:
-        return {"names": self.names, "sums": self.sums}
+        return {"names": self.names, "sums": self.sums, "count": self.count}
 
     def load_state_dict(self, state: dict) -> None:
-        self.names, self.sums = state["names"], state["sums"]
+        self.names, self.sums, self.count = state["names"], state["sums"], state["count"]

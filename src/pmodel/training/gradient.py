@@ -46,7 +46,7 @@ class GradientModule(LightningModule):
         self.train_means, self.val_means = EpochMeans(), EpochMeans()
         # How many examples the means of the last epoch are of, by split.
         self.counts: dict[str, int] = {}
-        # The last step's terms, on the device: read by whoever wants to show them, at no cost to who doesn't.
+        # The last step's terms (B,), on the device: read by whoever wants to show them, at no cost to who doesn't.
         self.last_terms: dict[str, Tensor] = {}
 
     @abstractmethod
@@ -61,10 +61,10 @@ class GradientModule(LightningModule):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         terms = self.loss(batch)
         self.train_means.update(terms)
-        self.last_terms = {name: term.detach() for name, term in terms.items()}
+        self.last_terms = terms
         every = self.trainer.log_every_n_steps
         if every > 0 and (self.global_step + 1) % every == 0:
-            values = {f"step/{name}": term.mean().item() for name, term in self.last_terms.items()}
+            values = {f"step/{name}": term.mean().item() for name, term in terms.items()}
             values["step/lr"] = self.trainer.optimizers[0].param_groups[0]["lr"]
             for logger in self.loggers:
                 logger.log_metrics(values, step=self.global_step)
