@@ -37,7 +37,13 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     run_dir = tempfile.mkdtemp()
     overrides = [
         *("data=mnist", "data.binarize=static", f"data_dir={Path(arguments.data_dir).absolute()}"),
-        *("~callbacks.figures", "~callbacks.last", "~callbacks.best", "~callbacks.snapshots"),
+        *(
+            "~callbacks.figures",
+            "callbacks.bound.num_samples=1",
+            "~callbacks.last",
+            "~callbacks.best",
+            "~callbacks.snapshots",
+        ),
         *("name=benchmark", f"paths.run_dir={run_dir}", f"data.limit={6400 if arguments.quick else 'null'}"),
     ]
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):

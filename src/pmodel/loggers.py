@@ -46,7 +46,8 @@ class CSVLogger(Logger):
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         step = step or 0
         # Later rows were written by a process that was cut after its last checkpoint.
-        self.rows = {s: row for s, row in self.rows.items() if s <= step}
+        while self.rows and next(reversed(self.rows)) > step:
+            self.rows.popitem()
         self.rows.setdefault(step, {"step": step}).update(metrics)
 
     @rank_zero_only

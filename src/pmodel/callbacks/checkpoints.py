@@ -1,4 +1,4 @@
-"""best.ckpt: the weights that did best on validation."""
+"""best.ckpt, the weights that did best on validation, and a few older epochs."""
 
 from typing import Any
 
@@ -6,7 +6,32 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 
-class BestCheckpoint(ModelCheckpoint):
+class NamedCheckpoint(ModelCheckpoint):
+    """A ModelCheckpoint whose key in the state is its class: Lightning's is made anew for each hook of each step."""
+
+    @property
+    def state_key(self) -> str:
+        return type(self).__name__
+
+
+class Snapshots(NamedCheckpoint):
+    """Keeps the newest `keep` of every n-th epoch, as epoch_012.ckpt."""
+
+    def __init__(self, dirpath: str, every_n_epochs: int = 10, keep: int = 2):
+        super().__init__(
+            dirpath=dirpath,
+            filename="epoch_{epoch:03d}",
+            monitor="epoch",
+            mode="max",
+            save_top_k=keep,
+            every_n_epochs=every_n_epochs,
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
+            save_on_train_epoch_end=True,
+        )
+
+
+class BestCheckpoint(NamedCheckpoint):
     """Keeps one file, best.ckpt, by the quantity that the model names in `monitor`, and remembers its numbers.
 
     Where there are no validation examples it follows the same quantity on the training split.

@@ -153,12 +153,16 @@ class InMemoryDataModule(LightningDataModule):
         """The test split in its fixed order."""
         return self._loader("test", self.eval_batch_size)
 
+    def transfer_batch_to_device(self, batch: RawBatch, device: torch.device, dataloader_idx: int) -> RawBatch:
+        """The batch on the device; Lightning's own way searches every batch for tensors."""
+        return RawBatch(batch.x.to(device), batch.label.to(device), batch.key)
+
     def on_after_batch_transfer(self, batch: RawBatch, dataloader_idx: int = 0) -> Batch:
         """What the model sees of a stored batch, on the batch's device, drawn from its key alone."""
         x, label, key = batch
         if x.is_floating_point():
             return Batch(x, label)
-        if key == NO_KEY:
+        if key == NO_KEY or not (self.flip or self.dequantize or self.binarize == "dynamic"):
             return Batch(levels.intensity(x, self._stored_levels), label)
         generator = torch.Generator(x.device).manual_seed(key)
         if self.flip:

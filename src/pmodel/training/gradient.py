@@ -61,7 +61,8 @@ class GradientModule(LightningModule):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         terms = self.loss(batch)
         self.train_means.update(terms)
-        self.last_terms = terms
+        # Not the terms themselves: these would keep the whole graph of the step alive.
+        self.last_terms = {name: term.detach() for name, term in terms.items()}
         every = self.trainer.log_every_n_steps
         if every > 0 and (self.global_step + 1) % every == 0:
             values = {f"step/{name}": term.mean().item() for name, term in terms.items()}
