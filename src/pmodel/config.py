@@ -1,5 +1,6 @@
 """Checks a config before anything heavy is imported: one line, naming the key as typed, and exit code 2."""
 
+import gc
 import math
 import sys
 from collections.abc import Iterator, Sequence
@@ -85,6 +86,15 @@ def checked_command_line(config_name: str, argv: list[str]) -> list[str]:
     `--help`, `--cfg`, `--info` and shell completion to Hydra.
     """
     register_resolvers()
+    # Composing makes a great many objects and hardly any garbage; looking for it takes a sixth of the time.
+    gc.disable()
+    try:
+        return _checked(config_name, argv)
+    finally:
+        gc.enable()
+
+
+def _checked(config_name: str, argv: list[str]) -> list[str]:
     args, unknown = get_args_parser().parse_known_intermixed_args(argv)
     # Hydra wants options first.
     argv = [word for word in argv if word not in args.overrides] + args.overrides
