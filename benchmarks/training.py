@@ -114,7 +114,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
     rounds = 2 if arguments.quick else 5
     trainer = instantiate(
-        {**config["trainer"], "max_epochs": rounds + 1, "limit_val_batches": 0},
+        {**config["trainer"], "max_epochs": rounds + 1, "limit_val_batches": 0, "enable_checkpointing": False},
         profiler=NoProfiler(),
         logger=[instantiate(node) for node in config["logger"].values()],
         callbacks=[Measure(), *(instantiate(node) for node in config["callbacks"].values())],
