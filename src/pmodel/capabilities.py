@@ -74,6 +74,39 @@ class Assigns(Protocol):
 
 
 @runtime_checkable
+class Classifies(Protocol):
+    """Knows the labels of a data set."""
+
+    def classify(self, x: Tensor) -> Tensor:
+        """p(label | x), (B, number of classes)."""
+
+
+@runtime_checkable
+class Clusters(Protocol):
+    """Describes the data by K centres."""
+
+    def clusters(self) -> tuple[Tensor, Tensor]:
+        """The centres (K, …), like examples, and the share of the training examples that belongs to each, (K,)."""
+
+
+@runtime_checkable
+class GaussianComponents(Protocol):
+    """Is a mixture of K Gaussians over points (B, D)."""
+
+    def gaussian_components(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Weights (K,), means (K, D) and covariances (K, D, D)."""
+
+
+@runtime_checkable
+class PrincipalComponents(Protocol):
+    """Describes the data by the directions in which they vary most."""
+
+    def principal_components(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The mean (…), the directions (M, …), of unit length and like examples, and the share of the total variance
+        along each, (M,), in falling order."""
+
+
+@runtime_checkable
 class Completes(Protocol):
     """Fills in what is missing."""
 

@@ -99,7 +99,7 @@ class Announcement(Callback):
             device = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
             resumed = f", resumed in epoch {trainer.current_epoch + 1}" if trainer.ckpt_path else ""
             print(
-                f"{self.name}: {count_parameters(pl_module):,} parameters, {sizes['train']:,} training and"
+                f"{self.name}: {pl_module.num_parameters:,} parameters, {sizes['train']:,} training and"
                 f" {sizes['validation']:,} validation examples, {device}{resumed}\n{shown(self.run.path)}/",
                 flush=True,
             )
@@ -111,11 +111,6 @@ def report(run: RunDirectory, name: str, trainer: Trainer) -> None:
         numbers = collect_numbers(trainer, trainer.datamodule.protocol())
         write_results(run.results, numbers, _context(run, trainer))
         print(f"\n{name}\n{numbers_table(numbers)}\n{paths_table(run.path, sorted(run.path.glob('figures/*.png')))}")
-
-
-def count_parameters(model: LightningModule) -> int:
-    """Trainable parameters."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def checkpoint_to_resume(run: RunDirectory, trainer: dict[str, Any]) -> Path:
@@ -171,7 +166,7 @@ def collect_numbers(trainer: Trainer, protocol: dict[str, Any]) -> list[Number]:
             if data.num_levels is not None:
                 number["bits_per_dim"] = bits_per_dim(mean, math.prod(data.shape))
             numbers.append(number)
-    numbers.append({"name": "parameters", "value": count_parameters(model), "unit": ""})
+    numbers.append({"name": "parameters", "value": model.num_parameters, "unit": ""})
     if timing is not None:
         numbers.append({"name": "training time", "value": timing.seconds, "unit": "seconds"})
         numbers.append({"name": "throughput", "value": timing.examples_per_second, "unit": "examples/s"})
