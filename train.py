@@ -25,7 +25,8 @@ def main(config: DictConfig) -> None:
     with recorded(run):
         if settings["check"]:
             settings["trainer"] |= {"max_epochs": 1, "limit_train_batches": 1}
-            settings["data"]["limit"] = settings["data"]["batch_size"]
+            settings["data"] |= {"limit": settings["data"]["batch_size"]}
+            settings["data"] |= {"num_labels": None} if "num_labels" in settings["data"] else {}
         lightning.seed_everything(settings["seed"], verbose=False)
         data = instantiate(settings["data"])
         model = instantiate(settings["model"])

@@ -39,7 +39,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         *("data=mnist", "data.binarize=static", f"data_dir={Path(arguments.data_dir).absolute()}"),
         *(
             "~callbacks.figures",
-            "callbacks.bound.num_samples=1",
+            "callbacks.final.num_samples=1",
             "~callbacks.last",
             "~callbacks.best",
             "~callbacks.snapshots",

@@ -3,10 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import lightning
+import torch
 from hydra import compose, initialize_config_dir
+from lightning.pytorch.callbacks import Checkpoint
 from omegaconf import OmegaConf
 
 from pmodel.config import CONFIG_DIR, register_resolvers
+from pmodel.data.base import InMemoryDataModule
 
 ROOT = Path(__file__).parents[1]
 
@@ -31,3 +35,35 @@ def run_directory(root: Path) -> Path:
     """The one run directory below a folder."""
     (status,) = root.glob("**/status.json")
     return status.parent
+
+
+def array_data(x: torch.Tensor, batch_size: int = 64, num_validation: int = 0) -> InMemoryDataModule:
+    """A data module whose training split is x (N, …), and whose validation split are its first examples."""
+    return _ArrayData(x, batch_size, num_validation)
+
+
+class _ArrayData(InMemoryDataModule):
+    source = "array"
+    source_levels = None
+
+    def __init__(self, x: torch.Tensor, batch_size: int, num_validation: int):
+        super().__init__(list(x.shape[1:]), None, batch_size)
+        self.parts = {"train": x, "validation": x[:num_validation]}
+
+    def load(self, split: str) -> tuple[torch.Tensor, torch.Tensor]:
+        x = self.parts[split]
+        return x, torch.full((len(x),), -1)
+
+
+def fit(model: Any, data: Any, checkpoint: Path | None = None, **settings: Any) -> lightning.Trainer:
+    """Trains on the CPU, quietly, and without files of its own."""
+    callbacks = settings.get("callbacks", [])
+    trainer = lightning.Trainer(
+        **{"max_epochs": 2, "log_every_n_steps": 1, "accelerator": "cpu", "num_sanity_val_steps": 0, **settings},
+        logger=False,
+        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    return trainer

@@ -11,12 +11,14 @@ from support import CONFIG_DIR, build, config
 from torch import nn
 
 from pmodel import capabilities
+from pmodel.training.gradient import GradientModule
+from pmodel.training.streaming import StreamingModule
 
 MODELS = sorted(file.stem for file in (CONFIG_DIR / "model").glob("*.yaml"))
 DATA = {
     "digits": ["data=digits"],
     "binary": ["data=digits", "data.binarize=dynamic"],
-    "colour": ["data=image_folder", "data.shape=[3,11,9]"],
+    "colour": ["data=image_folder", "data.shape=[3,11,9]", "data.num_classes=2"],
     "points": ["data=points", "data.num_train=64", "data.num_validation=32", "data.num_test=32"],
 }
 # Networks to try beside the default one, for models that have the choice.
@@ -26,10 +28,12 @@ NO_GRADIENT: dict[str, dict[str, str]] = {}
 
 
 def write_pictures(folder: Path) -> None:
-    """64 coloured pictures of 11×9, so neither a square nor a multiple of the networks' strides."""
+    """64 coloured pictures of 11×9 in two classes, so neither a square nor a multiple of the networks' strides."""
     pixels = torch.randint(0, 256, (64, 11, 9, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     for i, picture in enumerate(pixels.numpy()):
-        Image.fromarray(picture).save(folder / f"{i:02}.png")
+        path = folder / ("a", "b")[i % 2] / f"{i:02}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(picture).save(path)
 
 
 def trained(model_name: str, data_name: str, folder: Path):
@@ -67,6 +71,9 @@ def answers(model: nn.Module) -> list[str]:
 
 def test_every_parameter_gets_a_gradient_or_says_why_not(case):
     name, model, data, _ = case
+    if isinstance(model, StreamingModule):
+        assert not list(model.parameters())
+        return
     model.zero_grad()
     model.loss(data.examples("train", 16))["loss"].mean().backward()
     without = {n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()}
@@ -74,12 +81,16 @@ def test_every_parameter_gets_a_gradient_or_says_why_not(case):
     model.zero_grad()
 
 
-def test_loss_terms_are_finite_and_per_example(case):
-    _, model, data, _ = case
-    terms = model.loss(data.examples("train", 7))
-    assert "loss" in terms
+def test_terms_are_finite_and_per_example_and_have_units(case):
+    _, model, data, trainer = case
+    terms = model.terms(data.examples("train", 7))
+    assert model.monitor.partition("/")[2] in terms
     assert all(term.shape == (7,) and term.isfinite().all() for term in terms.values())
-    assert set(model.units) == set(terms)
+    trained_on = {name.removeprefix("train/") for name in trainer.callback_metrics if name.startswith("train/")}
+    assert set(model.units) >= set(terms) | trained_on
+    if isinstance(model, GradientModule):
+        assert "loss" in terms
+        assert set(model.units) == set(terms)
 
 
 def test_checkpoint_loads_safely_and_answers_the_same(case, tmp_path):
@@ -92,6 +103,9 @@ def test_checkpoint_loads_safely_and_answers_the_same(case, tmp_path):
         assert torch.equal(a, b), name
     if isinstance(model, capabilities.Reconstructs):
         assert torch.equal(model.reconstruct(x), loaded.reconstruct(x))
+    for answer in ("log_prob", "assign", "encode"):
+        if hasattr(model, answer):
+            assert torch.equal(getattr(model, answer)(x), getattr(loaded, answer)(x))
     if isinstance(model, capabilities.Samples):
         assert torch.equal(*(m.sample(3, generator=torch.Generator().manual_seed(0)) for m in (model, loaded)))
 
@@ -106,7 +120,8 @@ def test_each_capability_has_its_signature_shape_and_range(case):
         assert drawn[0].shape == (4, *x.shape[1:])
         assert torch.equal(*drawn)
         assert not torch.equal(drawn[0], model.sample(4, generator=torch.Generator().manual_seed(8)))
-        if data.num_levels is not None:
+        # A density of continuous x knows nothing of levels.
+        if data.num_levels is not None and not getattr(model, "continuous_density", False):
             steps = drawn[0] * (data.num_levels - 1)
             torch.testing.assert_close(steps, steps.round(), atol=1e-3, rtol=0)
             assert drawn[0].min() >= 0
@@ -114,7 +129,11 @@ def test_each_capability_has_its_signature_shape_and_range(case):
     if "SamplesLatents" in found:
         assert model.sample_latents(4).shape == model.sample_latents(4).flatten(1).shape
     if "LogProb" in found:
-        assert model.log_prob(x).shape == (5,)
+        log_prob = model.log_prob(x)
+        assert log_prob.shape == (5,)
+        assert log_prob.isfinite().all()
+        if data.num_levels is not None and not getattr(model, "continuous_density", False):
+            assert (log_prob <= 0).all()
     if "LowerBound" in found:
         for k in (1, 3):
             bounds = [model.elbo(x, k, generator=torch.Generator().manual_seed(7)) for _ in range(2)]
@@ -134,6 +153,20 @@ def test_each_capability_has_its_signature_shape_and_range(case):
     if "Assigns" in found:
         assert model.assign(x).shape == (5,)
         assert model.assign(x).dtype == torch.int64
+    if "Classifies" in found:
+        torch.testing.assert_close(model.classify(x).sum(1), torch.ones(5))
+    if "Clusters" in found:
+        centres, shares = model.clusters()
+        assert centres.shape == (len(shares), *x.shape[1:])
+        assert shares.sum().item() == pytest.approx(1)
+    if "GaussianComponents" in found:
+        weights, means, covariances = model.gaussian_components()
+        (D,) = x[0].flatten().shape
+        assert (means.shape, covariances.shape) == ((len(weights), D), (len(weights), D, D))
+    if "PrincipalComponents" in found:
+        mean, directions, shares = model.principal_components()
+        assert (mean.shape, directions.shape) == (x.shape[1:], (len(shares), *x.shape[1:]))
+        assert (shares.diff() <= 0).all()
 
 
 def test_answers_carry_no_gradients_and_leave_the_random_state_alone(case):
@@ -145,8 +178,9 @@ def test_answers_carry_no_gradients_and_leave_the_random_state_alone(case):
         results.append(model.sample(2, generator=torch.Generator().manual_seed(0)))
     if isinstance(model, capabilities.LowerBound):
         results.append(model.elbo(x, 2, generator=torch.Generator().manual_seed(0)))
-    if isinstance(model, capabilities.Encodes):
-        results.append(model.encode(x))
+    for answer in ("encode", "log_prob", "classify"):
+        if hasattr(model, answer):
+            results.append(getattr(model, answer)(x))
     assert not any(result.requires_grad for result in results)
     assert torch.equal(before, torch.get_rng_state())
 

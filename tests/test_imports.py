@@ -23,10 +23,12 @@ ALLOWED = {
     "callbacks": {"capabilities", "metrics", "reporting", "loggers"},
     "signatures": set(),
     "config_tree": {"signatures"},
-    "config": {"config_tree", "signatures"},
+    "resolvers": {"config_tree"},
+    "config": {"config_tree", "resolvers", "signatures"},
     "instantiate": set(),
     "quiet": set(),
     "runs": {"callbacks", "metrics", "reporting", "quiet"},
+    "sweeps": {"reporting"},
     "__init__": set(),
 }
 

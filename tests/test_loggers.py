@@ -12,7 +12,7 @@ from support import run_directory
 
 from pmodel.loggers import CSVLogger
 
-SMALL = ["data.limit=64", "trainer.max_epochs=2", "callbacks.bound.num_samples=2"]
+SMALL = ["data.limit=64", "trainer.max_epochs=2", "callbacks.final.num_samples=2"]
 
 
 def rows(path):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from support import run_directory
 
-SMALL = ["data.limit=64", "trainer.max_epochs=2", "callbacks.bound.num_samples=5"]
+SMALL = ["data.limit=64", "trainer.max_epochs=2", "callbacks.final.num_samples=5"]
 
 
 def status(run: Path) -> dict:
@@ -84,7 +84,7 @@ def test_resume_goes_on_in_the_same_directory_to_the_same_end(train, tmp_path):
 
 
 def test_resume_of_a_finished_run_says_what_to_add(train, tmp_path):
-    assert train(*SMALL, "callbacks=minimal", "~callbacks.bound").code == 2
+    assert train(*SMALL, "callbacks=minimal", "~callbacks.final").code == 2
     assert train("data.limit=64", "trainer.max_epochs=1", "callbacks=minimal").code == 0
     run = run_directory(tmp_path / "logs")
     before = {file.name: file.read_bytes() for file in run.glob("*.*")}
@@ -229,14 +229,14 @@ def test_two_latents_are_drawn(train, tmp_path):
 
 @pytest.mark.parametrize("data", ["points", "points_1d"])
 def test_points_are_drawn_as_clouds(data, train, tmp_path):
-    outcome = train(f"data={data}", "data.limit=64", "trainer.max_epochs=1", "callbacks.bound.num_samples=2")
+    outcome = train(f"data={data}", "data.limit=64", "trainer.max_epochs=1", "callbacks.final.num_samples=2")
     assert outcome.code == 0, outcome.err
     figures = {f.stem for f in run_directory(tmp_path / "logs").glob("figures/*.png")}
     assert figures == {"samples", "reconstructions", "loss_curves"}
 
 
 def test_multirun_runs_each_job_in_a_directory_of_its_own(train, tmp_path):
-    outcome = train("-m", "seed=1,2", *SMALL, "callbacks=minimal", "~callbacks.bound")
+    outcome = train("-m", "seed=1,2", *SMALL, "callbacks=minimal", "~callbacks.final")
     assert outcome.code == 2
     outcome = train("-m", "seed=1,2", "data.limit=64", "trainer.max_epochs=1", "callbacks=minimal")
     assert outcome.code == 0, outcome.err
@@ -249,7 +249,7 @@ def test_multirun_runs_each_job_in_a_directory_of_its_own(train, tmp_path):
 def test_help_names_the_groups_their_options_and_three_examples(train):
     outcome = train("--help")
     assert outcome.code == 0
-    for part in ("model: autoencoder, vae, vae_2d", "data: ", "digits", "debug: ", "experiment: "):
+    for part in ("model: autoencoder, classifier, gaussian", "data: ", "digits", "debug: ", "experiment: "):
         assert part in outcome.out
     assert outcome.out.count("  uv run train.py") == 3
 
@@ -264,7 +264,7 @@ def test_debug_settings_run(option, train):
 def test_mnist_trains(train, data_dir):
     outcome = train(
         *("data=mnist", f"data_dir={data_dir}", "data.binarize=dynamic", "data.limit=500", "trainer.max_epochs=1"),
-        *("callbacks.bound.num_samples=2", "model/network=conv"),
+        *("callbacks.final.num_samples=2", "model/network=conv"),
     )
     assert outcome.code == 0, outcome.err
 

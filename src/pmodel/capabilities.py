@@ -50,6 +50,14 @@ class Encodes(Protocol):
 
 
 @runtime_checkable
+class TrainableFeatures(Protocol):
+    """Has features that a gradient can change; `encode` gives the same without one."""
+
+    def features(self, x: Tensor) -> Tensor:
+        """Features (B, D), differentiable in the model's parameters."""
+
+
+@runtime_checkable
 class Decodes(Protocol):
     """Turns codes into pictures."""
 

@@ -1,12 +1,11 @@
 """Checks a config before anything heavy is imported: one line, naming the key as typed, and exit code 2."""
 
 import gc
-import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, TypedDict
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
@@ -20,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
 from pmodel.config_tree import INSTANTIATE_KEYS, Checker, ConfigError, Origins, show, suggest
+from pmodel.resolvers import register_resolvers
 from pmodel.signatures import resolve, signature, typed_fields
 
 CONFIG_DIR = Path(__file__).parents[2] / "conf"
@@ -46,37 +46,6 @@ class TrainConfig(TypedDict):
     data_dir: str
     resume: str | None
     check: bool
-
-
-def register_resolvers() -> None:
-    """Registers what the files in conf/ compute: `${num_levels:…}`, `${likelihood:…}`, `${code_dim:…}`."""
-    OmegaConf.register_new_resolver("num_levels", num_levels, replace=True)
-    OmegaConf.register_new_resolver("likelihood", default_likelihood, replace=True)
-    OmegaConf.register_new_resolver("code_dim", default_code_dim, replace=True)
-
-
-def num_levels(binarize: str, dequantize: bool, source_levels: int) -> int | None:
-    """How many values a sub-pixel can take once the data module is done with it; None if it is continuous."""
-    if binarize != "none":
-        return 2
-    return None if dequantize else source_levels
-
-
-def default_likelihood(levels: int | None) -> Literal["bernoulli", "discretized_logistic", "gaussian"]:
-    """The likelihood that fits data of so many levels: a density for continuous data, else exact probabilities.
-
-    For more than two levels the discretized logistic, which knows that neighbouring levels are alike: on the digits'
-    17 levels its ELBO is 6 nats above that of a categorical distribution.
-    """
-    if levels is None:
-        return "gaussian"
-    return "bernoulli" if levels == 2 else "discretized_logistic"
-
-
-def default_code_dim(shape: list[int]) -> int:
-    """The size of an autoencoder's code: a 24th of the data's dimensions, between 16 and 256, and no more than all."""
-    dims = math.prod(shape)
-    return min(dims, 256, max(16, dims // 24))
 
 
 def checked_command_line(config_name: str, argv: list[str]) -> list[str]:
@@ -182,8 +151,25 @@ def check_overrides(
     """
     parsed = parse_overrides(overrides)
     with initialize_config_dir(str(folders[0]), version_base="1.3"), _one_line_errors():
-        for job in _jobs(parsed, multirun):
+        own_sweep = experiments_sweep(config_name, parsed)
+        for job in _jobs([*parsed, *(own_sweep or [])], multirun or own_sweep is not None):
             _Job(config_name, job, list(folders)).check()
+
+
+def experiments_sweep(config_name: str, overrides: list[Override]) -> list[Override] | None:
+    """What an experiment sweeps by itself (`hydra.mode: MULTIRUN` and `hydra.sweeper.params` in its file), but for the
+    settings that are typed, which Hydra prefers; None if it sweeps nothing."""
+    chosen = [o.input_line for o in overrides if o.key_or_group == "experiment" and not o.is_sweep_override()]
+    if not chosen:
+        return None
+    try:
+        hydra = compose(config_name, chosen, return_hydra_config=True).hydra
+        params = hydra.sweeper.get("params") or {}
+    except (HydraException, OmegaConfBaseException, MarkedYAMLError, ValueError, KeyError):
+        return None  # what is wrong with it is said when the jobs are checked
+    typed = {o.key_or_group for o in overrides}
+    lines = [f"{key}={values}" for key, values in params.items() if key not in typed]
+    return parse_overrides(lines) if hydra.mode == RunMode.MULTIRUN else None
 
 
 def _jobs(overrides: list[Override], multirun: bool) -> Iterator[list[Override]]:
@@ -290,6 +276,8 @@ class _Job:
         for depth, part in enumerate(parts):
             here = ".".join(parts[:depth])
             if isinstance(node, DictConfig) and part in list(node.keys()):  # `in` alone overlooks ???
+                if depth == len(parts) - 1:
+                    return  # not looked at: it may be `required`
                 node = None if OmegaConf.is_missing(node, part) else node[part]
                 continue
             if not isinstance(node, DictConfig):
@@ -314,6 +302,11 @@ def _one_line_errors() -> Iterator[None]:
             message += suggest(str(missing).rsplit("/", 1)[-1], list(options)) + f" (options: {', '.join(options)})"
         raise ConfigError(message) from None
     except OmegaConfBaseException as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, ConfigError):
+            cause = cause.__cause__ or cause.__context__
+        if cause is not None:
+            raise cause from None
         key = getattr(error, "full_key", None)
         raise ConfigError(f"{key}: {_first_line(error)}" if key else _first_line(error)) from None
     except MarkedYAMLError as error:

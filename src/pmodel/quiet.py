@@ -13,6 +13,10 @@ NOISE = (
     r"Total length of `list` across ranks is zero",
     # Validation is not due in every epoch; best.ckpt waits for it.
     r".*could not find the monitored key in the returned metrics",
+    # Streaming models have no optimizer.
+    r"`LightningModule.configure_optimizers` returned `None`",
+    # A classifier's frozen encoder is in eval mode on purpose.
+    r"Found \d+ module\(s\) in eval mode at the start of training",
     # A resumed run writes where it wrote before.
     r"Checkpoint directory .* exists and is not empty",
     r"The dirpath has changed from",

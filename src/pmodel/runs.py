@@ -9,7 +9,6 @@ checkpoints/ metrics.csv figures/ results.json
 
 import json
 import logging
-import math
 import pickle
 import platform
 import signal
@@ -31,11 +30,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from pmodel.callbacks.bound import FinalBound
 from pmodel.callbacks.checkpoints import BestCheckpoint
+from pmodel.callbacks.final import FinalNumbers
 from pmodel.callbacks.last import Stopped
 from pmodel.callbacks.timing import Timing
-from pmodel.metrics.likelihood import bits_per_dim
 from pmodel.quiet import quieten_libraries
 from pmodel.reporting.results import Number, write_json, write_results
 from pmodel.reporting.summary import numbers_table, paths_table, shown
@@ -136,36 +134,33 @@ def checkpoint_to_resume(run: RunDirectory, trainer: dict[str, Any]) -> Path:
 
 
 def collect_numbers(trainer: Trainer, protocol: dict[str, Any]) -> list[Number]:
-    """The best validation numbers, the final bounds, parameters, time and throughput."""
-    model, data = trainer.lightning_module, trainer.datamodule
+    """The best epoch's numbers, those of the final weights, parameters, time and throughput."""
+    model = trainer.lightning_module
     by_type = {type(callback): callback for callback in trainer.callbacks}
     best: BestCheckpoint | None = by_type.get(BestCheckpoint)
-    bound: FinalBound | None = by_type.get(FinalBound)
+    final: FinalNumbers | None = by_type.get(FinalNumbers)
     timing: Timing | None = by_type.get(Timing)
     numbers: list[Number] = []
     if best is not None:
-        split = "train" if best.monitor.startswith("train/") else "validation"
-        shared = {"split": split, "count": best.best_count, "protocol": protocol}
+        judged = "val" if any(name.startswith("val/") for name in best.best_metrics) else "train"
         for name, value in best.best_metrics.items():
-            prefix, _, quantity = name.partition("/")
-            if prefix == best.monitor.partition("/")[0]:
-                numbers.append({"name": quantity, "value": value, "unit": model.units.get(quantity, ""), **shared})
+            split, _, quantity = name.partition("/")
+            # What training alone can know, such as a sum over its examples, stands beside what validation says.
+            if split == judged or (split == "train" and f"{judged}/{quantity}" not in best.best_metrics):
+                numbers.append(
+                    {
+                        "name": quantity,
+                        "value": value,
+                        "unit": model.units.get(quantity, ""),
+                        "split": {"val": "validation"}.get(split, split),
+                        "count": best.best_counts[split],
+                        "protocol": protocol,
+                    }
+                )
         if best.best_epoch is not None:
             numbers.append({"name": "best epoch", "value": best.best_epoch, "unit": f"of {trainer.current_epoch}"})
-    if bound is not None:
-        for k, (mean, error, count) in bound.estimates.items():
-            number: Number = {
-                "name": "elbo (K = 1)" if k == 1 else f"importance-weighted bound (K = {k})",
-                "value": mean,
-                "unit": "nats",
-                **({} if math.isnan(error) else {"standard_error": error}),
-                "split": "validation",
-                "count": count,
-                "protocol": {**protocol, "num_samples": k, "noise_seed": 0},
-            }
-            if data.num_levels is not None:
-                number["bits_per_dim"] = bits_per_dim(mean, math.prod(data.shape))
-            numbers.append(number)
+    if final is not None:
+        numbers += final.numbers
     numbers.append({"name": "parameters", "value": model.num_parameters, "unit": ""})
     if timing is not None:
         numbers.append({"name": "training time", "value": timing.seconds, "unit": "seconds"})

@@ -139,6 +139,7 @@ def test_protocol_says_how_numbers_are_made_in_plain_values(digits):
         "num_levels": 2,
         "binarize": "static",
         "dequantize": False,
+        "redraw": True,
         "limit": 100,
         "split_sizes": {"test": 100},
         "split_seed": 0,

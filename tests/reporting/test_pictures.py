@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from pmodel.reporting.grids import columns_for, image_grid, side_by_side, to_uint8
-from pmodel.reporting.plots import clouds, curves, labelled_scatter
+from pmodel.reporting.grids import captioned_grid, columns_for, image_grid, side_by_side, to_uint8
+from pmodel.reporting.plots import clouds, cumulative_shares, curves, labelled_scatter
 
 
 def test_grid_puts_each_picture_in_its_cell_and_enlarges_small_ones():
@@ -16,6 +16,22 @@ def test_grid_puts_each_picture_in_its_cell_and_enlarges_small_ones():
         row, column = divmod(i, 3)
         cell = grid[2 + row * 58 : 58 + row * 58, 2 + column * 58 : 58 + column * 58]
         assert (cell == value).all()
+
+
+def test_captions_stand_below_their_pictures_without_touching_the_next():
+    captions = ["1", "2\n3", "a caption that is wider than its picture", "4", ""]
+    grid = captioned_grid(torch.zeros(5, 1, 8, 8), captions, columns=3, gap=10)
+    dark = (grid < 128).all(-1)
+    down, across = (size // n for size, n in zip(grid[10:, 10:].shape[:2], (2, 3), strict=True))
+    assert across > 150
+    for i in range(5):
+        top, left = 10 + i // 3 * down, 10 + i % 3 * across
+        cell = dark[top : top + down, left : left + across]
+        middle = (across - 10) // 2
+        assert cell[:56, middle - 28 : middle + 28].all()
+        assert cell[56:].any() == bool(captions[i])
+        assert not cell[-10:].any()
+        assert not cell[:, -8:].any()
 
 
 @pytest.mark.parametrize(("count", "columns"), [(1, 1), (32, 8), (64, 8), (7, 3), (11, 4)])
@@ -45,6 +61,9 @@ def test_plots_are_pictures():
         curves({"loss": {"train": line, "val": line}}),
         clouds({"real": np.random.default_rng(0).normal(size=(50, 1)), "fake": np.zeros((9, 1))}),
         clouds({"real": np.random.default_rng(0).normal(size=(50, 2))}),
+        cumulative_shares(np.array([0.6, 0.3, 0.1])),
+        cumulative_shares(np.array([1.0])),
+        cumulative_shares(np.full(784, 1 / 2000)),
         labelled_scatter(np.zeros((4, 2)), np.array([0, 1, 2, -1]), "codes"),
     ):
         assert picture.dtype == np.uint8

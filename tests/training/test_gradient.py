@@ -4,7 +4,7 @@ import lightning
 import pytest
 import torch
 from lightning.pytorch.callbacks import Checkpoint, WeightAveraging
-from support import build
+from support import build, fit
 
 from pmodel.callbacks.figures import evaluating
 from pmodel.callbacks.resume import ExactResume
@@ -17,19 +17,6 @@ SMALL = [
     "model.network.encoder.hidden_dims=[16]",
     "model.network.decoder.hidden_dims=[16]",
 ]
-
-
-def fit(model, data, checkpoint=None, **settings):
-    trainer = lightning.Trainer(
-        **{"max_epochs": 2, "log_every_n_steps": 1, **settings},
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=any(isinstance(c, Checkpoint) for c in settings.get("callbacks", [])),
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    return trainer
 
 
 def test_epoch_means_equal_the_mean_over_all_examples():

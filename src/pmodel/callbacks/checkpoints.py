@@ -48,7 +48,7 @@ class BestCheckpoint(NamedCheckpoint):
         )
         self.best_metrics: dict[str, float] = {}
         self.best_epoch: int | None = None
-        self.best_count = 0
+        self.best_counts: dict[str, int] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.monitor, self.mode = pl_module.monitor, pl_module.monitor_mode
@@ -59,14 +59,14 @@ class BestCheckpoint(NamedCheckpoint):
     def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
         self.best_metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
         self.best_epoch = trainer.current_epoch + 1
-        self.best_count = trainer.lightning_module.counts[self.monitor.partition("/")[0]]
+        self.best_counts = dict(trainer.lightning_module.counts)
         super()._save_checkpoint(trainer, filepath)
 
     def state_dict(self) -> dict[str, Any]:
-        own = {"best_metrics": self.best_metrics, "best_epoch": self.best_epoch, "best_count": self.best_count}
+        own = {"best_metrics": self.best_metrics, "best_epoch": self.best_epoch, "best_counts": self.best_counts}
         return {**super().state_dict(), **own}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best_metrics, self.best_epoch = state_dict["best_metrics"], state_dict["best_epoch"]
-        self.best_count = state_dict["best_count"]
+        self.best_counts = state_dict["best_counts"]
         super().load_state_dict(state_dict)

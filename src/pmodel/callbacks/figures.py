@@ -17,9 +17,13 @@ from pmodel.loggers import log_image
 
 
 class Figure(ABC):
-    """One picture of a model; its name is that of its file."""
+    """One picture of a model; its name is that of its file.
+
+    keeps_history: whether its earlier pictures are kept too, in a folder of that name, to see the training proceed
+    """
 
     name: str
+    keeps_history = False
 
     @abstractmethod
     def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:
@@ -31,8 +35,15 @@ class Figure(ABC):
     state: Any = None
 
 
+# What learns fastest, k-means and EM, changes most in the first epochs.
+EARLY_EPOCHS = (1, 2, 5)
+
+
 class Figures(Callback):
-    """Draws after the first epoch, each `every_n_epochs` and at the end: figures/<name>.png and the loggers.
+    """Draws after epochs 1, 2 and 5, each `every_n_epochs` and at the end: figures/<name>.png and the loggers.
+
+    Each drawing takes the place of the one before; a figure that `keeps_history` also leaves those after such epochs in
+    figures/<name>/epoch_001.png, ….
 
     All figures are one callback, because each callback costs every training step its seven empty hooks.
 
@@ -51,25 +62,30 @@ class Figures(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for figure in self.figures:
             figure.note(trainer)
-        epoch = trainer.current_epoch + 1
-        if epoch == 1 or epoch % self.every_n_epochs == 0:
-            self._show(trainer, pl_module)
+        epoch = epochs_done(trainer)
+        if epoch in EARLY_EPOCHS or epoch % self.every_n_epochs == 0:
+            self._show(trainer, pl_module, f"epoch_{epoch:03d}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._drawn_at != trainer.global_step:
+        if self._drawn_at != batches_done(trainer):
             self._show(trainer, pl_module)
 
-    def _show(self, trainer: Trainer, model: LightningModule) -> None:
-        self._drawn_at = trainer.global_step
+    def _show(self, trainer: Trainer, model: LightningModule, moment: str | None = None) -> None:
+        self._drawn_at = batches_done(trainer)
         if not trainer.is_global_zero:
             return
         for figure in self.figures:
             with evaluating(trainer, model):
                 picture = figure.draw(trainer, model)
             if picture is not None:
-                self.figures_dir.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(picture).save(self.figures_dir / f"{figure.name}.png")
+                self._save(picture, self.figures_dir / f"{figure.name}.png")
+                if figure.keeps_history and moment:
+                    self._save(picture, self.figures_dir / figure.name / f"{moment}.png")
                 log_image(trainer.loggers, f"figures/{figure.name}", picture, trainer.global_step)
+
+    def _save(self, picture: np.ndarray, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(path)
 
     def state_dict(self) -> dict[str, Any]:
         return {figure.name: figure.state for figure in self.figures if figure.state is not None}
@@ -77,6 +93,16 @@ class Figures(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         for figure in self.figures:
             figure.state = state_dict.get(figure.name, figure.state)
+
+
+def epochs_done(trainer: Trainer) -> int:
+    """How many epochs are complete, the one at whose end we are among them; `current_epoch` counts it only later."""
+    return trainer.fit_loop.epoch_progress.current.processed
+
+
+def batches_done(trainer: Trainer) -> int:
+    """How many batches the model was trained on."""
+    return trainer.fit_loop.epoch_loop.batch_progress.total.processed
 
 
 @contextmanager

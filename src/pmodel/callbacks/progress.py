@@ -62,9 +62,14 @@ class Progress(ProgressBar):
         self._bar.set_postfix_str("  ".join(self._numbers(trainer, pl_module)))
 
     def _numbers(self, trainer: Trainer, model: LightningModule) -> list[str]:
-        shown = {f"train {name}": term.mean().item() for name, term in model.last_terms.items() if name == "loss"}
-        if model.monitor in trainer.callback_metrics:
-            shown[model.monitor.replace("/", " ")] = trainer.callback_metrics[model.monitor].item()
+        quantity, logged = model.monitor.partition("/")[2], trainer.callback_metrics
+        shown = {}
+        if quantity in model.last_terms:
+            shown[f"train {quantity}"] = model.last_terms[quantity].mean().item()
+        elif f"train/{quantity}" in logged:
+            shown[f"train {quantity}"] = logged[f"train/{quantity}"].item()
+        if f"val/{quantity}" in logged:
+            shown[f"val {quantity}"] = logged[f"val/{quantity}"].item()
         return [f"{name} {value:.4g}" for name, value in shown.items()]
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -72,7 +77,7 @@ class Progress(ProgressBar):
             return
         epoch, last = trainer.current_epoch + 1, trainer.max_epochs
         every = max(1, (last or 0) // self.LINES_PER_TRAINING)
-        if epoch == 1 or epoch % every == 0 or epoch == last:
+        if epoch == 1 or epoch % every == 0 or epoch == last or trainer.should_stop:
             of = f"/{last}" if last and last > 0 else ""
             print(f"epoch {epoch}{of}  " + "  ".join(self._numbers(trainer, pl_module)), flush=True)
 

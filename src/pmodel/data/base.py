@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 from pmodel.data import levels
 from pmodel.data.batch import NO_KEY, Batch, RawBatch
 from pmodel.data.keys import mix_key
+from pmodel.data.labels import balanced_subset
 from pmodel.data.loader import BatchLoader
 
 Binarization = Literal["none", "static", "dynamic", "threshold"]
@@ -30,8 +31,14 @@ class InMemoryDataModule(LightningDataModule):
     binarize: none; static: drawn once; dynamic: in training, drawn anew at each step; threshold: intensity ≥ 1/2
     dequantize: adds uniform noise within each level: continuous data in [0, 1)
     flip: in training, mirrors half of the pictures
+    redraw: whether training draws its flips, dynamic binarization and dequantization anew at each step, or once
     limit: keeps the first N examples of each split, null: all
     num_validation: how many of the training examples are set aside for validation; below 1, that share of them
+    num_classes: how many classes the labels distinguish, for models that need to know; held against what the source
+        knows when its data are read. None: whatever the source says
+    num_labels: keeps so many training examples of those that `limit` keeps, of each class as many, to within one;
+        drawn from `label_seed` and `split_seed` alone. None: all
+    label_seed: draws these; for one seed, fewer labels are a subset of more
 
     A source says how many levels it has, and implements `load`.
 
@@ -56,6 +63,10 @@ class InMemoryDataModule(LightningDataModule):
         num_validation: int | float = 0,
         split_seed: int = 0,
         seed: int = 0,
+        num_classes: int | None = None,
+        num_labels: int | None = None,
+        label_seed: int = 0,
+        redraw: bool = True,
     ) -> None:
         super().__init__()
         self.shape, self.num_levels = tuple(shape), num_levels
@@ -63,7 +74,11 @@ class InMemoryDataModule(LightningDataModule):
         self.binarize, self.dequantize, self.flip = binarize, dequantize, flip
         self.limit, self.num_validation = limit, num_validation
         self.split_seed, self.seed = split_seed, seed
+        self.num_labels, self.label_seed, self.redraw = num_labels, label_seed, redraw
+        self._expected_classes = num_classes
         self._check_settings()
+        # Set for a model that takes training batches as levels: uint8, not scaled.
+        self.gives_levels = False
         self._splits: dict[Split, tuple[Tensor, Tensor]] = {}
         self._device = torch.device("cpu")
         self._train_loader: BatchLoader | None = None
@@ -111,17 +126,27 @@ class InMemoryDataModule(LightningDataModule):
             "num_levels": self.num_levels,
             "binarize": self.binarize,
             "dequantize": self.dequantize,
+            "redraw": self.redraw,
             "limit": self.limit,
             "split_sizes": self.split_sizes,
             "split_seed": self.split_seed,
+            **({} if self.num_labels is None else {"num_labels": self.num_labels, "label_seed": self.label_seed}),
         }
 
-    def examples(self, split: Split, n: int) -> Batch:
-        """The first n examples of a split (all, if it has fewer), always the same, as the model sees them; on the
-        CPU."""
-        x, label = (part[:n].cpu() for part in self._split(split))
+    def examples(self, split: Split, n: int, seed: int | None = None) -> Batch:
+        """The first n examples of a split (all, if it has fewer), always the same, as the model sees them; on the CPU.
+
+        With a seed, n examples drawn by it at random, without replacement.
+        """
+        x, label = self._split(split)
+        if seed is None:
+            x, label = x[:n].cpu(), label[:n].cpu()
+        else:
+            generator = Generator().manual_seed(mix_key(seed, SPLITS.index(split)))
+            chosen = torch.randperm(len(x), generator=generator)[:n].to(x.device)
+            x, label = x[chosen].cpu(), label[chosen].cpu()
         key = mix_key(self.split_seed, _DRAWS, SPLITS.index(split)) if split == "train" else NO_KEY
-        return self.on_after_batch_transfer(RawBatch(x, label, key))
+        return self._as_seen(RawBatch(x, label, key))
 
     def keep_on(self, device: torch.device | str) -> None:
         """Moves the splits, and those loaded later, to a device: batches are then cut there, without a transfer."""
@@ -159,10 +184,20 @@ class InMemoryDataModule(LightningDataModule):
 
     def on_after_batch_transfer(self, batch: RawBatch, dataloader_idx: int = 0) -> Batch:
         """What the model sees of a stored batch, on the batch's device, drawn from its key alone."""
+        if self.gives_levels and batch.key != NO_KEY and not batch.x.is_floating_point() and not self._draws_anew:
+            return Batch(batch.x, batch.label)
+        return self._as_seen(batch)
+
+    @property
+    def _draws_anew(self) -> bool:
+        """Whether something is drawn at each step of training."""
+        return self.redraw and (self.flip or self.dequantize or self.binarize == "dynamic")
+
+    def _as_seen(self, batch: RawBatch) -> Batch:
         x, label, key = batch
         if x.is_floating_point():
             return Batch(x, label)
-        if key == NO_KEY or not (self.flip or self.dequantize or self.binarize == "dynamic"):
+        if key == NO_KEY or not self._draws_anew:
             return Batch(levels.intensity(x, self._stored_levels), label)
         generator = torch.Generator(x.device).manual_seed(key)
         if self.flip:
@@ -183,7 +218,7 @@ class InMemoryDataModule(LightningDataModule):
 
     @property
     def _stored_levels(self) -> int:
-        """Levels of what is stored, except of training pictures that are drawn anew at each step."""
+        """Levels of what is stored, except of training pictures that are binarized anew at each step."""
         return self.source_levels if self.binarize == "none" else 2
 
     def _generator(self, purpose: int, split: Split) -> Generator:
@@ -197,8 +232,27 @@ class InMemoryDataModule(LightningDataModule):
                 raise ValueError(
                     f"data.shape={list(self.shape)}: the examples of data={self.source} are {list(x.shape[1:])}"
                 )
-            self._splits[split] = (self._stored(split, x).to(self._device), label.to(self._device))
+            self._check_num_classes()
+            x = self._stored(split, x)
+            if split == "train" and self.num_labels is not None:
+                # After the static draws: a picture's are the same, however many others have labels.
+                chosen = self._labelled(label)
+                x, label = x[chosen], label[chosen]
+            self._splits[split] = (x.to(self._device), label.to(self._device))
         return self._splits[split]
+
+    def _labelled(self, label: Tensor) -> Tensor:
+        """Positions of the `num_labels` training examples that are kept, in the order of the split."""
+        try:
+            return balanced_subset(label, self.num_classes, self.num_labels, self.label_seed, self.split_seed)
+        except ValueError as error:
+            raise ValueError(f"data.num_labels={self.num_labels}: {error}") from None
+
+    def _check_num_classes(self) -> None:
+        expected = self._expected_classes
+        if expected is not None and expected != self.num_classes:
+            known = "null, since it has no labels" if self.num_classes is None else f"{self.num_classes}, or null"
+            raise ValueError(f"data.num_classes={expected}: expected {known}, with data={self.source}")
 
     def _stored(self, split: Split, x: Tensor) -> Tensor:
         """The examples with everything applied that is not drawn at each step."""
@@ -207,9 +261,12 @@ class InMemoryDataModule(LightningDataModule):
         if self.binarize == "threshold":
             return levels.at_least_half(x, self.source_levels)
         generator = self._generator(_DRAWS, split)
-        if self.binarize == "static" or (self.binarize == "dynamic" and split != "train"):
+        fixed = split != "train" or not self.redraw
+        if self.flip and split == "train" and not self.redraw:
+            x = levels.flip(x, generator)
+        if self.binarize == "static" or (self.binarize == "dynamic" and fixed):
             parts = [levels.draw_binary(part, self.source_levels, generator).byte() for part in x.split(_CHUNK)]
-        elif self.dequantize and split != "train":
+        elif self.dequantize and fixed:
             parts = [levels.dequantize(part, self.source_levels, generator) for part in x.split(_CHUNK)]
         else:
             return x
@@ -247,3 +304,5 @@ class InMemoryDataModule(LightningDataModule):
                 raise ValueError(f"data.{name}={getattr(self, name)}: expected at least 1")
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"data.limit={self.limit}: expected at least 1, or null for all examples")
+        if self.num_labels is not None and self.num_labels < 1:
+            raise ValueError(f"data.num_labels={self.num_labels}: expected at least 1, or null for all examples")

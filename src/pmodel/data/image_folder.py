@@ -65,6 +65,10 @@ class ImageFolder(InMemoryDataModule):
         num_validation: int | float = 0.1,
         split_seed: int = 0,
         seed: int = 0,
+        num_classes: int | None = None,
+        num_labels: int | None = None,
+        label_seed: int = 0,
+        redraw: bool = True,
     ) -> None:
         super().__init__(
             shape,
@@ -78,6 +82,10 @@ class ImageFolder(InMemoryDataModule):
             num_validation,
             split_seed,
             seed,
+            num_classes,
+            num_labels,
+            label_seed,
+            redraw,
         )
         self._place = f"data.path={path}"
         if path == "":

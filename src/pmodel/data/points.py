@@ -24,6 +24,7 @@ class Points(InMemoryDataModule):
     name: ring, grid (2-D) and mixture_1d: Gaussian mixtures; moons (2-D); csv: the rows of the file `path`
     shape: [D]
     num_levels: null, since points are continuous
+    redraw: of no effect: nothing is drawn at a step
     num_train, num_validation, num_test: how many to draw; a CSV file is split 80/10/10 instead, without labels
 
     Raises:
@@ -48,6 +49,8 @@ class Points(InMemoryDataModule):
         num_test: int = 2_000,
         split_seed: int = 0,
         seed: int = 0,
+        num_classes: int | None = None,
+        redraw: bool = True,
     ) -> None:
         super().__init__(
             shape,
@@ -58,6 +61,8 @@ class Points(InMemoryDataModule):
             num_validation=num_validation,
             split_seed=split_seed,
             seed=seed,
+            num_classes=num_classes,
+            redraw=redraw,
         )
         if name not in (*_MIXTURES, "moons", "csv"):
             raise ValueError(f"data.name={name}: expected ring, moons, grid, mixture_1d or csv")

@@ -48,6 +48,10 @@ class TorchvisionImages(InMemoryDataModule):
         data_dir: str = "data",
         split_seed: int = 0,
         seed: int = 0,
+        num_classes: int | None = None,
+        num_labels: int | None = None,
+        label_seed: int = 0,
+        redraw: bool = True,
     ) -> None:
         super().__init__(
             shape,
@@ -61,6 +65,10 @@ class TorchvisionImages(InMemoryDataModule):
             num_validation,
             split_seed,
             seed,
+            num_classes,
+            num_labels,
+            label_seed,
+            redraw,
         )
         self.data_dir = Path(data_dir).expanduser()
 
@@ -185,6 +193,8 @@ class CelebA(TorchvisionImages):
         data_dir: str = "data",
         split_seed: int = 0,
         seed: int = 0,
+        num_classes: int | None = None,
+        redraw: bool = True,
     ) -> None:
         super().__init__(
             shape,
@@ -198,6 +208,8 @@ class CelebA(TorchvisionImages):
             data_dir=data_dir,
             split_seed=split_seed,
             seed=seed,
+            num_classes=num_classes,
+            redraw=redraw,
         )
 
     def load(self, split: Split) -> tuple[Tensor, Tensor]:

@@ -71,10 +71,14 @@ class Autoencoder(GradientModule):
     def _output_mean(self, output: Tensor) -> Tensor:
         return output if self.reconstruction_loss == "squared_error" else output.sigmoid()
 
+    def features(self, x: Tensor) -> Tensor:
+        """The code f(x), (B, D), with its gradients."""
+        return upcast(in_own_dtype(self.encoder, x))
+
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
         """The code f(x), (B, D)."""
-        return upcast(in_own_dtype(self.encoder, x))
+        return self.features(x)
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:

@@ -129,10 +129,14 @@ class VAE(GradientModule):
         z = self.sample_latents(n, generator=generator)
         return self.likelihood.sample(in_own_dtype(self.decoder, z), generator=generator)
 
+    def features(self, x: Tensor) -> Tensor:
+        """The posterior mean, (B, D), with its gradients."""
+        return self.posterior(x)[0]
+
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
         """The posterior mean, (B, D)."""
-        return self.posterior(x)[0]
+        return self.features(x)
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:

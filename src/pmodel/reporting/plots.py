@@ -1,10 +1,15 @@
 """Curves and clouds of points, drawn with matplotlib: arrays in, one uint8 picture out."""
 
 import numpy as np
+from matplotlib import patheffects
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 DPI = 110
+# Around text that stands on a plot.
+HALO = [patheffects.withStroke(linewidth=2.5, foreground="white")]
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -72,3 +77,79 @@ def labelled_scatter(points: np.ndarray, labels: np.ndarray, title: str) -> np.n
     if len(classes) > 1:
         axes.legend(frameon=False, markerscale=2, bbox_to_anchor=(1, 1), loc="upper left")
     return render(figure)
+
+
+def cumulative_shares(shares: np.ndarray, height: int = 400) -> np.ndarray:
+    """How much of the variance the first components (M,) explain together, and how many explain 50, 90 and 95 %.
+
+    height: in pixels
+    """
+    figure = new_figure(5.4, height / DPI)
+    axes = figure.subplots()
+    total = np.concatenate([[0], 100 * np.cumsum(shares)])
+    axes.plot(total, color="C0", marker="." if len(shares) < 40 else None)
+    for percent in (50, 90, 95):
+        # Shares in float32 may add up to a little less.
+        reached = np.flatnonzero(total >= percent - 1e-3)
+        if len(reached):
+            k = reached[0]
+            axes.plot([k, k], [0, total[k]], color="0.5", linewidth=0.9, linestyle=":")
+            axes.plot(k, total[k], "o", color="C1", markersize=5)
+            offset = {"xytext": (6, -5), "textcoords": "offset points", "va": "top"}
+            axes.annotate(f"{percent}% with {k:,}", (k, total[k]), **offset, fontsize=9, path_effects=HALO)
+    axes.set(xlabel="components", ylabel="variance explained (%)", xlim=(0, len(shares) * 1.02), ylim=(0, 103))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    return render(figure)
+
+
+def principal_axes(
+    points: np.ndarray, mean: np.ndarray, directions: np.ndarray, deviations: np.ndarray, shares: np.ndarray
+) -> np.ndarray:
+    """Points (N, 2) and, from the mean (2,), arrows of one standard deviation along the directions (M, 2)."""
+    x, y = (axis_through(column, 2) for column in points.T)
+    figure = new_figure(*plane_size(x, y, 6.4))
+    axes = figure.subplots()
+    axes.scatter(points[:, 0], points[:, 1], s=6, alpha=0.4, linewidths=0)
+    for k, (direction, deviation, share) in enumerate(zip(directions, deviations, shares, strict=True)):
+        tip = mean + deviation * direction
+        arrow = {"arrowstyle": "-|>", "color": "C1", "linewidth": 2.2, "shrinkA": 0, "shrinkB": 0}
+        axes.annotate("", tip, mean, arrowprops=arrow)
+        offset = {"xytext": tuple(direction * (30, 14)), "textcoords": "offset points", "ha": "center", "va": "center"}
+        axes.annotate(f"{k + 1}: {share:.1%}", tip, **offset, path_effects=HALO)
+    frame_plane(axes, x, y)
+    axes.set_title("principal components: share of the variance,\narrows of one standard deviation")
+    return render(figure)
+
+
+def axis_through(values: np.ndarray, count: int) -> np.ndarray:
+    """Rising coordinates over the range of values (N,) and 15 % beyond: half of them even, half where the values are.
+
+    So a mode much narrower than the range has many of them too. At most `count`, and at least 2.
+    """
+    low, high = values.min(), values.max()
+    margin = 0.15 * (high - low) or 1.0
+    dense = np.quantile(values, np.linspace(0, 1, count - count // 2))
+    return np.unique(np.concatenate([np.linspace(low - margin, high + margin, max(2, count // 2)), dense]))
+
+
+def lattice(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """All pairs of coordinates (N,) and (M,), as points (M · N, 2), row by row."""
+    return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+
+
+def plane_size(x: np.ndarray, y: np.ndarray, width: float) -> tuple[float, float]:
+    """Width and height, in inches, of a figure whose axes show the ranges of these coordinates to scale."""
+    ratio = np.ptp(y) / np.ptp(x) if to_scale(x, y) else 1
+    return width, float(np.clip(0.85 * width * ratio + 1.1, 3.2, 1.1 * width))
+
+
+def to_scale(x: np.ndarray, y: np.ndarray) -> bool:
+    """Whether these coordinates' ranges are drawn to scale; not if that would make a thin strip."""
+    return bool(0.25 < np.ptp(y) / np.ptp(x) < 4)
+
+
+def frame_plane(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    """Axes over the range of the coordinates."""
+    axes.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]), xlabel="$x_1$", ylabel="$x_2$")
+    axes.set_aspect("equal" if to_scale(x, y) else "auto")

@@ -66,7 +66,9 @@ class MeasuredModule(LightningModule):
 
     def log_epoch(self, split: str, values: dict[str, float]) -> None:
         """Logs numbers that are means over an epoch and over all devices already."""
-        self.log_dict({f"{split}/{k}": v for k, v in values.items()}, on_step=False, on_epoch=True, batch_size=1)
+        # Equal on all devices: synchronizing changes nothing, but Lightning warns without it.
+        named = {f"{split}/{name}": value for name, value in values.items()}
+        self.log_dict(named, on_step=False, on_epoch=True, batch_size=1, sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["epoch_means"] = self.train_means.state_dict()

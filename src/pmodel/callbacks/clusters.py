@@ -1,0 +1,86 @@
+"""The clusters of a model: their centres as pictures, or points coloured by cluster."""
+
+import numpy as np
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor
+
+from pmodel.callbacks.densities import few_dimensions, moment, values_at
+from pmodel.callbacks.figures import Figure
+from pmodel.callbacks.pictures import is_picture
+from pmodel.capabilities import Assigns, Clusters
+from pmodel.reporting.grids import captioned_grid, columns_for, side_by_side
+
+
+def counts(trainer: Trainer, shares: Tensor) -> Tensor:
+    """How many training examples shares (K,) of them are, (K,) int64; rounded, since a mixture shares them out."""
+    return (shares.double() * trainer.datamodule.split_sizes["train"]).round().long()
+
+
+class ClusterCentres(Figure):
+    """The centres as pictures, the largest clusters first; below each its share and count of the training examples."""
+
+    name = "centres"
+
+    def __init__(self, num_centres: int = 40):
+        if num_centres < 1:
+            raise ValueError(f"callbacks.figures.include.centres.num_centres={num_centres}: expected at least 1")
+        self.num_centres = num_centres
+
+    def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:
+        if not isinstance(model, Clusters):
+            return None
+        centres, shares = (part.cpu() for part in model.clusters())
+        if not is_picture(centres):
+            return None
+        shown = shares.argsort(descending=True, stable=True)[: self.num_centres]
+        captions = [
+            f"{share:.1%}\n{count:,}"
+            for share, count in zip(shares[shown].tolist(), counts(trainer, shares)[shown].tolist(), strict=True)
+        ]
+        title = f"{len(centres):,} centres" if len(centres) != 1 else "1 centre"
+        if len(shown) < len(centres):
+            title = f"the {len(shown)} largest of {title}"
+        title += ", share and count of the training examples"
+        return side_by_side({title: captioned_grid(centres[shown], captions, columns_for(len(shown)))})
+
+
+class ClusterMap(Figure):
+    """Training points on the line or in the plane coloured by cluster, over the clusters' regions.
+
+    At each centre, where the model has them, stands how many training examples belong to it.
+    """
+
+    name = "clusters"
+    keeps_history = True
+
+    def __init__(self, num_points: int = 2000):
+        if num_points < 1:
+            raise ValueError(f"callbacks.figures.include.clusters.num_points={num_points}: expected at least 1")
+        self.num_points = num_points
+
+    def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:
+        if not isinstance(model, Assigns):
+            return None
+        x = trainer.datamodule.examples("train", self.num_points).x
+        if not few_dimensions(x):
+            return None
+        from pmodel.reporting.clusters import cluster_map_on_line, cluster_map_on_plane
+        from pmodel.reporting.plots import axis_through, lattice
+
+        x = x.numpy()
+        labels = values_at(x, model.assign, model.device)
+        title, centres = f"{len(x):,} training points by cluster {moment(trainer)}", None
+        if isinstance(model, Clusters):
+            places, shares = (part.cpu() for part in model.clusters())
+            centres = places.double().numpy(), counts(trainer, shares).numpy()
+            empty = int((centres[1] == 0).sum())
+            title += f"\n{len(places):,} centres{f', {empty:,} of them empty' if empty else ''}, and how many"
+            title += f" of all {trainer.datamodule.split_sizes['train']:,} belong to each"
+        # Borders between regions are straight enough on an even axis.
+        axes = [np.linspace(axis[0], axis[-1], 500) for axis in (axis_through(column, 2) for column in x.T)]
+        if x.shape[1] == 1:
+            (axis,) = axes
+            regions = values_at(axis[:, None], model.assign, model.device)
+            return cluster_map_on_line(x[:, 0], labels, axis, regions, centres, title)
+        regions = values_at(lattice(*axes), model.assign, model.device).reshape(500, 500)
+        return cluster_map_on_plane(x, labels, *axes, regions, centres, title)

@@ -1,0 +1,107 @@
+"""The density of a model of points, over the points."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor
+
+from pmodel.callbacks.figures import Figure, epochs_done
+from pmodel.capabilities import GaussianComponents, LogProb
+
+# Values at more points than that are asked for in parts: a kernel density compares each with all training examples.
+PART = 4096
+
+
+def few_dimensions(x: Tensor) -> bool:
+    """Whether examples are points on the line or in the plane, (B, 1 or 2), and there are any."""
+    return x.dim() == 2 and x.shape[1] in (1, 2) and len(x) > 0
+
+
+def values_at(points: np.ndarray, function: Callable[[Tensor], Tensor], device: torch.device) -> np.ndarray:
+    """function, (B, D) → (B,), at points (N, D), in parts → (N,)."""
+    parts = torch.from_numpy(points).float().split(PART)
+    return torch.cat([function(part.to(device)).cpu() for part in parts]).numpy()
+
+
+def moment(trainer: Trainer) -> str:
+    """How far the training has come, for a title."""
+    epochs = epochs_done(trainer)
+    return f"after {epochs} {'epoch' if epochs == 1 else 'epochs'}"
+
+
+class DensityFigure(Figure):
+    """p(x) over points that are drawn from the data: on the line a curve, in the plane regions of highest density.
+
+    Beside a curve stands the true density, where the data know it, and the components of a Gaussian mixture; over the
+    regions stand these components as ellipses. The points are of the validation split, else of the training split.
+    """
+
+    name = "density"
+    keeps_history = True
+
+    def __init__(self, num_points: int = 2000):
+        if num_points < 1:
+            raise ValueError(f"callbacks.figures.include.density.num_points={num_points}: expected at least 1")
+        self.num_points = num_points
+
+    def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:
+        if not isinstance(model, LogProb):
+            return None
+        split = "validation"
+        x = trainer.datamodule.examples(split, self.num_points).x
+        if len(x) == 0:
+            split = "training"
+            x = trainer.datamodule.examples("train", self.num_points).x
+        if not few_dimensions(x):
+            return None
+        mean = values_at(x.numpy(), model.log_prob, model.device).mean(dtype=float)
+        title = f"p(x) {moment(trainer)}, and {len(x):,} {split} points\nmean log p(x): {mean:.3f} nats"
+        truth = self._true_log_prob(trainer)
+        if truth is not None:
+            title += f" (of the true density: {truth(x).mean():.3f})"
+        draw = self._on_line if x.shape[1] == 1 else self._on_plane
+        return draw(x.numpy(), model, truth, title.replace("-", "−"))
+
+    def _true_log_prob(self, trainer: Trainer) -> Callable[[Tensor], Tensor] | None:
+        """The data's own log_prob, if they have a formula for it."""
+        data = trainer.datamodule
+        if not isinstance(data, LogProb):
+            return None
+        try:
+            data.log_prob(torch.zeros(1, *data.shape))
+        except ValueError:
+            return None
+        return data.log_prob
+
+    def _on_line(
+        self, x: np.ndarray, model: LightningModule, truth: Callable[[Tensor], Tensor] | None, title: str
+    ) -> np.ndarray:
+        from pmodel.reporting.densities import density_on_line
+        from pmodel.reporting.plots import axis_through
+
+        axis = axis_through(x[:, 0], 1600)
+        densities = {"model p(x)": np.exp(values_at(axis[:, None], model.log_prob, model.device))}
+        if truth is not None:
+            densities["true density"] = np.exp(values_at(axis[:, None], truth, torch.device("cpu")))
+        parts = []
+        if isinstance(model, GaussianComponents):
+            weights, means, covariances = (part.cpu().double() for part in model.gaussian_components())
+            scales = covariances[:, 0, 0].sqrt()
+            normal = torch.distributions.Normal(means[:, 0], scales, validate_args=False)
+            parts = list((weights[:, None] * normal.log_prob(torch.from_numpy(axis)[:, None]).exp().T).numpy())
+        return density_on_line(x[:, 0], axis, densities, parts, title)
+
+    def _on_plane(
+        self, x: np.ndarray, model: LightningModule, truth: Callable[[Tensor], Tensor] | None, title: str
+    ) -> np.ndarray:
+        from pmodel.reporting.densities import density_on_plane
+        from pmodel.reporting.plots import axis_through, lattice
+
+        across, up = axis_through(x[:, 0], 240), axis_through(x[:, 1], 240)
+        log_density = values_at(lattice(across, up), model.log_prob, model.device).reshape(len(up), len(across))
+        gaussians = None
+        if isinstance(model, GaussianComponents):
+            gaussians = tuple(part.cpu().double().numpy() for part in model.gaussian_components())
+        return density_on_plane(x, across, up, log_density, gaussians, title)

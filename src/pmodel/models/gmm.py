@@ -1,0 +1,157 @@
+"""The Gaussian mixture, by expectation maximization (Dempster, Laird & Rubin, 1977)."""
+
+import math
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Generator, Tensor
+
+from pmodel.distributions.gaussians import CovarianceType, Gaussians
+from pmodel.models.kmeans import choose_centres, lloyd, nearest
+from pmodel.training.streaming import Refit, StreamingModule
+
+Start = Literal["kmeans", "random"]
+
+
+class GMM(StreamingModule):
+    """p(x) = Σ_k π_k N(x; μ_k, Σ_k), a density of x in R^D; one EM step per epoch.
+
+    The mean log-likelihood of the training examples never falls, but for `reg_covar`, and training stops once it rises
+    by at most `tolerance` nats per example.
+
+    Args:
+        data_shape: of one example, (C, H, W) or (D,).
+        num_components: K.
+        covariance_type: `full`, `tied` (one matrix for all), `diagonal` or `spherical`.
+        start: `kmeans`: the best of `num_starts` runs on `init_size` examples; `random`: K of those as the means, with
+            the covariance of all.
+        reg_covar: added to each variance, in the square of the data's unit.
+    """
+
+    continuous_density = True
+    monitor = "val/nll"
+    units: ClassVar[dict[str, str]] = {"nll": "nats", "change": "nats"}
+
+    def __init__(
+        self,
+        data_shape: list[int],
+        num_components: int,
+        covariance_type: CovarianceType = "full",
+        start: Start = "kmeans",
+        num_starts: int = 4,
+        reg_covar: float = 1e-6,
+        init_size: int = 10_000,
+        tolerance: float = 1e-5,
+    ):
+        super().__init__(tolerance, init_size)
+        self.save_hyperparameters()
+        check_mixture(num_components, covariance_type, start, num_starts, reg_covar)
+        self.data_shape, self.start, self.num_starts = torch.Size(data_shape), start, num_starts
+        self.reg_covar = reg_covar
+        self.gaussians = Gaussians(num_components, self.data_shape.numel(), covariance_type)
+        self.register_buffer("weights", torch.full((num_components,), 1 / num_components, dtype=torch.float64))
+        # The mean log-likelihood of the previous epoch's parameters, nats.
+        self.register_buffer("log_likelihood", torch.tensor(-math.inf, dtype=torch.float64))
+
+    @property
+    def num_parameters(self) -> int:
+        return self.gaussians.num_parameters + len(self.weights) - 1
+
+    def initialize(self, x: Tensor, generator: Generator) -> None:
+        start_mixture(
+            self.gaussians, self.weights, x.flatten(1), self.start, self.num_starts, self.reg_covar, generator
+        )
+
+    def statistics(self, x: Tensor) -> dict[str, Tensor]:
+        return self.gaussians.expectation(x.flatten(1), self.weights.log())
+
+    def refit(self, totals: dict[str, Tensor], count: int) -> Refit:
+        log_likelihood = totals["log_prob"] / count
+        self.gaussians.maximize(totals, self.reg_covar)
+        self.weights.copy_(totals["counts"] / count)
+        change = (log_likelihood - self.log_likelihood).abs().item()
+        self.log_likelihood.copy_(log_likelihood)
+        return Refit(change, {"nll": -log_likelihood.item()})
+
+    def terms(self, batch: Any) -> dict[str, Tensor]:
+        return {"nll": -self._joint(batch.x).logsumexp(1)}
+
+    def _joint(self, x: Tensor) -> Tensor:
+        """log π_k N(x; μ_k, Σ_k), (B, K), float64."""
+        return self.gaussians.log_prob(x.flatten(1)) + self.weights.log()
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log density, nats, (B,)."""
+        return self._joint(x).logsumexp(1).to(x.dtype)
+
+    def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
+        """n draws, (n, …), float32; pictures' may leave [0, 1]."""
+        return (
+            self.gaussians.sample(draw(self.weights, n, generator), generator=generator)
+            .float()
+            .view(n, *self.data_shape)
+        )
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The responsibilities p(k | x), (B, K)."""
+        return self._joint(x).softmax(1).to(x.dtype)
+
+    def assign(self, x: Tensor) -> Tensor:
+        """The most responsible component, (B,) int64."""
+        return self._joint(x).argmax(1)
+
+    def clusters(self) -> tuple[Tensor, Tensor]:
+        """The means (K, …) and the weights (K,)."""
+        return self.gaussians.means.view(-1, *self.data_shape), self.weights
+
+    def gaussian_components(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Weights (K,), means (K, D) and covariances (K, D, D)."""
+        return self.weights, self.gaussians.means, self.gaussians.covariances()
+
+
+def check_mixture(num_components: int, covariance_type: str, start: str, num_starts: int, reg_covar: float) -> None:
+    """Raises ValueError for settings of a mixture that are out of range."""
+    for name, value in (("num_components", num_components), ("num_starts", num_starts)):
+        if value < 1:
+            raise ValueError(f"model.{name}={value}: expected at least 1")
+    if covariance_type not in ("full", "tied", "diagonal", "spherical"):
+        raise ValueError(f"model.covariance_type={covariance_type}: expected full, tied, diagonal or spherical")
+    if start not in ("kmeans", "random"):
+        raise ValueError(f"model.start={start}: expected kmeans or random")
+    if reg_covar < 0:
+        raise ValueError(f"model.reg_covar={reg_covar}: expected at least 0")
+
+
+def start_mixture(
+    gaussians: Gaussians,
+    weights: Tensor,
+    x: Tensor,
+    start: Start,
+    num_starts: int,
+    reg_covar: float,
+    generator: Generator,
+) -> None:
+    """Sets a mixture's parameters and weights (K,) from points x (N, D)."""
+    x = x.double()
+    K = len(weights)
+    if len(x) < K:
+        raise ValueError(f"model.num_components={K}: expected at most {len(x)}, the examples to start from")
+    gaussians.means.copy_(x.mean(0).expand(K, -1))
+    if start == "random":
+        gaussians.maximize(gaussians.moments(x, x.new_full((len(x), K), 1 / K)), reg_covar)
+        gaussians.means.copy_(choose_centres(x, K, "random", generator))
+        weights.fill_(1 / K)
+        return
+    runs = [lloyd(x, choose_centres(x, K, "k-means++", generator)) for _ in range(num_starts)]
+    centres = min(runs, key=lambda run: run[1])[0]
+    mean = x.mean(0)
+    members = torch.nn.functional.one_hot(nearest(x - mean, centres - mean)[:, 0], K).double()
+    gaussians.means.copy_(centres)
+    gaussians.maximize(gaussians.moments(x, members), reg_covar)
+    weights.copy_(members.mean(0))
+
+
+def draw(weights: Tensor, n: int, generator: Generator | None) -> Tensor:
+    """n components drawn by their weights (K,), (n,) int64, on the device of the weights."""
+    device = weights.device if generator is None else generator.device
+    return torch.multinomial(weights.to(device), n, replacement=True, generator=generator).to(weights.device)

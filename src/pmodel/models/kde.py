@@ -1,0 +1,185 @@
+"""Kernel density estimation (Parzen, On Estimation of a Probability Density Function and Mode, 1962)."""
+
+import math
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Generator, Tensor
+
+from pmodel.distributions.noise import normal
+from pmodel.training.streaming import Refit, StreamingModule
+
+Bandwidth = float | Literal["scott", "silverman", "held_out"]
+# Kernel values held at once: 2^22 of float64 are 32 MiB.
+CHUNK = 2**22
+# Examples that are turned into what a model sees at once, and kept.
+BLOCK = 10_000
+
+
+class KDE(StreamingModule):
+    """p(x) = 1/N Σ_n Π_j N(x_j; x_nj, h_j²): a Gaussian kernel around each training example, a density of x in R^D.
+
+    h_j = h · s_j, where s_j is the standard deviation of dimension j (`diagonal`) or, the same for all, the root of the
+    mean variance (`isotropic`, which pictures with constant pixels need). The rules (Scott, Multivariate Density
+    Estimation, 1992) take the data for one Gaussian, so they blur what has several modes:
+
+    - `scott`: h = N^(−1/(D + 4))
+    - `silverman`: h = (N (D + 2) / 4)^(−1/(D + 4))
+    - `held_out`: the h of greatest likelihood of `num_held_out` random training examples under all others
+    - a number: h_j in the unit of the data, whatever the kernel
+
+    All training examples are kept, as bytes where they lie on levels.
+
+    Args:
+        data_shape: of one example, (C, H, W) or (D,).
+        num_levels: how many values a sub-pixel has; None for continuous data.
+    """
+
+    continuous_density = True
+    monitor = "val/nll"
+    units: ClassVar[dict[str, str]] = {
+        "nll": "nats",
+        "bandwidth": "mean over the dimensions",
+        "held_out_nll": "nats",
+    }
+
+    def __init__(
+        self,
+        data_shape: list[int],
+        num_levels: int | None,
+        bandwidth: Bandwidth = "held_out",
+        kernel: Literal["diagonal", "isotropic"] = "diagonal",
+        num_held_out: int = 1000,
+        init_size: int = 1000,
+    ):
+        super().__init__(tolerance=0.0, init_size=init_size)
+        self.save_hyperparameters()
+        if bandwidth not in ("scott", "silverman", "held_out") and not (
+            isinstance(bandwidth, int | float) and 0 < bandwidth < math.inf
+        ):
+            raise ValueError(f"model.bandwidth={bandwidth}: expected scott, silverman, held_out or a number above 0")
+        if kernel not in ("diagonal", "isotropic"):
+            raise ValueError(f"model.kernel={kernel}: expected diagonal or isotropic")
+        if num_held_out < 1:
+            raise ValueError(f"model.num_held_out={num_held_out}: expected at least 1")
+        self.data_shape, self.num_levels = torch.Size(data_shape), num_levels
+        self.bandwidth, self.kernel, self.num_held_out = bandwidth, kernel, num_held_out
+        D = self.data_shape.numel()
+        packed = num_levels is not None and num_levels <= 256
+        self.register_buffer("origin", torch.zeros(D, dtype=torch.float64))
+        self.register_buffer("bandwidths", torch.ones(D, dtype=torch.float64))
+        self.register_buffer("examples", torch.zeros(0, D, dtype=torch.uint8 if packed else torch.float32))
+        self.register_load_state_dict_pre_hook(_make_room)
+
+    @property
+    def num_parameters(self) -> int:
+        """The bandwidths; the examples are kept, not chosen."""
+        return len(self.bandwidths) if self.kernel == "diagonal" else 1
+
+    def initialize(self, x: Tensor, generator: Generator) -> None:
+        self.origin.copy_(x.flatten(1).double().mean(0))
+
+    def statistics(self, x: Tensor) -> dict[str, Tensor]:
+        x = x.flatten(1).double() - self.origin
+        return {"first": x.sum(0), "second": x.square().sum(0)}
+
+    def refit(self, totals: dict[str, Tensor], count: int) -> Refit:
+        self.origin += totals["first"] / count
+        variance = (totals["second"] - totals["first"].square() / count).clamp_min(0) / max(count - 1, 1)
+        self.examples = self._training_examples(count)
+        if isinstance(self.bandwidth, int | float):
+            self.bandwidths.fill_(float(self.bandwidth))
+            return Refit(0.0, {"bandwidth": float(self.bandwidth)})
+        scale = variance.sqrt() if self.kernel == "diagonal" else variance.mean().sqrt().expand_as(variance)
+        if not (scale > 0).all():
+            raise ValueError(
+                f"model.kernel={self.kernel}: dimension {int((scale == 0).int().argmax())} is constant, so it has no"
+                " scale; expected isotropic, or a number for model.bandwidth"
+            )
+        D, train = len(scale), {}
+        if self.bandwidth == "scott":
+            h = count ** (-1 / (D + 4))
+        elif self.bandwidth == "silverman":
+            h = (count * (D + 2) / 4) ** (-1 / (D + 4))
+        else:
+            h, train["held_out_nll"] = self._held_out(scale)
+        self.bandwidths.copy_(h * scale)
+        return Refit(0.0, {**train, "bandwidth": self.bandwidths.mean().item()})
+
+    def _training_examples(self, count: int) -> Tensor:
+        """All training examples, in the order of the data module, which no batch size and no device changes."""
+        x = self.trainer.datamodule.examples("train", count).x.to(self.device).flatten(1)
+        return (x * (self.num_levels - 1)).round().byte() if self.examples.dtype == torch.uint8 else x
+
+    def _held_out(self, scale: Tensor) -> tuple[float, float]:
+        """The best h on a grid over four decades, then on a finer one, and the held-out −log p(x), nats per example."""
+        order = torch.randperm(len(self.examples), generator=self.start_generator()).to(self.device)
+        num_held_out = min(self.num_held_out, len(order) // 2)
+        if num_held_out < 1:
+            raise ValueError("model.bandwidth=held_out: expected at least 2 training examples")
+        x, others = self._points(order[:num_held_out]), order[num_held_out:]
+        grid = torch.logspace(-3, 1, 17, dtype=torch.float64, device=self.device)
+        values = self._mean_log_prob(x, others, scale, grid)
+        best = grid[values.argmax()]
+        fine = best * torch.logspace(-0.25, 0.25, 11, dtype=torch.float64, device=self.device)
+        values = self._mean_log_prob(x, others, scale, fine)
+        return fine[values.argmax()].item(), -values.max().item()
+
+    def _mean_log_prob(self, x: Tensor, chosen: Tensor, scale: Tensor, factors: Tensor) -> Tensor:
+        """The mean of log p(x) under the `chosen` examples with bandwidths h · scale, for each h of `factors` (F,)."""
+        totals = torch.stack(list(self._log_sums(x, chosen, scale, factors)), 1).logsumexp(1)
+        D = len(scale)
+        log_norm = math.log(len(chosen)) + scale.log().sum() + D * factors.log() + 0.5 * D * math.log(2 * math.pi)
+        return totals.mean(1) - log_norm
+
+    def _points(self, index: Tensor | slice) -> Tensor:
+        """Kept examples about the origin, float64."""
+        x = self.examples[index].double()
+        return (x / (self.num_levels - 1) if self.examples.dtype == torch.uint8 else x) - self.origin
+
+    def _log_sums(self, x: Tensor, chosen: Tensor | None, scale: Tensor, factors: Tensor) -> Iterator[Tensor]:
+        """log Σ_n exp(−½ ‖(x − x_n) / (h · scale)‖²) over one block of examples after the other, for each h of
+        `factors` (F,): (F, B) each, whose logsumexp is that over all."""
+        scaled = x / scale
+        squares = scaled.square().sum(1, keepdim=True)
+        count = len(self.examples) if chosen is None else len(chosen)
+        size = max(1, CHUNK // max(len(x), len(scale)))
+        for start in range(0, count, size):
+            index = slice(start, start + size) if chosen is None else chosen[start : start + size]
+            kept = self._points(index) / scale
+            distance = torch.addmm(kept.square().sum(1), scaled, kept.T, alpha=-2).add_(squares).clamp_min_(0)
+            yield torch.stack([(distance * (-0.5 / h.square())).logsumexp(1) for h in factors])
+
+    def terms(self, batch: Any) -> dict[str, Tensor]:
+        return {"nll": -self._log_prob(batch.x)}
+
+    def _log_prob(self, x: Tensor) -> Tensor:
+        flat = x.flatten(1).double() - self.origin
+        one = self.bandwidths.new_ones(1)
+        total = torch.full_like(flat[:, 0], -math.inf)
+        for part, out in zip(flat.split(BLOCK), total.split(BLOCK), strict=True):
+            for sums in self._log_sums(part, None, self.bandwidths, one):
+                out.copy_(torch.logaddexp(out, sums[0]))
+        D = len(self.bandwidths)
+        # Without examples, before training, the density is 0.
+        log_norm = math.log(max(len(self.examples), 1)) + self.bandwidths.log().sum() + 0.5 * D * math.log(2 * math.pi)
+        return total - log_norm
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log density, nats, (B,), in bounded memory."""
+        return self._log_prob(x).to(x.dtype)
+
+    def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
+        """n draws, (n, …), float32: a training example each, with the kernel's noise."""
+        device = self.device if generator is None else generator.device
+        index = torch.randint(len(self.examples), (n,), generator=generator, device=device).to(self.device)
+        x = self._points(index) + self.origin + self.bandwidths * normal((n, len(self.origin)), self.origin, generator)
+        return x.float().view(n, *self.data_shape)
+
+
+def _make_room(model: KDE, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Gives the model as many examples as it is about to load: before training there are none."""
+    stored = state_dict.get(f"{prefix}examples")
+    if stored is not None:
+        model.examples = torch.empty_like(stored, device=model.examples.device)

@@ -1,0 +1,227 @@
+"""k-means (Lloyd, Least Squares Quantization in PCM, 1982)."""
+
+import math
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Generator, Tensor
+
+from pmodel.training.streaming import Refit, StreamingModule
+
+Start = Literal["k-means++", "random"]
+
+
+class KMeans(StreamingModule):
+    """Minimizes Σ_n min_k ‖x_n − μ_k‖²: each example goes to its nearest centre, each centre to the mean of its own.
+
+    Several starts are run side by side; the one with the smallest sum answers. A centre that no example is nearest to
+    moves to the example, among `init_size`, that is farthest from all other centres. Training stops when the best
+    start's centres move by `tolerance` at most: Σ_k ‖Δμ_k‖² over the mean variance of a dimension, which is
+    scikit-learn's rule too. There is no density: the model can't sample.
+
+    Args:
+        data_shape: of one example, (C, H, W) or (D,).
+        num_clusters: K.
+        start: `k-means++` (Arthur & Vassilvitskii, 2007, the best of 2 + ⌊ln K⌋ candidates for each centre, as
+            scikit-learn does) or `random`: K of the examples.
+    """
+
+    reads_levels = True
+    # Not the validation examples': these would stop it before it has converged.
+    monitor = "train/squared_distance"
+    units: ClassVar[dict[str, str]] = {
+        "squared_distance": "per example",
+        "squared_error_per_pixel": "per pixel",
+        "inertia": "summed over the examples",
+        "change": "of the mean variance",
+    }
+
+    def __init__(
+        self,
+        data_shape: list[int],
+        num_clusters: int,
+        start: Start = "k-means++",
+        num_starts: int = 4,
+        init_size: int = 10_000,
+        tolerance: float = 1e-4,
+    ):
+        super().__init__(tolerance, init_size)
+        self.save_hyperparameters()
+        for name, value in (("num_clusters", num_clusters), ("num_starts", num_starts)):
+            if value < 1:
+                raise ValueError(f"model.{name}={value}: expected at least 1")
+        if start not in ("k-means++", "random"):
+            raise ValueError(f"model.start={start}: expected k-means++ or random")
+        self.data_shape, self.start = torch.Size(data_shape), start
+        D = self.data_shape.numel()
+        # The point that sums are taken about.
+        self.register_buffer("origin", torch.zeros(D, dtype=torch.float64))
+        self.register_buffer("starts", torch.zeros(num_starts, num_clusters, D, dtype=torch.float64))
+        self.register_buffer("shares", torch.zeros(num_starts, num_clusters, dtype=torch.float64))
+        self.register_buffer("best", torch.tensor(0))
+
+    @property
+    def num_parameters(self) -> int:
+        return self.centres.numel()
+
+    @property
+    def centres(self) -> Tensor:
+        """μ, (K, D), float64, of the best start."""
+        return self.starts[self.best]
+
+    def initialize(self, x: Tensor, generator: Generator) -> None:
+        x = x.flatten(1).double()
+        self.origin.copy_(x.mean(0))
+        for s in range(len(self.starts)):
+            self.starts[s] = choose_centres(x, self.starts.shape[1], self.start, generator)
+
+    def statistics(self, x: Tensor) -> dict[str, Tensor]:
+        S, K, D = self.starts.shape
+        if x.dtype == torch.uint8:
+            # Whole levels: their sums over a batch stay below 2^24, so that float32 has them exactly, and faster.
+            points, unit, taken_off = x.flatten(1).float(), self.num_levels - 1, torch.zeros_like(self.origin)
+        else:
+            points, unit, taken_off = x.flatten(1).double() - self.origin, 1, self.origin
+        label = nearest(points, (self.starts - taken_off).flatten(0, 1) * unit, groups=S)
+        rows = label.T + K * torch.arange(S, device=x.device)[:, None]
+        members = points.new_zeros(S * K, len(x)).scatter_(0, rows, 1.0)
+        counts, sums = members.sum(1).double().view(S, K), (members @ points).double().view(S, K, D) / unit
+        squares = torch.linalg.vector_norm(points, dim=1).double().square().sum() / unit**2
+        # Both about the origin.
+        shift = self.origin - taken_off
+        squares += len(x) * shift.square().sum() - 2 * shift @ sums[0].sum(0)
+        return {"counts": counts, "sums": sums - counts[:, :, None] * shift, "squares": squares}
+
+    def refit(self, totals: dict[str, Tensor], count: int) -> Refit:
+        counts, sums, squares = totals["counts"], totals["sums"], totals["squares"]
+        D = sums.shape[2]
+        total = sums[0].sum(0)
+        variance = ((squares - total.square().sum() / count) / count / D).clamp_min(torch.finfo(torch.float64).tiny)
+        before = self.starts - self.origin
+        inertia = squares + (counts[:, :, None] * before.square() - 2 * before * sums).sum((1, 2))
+        updated = self.origin + sums / counts.clamp_min(1)[:, :, None]
+        empty = counts == 0
+        if empty.any():
+            x = self.start_examples().flatten(1).double()
+            for s in empty.any(1).nonzero().flatten():
+                updated[s] = reseed(updated[s], empty[s], x)
+        change = (updated - self.starts).square().sum((1, 2)) / variance
+        self.starts.copy_(updated)
+        self.shares.copy_(counts / count)
+        self.best.copy_(inertia.argmin())
+        lowest = inertia[self.best].item()
+        train = {
+            "squared_distance": lowest / count,
+            "squared_error_per_pixel": lowest / count / D,
+            "inertia": lowest,
+        }
+        return Refit(change[self.best].item(), train)
+
+    def terms(self, batch: Any) -> dict[str, Tensor]:
+        x = batch.x.flatten(1)
+        distance = (x - self.centres[self.assign(batch.x)]).square().sum(1)
+        return {"squared_distance": distance, "squared_error_per_pixel": distance / x.shape[1]}
+
+    def assign(self, x: Tensor) -> Tensor:
+        """The nearest centre, (B,) int64."""
+        return nearest(x.flatten(1).double() - self.origin, self.centres - self.origin)[:, 0]
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The distances ‖x − μ_k‖, (B, K)."""
+        flat = x.flatten(1).double() - self.origin
+        return squared_distances(flat, self.centres - self.origin).sqrt().to(x.dtype)
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """The nearest centre, like x."""
+        return self.centres[self.assign(x)].to(x.dtype).view_as(x)
+
+    def clusters(self) -> tuple[Tensor, Tensor]:
+        """The centres (K, …), and the share of the training examples that were nearest to each."""
+        return self.centres.view(-1, *self.data_shape), self.shares[self.best]
+
+
+def squared_distances(x: Tensor, centres: Tensor) -> Tensor:
+    """‖x_n − μ_k‖² of x (B, D) and centres (K, D), (B, K), at least 0."""
+    products = torch.addmm(centres.square().sum(1), x, centres.T, alpha=-2)
+    return products.add_(x.square().sum(1, keepdim=True)).clamp_min_(0)
+
+
+# How close two distances may come in float32, in units of the largest ‖μ_k‖² and ‖x_n‖², before float64 decides.
+CLOSE = 1e-5
+
+
+def nearest(x: Tensor, centres: Tensor, groups: int = 1) -> Tensor:
+    """Which of each group's centres (groups · K, D), float64, is nearest: its number in the group, (B, groups), int64.
+
+    x may be float32, which is faster; the answer is float64's.
+    """
+
+    def relative(x: Tensor, centres: Tensor) -> Tensor:
+        """‖x_n − μ_k‖² − ‖x_n‖², (B, groups, K)."""
+        return torch.addmm(centres.square().sum(1), x, centres.T, alpha=-2).unflatten(1, (groups, -1))
+
+    distance = relative(x, centres.to(x.dtype))
+    lowest, label = distance.min(2)
+    if x.dtype == torch.float32:
+        margin = CLOSE * (centres.square().sum(1).max() + torch.linalg.vector_norm(x, dim=1).max() ** 2)
+        contested = ((distance <= (lowest + margin)[:, :, None]).sum(2) > 1).any(1).nonzero()[:, 0]
+        label[contested] = relative(x[contested].double(), centres).argmin(2)
+    return label
+
+
+def choose_centres(x: Tensor, num_clusters: int, start: Start, generator: Generator) -> Tensor:
+    """K of the points x (N, D), (K, D).
+
+    Raises:
+        ValueError: if there are fewer than K points.
+    """
+    if len(x) < num_clusters:
+        raise ValueError(f"model.num_clusters={num_clusters}: expected at most {len(x)}, the examples to start from")
+    if start == "random":
+        return x[torch.randperm(len(x), generator=generator)[:num_clusters].to(x.device)]
+    # About the mean: squared distances would lose digits far from 0.
+    mean = x.mean(0)
+    x = x - mean
+    candidates = 2 + int(math.log(num_clusters))
+    first = int(torch.randint(len(x), (), generator=generator))
+    chosen = [first]
+    distance = squared_distances(x, x[first : first + 1])[:, 0]
+    for _ in range(num_clusters - 1):
+        # Where all points coincide with centres, any will do.
+        cumulative = (distance if distance.sum() > 0 else torch.ones_like(distance)).cumsum(0)
+        draws = torch.rand(candidates, generator=generator, dtype=torch.float64).to(x.device) * cumulative[-1]
+        index = torch.searchsorted(cumulative, draws, right=True).clamp_max(len(x) - 1)
+        closer = torch.minimum(distance, squared_distances(x, x[index]).T)
+        best = closer.sum(1).argmin()
+        chosen.append(int(index[best]))
+        distance = closer[best]
+    return x[chosen] + mean
+
+
+def reseed(centres: Tensor, empty: Tensor, x: Tensor) -> Tensor:
+    """The centres (K, D) with those marked `empty` (K,) moved, one by one, to the point of x (N, D) farthest from all
+    others."""
+    centres, mean = centres.clone(), x.mean(0)
+    kept = ~empty
+    for k in empty.nonzero().flatten():
+        if kept.any():
+            centres[k] = x[squared_distances(x - mean, centres[kept] - mean).min(1)[0].argmax()]
+        kept[k] = True
+    return centres
+
+
+def lloyd(x: Tensor, centres: Tensor, max_iterations: int = 100, tolerance: float = 1e-4) -> tuple[Tensor, float]:
+    """k-means of points x (N, D) in memory from the given centres (K, D): the centres and Σ_n min_k ‖x_n − μ_k‖²."""
+    mean = x.mean(0)
+    x, centres = x - mean, centres - mean
+    variance = x.square().mean().clamp_min(torch.finfo(x.dtype).tiny)
+    for _ in range(max_iterations):
+        label = nearest(x, centres)[:, 0]
+        counts = torch.bincount(label, minlength=len(centres))
+        sums = torch.zeros_like(centres).index_add_(0, label, x)
+        updated = reseed(sums / counts.clamp_min(1)[:, None], counts == 0, x)
+        change = (updated - centres).square().sum() / variance
+        centres = updated
+        if change <= tolerance:
+            break
+    return centres + mean, squared_distances(x, centres).min(1)[0].sum().item()

@@ -1,0 +1,102 @@
+"""Principal component analysis (Pearson, 1901), and its density (Tipping & Bishop, Probabilistic PCA, 1999)."""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Generator, Tensor
+
+from pmodel.distributions.probabilistic_pca import ProbabilisticPCA
+from pmodel.training.streaming import Refit, StreamingModule
+
+# The covariance of so many dimensions takes half a gigabyte, and its eigenvectors minutes.
+MAX_DIMS = 8192
+
+
+class PCA(StreamingModule):
+    """The `num_components` orthogonal directions along which the data vary most.
+
+    The optimal linear code under squared error; as a density, a Gaussian with those variances along the directions
+    and the mean of the others' in the rest. One epoch fits it exactly.
+
+    Args:
+        data_shape: of one example, (C, H, W) or (D,).
+        whiten: divides each code by its standard deviation, so that all have variance 1.
+    """
+
+    continuous_density = True
+    monitor = "val/squared_error_per_pixel"
+    units: ClassVar[dict[str, str]] = {
+        "squared_error_per_pixel": "per pixel",
+        "nll": "nats",
+        "explained_variance": "share of the total",
+    }
+
+    def __init__(self, data_shape: list[int], num_components: int, whiten: bool = False, init_size: int = 1000):
+        super().__init__(tolerance=0.0, init_size=init_size)
+        self.save_hyperparameters()
+        self.data_shape, self.whiten = torch.Size(data_shape), whiten
+        self.latent_dim = num_components
+        self.axes = make_axes(num_components, self.data_shape.numel())
+
+    @property
+    def num_parameters(self) -> int:
+        return self.axes.num_parameters
+
+    def initialize(self, x: Tensor, generator: Generator) -> None:
+        self.axes.mean.copy_(x.flatten(1).double().mean(0))
+
+    def statistics(self, x: Tensor) -> dict[str, Tensor]:
+        return self.axes.moments(x.flatten(1))
+
+    def refit(self, totals: dict[str, Tensor], count: int) -> Refit:
+        self.axes.fit(totals, count)
+        kept, total = self.axes.variances.sum(), self.axes.total_variance
+        # Variances divide by N − 1, the mean error of the same examples by N.
+        error = (total - kept) * (count - 1) / count / len(self.axes.mean)
+        train = {"squared_error_per_pixel": error.item(), "explained_variance": (kept / total).item()}
+        return Refit(0.0, train)
+
+    def terms(self, batch: Any) -> dict[str, Tensor]:
+        x = batch.x
+        squared_error = (x - self.reconstruct(x)).double().square().flatten(1).mean(1)
+        return {"squared_error_per_pixel": squared_error, "nll": -self.log_prob(x)}
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The coordinates along the directions, (B, M), of variance 1 if `whiten`."""
+        z = self.axes.encode(x.flatten(1))
+        return (z / self.axes.floored()[0].sqrt() if self.whiten else z).to(x.dtype)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """The point of the subspace with these coordinates, (B, …)."""
+        scaled = z.double() * self.axes.floored()[0].sqrt() if self.whiten else z
+        return self.axes.decode(scaled).to(z.dtype).view(-1, *self.data_shape)
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """The nearest point of the subspace, like x."""
+        return self.axes.decode(self.axes.encode(x.flatten(1))).to(x.dtype).view_as(x)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log density, nats, (B,)."""
+        return self.axes.log_prob(x.flatten(1)).to(x.dtype)
+
+    def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
+        """n draws from the Gaussian, (n, …), float32; pictures' may leave [0, 1]."""
+        return self.axes.sample(n, generator=generator).float().view(n, *self.data_shape)
+
+    def principal_components(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The mean (…), the directions (M, …), and each one's share of the total variance (M,)."""
+        shape = self.data_shape
+        return self.axes.mean.view(shape), self.axes.components.view(-1, *shape), self.axes.explained_variance()
+
+
+def make_axes(num_components: int, num_dims: int, name: str = "num_components") -> ProbabilisticPCA:
+    """Axes that are still to be fitted.
+
+    Raises:
+        ValueError: if there are more components than dimensions, or too many of these.
+    """
+    if not 1 <= num_components <= num_dims:
+        raise ValueError(f"model.{name}={num_components}: expected 1 to {num_dims}, the dimensions of the data")
+    if num_dims > MAX_DIMS:
+        raise ValueError(f"data.shape: {num_dims} dimensions are too many for a covariance matrix, expected {MAX_DIMS}")
+    return ProbabilisticPCA(num_components, num_dims)

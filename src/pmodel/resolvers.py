@@ -1,0 +1,88 @@
+"""What the files in conf/ compute from other settings, by the names that they use in `${name:…}`."""
+
+import math
+from typing import Literal
+
+from omegaconf import OmegaConf
+
+from pmodel.config_tree import ConfigError
+
+
+def register_resolvers() -> None:
+    """Registers the functions below, by the names they have in conf/: `${num_levels:…}`."""
+    OmegaConf.register_new_resolver("num_levels", num_levels, replace=True)
+    OmegaConf.register_new_resolver("likelihood", default_likelihood, replace=True)
+    OmegaConf.register_new_resolver("code_dim", default_code_dim, replace=True)
+    OmegaConf.register_new_resolver("kernel", default_kernel, replace=True)
+    OmegaConf.register_new_resolver("num_clusters", default_num_clusters, replace=True)
+    OmegaConf.register_new_resolver("num_components", default_num_components, replace=True)
+    OmegaConf.register_new_resolver("point_classes", point_classes, replace=True)
+    OmegaConf.register_new_resolver("classifier_mode", classifier_mode, replace=True)
+    OmegaConf.register_new_resolver("epochs_for", epochs_for, replace=True)
+    OmegaConf.register_new_resolver("required", required, replace=True)
+    OmegaConf.register_new_resolver("if_equal", lambda a, b, yes, no: yes if a == b else no, replace=True)
+
+
+def num_levels(binarize: str, dequantize: bool, source_levels: int) -> int | None:
+    """How many values a sub-pixel can take once the data module is done with it; None if it is continuous."""
+    if binarize != "none":
+        return 2
+    return None if dequantize else source_levels
+
+
+def default_likelihood(levels: int | None) -> Literal["bernoulli", "discretized_logistic", "gaussian"]:
+    """The likelihood that fits data of so many levels: a density for continuous data, else exact probabilities.
+
+    For more than two levels the discretized logistic, which knows that neighbouring levels are alike: on the digits'
+    17 levels its ELBO is 6 nats above that of a categorical distribution.
+    """
+    if levels is None:
+        return "gaussian"
+    return "bernoulli" if levels == 2 else "discretized_logistic"
+
+
+def default_code_dim(shape: list[int]) -> int:
+    """The size of an autoencoder's code: a 24th of the data's dimensions, between 16 and 256, and no more than all."""
+    dims = math.prod(shape)
+    return min(dims, 256, max(16, dims // 24))
+
+
+def point_classes(name: str) -> int | None:
+    """How many components the toy density `data.name` has, which are the labels of its points; None for a CSV file."""
+    return {"ring": 8, "grid": 25, "moons": 2, "mixture_1d": 3}.get(name)
+
+
+def default_num_clusters(num_classes: int | None) -> int:
+    """As many as the data have classes; 10 where these are unknown."""
+    return num_classes or 10
+
+
+def default_num_components(shape: list[int], num_classes: int | None) -> int:
+    """As many Gaussians as the data have classes, at least 10, and on the line, where that draws wiggles, 3."""
+    return max(num_classes or 0, 3 if list(shape) == [1] else 10)
+
+
+def default_kernel(shape: list[int]) -> Literal["diagonal", "isotropic"]:
+    """A bandwidth per dimension for points, whose columns may have different units; one for all pixels of pictures."""
+    return "isotropic" if len(shape) == 3 else "diagonal"
+
+
+def classifier_mode(features: str | None) -> Literal["scratch", "fine_tune"]:
+    """How a classifier is trained if nobody says: from random weights where there are no features to start from."""
+    return "scratch" if features is None else "fine_tune"
+
+
+def epochs_for(num_steps: int, num_examples: int | None, batch_size: int, at_least: int) -> int:
+    """How many epochs make `num_steps` steps, and no fewer than `at_least`; that many where all examples are used."""
+    if not all(isinstance(n, int) and n > 0 for n in (num_examples, batch_size)):
+        return at_least  # all of them, or a wrong value, which is refused under its own name
+    return max(at_least, math.ceil(num_steps / math.ceil(num_examples / batch_size)))
+
+
+def required(key: str, hint: str) -> None:
+    """For a setting that an experiment leaves to the user, though its group has a default: `???` can't replace one.
+
+    Raises:
+        ConfigError: always; what is typed takes its place.
+    """
+    raise ConfigError(f"{key} must be set: type {key}=… ({hint})")

@@ -1,0 +1,216 @@
+"""What the jobs of a multirun have brought, side by side: summary.csv, a table, and figures that a config asks for.
+
+Hydra builds this before anything is trained, and in each run: nothing heavy is imported until a figure is drawn.
+"""
+
+import csv
+import json
+import math
+import statistics
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from pmodel.reporting.results import Number
+from pmodel.reporting.summary import format_value, shown, table
+
+# Jobs that differ in nothing else are repetitions of one another.
+REPEATS = ("seed", "data.label_seed", "data.split_seed")
+
+
+class Job(NamedTuple):
+    """One job of a multirun.
+
+    settings: what was typed for it, and what the experiment swept, by key, as text
+    status: done, failed, stopped or running; reason: of a failure, one line
+    numbers: those of results.json, by the name of their column
+    """
+
+    path: Path
+    settings: dict[str, str]
+    status: str
+    reason: str
+    numbers: dict[str, Number]
+
+
+class SweepSummary(Callback):
+    """Writes summary.csv after each job of a multirun, and at its end prints a table and draws figures.
+
+    A job that failed is a row that says so, and makes the exit code 1 when all the others are done.
+
+    figures: by file name, the arguments of `Curves`
+    """
+
+    def __init__(self, figures: dict[str, dict[str, Any]] | None = None) -> None:
+        plain = OmegaConf.to_container(figures) if isinstance(figures, DictConfig) else figures
+        self.figures = {name: Curves(**arguments) for name, arguments in (plain or {}).items() if arguments}
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        if config.hydra.mode != RunMode.MULTIRUN:
+            return
+        write_csv(Path(config.hydra.sweep.dir) / "summary.csv", read_jobs(Path(config.hydra.sweep.dir)))
+        if job_return.status == JobStatus.FAILED and (Path(config.hydra.runtime.output_dir) / "status.json").exists():
+            # Its status says why. Hydra would end the multirun with this error instead of the summary.
+            job_return.return_value, job_return.status = None, JobStatus.COMPLETED
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        folder = Path(config.hydra.sweep.dir)
+        jobs = read_jobs(folder)
+        if not jobs:
+            return
+        write_csv(folder / "summary.csv", jobs)
+        print(f"\n{summary_table(jobs)}\n\nsummary   {shown(folder / 'summary.csv')}")
+        for name, figure in self.figures.items():
+            path = folder / f"{name}.png"
+            reason = figure.save(path, jobs)
+            print(f"figure    {shown(path) if reason is None else f'{name}: {reason}'}")
+        failed = [job for job in jobs if job.status != "done"]
+        if failed:
+            first = f"{shown(failed[0].path)}: {failed[0].reason}"
+            sys.exit(f"error: {len(failed)} of {len(jobs)} jobs failed, the first in {first}")
+
+
+class Curves:
+    """A number over a setting: mean and standard deviation over repetitions, one curve for each value of another.
+
+    x, curve: settings, as typed
+    y: the name of a number in results.json
+    log_x: whether the axis of x is logarithmic
+    null_x: where in the number's protocol the x of a null stands, such as split_sizes.train
+    x_label, y_label: of the axes; null: the names
+    """
+
+    def __init__(
+        self,
+        x: str,
+        y: str,
+        curve: str,
+        log_x: bool = False,
+        null_x: str | None = None,
+        x_label: str | None = None,
+        y_label: str | None = None,
+    ) -> None:
+        self.x, self.y, self.curve = x, y, curve
+        self.log_x, self.null_x = log_x, null_x
+        self.x_label, self.y_label = x_label or x, y_label or y
+
+    def points(self, jobs: list[Job]) -> tuple[dict[str, dict[float, list[float]]], dict[float, str]]:
+        """The values by curve and x, and the names of the x that stand for null."""
+        values: dict[str, dict[float, list[float]]] = {}
+        names: dict[float, str] = {}
+        for job in jobs:
+            number, text = job.numbers.get(self.y), job.settings.get(self.x)
+            if number is None or number["value"] is None or text is None:
+                continue
+            x = self._position(text, number)
+            if x is None:
+                continue
+            if text == "null":
+                names[x] = f"all ({x:,.0f})"
+            values.setdefault(job.settings.get(self.curve, ""), {}).setdefault(x, []).append(number["value"])
+        return values, names
+
+    def _position(self, text: str, number: Number) -> float | None:
+        if text == "null" and self.null_x is not None:
+            node: Any = number.get("protocol", {})
+            for part in self.null_x.split("."):
+                node = node.get(part, {}) if isinstance(node, dict) else {}
+            return float(node) if isinstance(node, int | float) else None
+        try:
+            return float(text)
+        except ValueError:
+            return None
+
+    def save(self, path: Path, jobs: list[Job]) -> str | None:
+        """Draws the picture; where there is nothing to draw, gives the reason instead."""
+        values, names = self.points(jobs)
+        if not values:
+            return f"no job has a number {self.y!r} and a number for {self.x}"
+        from PIL import Image
+
+        from pmodel.reporting.sweeps import curves_with_spread
+
+        curves = {
+            name: [(x, statistics.fmean(y), _deviation(y)) for x, y in sorted(points.items())]
+            for name, points in values.items()
+        }
+        Image.fromarray(curves_with_spread(curves, self.x_label, self.y_label, self.log_x, names)).save(path)
+        return None
+
+
+def read_jobs(folder: Path) -> list[Job]:
+    """The jobs whose directories lie below a multirun's, in the order in which they began."""
+    paths = [file.parent for file in folder.glob("*/**/status.json")]
+    return [_read_job(path) for path in sorted(paths, key=lambda path: _order(path.relative_to(folder)))]
+
+
+def _order(path: Path) -> tuple[int, str]:
+    number = path.parts[0].partition("-")[0]
+    return (int(number) if number.isdigit() else sys.maxsize, str(path))
+
+
+def _read_job(path: Path) -> Job:
+    status = json.loads((path / "status.json").read_text(encoding="utf-8"))
+    typed = path / "overrides.yaml"
+    lines = OmegaConf.to_container(OmegaConf.load(typed)) if typed.exists() else []
+    settings = {key.lstrip("+~"): value for key, _, value in (line.partition("=") for line in lines)}
+    results = path / "results.json"
+    numbers = json.loads(results.read_text(encoding="utf-8"))["numbers"] if results.exists() else []
+    named = {(f"train {n['name']}" if n.get("split") == "train" else n["name"]): n for n in numbers}
+    return Job(path, settings, status["status"], status.get("reason", ""), named)
+
+
+def differing(jobs: list[Job]) -> list[str]:
+    """The settings that are not the same in all jobs, in the order in which they were typed."""
+    keys = dict.fromkeys(key for job in jobs for key in job.settings)
+    return [key for key in keys if len({job.settings.get(key) for job in jobs}) > 1]
+
+
+def write_csv(path: Path, jobs: list[Job]) -> None:
+    """One row per job: its directory, the settings that differ, the status, a failure's reason, and all numbers."""
+    settings = differing(jobs)
+    names = list(dict.fromkeys(name for job in jobs for name in job.numbers))
+    temporary = path.with_suffix(".csv.tmp")
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["job", *settings, "status", "reason", *names])
+        for job in jobs:
+            values = [job.numbers[name]["value"] if name in job.numbers else "" for name in names]
+            typed = [job.settings.get(key, "") for key in settings]
+            writer.writerow([job.path.relative_to(path.parent), *typed, job.status, job.reason, *values])
+    temporary.replace(path)
+
+
+def summary_table(jobs: list[Job]) -> str:
+    """A line for each combination of settings: how many jobs of it are done, and the numbers that were measured on
+    examples, as means and standard deviations over repetitions."""
+    settings = [key for key in differing(jobs) if key not in REPEATS]
+    names = list(dict.fromkeys(name for job in jobs for name, number in job.numbers.items() if "split" in number))
+    groups: dict[tuple[str, ...], list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(tuple(job.settings.get(key, "") for key in settings), []).append(job)
+    rows = [[*settings, "jobs", *names]]
+    for key, group in groups.items():
+        done = sum(job.status == "done" for job in group)
+        count = str(done) if done == len(group) else f"{done} of {len(group)} done"
+        rows.append([*key, count, *(_mean_and_deviation(group, name) for name in names)])
+    return table(rows, right=set(range(len(settings), len(rows[0]))))
+
+
+def _mean_and_deviation(jobs: list[Job], name: str) -> str:
+    values = [job.numbers[name]["value"] for job in jobs if name in job.numbers]
+    values = [value for value in values if value is not None]
+    if not values:
+        return ""
+    mean = format_value(statistics.fmean(values))
+    return mean if len(values) == 1 else f"{mean} ± {_deviation(values):.2g}"
+
+
+def _deviation(values: list[float]) -> float:
+    """The standard deviation of a sample; NaN of a single value."""
+    return statistics.stdev(values) if len(values) > 1 else math.nan

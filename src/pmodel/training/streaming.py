@@ -1,0 +1,132 @@
+"""Training by sufficient statistics: sums over an epoch, then new parameters; no gradient and no optimizer."""
+
+import math
+from abc import abstractmethod
+from typing import Any, NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from pmodel.training.measured import MeasuredModule
+
+
+class Refit(NamedTuple):
+    """What new parameters brought.
+
+    change: how far they are from the old ones, in the unit of `model.tolerance`; 0 where nothing is left to improve
+    train: named means over the training examples, logged under train/
+    """
+
+    change: float
+    train: dict[str, float]
+
+
+class StreamingModule(MeasuredModule):
+    """A model trained by sums over the examples of an epoch, in float64, added up over batches and devices.
+
+    Each epoch is one `refit`; training stops after one whose change is at most `tolerance`. Results depend neither on
+    the batch size nor on the order of the examples nor on the number of devices, but for float64's rounding. All
+    parameters are float64 buffers.
+
+    Args:
+        tolerance: the change at which training stops; each model says what it measures.
+        init_size: how many training examples, drawn at random, `initialize` sees.
+    """
+
+    # Whether `statistics` takes pictures on levels as bytes, without their scaling to [0, 1].
+    reads_levels: bool = False
+    num_levels: int | None = None
+
+    def __init__(self, tolerance: float, init_size: int):
+        super().__init__()
+        if tolerance < 0:
+            raise ValueError(f"model.tolerance={tolerance}: expected at least 0")
+        if init_size < 1:
+            raise ValueError(f"model.init_size={init_size}: expected at least 1")
+        self.tolerance, self.init_size = tolerance, init_size
+        self.register_buffer("initialized", torch.tensor(False))
+        # Of everything that is drawn at a start; drawn itself when training begins.
+        self.register_buffer("start_seed", torch.tensor(0))
+        # The sums of the epoch so far, by name.
+        self.totals: dict[str, Tensor] = {}
+
+    @abstractmethod
+    def initialize(self, x: Tensor, generator: Generator) -> None:
+        """Sets a start from examples x (init_size or fewer, …), the same on every device."""
+
+    @abstractmethod
+    def statistics(self, x: Tensor) -> dict[str, Tensor]:
+        """Sums over a batch of examples x (B, …), in float64; what they are may depend on the parameters.
+
+        With `reads_levels`, pictures that lie on levels come as these: uint8, 0 … num_levels − 1.
+        """
+
+    @abstractmethod
+    def refit(self, totals: dict[str, Tensor], count: int) -> Refit:
+        """New parameters from the sums over all `count` training examples."""
+
+    def setup(self, stage: str) -> None:
+        if stage == "fit":
+            data = self.trainer.datamodule
+            self.num_levels, data.gives_levels = data.num_levels, self.reads_levels
+
+    def on_fit_start(self) -> None:
+        precision = str(self.trainer.precision)
+        if precision not in ("32-true", "64-true"):
+            raise ValueError(f"trainer.precision={precision}: expected 32-true; this model sums in float64 anyway")
+        if self.device.type == "mps":
+            raise ValueError("trainer.accelerator=mps: expected cpu or gpu; this model needs float64")
+
+    def on_train_start(self) -> None:
+        if not self.initialized:
+            self.start_seed.copy_(self.trainer.strategy.broadcast(torch.randint(2**62, ())))
+            self.initialize(self.start_examples(), self.start_generator())
+            self.initialized.fill_(True)
+
+    def start_examples(self) -> Tensor:
+        """`init_size` training examples, drawn without replacement by `start_seed`: the same on every device."""
+        return self.trainer.datamodule.examples("train", self.init_size, seed=int(self.start_seed)).x.to(self.device)
+
+    def start_generator(self) -> Generator:
+        """A generator seeded with `start_seed`."""
+        return Generator().manual_seed(int(self.start_seed))
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        with torch.no_grad():
+            self._add(batch.x)
+        # On several devices Lightning takes no step without a loss; this one has nothing to change.
+        return torch.zeros((), requires_grad=True)
+
+    def _add(self, x: Tensor) -> None:
+        sums = self.statistics(x)
+        sums["count"] = torch.tensor(len(x), dtype=torch.float64, device=x.device)
+        if self.totals:
+            for name, value in sums.items():
+                self.totals[name] += value
+        else:
+            self.totals = sums
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        # Not at the epoch's end: validation comes before that, and would score the old parameters.
+        if not self.trainer.is_last_batch:
+            return
+        totals = {name: self.sum_over_devices(value) for name, value in self.totals.items()}
+        self.totals = {}
+        self.counts["train"] = int(totals.pop("count"))
+        with torch.no_grad():
+            change, train = self.refit(totals, self.counts["train"])
+        # A first fit has nothing to compare with.
+        self.log_epoch("train", train | ({"change": change} if self.tolerance > 0 and math.isfinite(change) else {}))
+        if change <= self.tolerance:
+            self.trainer.should_stop = True
+
+    def configure_optimizers(self) -> None:
+        return None
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["totals"] = self.totals
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        self.totals = checkpoint["totals"]

@@ -1,0 +1,265 @@
+"""When figures are drawn, and those of clusters, components and densities, asked of tiny models."""
+
+from types import SimpleNamespace
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from pmodel.callbacks.clusters import ClusterCentres, ClusterMap
+from pmodel.callbacks.components import PrincipalComponentsFigure, around_grey
+from pmodel.callbacks.densities import DensityFigure
+from pmodel.callbacks.figures import Figures
+from pmodel.data.points import Points
+
+
+class FakeTrainer:
+    """As much of a trainer as figures ask for; an epoch has ten batches."""
+
+    is_global_zero = True
+    global_step = 0  # as for a model without an optimizer
+    callbacks: ClassVar[list] = []
+    loggers: ClassVar[list] = []
+
+    def __init__(self, datamodule=None, epochs=1):
+        self.datamodule = datamodule
+        self.go_to(epochs)
+
+    def go_to(self, epochs, batches=None):
+        self.fit_loop = SimpleNamespace(
+            epoch_progress=SimpleNamespace(current=SimpleNamespace(processed=epochs)),
+            epoch_loop=SimpleNamespace(
+                batch_progress=SimpleNamespace(total=SimpleNamespace(processed=batches or 10 * epochs))
+            ),
+        )
+
+
+class FakeModel(torch.nn.Module):
+    """Answers the questions that are given as keyword arguments."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, **answers):
+        super().__init__()
+        for name, answer in answers.items():
+            setattr(self, name, answer)
+
+
+def constant_figure(keeps_history):
+    name = "kept" if keeps_history else "latest"
+    drawn = []
+
+    def draw(trainer, model):
+        drawn.append(trainer.fit_loop.epoch_progress.current.processed)
+        return np.full((2, 2, 3), len(drawn), np.uint8)
+
+    return SimpleNamespace(
+        name=name, keeps_history=keeps_history, draw=draw, note=lambda trainer: None, state=None, drawn=drawn
+    )
+
+
+def figures_of(tmp_path, *figures, every_n_epochs=10):
+    callback = Figures(str(tmp_path / "figures"), {}, every_n_epochs)
+    callback.figures = list(figures)
+    return callback
+
+
+def files(tmp_path):
+    return {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.png")}
+
+
+def test_figures_are_drawn_early_regularly_and_at_the_end_even_without_an_optimizer(tmp_path):
+    kept, latest = constant_figure(True), constant_figure(False)
+    callback, trainer, model = figures_of(tmp_path, kept, latest), FakeTrainer(), FakeModel()
+    for epoch in range(1, 24):
+        trainer.go_to(epoch)
+        callback.on_train_epoch_end(trainer, model)
+    callback.on_train_end(trainer, model)
+    assert kept.drawn == latest.drawn == [1, 2, 5, 10, 20, 23]
+    history = {f"figures/kept/epoch_{epoch:03d}.png" for epoch in (1, 2, 5, 10, 20)}
+    assert files(tmp_path) == {"figures/kept.png", "figures/latest.png"} | history
+
+
+def test_the_end_is_drawn_once_and_again_only_if_a_batch_came_after_the_epoch(tmp_path):
+    figure = constant_figure(False)
+    callback, trainer = figures_of(tmp_path, figure), FakeTrainer()
+    callback.on_train_epoch_end(trainer, FakeModel())
+    callback.on_train_end(trainer, FakeModel())
+    assert figure.drawn == [1]
+    trainer.go_to(1, batches=13)
+    callback.on_train_end(trainer, FakeModel())
+    assert figure.drawn == [1, 1]
+
+
+# Models of points: a Gaussian mixture and a few of its special cases.
+
+
+def mixture(weights, means, stds):
+    weights, means = torch.tensor(weights).double(), torch.tensor(means).double()
+    covariances = torch.tensor(stds).double()[:, None, None] ** 2 * torch.eye(means.shape[1])
+
+    def joint(x):
+        normal = torch.distributions.MultivariateNormal(means, covariances)
+        return normal.log_prob(x.double()[:, None]) + weights.log()
+
+    return FakeModel(
+        log_prob=lambda x: joint(x).logsumexp(1),
+        assign=lambda x: joint(x).argmax(1),
+        clusters=lambda: (means, weights),
+        gaussian_components=lambda: (weights, means, covariances),
+    )
+
+
+LINE = mixture([0.5, 0.5], [[-1.0], [1.0]], [0.4, 0.6])
+PLANE = mixture([0.2, 0.8], [[-1.0, 0.0], [1.0, 1.0]], [0.4, 0.6])
+
+
+def points(name, D, **settings):
+    data = Points(name, [D], **({"num_train": 200, "num_validation": 50} | settings))
+    data.setup("fit")
+    return data
+
+
+def csv_points(tmp_path, rows):
+    path = tmp_path / "points.csv"
+    path.write_text("\n".join(",".join(map(str, row)) for row in rows))
+    data = Points("csv", [len(rows[0])], path=str(path))
+    data.setup("fit")
+    return data
+
+
+class PictureData:
+    """Only what figures of pictures ask for."""
+
+    split_sizes: ClassVar[dict[str, int]] = {"train": 200}
+
+    def examples(self, split, n):
+        return SimpleNamespace(x=torch.rand(min(n, 20), 1, 8, 8), label=torch.zeros(min(n, 20)))
+
+
+def is_drawn(picture):
+    return picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3 and picture.std() > 0
+
+
+@pytest.mark.parametrize("figure", [DensityFigure(), ClusterMap()], ids=lambda figure: figure.name)
+@pytest.mark.parametrize(("name", "D", "model"), [("mixture_1d", 1, LINE), ("ring", 2, PLANE), ("moons", 2, PLANE)])
+def test_points_are_drawn(figure, name, D, model):
+    assert is_drawn(figure.draw(FakeTrainer(points(name, D)), model))
+
+
+def test_density_is_asked_for_in_parts_of_float32_and_may_be_minus_infinity():
+    seen = []
+
+    def log_prob(x):
+        seen.append((len(x), x.dtype))
+        return torch.where(x[:, 0] > 0, -x.square().sum(1), -torch.inf)
+
+    picture = DensityFigure(100).draw(FakeTrainer(points("moons", 2)), FakeModel(log_prob=log_prob))
+    assert is_drawn(picture)
+    assert max(n for n, _ in seen) <= 10_000
+    assert {dtype for _, dtype in seen} == {torch.float32}
+
+
+def test_density_without_a_validation_split_is_drawn_over_training_points():
+    assert is_drawn(DensityFigure().draw(FakeTrainer(points("ring", 2, num_validation=0)), PLANE))
+
+
+@pytest.mark.parametrize("D", [1, 2])
+def test_constant_points_and_more_centres_than_points_are_drawn(D, tmp_path):
+    trainer = FakeTrainer(csv_points(tmp_path, [[3.0] * D] * 4))
+    model = mixture([1 / 60] * 60, [[3.0] * D] * 60, [0.1] * 60)
+    shares = torch.zeros(60)
+    shares[7] = 1.0
+    model.clusters = lambda: (torch.full((60, D), 3.0), shares)
+    assert is_drawn(DensityFigure().draw(trainer, model))
+    assert is_drawn(ClusterMap().draw(trainer, model))
+
+
+@pytest.mark.parametrize("D", [1, 2])
+def test_one_cluster_and_a_model_that_only_assigns_are_drawn(D, tmp_path):
+    trainer = FakeTrainer(csv_points(tmp_path, np.random.default_rng(0).normal(size=(30, D)).tolist()))
+    one = FakeModel(assign=lambda x: torch.zeros(len(x), dtype=torch.int64))
+    assert is_drawn(ClusterMap().draw(trainer, one))
+    one.clusters = lambda: (torch.zeros(1, D), torch.ones(1))
+    assert is_drawn(ClusterMap().draw(trainer, one))
+
+
+def test_centres_stand_in_falling_order_with_counts_that_add_up(monkeypatch):
+    seen = {}
+
+    def captioned_grid(images, captions, columns):
+        seen.update(images=images, captions=captions, columns=columns)
+        return np.zeros((4, 4, 3), np.uint8)
+
+    monkeypatch.setattr("pmodel.callbacks.clusters.captioned_grid", captioned_grid)
+    counts = torch.tensor([20, 0, 130, 50])
+    centres = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 1, 8, 8)
+    model = FakeModel(clusters=lambda: (centres, counts / counts.sum()))
+    ClusterCentres().draw(FakeTrainer(PictureData()), model)
+    assert seen["images"][:, 0, 0, 0].tolist() == [2, 3, 0, 1]
+    assert seen["captions"] == ["65.0%\n130", "25.0%\n50", "10.0%\n20", "0.0%\n0"]
+    ClusterCentres(num_centres=2).draw(FakeTrainer(PictureData()), model)
+    assert seen["images"][:, 0, 0, 0].tolist() == [2, 3]
+
+
+@pytest.mark.parametrize("C", [1, 3])
+def test_centres_and_components_of_pictures_are_drawn(C):
+    trainer = FakeTrainer(PictureData())
+    one = FakeModel(clusters=lambda: (torch.rand(1, C, 8, 8), torch.ones(1)))
+    assert is_drawn(ClusterCentres().draw(trainer, one))
+    components = torch.linalg.qr(torch.randn(C * 64, 12)).Q.T.reshape(12, C, 8, 8)
+    shares = torch.linspace(0.15, 0.01, 12)
+    model = FakeModel(principal_components=lambda: (torch.rand(C, 8, 8), components, shares))
+    for num in (1, 31):
+        assert is_drawn(PrincipalComponentsFigure(num).draw(trainer, model))
+
+
+def test_components_are_scaled_about_grey_each_by_its_largest_entry():
+    directions = torch.tensor([[0.1, -0.4], [0.5, 0.25], [0.0, 0.0]]).view(3, 1, 1, 2)
+    expected = torch.tensor([[0.625, 0.0], [1.0, 0.75], [0.5, 0.5]])
+    torch.testing.assert_close(around_grey(directions).view(3, 2), expected)
+
+
+@pytest.mark.parametrize("shares", [[0.9, 0.1], [1.0, 0.0], [0.0, 0.0], [float("nan")] * 2])
+def test_components_of_points_in_the_plane_are_drawn(shares):
+    model = FakeModel(principal_components=lambda: (torch.zeros(2), torch.eye(2), torch.tensor(shares)))
+    assert is_drawn(PrincipalComponentsFigure().draw(FakeTrainer(points("moons", 2)), model))
+
+
+def test_figures_that_the_model_or_the_data_can_not_answer_are_left_out(tmp_path):
+    figures = [DensityFigure(), ClusterMap(), ClusterCentres(), PrincipalComponentsFigure()]
+    three = FakeTrainer(csv_points(tmp_path, np.random.default_rng(0).normal(size=(30, 3)).tolist()))
+    pictures, plane = FakeTrainer(PictureData()), FakeTrainer(points("ring", 2))
+    for figure in figures:
+        assert figure.draw(plane, FakeModel()) is None
+
+    def never(x):
+        raise AssertionError("asked for nothing")
+
+    able = FakeModel(
+        log_prob=never,
+        assign=never,
+        clusters=lambda: (torch.zeros(2, 3), torch.ones(2) / 2),
+        principal_components=lambda: (torch.zeros(3), torch.eye(3), torch.ones(3) / 3),
+    )
+    for figure in figures:
+        assert figure.draw(three, able) is None
+    for figure in figures[:3]:
+        assert figure.draw(pictures, able) is None
+    assert ClusterCentres().draw(plane, PLANE) is None
+    assert PrincipalComponentsFigure().draw(plane, able) is None
+
+
+@pytest.mark.parametrize(
+    ("figure", "setting"),
+    [
+        (DensityFigure, "density.num_points"),
+        (ClusterMap, "clusters.num_points"),
+        (ClusterCentres, "centres.num_centres"),
+        (PrincipalComponentsFigure, "components.num_components"),
+    ],
+)
+def test_wrong_settings_are_named(figure, setting):
+    with pytest.raises(ValueError, match=rf"callbacks\.figures\.include\.{setting}=0: expected at least 1"):
+        figure(0)

@@ -1,0 +1,168 @@
+"""k-means against scikit-learn's, and against what must hold of any."""
+
+from itertools import pairwise
+
+import lightning
+import pytest
+import torch
+from sklearn.cluster import KMeans as Oracle
+from support import array_data, build, fit
+
+from pmodel.data.digits import read_digits
+from pmodel.models.kmeans import KMeans, choose_centres, lloyd, nearest, reseed
+
+
+def digits() -> torch.Tensor:
+    return read_digits()[0].flatten(1).double() / 16
+
+
+def from_start(start: torch.Tensor, **settings) -> KMeans:
+    """A model that is to go on from the given centres (K, D)."""
+    model = KMeans([start.shape[1]], len(start), num_starts=1, **settings)
+    model.starts[0] = start
+    model.initialized.fill_(True)
+    return model
+
+
+@pytest.mark.parametrize("offset", [0.0, 1000.0])
+def test_from_the_same_start_the_centres_are_scikit_learns(offset):
+    x = digits() + offset
+    start = x[:10]
+    oracle = Oracle(10, init=start.numpy(), n_init=1, tol=1e-4, max_iter=300).fit(x.numpy())
+    model = from_start(start)
+    trainer = fit(model, array_data(x), max_epochs=300)
+    assert trainer.current_epoch == oracle.n_iter_
+    torch.testing.assert_close(model.centres, torch.from_numpy(oracle.cluster_centers_), atol=1e-8, rtol=0)
+    assert torch.equal(model.assign(x), torch.from_numpy(oracle.labels_).long())
+    inertia = (x - model.reconstruct(x)).square().sum().item()
+    assert inertia == pytest.approx(oracle.inertia_, rel=1e-9)
+    torch.testing.assert_close(model.encode(x), torch.from_numpy(oracle.transform(x.numpy())), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("batch_size", [7, 2048])
+def test_bytes_give_the_centres_of_float64(batch_size):
+    """Training on levels reads them as integers in float32; the same digits as float64 numbers are the oracle."""
+    data = build("model=kmeans", "data=digits", f"data.batch_size={batch_size}")[1]
+    data.setup("fit")
+    x = data.examples("train", 10_000).x.flatten(1).double()
+    start = x[:10]
+    on_floats = from_start(start)
+    fit(on_floats, array_data(x), max_epochs=300)
+    on_bytes = KMeans([1, 8, 8], 10, num_starts=1)
+    on_bytes.starts[0] = start
+    on_bytes.origin.copy_(x.mean(0))
+    on_bytes.initialized.fill_(True)
+    trainer = fit(on_bytes, data, max_epochs=300)
+    assert data.gives_levels
+    # The levels k / 16 are exact in float32.
+    torch.testing.assert_close(on_bytes.centres, on_floats.centres, atol=1e-12, rtol=0)
+    inertia = (x - on_floats.reconstruct(x)).square().sum().item()
+    assert trainer.callback_metrics["train/inertia"].item() == pytest.approx(inertia, rel=1e-4)
+
+
+def test_close_calls_of_float32_are_decided_by_float64():
+    """Every point is as near to two centres, but for a difference that float32 can't hold."""
+    generator = torch.Generator().manual_seed(0)
+    a = torch.randint(0, 256, (200, 784), generator=generator).double()
+    centre = torch.rand(784, dtype=torch.float64, generator=generator) * 255
+    centres = torch.stack([centre, centre + 1e-7 * torch.randn(784, dtype=torch.float64, generator=generator)])
+    exact = torch.cdist(a, centres, compute_mode="donot_use_mm_for_euclid_dist").argmin(1)
+    assert 50 < exact.sum() < 150
+    assert (nearest(a.float(), centres)[:, 0] == exact).double().mean() > 0.95
+
+
+def test_one_epoch_moves_each_centre_to_the_mean_of_its_own_examples():
+    x = digits()[:50]
+    start = x[:3]
+    model = from_start(start)
+    trainer = fit(model, array_data(x, batch_size=8), max_epochs=1)
+    distance = torch.cdist(x, start)
+    label = distance.argmin(1)
+    for k in range(3):
+        torch.testing.assert_close(model.centres[k], x[label == k].mean(0))
+    assert trainer.callback_metrics["train/inertia"].item() == pytest.approx(distance.min(1)[0].square().sum().item())
+    shares = torch.bincount(label, minlength=3) / 50
+    torch.testing.assert_close(model.clusters()[1], shares.double())
+
+
+def test_the_sum_of_squares_never_rises():
+    x = digits()
+    values = []
+
+    class Watch(lightning.Callback):
+        def on_train_epoch_end(self, trainer, model):
+            values.append(trainer.callback_metrics["train/inertia"].item())
+
+    lightning.seed_everything(0, verbose=False)
+    fit(KMeans([64], 10, num_starts=1, start="random"), array_data(x), max_epochs=300, callbacks=[Watch()])
+    assert len(values) > 5
+    # callback_metrics are float32.
+    assert all(b <= a * (1 + 2e-7) for a, b in pairwise(values))
+
+
+def test_of_several_starts_the_best_one_answers():
+    x = digits()
+    lightning.seed_everything(1, verbose=False)
+    model = KMeans([64], 10, num_starts=5, start="random")
+    fit(model, array_data(x), max_epochs=300)
+    each = [torch.cdist(x, centres).min(1)[0].square().sum().item() for centres in model.starts]
+    assert len({round(value, 3) for value in each}) > 1
+    # It was the best before the last epoch; the others may still have moved in that.
+    assert (x - model.reconstruct(x)).square().sum().item() == pytest.approx(min(each), rel=1e-3)
+
+
+def test_empty_clusters_move_to_the_farthest_example():
+    x = torch.tensor([[0.0], [0.1], [10.0]], dtype=torch.float64)
+    model = from_start(torch.tensor([[0.0], [500.0]], dtype=torch.float64))
+    fit(model, array_data(x), max_epochs=20)
+    torch.testing.assert_close(model.centres.sort(0)[0], torch.tensor([[0.05], [10.0]], dtype=torch.float64))
+    moved = reseed(torch.zeros(3, 1, dtype=torch.float64), torch.tensor([False, True, True]), x)
+    assert moved.flatten().tolist() == [0.0, 10.0, 0.1]
+
+
+def test_more_clusters_than_different_examples_do_no_harm():
+    x = torch.ones(30, 2, dtype=torch.float64)
+    model = KMeans([2], 4)
+    fit(model, array_data(x), max_epochs=5)
+    assert model.centres.isfinite().all()
+    assert (model.reconstruct(x) == 1).all()
+
+
+def test_k_means_plus_plus_takes_points_in_proportion_to_their_squared_distance():
+    x = torch.tensor([[0.0], [1.0], [3.0]], dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    counts = torch.zeros(3, 3)
+    for _ in range(4000):
+        first, second = choose_centres(x, 2, "k-means++", generator).flatten().tolist()
+        counts[[0, 1, 3].index(first), [0, 1, 3].index(second)] += 1
+    assert not counts.diagonal().any()
+    # Of two candidates the better one is taken. From 0: squared distances 1 and 9, and 3 leaves 1, 1 leaves 4.
+    share = counts[0, 2] / counts[0].sum()
+    assert share.item() == pytest.approx(1 - 0.1**2, abs=0.01)
+
+
+def test_k_means_plus_plus_finds_well_separated_groups():
+    groups = torch.arange(8, dtype=torch.float64)[:, None] * 100
+    x = (groups[:, None] + torch.randn(8, 30, 1, dtype=torch.float64)).reshape(-1, 1)
+    for seed in range(5):
+        centres = choose_centres(x, 8, "k-means++", torch.Generator().manual_seed(seed))
+        assert sorted((centres / 100).round().flatten().tolist()) == list(range(8))
+
+
+def test_lloyd_in_memory_equals_scikit_learn():
+    x = digits()
+    oracle = Oracle(10, init=x[:10].numpy(), n_init=1).fit(x.numpy())
+    centres, inertia = lloyd(x, x[:10], max_iterations=300)
+    torch.testing.assert_close(centres, torch.from_numpy(oracle.cluster_centers_), atol=1e-8, rtol=0)
+    assert inertia == pytest.approx(oracle.inertia_)
+
+
+@pytest.mark.parametrize("override", ["model.num_clusters=0", "model.num_starts=0", "model.tolerance=-1.0"])
+def test_settings_out_of_range_are_named(override):
+    with pytest.raises(ValueError, match=override):
+        build("model=kmeans", override)
+
+
+def test_too_few_examples_are_named():
+    with pytest.raises(ValueError, match=r"model\.num_clusters=10: expected at most 4"):
+        fit(KMeans([2], 10), array_data(torch.randn(4, 2)))

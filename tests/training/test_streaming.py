@@ -1,0 +1,151 @@
+"""Training by sums: what they may not depend on, when it stops, and how it is resumed."""
+
+import lightning
+import pytest
+import torch
+from lightning.pytorch.callbacks import Checkpoint
+from support import array_data, build, fit
+
+from pmodel.callbacks.resume import ExactResume
+from pmodel.data.digits import read_digits
+from pmodel.models.gaussian import Gaussian
+from pmodel.models.gmm import GMM
+from pmodel.models.kde import KDE
+from pmodel.models.kmeans import KMeans
+from pmodel.models.pca import PCA
+from pmodel.models.pca_gmm import PCAGMM
+from pmodel.training.strategies import StreamingDDP
+
+MODELS = {
+    "kmeans": lambda: KMeans([64], 10, num_starts=2, init_size=100),
+    "pca": lambda: PCA([64], 10, init_size=100),
+    "gaussian": lambda: Gaussian([64], reg_covar=1e-3, init_size=100),
+    "gmm": lambda: GMM([64], 4, reg_covar=1e-3, init_size=100),
+    "pca_gmm": lambda: PCAGMM([64], 6, 4, init_size=100),
+    "kde": lambda: KDE([64], None, kernel="isotropic", init_size=100),
+}
+EPOCHS = 6
+
+
+def digits() -> torch.Tensor:
+    return read_digits()[0].flatten(1).double()[:401] / 16
+
+
+def trained(name: str, batch_size: int, **settings):
+    lightning.seed_everything(0, verbose=False)
+    model = MODELS[name]()
+    trainer = fit(model, array_data(digits(), batch_size, num_validation=50), max_epochs=EPOCHS, **settings)
+    return model, trainer
+
+
+def assert_same(a: torch.nn.Module, b: torch.nn.Module) -> None:
+    for (name, x), y in zip(a.state_dict().items(), b.state_dict().items(), strict=True):
+        torch.testing.assert_close(x.double(), y[1].double(), rtol=1e-9, atol=1e-10, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_results_do_not_depend_on_the_batch_size(name):
+    whole = trained(name, 401)[0]
+    for batch_size in (1, 37, 400):
+        assert_same(whole, trained(name, batch_size)[0])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_two_processes_give_the_result_of_one(name):
+    """401 examples in batches of 37: the processes' shares are uneven, and none is padded."""
+    alone = trained(name, 37)[0]
+    together = trained(name, 37, devices=2, strategy=StreamingDDP(start_method="fork"))[0]
+    assert_same(alone, together)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_order_of_the_examples_does_not_matter(name):
+    """With everything in the start, another order changes nothing but rounding, and k-means' ties."""
+    results = []
+    for seed in (0, 1):
+        lightning.seed_everything(0, verbose=False)
+        model, data = MODELS[name](), array_data(digits(), 64)
+        data.seed = seed
+        fit(model, data, max_epochs=EPOCHS)
+        results.append(model)
+    assert_same(*results)
+
+
+@pytest.mark.parametrize("stop_at", [12, 17])
+@pytest.mark.parametrize("name", ["kmeans", "gmm", "pca_gmm"])
+def test_a_resumed_run_ends_bit_identical(name, stop_at, tmp_path):
+    """6 epochs of 6 batches, against a stop after 12 (an epoch's end) or 17 (inside an epoch) and a resume."""
+
+    class StopAt(Checkpoint):
+        def on_train_batch_end(self, trainer, *args):
+            if trainer.global_step == stop_at and not trainer.is_last_batch:
+                self.save(trainer)
+
+        def on_train_epoch_end(self, trainer, *args):
+            if trainer.global_step == stop_at:
+                self.save(trainer)
+
+        def save(self, trainer):
+            trainer.save_checkpoint(tmp_path / "stop.ckpt")
+            raise InterruptedError
+
+    whole, trainer = trained(name, 70, callbacks=[ExactResume()])
+    with pytest.raises(InterruptedError):
+        trained(name, 70, callbacks=[ExactResume(), StopAt()])
+    resumed = MODELS[name]()
+    lightning.seed_everything(99, verbose=False)
+    data = array_data(digits(), 70, num_validation=50)
+    again = fit(resumed, data, tmp_path / "stop.ckpt", max_epochs=EPOCHS, callbacks=[ExactResume()])
+    assert again.global_step == trainer.global_step
+    for (key, a), b in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(a, b), key
+    assert again.callback_metrics == trainer.callback_metrics
+
+
+def test_it_stops_when_the_change_is_small():
+    model = KMeans([64], 3, tolerance=1e-3)
+    lightning.seed_everything(0, verbose=False)
+    trainer = fit(model, array_data(digits()), max_epochs=200)
+    assert 1 < trainer.current_epoch < 200
+    assert trainer.callback_metrics["train/change"].item() <= 1e-3
+
+
+def test_validation_scores_the_parameters_of_the_epochs_end():
+    model, trainer = trained("kmeans", 64)
+    x = digits()[:50]
+    expected = (x - model.reconstruct(x)).square().sum(1).mean().item()
+    assert trainer.callback_metrics["val/squared_distance"].item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_another_seed_gives_another_start_and_the_same_seed_the_same():
+    def start(seed: int) -> torch.Tensor:
+        lightning.seed_everything(seed, verbose=False)
+        model = KMeans([64], 5, start="random")
+        fit(model, array_data(digits()), max_epochs=1)
+        return model.starts
+
+    assert torch.equal(start(0), start(0))
+    assert not torch.equal(start(0), start(1))
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
+def test_lower_precision_is_refused(precision):
+    with pytest.raises(ValueError, match=f"trainer.precision={precision}: expected 32-true"):
+        fit(MODELS["pca"](), array_data(digits()), precision=precision)
+
+
+def test_a_streaming_model_has_no_weights_for_a_gradient():
+    for name in MODELS:
+        assert not list(MODELS[name]().parameters())
+
+
+def test_the_configs_bring_large_batches_and_many_epochs_which_can_be_changed():
+    from support import config
+
+    assert config("model=kmeans")["data"]["batch_size"] == 2048
+    assert config("model=kmeans")["trainer"]["max_epochs"] == 300
+    assert config("model=kmeans", "data.batch_size=7", "trainer.max_epochs=3")["data"]["batch_size"] == 7
+    assert config("model=vae")["trainer"]["max_epochs"] == 40
+    model, data = build("model=pca", "data=mnist", "data.batch_size=7")
+    assert data.batch_size == 7
+    assert model.latent_dim == 32
