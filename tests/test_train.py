@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import signal
 from pathlib import Path
@@ -225,6 +226,61 @@ def test_two_latents_are_drawn(train, tmp_path):
     assert train("model=vae_2d", *SMALL).code == 0
     figures = {f.stem for f in run_directory(tmp_path / "logs").glob("figures/*.png")}
     assert {"latent_manifold", "latent_scatter"} <= figures
+
+
+def numbers(run: Path) -> dict[str, dict]:
+    return {number["name"]: number for number in json.loads((run / "results.json").read_text())["numbers"]}
+
+
+def test_a_mixture_is_trained_like_any_other_model(train, tmp_path):
+    outcome = train("model=gmm", "data=points", "data.limit=400", "data.name=moons")
+    assert outcome.code == 0, outcome.err
+    run = run_directory(tmp_path / "logs")
+    assert {"density.png", "clusters.png", "samples.png"} <= {f.name for f in run.glob("figures/*.png")}
+    assert (run / "figures" / "density" / "epoch_001.png").exists()
+    found = numbers(run)
+    assert found["log-likelihood"]["value"] == pytest.approx(-found["nll"]["value"], rel=1e-5)
+    assert found["log-likelihood"]["count"] == 400
+    assert "bits_per_dim" not in found["log-likelihood"]
+    assert {"clustering_accuracy", "nmi", "ari"} <= set(found)
+    assert "GPU available" not in outcome.out + outcome.err
+    assert "warn" not in outcome.err.lower()
+
+
+def test_a_density_of_dequantized_pictures_bounds_the_probability_of_their_levels(train, tmp_path):
+    outcome = train("model=gaussian", "data=digits", "data.dequantize=true")
+    assert outcome.code == 0, outcome.err
+    found = numbers(run_directory(tmp_path / "logs"))
+    density, bound = found["log-likelihood"], found["log-likelihood of levels, lower bound"]
+    assert bound["value"] == pytest.approx(density["value"] - 64 * math.log(17))
+    assert bound["bits_per_dim"] == pytest.approx(-bound["value"] / 64 / math.log(2))
+    assert 0 < bound["bits_per_dim"] < math.log2(17)
+
+
+def test_k_means_without_validation_examples_reports_its_sum_of_squares(train, tmp_path):
+    outcome = train("model=kmeans", "data=digits", "data.limit=200", "data.num_validation=0")
+    assert outcome.code == 0, outcome.err
+    found = numbers(run_directory(tmp_path / "logs"))
+    assert found["inertia"]["split"] == "train"
+    assert found["inertia"]["value"] == pytest.approx(200 * found["squared_distance"]["value"])
+
+
+def test_training_that_ends_before_it_has_converged_says_so(train):
+    outcome = train("model=gmm", "data=points", "data.limit=400", "trainer.max_epochs=2", "callbacks=minimal")
+    assert "not converged: the last change" in outcome.out
+    outcome = train("model=pca", "data=points", "data.limit=400", "callbacks=minimal")
+    assert "converged" not in outcome.out
+
+
+@pytest.mark.parametrize("model", ["kmeans", "gmm", "kde"])
+@pytest.mark.parametrize("columns", [1, 2, 3])
+def test_a_csv_file_is_clustered_and_its_density_estimated(model, columns, train, tmp_path):
+    rows = torch.randn(300, columns, generator=torch.Generator().manual_seed(0)) * 10 ** torch.arange(columns)
+    (tmp_path / "mine.csv").write_text("\n".join(",".join(f"{x:.4f}" for x in row) for row in rows.tolist()))
+    outcome = train(f"model={model}", "data=points_csv", "data.path=mine.csv", f"data.shape=[{columns}]")
+    assert outcome.code == 0, outcome.err
+    drawn = {f.stem for f in run_directory(tmp_path / "logs").glob("figures/*.png")}
+    assert ({"clusters"} if model == "kmeans" else {"density"}) <= drawn or columns == 3
 
 
 @pytest.mark.parametrize("data", ["points", "points_1d"])

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from support import build
 
 from pmodel.data.base import SPLITS
 from pmodel.data.batch import RawBatch
@@ -128,6 +129,24 @@ def test_test_split_is_read_only_when_asked_for(digits):
 def test_pictures_stay_uint8_in_memory(digits):
     for binarize in ("none", "static", "dynamic", "threshold"):
         assert next(iter(digits(binarize=binarize).train_dataloader())).x.dtype == torch.uint8
+
+
+@pytest.mark.parametrize("override", ["data.dequantize=true", "data.binarize=dynamic", "data.flip=true"])
+def test_without_redraw_each_epoch_sees_the_same_examples_whatever_the_batches(override):
+    def epochs(*overrides: str) -> list[torch.Tensor]:
+        data = build("data=digits", "data.limit=50", override, *overrides)[1]
+        loader = data.train_dataloader()
+        found = []
+        for _ in range(2):
+            x = torch.cat([data.on_after_batch_transfer(batch).x for batch in loader]).flatten(1)
+            found.append(x[torch.argsort(x @ torch.linspace(1, 2, x.shape[1]))])
+        return found
+
+    first, second = epochs("data.redraw=false", "data.batch_size=20")
+    torch.testing.assert_close(first, second)
+    torch.testing.assert_close(first, epochs("data.redraw=false", "data.batch_size=50")[0])
+    again, other = epochs("data.batch_size=20")
+    assert not torch.equal(again, other)
 
 
 def test_protocol_says_how_numbers_are_made_in_plain_values(digits):

@@ -81,6 +81,10 @@ class Progress(ProgressBar):
             of = f"/{last}" if last and last > 0 else ""
             print(f"epoch {epoch}{of}  " + "  ".join(self._numbers(trainer, pl_module)), flush=True)
 
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if pl_module.unconverged and self._enabled and trainer.is_global_zero:
+            print(pl_module.unconverged, flush=True)
+
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if self._bar is not None:
             self._bar.close()

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Generator, Tensor, nn
 
+from pmodel.distributions.moments import moments, moments_of_levels
 from pmodel.distributions.noise import normal
 
 # Variances below this share of the largest count as this share in the density, which would be infinite without it.
@@ -36,8 +37,11 @@ class ProbabilisticPCA(nn.Module):
 
     def moments(self, x: Tensor) -> dict[str, Tensor]:
         """Sums over points x (B, D) about the present mean, float64: `first` (D,), `second` (D, D)."""
-        centred = x.double() - self.mean
-        return {"first": centred.sum(0), "second": centred.T @ centred}
+        return moments(x, self.mean)
+
+    def moments_of_levels(self, levels: Tensor, num_levels: int) -> dict[str, Tensor]:
+        """The same of pictures that are given as levels (B, D), uint8."""
+        return moments_of_levels(levels, num_levels, self.mean)
 
     def fit(self, sums: dict[str, Tensor], count: int) -> None:
         """Mean, directions and variances from the sums over `count` points, at least 2."""

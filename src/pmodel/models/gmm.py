@@ -132,22 +132,23 @@ def start_mixture(
     generator: Generator,
 ) -> None:
     """Sets a mixture's parameters and weights (K,) from points x (N, D)."""
-    x = x.double()
     K = len(weights)
     if len(x) < K:
         raise ValueError(f"model.num_components={K}: expected at most {len(x)}, the examples to start from")
-    gaussians.means.copy_(x.mean(0).expand(K, -1))
+    mean = x.mean(0, dtype=torch.float64)
+    x = x - mean
     if start == "random":
+        gaussians.means.zero_()
         gaussians.maximize(gaussians.moments(x, x.new_full((len(x), K), 1 / K)), reg_covar)
-        gaussians.means.copy_(choose_centres(x, K, "random", generator))
+        gaussians.means.copy_(mean + choose_centres(x, K, "random", generator))
         weights.fill_(1 / K)
         return
     runs = [lloyd(x, choose_centres(x, K, "k-means++", generator)) for _ in range(num_starts)]
     centres = min(runs, key=lambda run: run[1])[0]
-    mean = x.mean(0)
-    members = torch.nn.functional.one_hot(nearest(x - mean, centres - mean)[:, 0], K).double()
+    members = torch.nn.functional.one_hot(nearest(x, centres)[:, 0], K).double()
     gaussians.means.copy_(centres)
     gaussians.maximize(gaussians.moments(x, members), reg_covar)
+    gaussians.means += mean
     weights.copy_(members.mean(0))
 
 

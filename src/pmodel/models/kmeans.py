@@ -59,6 +59,9 @@ class KMeans(StreamingModule):
         self.register_buffer("starts", torch.zeros(num_starts, num_clusters, D, dtype=torch.float64))
         self.register_buffer("shares", torch.zeros(num_starts, num_clusters, dtype=torch.float64))
         self.register_buffer("best", torch.tensor(0))
+        self._scratch: Tensor | None = None
+        # Σ_n ‖x_n‖² about the origin, once it is known.
+        self.register_buffer("squares", torch.tensor(math.nan, dtype=torch.float64))
 
     @property
     def num_parameters(self) -> int:
@@ -70,30 +73,40 @@ class KMeans(StreamingModule):
         return self.starts[self.best]
 
     def initialize(self, x: Tensor, generator: Generator) -> None:
-        x = x.flatten(1).double()
-        self.origin.copy_(x.mean(0))
+        x = x.flatten(1)
+        self.origin.copy_(x.mean(0, dtype=torch.float64))
+        x = x - self.origin
         for s in range(len(self.starts)):
-            self.starts[s] = choose_centres(x, self.starts.shape[1], self.start, generator)
+            self.starts[s] = self.origin + choose_centres(x, self.starts.shape[1], self.start, generator)
 
     def statistics(self, x: Tensor) -> dict[str, Tensor]:
         S, K, D = self.starts.shape
+        x = x.flatten(1)
         if x.dtype == torch.uint8:
-            # Whole levels: their sums over a batch stay below 2^24, so that float32 has them exactly, and faster.
-            points, unit, taken_off = x.flatten(1).float(), self.num_levels - 1, torch.zeros_like(self.origin)
+            # Whole levels: their sums stay below 2^24, so that float32 has them exactly, and faster.
+            points, unit, taken_off = self._as_float32(x), self.num_levels - 1, torch.zeros_like(self.origin)
         else:
-            points, unit, taken_off = x.flatten(1).double() - self.origin, 1, self.origin
-        label = nearest(points, (self.starts - taken_off).flatten(0, 1) * unit, groups=S)
+            points, unit, taken_off = x.double() - self.origin, 1, self.origin
+        label = nearest(points, (self.starts - taken_off).flatten(0, 1) * unit, S, longest=D * unit**2)
         rows = label.T + K * torch.arange(S, device=x.device)[:, None]
         members = points.new_zeros(S * K, len(x)).scatter_(0, rows, 1.0)
         counts, sums = members.sum(1).double().view(S, K), (members @ points).double().view(S, K, D) / unit
-        squares = torch.linalg.vector_norm(points, dim=1).double().square().sum() / unit**2
-        # Both about the origin.
         shift = self.origin - taken_off
-        squares += len(x) * shift.square().sum() - 2 * shift @ sums[0].sum(0)
-        return {"counts": counts, "sums": sums - counts[:, :, None] * shift, "squares": squares}
+        found = {"counts": counts, "sums": sums - counts[:, :, None] * shift}
+        if x.dtype == torch.uint8 and self.squares.isfinite():
+            return found  # levels are the same in each epoch
+        squares = torch.linalg.vector_norm(points, dim=1).double().square().sum() / unit**2
+        return {**found, "squares": squares + len(x) * shift.square().sum() - 2 * shift @ sums[0].sum(0)}
+
+    def _as_float32(self, x: Tensor) -> Tensor:
+        """x in memory that is used again: fresh pages would cost a fourth of an epoch's time."""
+        if self._scratch is None or len(self._scratch) < len(x) or self._scratch.device != x.device:
+            self._scratch = torch.empty(x.shape, device=x.device)
+        return self._scratch[: len(x)].copy_(x)
 
     def refit(self, totals: dict[str, Tensor], count: int) -> Refit:
-        counts, sums, squares = totals["counts"], totals["sums"], totals["squares"]
+        self.squares.copy_(totals.get("squares", self.squares))
+        counts, sums, squares = totals["counts"], totals["sums"], self.squares
         D = sums.shape[2]
         total = sums[0].sum(0)
         variance = ((squares - total.square().sum() / count) / count / D).clamp_min(torch.finfo(torch.float64).tiny)
@@ -102,9 +115,9 @@ class KMeans(StreamingModule):
         updated = self.origin + sums / counts.clamp_min(1)[:, :, None]
         empty = counts == 0
         if empty.any():
-            x = self.start_examples().flatten(1).double()
+            x = self.start_examples().flatten(1) - self.origin
             for s in empty.any(1).nonzero().flatten():
-                updated[s] = reseed(updated[s], empty[s], x)
+                updated[s] = self.origin + reseed(updated[s] - self.origin, empty[s], x)
         change = (updated - self.starts).square().sum((1, 2)) / variance
         self.starts.copy_(updated)
         self.shares.copy_(counts / count)
@@ -140,20 +153,23 @@ class KMeans(StreamingModule):
         return self.centres.view(-1, *self.data_shape), self.shares[self.best]
 
 
+# Of the functions below, x are points about their mean: far from zero, squared distances would lose digits.
+
+
 def squared_distances(x: Tensor, centres: Tensor) -> Tensor:
     """‖x_n − μ_k‖² of x (B, D) and centres (K, D), (B, K), at least 0."""
     products = torch.addmm(centres.square().sum(1), x, centres.T, alpha=-2)
-    return products.add_(x.square().sum(1, keepdim=True)).clamp_min_(0)
+    return products.add_(torch.linalg.vector_norm(x, dim=1, keepdim=True).square()).clamp_min_(0)
 
 
-# How close two distances may come in float32, in units of the largest ‖μ_k‖² and ‖x_n‖², before float64 decides.
+# How close two distances may come in float32, in units of the largest ‖μ_k‖² + ‖x_n‖², before float64 decides.
 CLOSE = 1e-5
 
 
-def nearest(x: Tensor, centres: Tensor, groups: int = 1) -> Tensor:
+def nearest(x: Tensor, centres: Tensor, groups: int = 1, longest: float | None = None) -> Tensor:
     """Which of each group's centres (groups · K, D), float64, is nearest: its number in the group, (B, groups), int64.
 
-    x may be float32, which is faster; the answer is float64's.
+    x may be float32, which is faster, if ‖x_n‖² is at most `longest`; the answer is float64's.
     """
 
     def relative(x: Tensor, centres: Tensor) -> Tensor:
@@ -163,7 +179,7 @@ def nearest(x: Tensor, centres: Tensor, groups: int = 1) -> Tensor:
     distance = relative(x, centres.to(x.dtype))
     lowest, label = distance.min(2)
     if x.dtype == torch.float32:
-        margin = CLOSE * (centres.square().sum(1).max() + torch.linalg.vector_norm(x, dim=1).max() ** 2)
+        margin = CLOSE * (centres.square().sum(1).max() + longest)
         contested = ((distance <= (lowest + margin)[:, :, None]).sum(2) > 1).any(1).nonzero()[:, 0]
         label[contested] = relative(x[contested].double(), centres).argmin(2)
     return label
@@ -179,9 +195,6 @@ def choose_centres(x: Tensor, num_clusters: int, start: Start, generator: Genera
         raise ValueError(f"model.num_clusters={num_clusters}: expected at most {len(x)}, the examples to start from")
     if start == "random":
         return x[torch.randperm(len(x), generator=generator)[:num_clusters].to(x.device)]
-    # About the mean: squared distances would lose digits far from 0.
-    mean = x.mean(0)
-    x = x - mean
     candidates = 2 + int(math.log(num_clusters))
     first = int(torch.randint(len(x), (), generator=generator))
     chosen = [first]
@@ -195,26 +208,23 @@ def choose_centres(x: Tensor, num_clusters: int, start: Start, generator: Genera
         best = closer.sum(1).argmin()
         chosen.append(int(index[best]))
         distance = closer[best]
-    return x[chosen] + mean
+    return x[chosen]
 
 
 def reseed(centres: Tensor, empty: Tensor, x: Tensor) -> Tensor:
     """The centres (K, D) with those marked `empty` (K,) moved, one by one, to the point of x (N, D) farthest from all
     others."""
-    centres, mean = centres.clone(), x.mean(0)
-    kept = ~empty
+    centres, kept = centres.clone(), ~empty
     for k in empty.nonzero().flatten():
         if kept.any():
-            centres[k] = x[squared_distances(x - mean, centres[kept] - mean).min(1)[0].argmax()]
+            centres[k] = x[squared_distances(x, centres[kept]).min(1)[0].argmax()]
         kept[k] = True
     return centres
 
 
 def lloyd(x: Tensor, centres: Tensor, max_iterations: int = 100, tolerance: float = 1e-4) -> tuple[Tensor, float]:
     """k-means of points x (N, D) in memory from the given centres (K, D): the centres and Σ_n min_k ‖x_n − μ_k‖²."""
-    mean = x.mean(0)
-    x, centres = x - mean, centres - mean
-    variance = x.square().mean().clamp_min(torch.finfo(x.dtype).tiny)
+    variance = torch.linalg.vector_norm(x).square().div(x.numel()).clamp_min(torch.finfo(x.dtype).tiny)
     for _ in range(max_iterations):
         label = nearest(x, centres)[:, 0]
         counts = torch.bincount(label, minlength=len(centres))
@@ -224,4 +234,4 @@ def lloyd(x: Tensor, centres: Tensor, max_iterations: int = 100, tolerance: floa
         centres = updated
         if change <= tolerance:
             break
-    return centres + mean, squared_distances(x, centres).min(1)[0].sum().item()
+    return centres, squared_distances(x, centres).min(1)[0].sum().item()

@@ -24,6 +24,7 @@ class PCA(StreamingModule):
     """
 
     continuous_density = True
+    reads_levels = True
     monitor = "val/squared_error_per_pixel"
     units: ClassVar[dict[str, str]] = {
         "squared_error_per_pixel": "per pixel",
@@ -46,6 +47,8 @@ class PCA(StreamingModule):
         self.axes.mean.copy_(x.flatten(1).double().mean(0))
 
     def statistics(self, x: Tensor) -> dict[str, Tensor]:
+        if x.dtype == torch.uint8:
+            return self.axes.moments_of_levels(x.flatten(1), self.num_levels)
         return self.axes.moments(x.flatten(1))
 
     def refit(self, totals: dict[str, Tensor], count: int) -> Refit:

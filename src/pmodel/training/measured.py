@@ -36,6 +36,11 @@ class MeasuredModule(LightningModule):
         """How many numbers training chooses."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
+    @property
+    def unconverged(self) -> str | None:
+        """What a user should know who ended the training before it had converged, if it does converge."""
+        return None
+
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         if self.trainer.is_last_batch:
             self._log_means("train", self.train_means)

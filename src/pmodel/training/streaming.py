@@ -9,6 +9,9 @@ from torch import Generator, Tensor
 
 from pmodel.training.measured import MeasuredModule
 
+# What statistics are taken of at once: 64 MiB of float64; and so many bytes that their sums are below 2^24.
+MAX_NUMBERS, MAX_EXAMPLES = 2**23, 2**16
+
 
 class Refit(NamedTuple):
     """What new parameters brought.
@@ -47,8 +50,18 @@ class StreamingModule(MeasuredModule):
         self.register_buffer("initialized", torch.tensor(False))
         # Of everything that is drawn at a start; drawn itself when training begins.
         self.register_buffer("start_seed", torch.tensor(0))
+        self.last_change: float | None = None
         # The sums of the epoch so far, by name.
         self.totals: dict[str, Tensor] = {}
+
+    @property
+    def unconverged(self) -> str | None:
+        if self.last_change is None or self.last_change <= self.tolerance:
+            return None
+        return (
+            f"not converged: the last change, {self.last_change:.3g}, is above model.tolerance={self.tolerance};"
+            " a larger trainer.max_epochs goes on"
+        )
 
     @abstractmethod
     def initialize(self, x: Tensor, generator: Generator) -> None:
@@ -98,13 +111,14 @@ class StreamingModule(MeasuredModule):
         return torch.zeros((), requires_grad=True)
 
     def _add(self, x: Tensor) -> None:
-        sums = self.statistics(x)
-        sums["count"] = torch.tensor(len(x), dtype=torch.float64, device=x.device)
-        if self.totals:
-            for name, value in sums.items():
-                self.totals[name] += value
-        else:
-            self.totals = sums
+        for part in x.split(min(MAX_EXAMPLES, max(1, MAX_NUMBERS // x[0].numel()))):
+            sums = self.statistics(part)
+            sums["count"] = torch.tensor(len(part), dtype=torch.float64, device=x.device)
+            if self.totals:
+                for name, value in sums.items():
+                    self.totals[name] += value
+            else:
+                self.totals = sums
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         # Not at the epoch's end: validation comes before that, and would score the old parameters.
@@ -115,6 +129,7 @@ class StreamingModule(MeasuredModule):
         self.counts["train"] = int(totals.pop("count"))
         with torch.no_grad():
             change, train = self.refit(totals, self.counts["train"])
+        self.last_change = change
         # A first fit has nothing to compare with.
         self.log_epoch("train", train | ({"change": change} if self.tolerance > 0 and math.isfinite(change) else {}))
         if change <= self.tolerance:
