@@ -37,17 +37,19 @@ def run_directory(root: Path) -> Path:
     return status.parent
 
 
-def array_data(x: torch.Tensor, batch_size: int = 64, num_validation: int = 0) -> InMemoryDataModule:
+def array_data(
+    x: torch.Tensor, batch_size: int = 64, num_validation: int = 0, num_levels: int | None = None
+) -> InMemoryDataModule:
     """A data module whose training split is x (N, …), and whose validation split are its first examples."""
-    return _ArrayData(x, batch_size, num_validation)
+    return _ArrayData(x, batch_size, num_validation, num_levels)
 
 
 class _ArrayData(InMemoryDataModule):
     source = "array"
-    source_levels = None
 
-    def __init__(self, x: torch.Tensor, batch_size: int, num_validation: int):
-        super().__init__(list(x.shape[1:]), None, batch_size)
+    def __init__(self, x: torch.Tensor, batch_size: int, num_validation: int, num_levels: int | None):
+        self.source_levels = num_levels
+        super().__init__(list(x.shape[1:]), num_levels, batch_size)
         self.parts = {"train": x, "validation": x[:num_validation]}
 
     def load(self, split: str) -> tuple[torch.Tensor, torch.Tensor]:

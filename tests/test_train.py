@@ -5,11 +5,13 @@ import json
 import math
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
-from support import run_directory
+from support import ROOT, run_directory
 
 SMALL = ["data.limit=64", "trainer.max_epochs=2", "callbacks.final.num_samples=5"]
 
@@ -265,11 +267,40 @@ def test_k_means_without_validation_examples_reports_its_sum_of_squares(train, t
     assert found["inertia"]["value"] == pytest.approx(200 * found["squared_distance"]["value"])
 
 
+def test_a_density_without_validation_examples_or_a_finished_epoch_is_reported_honestly(train, tmp_path):
+    outcome = train("model=kde", "data=digits", "data.limit=100", "data.num_validation=0", "paths.log_dir=no_val")
+    assert outcome.code == 0, outcome.err
+    run = run_directory(tmp_path / "no_val")
+    assert (run / "checkpoints" / "best.ckpt").exists()
+    assert {"nll", "bandwidth"} <= set(numbers(run))
+    outcome = train("model=kde", "data=points_1d", "data.batch_size=100", "trainer.max_steps=2", "paths.log_dir=cut")
+    assert outcome.code == 0, outcome.err
+    assert "not fitted: no epoch was finished" in outcome.out
+    assert "log-likelihood" not in numbers(run_directory(tmp_path / "cut"))
+
+
 def test_training_that_ends_before_it_has_converged_says_so(train):
     outcome = train("model=gmm", "data=points", "data.limit=400", "trainer.max_epochs=2", "callbacks=minimal")
     assert "not converged: the last change" in outcome.out
     outcome = train("model=pca", "data=points", "data.limit=400", "callbacks=minimal")
     assert "converged" not in outcome.out
+
+
+def test_k_means_on_two_processes_prints_the_numbers_of_one(train, tmp_path):
+    settings = ["model=kmeans", "data.limit=200", "callbacks=minimal", "logger=none"]
+    assert train(*settings, "paths.log_dir=one").code == 0
+    two = ["trainer.devices=2", "trainer.accelerator=cpu", "paths.log_dir=two"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(ROOT / "train.py"), *settings, *two]
+    # Files, not pipes: a process that lives on would keep these open.
+    with (tmp_path / "out.txt").open("w") as out:
+        subprocess.run(command, cwd=tmp_path, env=environment, stdout=out, stderr=out, timeout=240, check=False)
+    said = (tmp_path / "out.txt").read_text()
+    assert "2 × cpu" in said, said
+    one, both = (numbers(run_directory(tmp_path / name)) for name in ("one", "two"))
+    for name in ("inertia", "squared_distance", "best epoch"):
+        assert both[name]["value"] == pytest.approx(one[name]["value"], rel=1e-6)
+        assert both[name].get("count") == one[name].get("count")
 
 
 @pytest.mark.parametrize("model", ["kmeans", "gmm", "kde"])
@@ -280,7 +311,7 @@ def test_a_csv_file_is_clustered_and_its_density_estimated(model, columns, train
     outcome = train(f"model={model}", "data=points_csv", "data.path=mine.csv", f"data.shape=[{columns}]")
     assert outcome.code == 0, outcome.err
     drawn = {f.stem for f in run_directory(tmp_path / "logs").glob("figures/*.png")}
-    assert ({"clusters"} if model == "kmeans" else {"density"}) <= drawn or columns == 3
+    assert ("pairs" if columns == 3 else "clusters" if model == "kmeans" else "density") in drawn
 
 
 @pytest.mark.parametrize("data", ["points", "points_1d"])

@@ -126,12 +126,17 @@ class Checker:
                     )
 
     def wrong_type(self, parameter: Parameter, value: Any, path: str) -> None:
+        annotation = parameter.annotation
+        if isinstance(annotation, ast.Name):
+            match resolve(parameter.module, annotation.id):
+                case (ast.Assign(value=ast.expr() as alias), _):
+                    annotation = alias
         options = choices(parameter.annotation, parameter.module)
         hint = suggest(value, options) if isinstance(value, str) else ""
-        if options and not isinstance(parameter.annotation, ast.BinOp):
+        if options and not isinstance(annotation, ast.BinOp):
             expected = f"one of {', '.join(map(str, options))}"
         else:
-            expected = ast.unparse(parameter.annotation)
+            expected = ast.unparse(annotation)
         raise ConfigError(f"{self.origin.name(path, value)}: {path} expects {expected}, got {show(value)}{hint}")
 
 

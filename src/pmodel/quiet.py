@@ -13,6 +13,8 @@ NOISE = (
     r"Total length of `list` across ranks is zero",
     # Validation is not due in every epoch; best.ckpt waits for it.
     r".*could not find the monitored key in the returned metrics",
+    # Logged numbers are over all devices already.
+    r"It is recommended to use `self\.log\(.*sync_dist=True\)`",
     # Streaming models have no optimizer.
     r"`LightningModule.configure_optimizers` returned `None`",
     # A classifier's frozen encoder is in eval mode on purpose.

@@ -145,6 +145,8 @@ def collect_numbers(trainer: Trainer, protocol: dict[str, Any]) -> list[Number]:
         judged = "val" if any(name.startswith("val/") for name in best.best_metrics) else "train"
         for name, value in best.best_metrics.items():
             split, _, quantity = name.partition("/")
+            if quantity == "change":
+                continue  # of the last epoch, not of the best one: see `ending`
             # What training alone can know, such as a sum over its examples, stands beside what validation says.
             if split == judged or (split == "train" and f"{judged}/{quantity}" not in best.best_metrics):
                 numbers.append(

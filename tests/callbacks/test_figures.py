@@ -39,6 +39,7 @@ class FakeModel(torch.nn.Module):
     """Answers the questions that are given as keyword arguments."""
 
     device = torch.device("cpu")
+    fitted = True
 
     def __init__(self, **answers):
         super().__init__()

@@ -60,15 +60,45 @@ def test_bytes_give_the_centres_of_float64(batch_size):
     assert trainer.callback_metrics["train/inertia"].item() == pytest.approx(inertia, rel=1e-4)
 
 
-def test_close_calls_of_float32_are_decided_by_float64():
-    """Every point is as near to two centres, but for a difference that float32 can't hold."""
+@pytest.mark.parametrize("apart", [1e-7, 1e-4, 1e-2])
+def test_close_calls_of_float32_are_decided_by_float64(apart):
+    """Every point is as near to two centres, but for a difference that float32 can't hold, or holds badly."""
     generator = torch.Generator().manual_seed(0)
     a = torch.randint(0, 256, (200, 784), generator=generator).double()
     centre = torch.rand(784, dtype=torch.float64, generator=generator) * 255
-    centres = torch.stack([centre, centre + 1e-7 * torch.randn(784, dtype=torch.float64, generator=generator)])
-    exact = torch.cdist(a, centres, compute_mode="donot_use_mm_for_euclid_dist").argmin(1)
+    centres = torch.stack([centre, centre + apart * torch.randn(784, dtype=torch.float64, generator=generator)])
+    exact = nearest(a, centres)
     assert 50 < exact.sum() < 150
-    assert (nearest(a.float(), centres, longest=784 * 255**2)[:, 0] == exact).double().mean() > 0.95
+    assert torch.equal(nearest(a.float(), centres, longest=784 * 255**2), exact)
+    if apart > 1e-6:
+        direct = torch.cdist(a, centres, compute_mode="donot_use_mm_for_euclid_dist").argmin(1)
+        assert torch.equal(exact[:, 0], direct)
+
+
+@pytest.mark.parametrize("limit", [None, 5])
+def test_bright_bytes_and_cut_epochs_have_the_right_sum_of_squares(limit):
+    """Levels 250 to 255 of 64×64 pictures: small distances between large numbers."""
+    generator = torch.Generator().manual_seed(0)
+    levels = torch.randint(250, 256, (300, 1, 64, 64), dtype=torch.uint8, generator=generator)
+    data = array_data(levels, batch_size=30, num_levels=256)
+    model = KMeans([1, 64, 64], 3, num_starts=1, tolerance=0.0)
+    found, expected = [], []
+
+    class Watch(lightning.Callback):
+        def on_train_epoch_start(self, trainer, model):
+            self.before, self.seen = model.centres.clone(), []
+
+        def on_train_batch_end(self, trainer, model, outputs, batch, batch_idx):
+            self.seen.append(batch.x.flatten(1).double() / 255)
+
+        def on_train_epoch_end(self, trainer, model):
+            found.append(trainer.callback_metrics["train/squared_distance"].item())
+            distance = torch.cdist(torch.cat(self.seen), self.before, compute_mode="donot_use_mm_for_euclid_dist")
+            expected.append(distance.min(1)[0].square().mean().item())
+
+    fit(model, data, max_epochs=4, limit_train_batches=limit, callbacks=[Watch()])
+    assert data.gives_levels
+    assert found == pytest.approx(expected, rel=1e-6)
 
 
 def test_one_epoch_moves_each_centre_to_the_mean_of_its_own_examples():

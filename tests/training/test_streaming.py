@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from support import array_data, build, fit
 
+from pmodel.callbacks.last import LastCheckpoint
 from pmodel.callbacks.resume import ExactResume
 from pmodel.data.digits import read_digits
 from pmodel.models.gaussian import Gaussian
@@ -92,8 +93,20 @@ def test_two_processes_give_the_result_of_one(name, of_two_processes):
     assert_same(trained(name, 37)[0], of_two_processes[name])
 
 
+@pytest.mark.parametrize("name", ["kmeans", "pca", "gmm"])
+def test_two_processes_resumed_within_an_epoch_give_the_result_of_one(name, of_two_processes):
+    assert_same(trained(name, 37)[0], of_two_processes[f"{name}, resumed"])
+
+
 def train_as_one_of_two(file: str) -> None:
     states = {}
+    for name in ("kmeans", "pca", "gmm"):
+        part = str(Path(file).with_name(f"{name}.ckpt"))
+        settings = {"devices": 2, "strategy": StreamingDDP(), "callbacks": [ExactResume(), LastCheckpoint(part)]}
+        trained(name, 37, max_steps=5, **settings)
+        model, data = MODELS[name](), array_data(digits(), 37, num_validation=50)
+        fit(model, data, part, max_epochs=EPOCHS, **{**settings, "strategy": StreamingDDP(), "callbacks": []})
+        states[f"{name}, resumed"] = model.state_dict()
     for name in MODELS:
         model, trainer = trained(name, 37, devices=2, strategy=StreamingDDP())
         assert trainer.world_size == 2

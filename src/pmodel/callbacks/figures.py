@@ -72,7 +72,7 @@ class Figures(Callback):
 
     def _show(self, trainer: Trainer, model: LightningModule, moment: str | None = None) -> None:
         self._drawn_at = batches_done(trainer)
-        if not trainer.is_global_zero:
+        if not (trainer.is_global_zero and model.fitted):
             return
         for figure in self.figures:
             with evaluating(trainer, model):

@@ -32,7 +32,9 @@ class FinalNumbers(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         answers = isinstance(pl_module, LowerBound | LogProb | Assigns)
-        if not (answers and trainer.is_global_zero and trainer.datamodule.split_sizes.get("validation")):
+        if not (
+            answers and pl_module.fitted and trainer.is_global_zero and trainer.datamodule.split_sizes.get("validation")
+        ):
             return
         best = next((c.best_model_path for c in trainer.callbacks if isinstance(c, BestCheckpoint)), "")
         if best:

@@ -12,7 +12,8 @@ from tqdm import tqdm
 class Progress(ProgressBar):
     """A bar over all steps on a terminal; elsewhere, as in a log file, about twenty lines per training.
 
-    Shows the epoch, the last step's training loss and the last validation's value of what the model monitors.
+    Shows the epoch and what the model monitors: of the last step, or of the epoch where it is over, and of the last
+    validation.
     """
 
     LINES_PER_TRAINING = 20
@@ -64,7 +65,8 @@ class Progress(ProgressBar):
     def _numbers(self, trainer: Trainer, model: LightningModule) -> list[str]:
         quantity, logged = model.monitor.partition("/")[2], trainer.callback_metrics
         shown = {}
-        if quantity in model.last_terms:
+        # On a bar, that of the last step; the mean of an epoch once it is over.
+        if quantity in model.last_terms and self._bar is not None:
             shown[f"train {quantity}"] = model.last_terms[quantity].mean().item()
         elif f"train/{quantity}" in logged:
             shown[f"train {quantity}"] = logged[f"train/{quantity}"].item()
@@ -82,8 +84,8 @@ class Progress(ProgressBar):
             print(f"epoch {epoch}{of}  " + "  ".join(self._numbers(trainer, pl_module)), flush=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if pl_module.unconverged and self._enabled and trainer.is_global_zero:
-            print(pl_module.unconverged, flush=True)
+        if pl_module.ending and self._enabled and trainer.is_global_zero:
+            print(pl_module.ending, flush=True)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if self._bar is not None:

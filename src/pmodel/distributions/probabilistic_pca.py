@@ -45,6 +45,8 @@ class ProbabilisticPCA(nn.Module):
 
     def fit(self, sums: dict[str, Tensor], count: int) -> None:
         """Mean, directions and variances from the sums over `count` points, at least 2."""
+        if count < 2:
+            raise ValueError(f"data.limit: {count} training example has no variance, expected at least 2")
         M = len(self.components)
         shift = sums["first"] / count
         covariance = (sums["second"] - count * torch.outer(shift, shift)) / (count - 1)

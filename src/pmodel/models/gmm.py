@@ -58,8 +58,10 @@ class GMM(StreamingModule):
         return self.gaussians.num_parameters + len(self.weights) - 1
 
     def initialize(self, x: Tensor, generator: Generator) -> None:
+        # The columns of points may have different units, which k-means must not compare.
+        scaled = len(self.data_shape) == 1
         start_mixture(
-            self.gaussians, self.weights, x.flatten(1), self.start, self.num_starts, self.reg_covar, generator
+            self.gaussians, self.weights, x.flatten(1), self.start, self.num_starts, self.reg_covar, generator, scaled
         )
 
     def statistics(self, x: Tensor) -> dict[str, Tensor]:
@@ -130,8 +132,9 @@ def start_mixture(
     num_starts: int,
     reg_covar: float,
     generator: Generator,
+    scaled: bool = False,
 ) -> None:
-    """Sets a mixture's parameters and weights (K,) from points x (N, D)."""
+    """Sets a mixture's parameters and weights (K,) from points x (N, D); k-means sees them `scaled` to variance 1."""
     K = len(weights)
     if len(x) < K:
         raise ValueError(f"model.num_components={K}: expected at most {len(x)}, the examples to start from")
@@ -143,10 +146,13 @@ def start_mixture(
         gaussians.means.copy_(mean + choose_centres(x, K, "random", generator))
         weights.fill_(1 / K)
         return
-    runs = [lloyd(x, choose_centres(x, K, "k-means++", generator)) for _ in range(num_starts)]
+    deviation = x.square().mean(0).sqrt() if scaled else x.new_ones(x.shape[1])
+    deviation[deviation == 0] = 1
+    z = x / deviation
+    runs = [lloyd(z, choose_centres(z, K, "k-means++", generator)) for _ in range(num_starts)]
     centres = min(runs, key=lambda run: run[1])[0]
-    members = torch.nn.functional.one_hot(nearest(x, centres)[:, 0], K).double()
-    gaussians.means.copy_(centres)
+    members = torch.nn.functional.one_hot(nearest(z, centres)[:, 0], K).double()
+    gaussians.means.copy_(centres * deviation)
     gaussians.maximize(gaussians.moments(x, members), reg_covar)
     gaussians.means += mean
     weights.copy_(members.mean(0))

@@ -41,7 +41,6 @@ class KDE(StreamingModule):
     units: ClassVar[dict[str, str]] = {
         "nll": "nats",
         "bandwidth": "mean over the dimensions",
-        "held_out_nll": "nats",
     }
 
     def __init__(
@@ -81,56 +80,65 @@ class KDE(StreamingModule):
         self.origin.copy_(x.flatten(1).double().mean(0))
 
     def statistics(self, x: Tensor) -> dict[str, Tensor]:
-        x = x.flatten(1).double() - self.origin
-        return {"first": x.sum(0), "second": x.square().sum(0)}
+        return {}  # the examples are the parameters
 
     def refit(self, totals: dict[str, Tensor], count: int) -> Refit:
-        self.origin += totals["first"] / count
-        variance = (totals["second"] - totals["first"].square() / count).clamp_min(0) / max(count - 1, 1)
         self.examples = self._training_examples(count)
-        if isinstance(self.bandwidth, int | float):
+        scale = None if isinstance(self.bandwidth, int | float) else self._scale()
+        D = len(self.origin)
+        if scale is None:
             self.bandwidths.fill_(float(self.bandwidth))
-            return Refit(0.0, {"bandwidth": float(self.bandwidth)})
+        elif self.bandwidth == "scott":
+            self.bandwidths.copy_(count ** (-1 / (D + 4)) * scale)
+        elif self.bandwidth == "silverman":
+            self.bandwidths.copy_((count * (D + 2) / 4) ** (-1 / (D + 4)) * scale)
+        else:
+            self.bandwidths.copy_(self._best_on_held_out(scale) * scale)
+        train = {"bandwidth": self.bandwidths.mean().item()}
+        if count > 1:
+            train["nll"] = -self._held_out_log_prob(self.bandwidths, self.bandwidths.new_ones(1)).item()
+        return Refit(0.0, train)
+
+    def _scale(self) -> Tensor:
+        """The standard deviation of each dimension, or for an isotropic kernel the root of their mean square, (D,)."""
+        first, second = torch.zeros_like(self.origin), torch.zeros_like(self.origin)
+        for start in range(0, len(self.examples), BLOCK):
+            x = self._points(slice(start, start + BLOCK))
+            first += x.sum(0)
+            second += x.square().sum(0)
+        count = len(self.examples)
+        variance = (second - first.square() / count).clamp_min(0) / max(count - 1, 1)
         scale = variance.sqrt() if self.kernel == "diagonal" else variance.mean().sqrt().expand_as(variance)
         if not (scale > 0).all():
             raise ValueError(
                 f"model.kernel={self.kernel}: dimension {int((scale == 0).int().argmax())} is constant, so it has no"
                 " scale; expected isotropic, or a number for model.bandwidth"
             )
-        D, train = len(scale), {}
-        if self.bandwidth == "scott":
-            h = count ** (-1 / (D + 4))
-        elif self.bandwidth == "silverman":
-            h = (count * (D + 2) / 4) ** (-1 / (D + 4))
-        else:
-            h, train["held_out_nll"] = self._held_out(scale)
-        self.bandwidths.copy_(h * scale)
-        return Refit(0.0, {**train, "bandwidth": self.bandwidths.mean().item()})
+        return scale
 
     def _training_examples(self, count: int) -> Tensor:
         """All training examples, in the order of the data module, which no batch size and no device changes."""
         x = self.trainer.datamodule.examples("train", count).x.to(self.device).flatten(1)
         return (x * (self.num_levels - 1)).round().byte() if self.examples.dtype == torch.uint8 else x
 
-    def _held_out(self, scale: Tensor) -> tuple[float, float]:
-        """The best h on a grid over four decades, then on a finer one, and the held-out −log p(x), nats per example."""
+    def _best_on_held_out(self, scale: Tensor) -> float:
+        """The best h on a grid over four decades, then on a finer one."""
+        if len(self.examples) < 2:
+            raise ValueError("model.bandwidth=held_out: expected at least 2 training examples")
+        grid = torch.logspace(-3, 1, 17, dtype=torch.float64, device=self.device)
+        best = grid[self._held_out_log_prob(scale, grid).argmax()]
+        fine = best * torch.logspace(-0.25, 0.25, 11, dtype=torch.float64, device=self.device)
+        return fine[self._held_out_log_prob(scale, fine).argmax()].item()
+
+    def _held_out_log_prob(self, scale: Tensor, factors: Tensor) -> Tensor:
+        """The mean of log p(x) of `num_held_out` random training examples, but no more than half of all, under all
+        others, with bandwidths h · scale, for each h of `factors`, (F,)."""
         order = torch.randperm(len(self.examples), generator=self.start_generator()).to(self.device)
         num_held_out = min(self.num_held_out, len(order) // 2)
-        if num_held_out < 1:
-            raise ValueError("model.bandwidth=held_out: expected at least 2 training examples")
         x, others = self._points(order[:num_held_out]), order[num_held_out:]
-        grid = torch.logspace(-3, 1, 17, dtype=torch.float64, device=self.device)
-        values = self._mean_log_prob(x, others, scale, grid)
-        best = grid[values.argmax()]
-        fine = best * torch.logspace(-0.25, 0.25, 11, dtype=torch.float64, device=self.device)
-        values = self._mean_log_prob(x, others, scale, fine)
-        return fine[values.argmax()].item(), -values.max().item()
-
-    def _mean_log_prob(self, x: Tensor, chosen: Tensor, scale: Tensor, factors: Tensor) -> Tensor:
-        """The mean of log p(x) under the `chosen` examples with bandwidths h · scale, for each h of `factors` (F,)."""
-        totals = torch.stack(list(self._log_sums(x, chosen, scale, factors)), 1).logsumexp(1)
+        totals = torch.stack(list(self._log_sums(x, others, scale, factors)), 1).logsumexp(1)
         D = len(scale)
-        log_norm = math.log(len(chosen)) + scale.log().sum() + D * factors.log() + 0.5 * D * math.log(2 * math.pi)
+        log_norm = math.log(len(others)) + scale.log().sum() + D * factors.log() + 0.5 * D * math.log(2 * math.pi)
         return totals.mean(1) - log_norm
 
     def _points(self, index: Tensor | slice) -> Tensor:

@@ -72,6 +72,9 @@ class KMeans(StreamingModule):
         """μ, (K, D), float64, of the best start."""
         return self.starts[self.best]
 
+    def numbers_held(self, num_dims: int) -> int:
+        return max(num_dims, self.starts[:, :, 0].numel())
+
     def initialize(self, x: Tensor, generator: Generator) -> None:
         x = x.flatten(1)
         self.origin.copy_(x.mean(0, dtype=torch.float64))
@@ -95,7 +98,7 @@ class KMeans(StreamingModule):
         found = {"counts": counts, "sums": sums - counts[:, :, None] * shift}
         if x.dtype == torch.uint8 and self.squares.isfinite():
             return found  # levels are the same in each epoch
-        squares = torch.linalg.vector_norm(points, dim=1).double().square().sum() / unit**2
+        squares = points.double().square().sum() / unit**2
         return {**found, "squares": squares + len(x) * shift.square().sum() - 2 * shift @ sums[0].sum(0)}
 
     def _as_float32(self, x: Tensor) -> Tensor:
@@ -128,6 +131,8 @@ class KMeans(StreamingModule):
             "squared_error_per_pixel": lowest / count / D,
             "inertia": lowest,
         }
+        if count < self.trainer.datamodule.split_sizes["train"]:
+            self.squares.fill_(math.nan)  # the next epoch has other examples
         return Refit(change[self.best].item(), train)
 
     def terms(self, batch: Any) -> dict[str, Tensor]:

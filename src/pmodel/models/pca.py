@@ -56,8 +56,8 @@ class PCA(StreamingModule):
         kept, total = self.axes.variances.sum(), self.axes.total_variance
         # Variances divide by N − 1, the mean error of the same examples by N.
         error = (total - kept) * (count - 1) / count / len(self.axes.mean)
-        train = {"squared_error_per_pixel": error.item(), "explained_variance": (kept / total).item()}
-        return Refit(0.0, train)
+        explained = self.axes.explained_variance().sum()
+        return Refit(0.0, {"squared_error_per_pixel": error.item(), "explained_variance": explained.item()})
 
     def terms(self, batch: Any) -> dict[str, Tensor]:
         x = batch.x

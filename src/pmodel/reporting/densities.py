@@ -125,7 +125,7 @@ class Regions:
         levels = [*self.levels, self.heights.max() + 1]
         axes.contourf(self.x, self.y, self.heights, levels, colors=blues[self.shown])
         axes.contour(self.x, self.y, self.heights, self.levels, colors="C0", linewidths=0.5, linestyles="solid")
-        return [Patch(color=blues[i], label=f"{FRACTIONS[i]:.0%} of p(x)") for i in sorted(self.shown)]
+        return [Patch(color=blues[i], label=f"holds {FRACTIONS[i]:.0%} of p(x)") for i in sorted(self.shown)]
 
     def densest(self) -> np.ndarray | None:
         """The corners (2, 2) of a window around the widest region's part in which the density is highest."""

@@ -59,7 +59,8 @@ def clouds(groups: dict[str, np.ndarray]) -> np.ndarray:
             continue
         axes.set_ylim(low[1] - margin[1], high[1] + margin[1])
         axes.scatter(points[:, 0], points[:, 1], s=4, alpha=0.5, linewidths=0)
-        axes.set_aspect("equal")
+        axes.set_aspect("equal" if to_scale(*everything.T) else "auto")
+        axes.locator_params(nbins=6)
     return render(figure)
 
 
@@ -73,7 +74,7 @@ def labelled_scatter(points: np.ndarray, labels: np.ndarray, title: str) -> np.n
         name = "no label" if label < 0 else str(label)
         axes.scatter(chosen[:, 0], chosen[:, 1], s=8, alpha=0.7, linewidths=0, color=f"C{i % 10}", label=name)
     axes.set(title=title, xlabel="$z_1$", ylabel="$z_2$")
-    axes.set_aspect("equal")
+    axes.set_aspect("equal" if to_scale(*points.T) else "auto")
     if len(classes) > 1:
         axes.legend(frameon=False, markerscale=2, bbox_to_anchor=(1, 1), loc="upper left")
     return render(figure)
@@ -146,7 +147,7 @@ def plane_size(x: np.ndarray, y: np.ndarray, width: float) -> tuple[float, float
 
 def to_scale(x: np.ndarray, y: np.ndarray) -> bool:
     """Whether these coordinates' ranges are drawn to scale; not if that would make a thin strip."""
-    return bool(0.25 < np.ptp(y) / np.ptp(x) < 4)
+    return bool(np.ptp(x) / 4 < np.ptp(y) < 4 * np.ptp(x))
 
 
 def frame_plane(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:

@@ -42,8 +42,16 @@ class EpochMeans:
         self.sums: Tensor | None = None
         self.count = 0
 
-    def state_dict(self) -> dict:
-        return {"names": self.names, "sums": self.sums, "count": self.count}
+    def to(self, device: torch.device) -> None:
+        """Moves the sums, which a checkpoint brings to the CPU."""
+        self.sums = None if self.sums is None else self.sums.to(device)
+
+    def state_dict(self, reduce: Callable[[Tensor], Tensor] | None = None) -> dict:
+        """The names, sums and count, of all devices if `reduce` sums a tensor over them."""
+        if self.sums is None or reduce is None:
+            return {"names": self.names, "sums": self.sums, "count": self.count}
+        *sums, count = reduce(torch.cat([self.sums, self.sums.new_tensor([self.count])]))
+        return {"names": self.names, "sums": torch.stack(sums), "count": int(count)}
 
     def load_state_dict(self, state: dict) -> None:
         self.names, self.sums, self.count = state["names"], state["sums"], state["count"]

@@ -37,9 +37,17 @@ class MeasuredModule(LightningModule):
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
     @property
-    def unconverged(self) -> str | None:
-        """What a user should know who ended the training before it had converged, if it does converge."""
+    def ending(self) -> str | None:
+        """Whether the training has converged, where it does; a line for the user."""
         return None
+
+    @property
+    def fitted(self) -> bool:
+        """Whether there is a model to judge and to draw: not before the first fit of one that has no gradient."""
+        return True
+
+    def on_train_start(self) -> None:
+        self.train_means.to(self.device)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         if self.trainer.is_last_batch:
@@ -62,7 +70,7 @@ class MeasuredModule(LightningModule):
 
     def sum_over_devices(self, x: Tensor) -> Tensor:
         """The sum of a tensor over all devices, each of which gets it."""
-        return self.trainer.strategy.reduce(x, reduce_op="sum")
+        return self.trainer.strategy.reduce(x.clone(), reduce_op="sum")
 
     def _log_means(self, split: str, means: EpochMeans) -> None:
         values, self.counts[split] = means.compute(self.sum_over_devices)
@@ -71,15 +79,21 @@ class MeasuredModule(LightningModule):
 
     def log_epoch(self, split: str, values: dict[str, float]) -> None:
         """Logs numbers that are means over an epoch and over all devices already."""
-        # Equal on all devices: synchronizing changes nothing, but Lightning warns without it.
+        # No sync_dist: the first process to read such a metric would wait for the others.
         named = {f"{split}/{name}": value for name, value in values.items()}
-        self.log_dict(named, on_step=False, on_epoch=True, batch_size=1, sync_dist=True)
+        self.log_dict(named, on_step=False, on_epoch=True, batch_size=1)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["epoch_means"] = self.train_means.state_dict()
+        checkpoint["epoch_means"] = self.train_means.state_dict(self.sum_over_devices)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.train_means.load_state_dict(checkpoint["epoch_means"])
+        if self.takes_sums:
+            self.train_means.load_state_dict(checkpoint["epoch_means"])
+
+    @property
+    def takes_sums(self) -> bool:
+        """Whether this process goes on with a checkpoint's sums, which are over all devices: only one may."""
+        return self._trainer is None or self._trainer.is_global_zero
 
 
 def _cuda_rng_state(device: torch.device) -> Tensor | None:

@@ -28,8 +28,8 @@ class StreamingModule(MeasuredModule):
     """A model trained by sums over the examples of an epoch, in float64, added up over batches and devices.
 
     Each epoch is one `refit`; training stops after one whose change is at most `tolerance`. Results depend neither on
-    the batch size nor on the order of the examples nor on the number of devices, but for float64's rounding. All
-    parameters are float64 buffers.
+    the batch size nor on the order of the examples nor on the number of devices, but for float64's rounding, which may
+    decide ties. All parameters are float64 buffers.
 
     Args:
         tolerance: the change at which training stops; each model says what it measures.
@@ -50,16 +50,27 @@ class StreamingModule(MeasuredModule):
         self.register_buffer("initialized", torch.tensor(False))
         # Of everything that is drawn at a start; drawn itself when training begins.
         self.register_buffer("start_seed", torch.tensor(0))
-        self.last_change: float | None = None
+        self.register_buffer("num_refits", torch.tensor(0))
+        self.register_buffer("last_change", torch.tensor(math.inf, dtype=torch.float64))
         # The sums of the epoch so far, by name.
         self.totals: dict[str, Tensor] = {}
 
     @property
-    def unconverged(self) -> str | None:
-        if self.last_change is None or self.last_change <= self.tolerance:
+    def fitted(self) -> bool:
+        return bool(self.num_refits > 0)
+
+    @property
+    def ending(self) -> str | None:
+        if not self.fitted:
+            return "not fitted: no epoch was finished; a larger trainer.max_steps or trainer.max_epochs goes on"
+        change = self.last_change.item()
+        # A first fit has nothing to compare with, and one that is exact nothing to say.
+        if not math.isfinite(change) or self.tolerance == 0:
             return None
+        if change <= self.tolerance:
+            return f"converged: the last change, {change:.3g}, is within model.tolerance={self.tolerance}"
         return (
-            f"not converged: the last change, {self.last_change:.3g}, is above model.tolerance={self.tolerance};"
+            f"not converged: the last change, {change:.3g}, is above model.tolerance={self.tolerance};"
             " a larger trainer.max_epochs goes on"
         )
 
@@ -78,6 +89,10 @@ class StreamingModule(MeasuredModule):
     def refit(self, totals: dict[str, Tensor], count: int) -> Refit:
         """New parameters from the sums over all `count` training examples."""
 
+    def numbers_held(self, num_dims: int) -> int:
+        """How many numbers the largest tensor of `statistics` has per example."""
+        return num_dims
+
     def setup(self, stage: str) -> None:
         if stage == "fit":
             data = self.trainer.datamodule
@@ -91,6 +106,8 @@ class StreamingModule(MeasuredModule):
             raise ValueError("trainer.accelerator=mps: expected cpu or gpu; this model needs float64")
 
     def on_train_start(self) -> None:
+        super().on_train_start()
+        self.totals = {name: value.to(self.device) for name, value in self.totals.items()}
         if not self.initialized:
             self.start_seed.copy_(self.trainer.strategy.broadcast(torch.randint(2**62, ())))
             self.initialize(self.start_examples(), self.start_generator())
@@ -111,7 +128,7 @@ class StreamingModule(MeasuredModule):
         return torch.zeros((), requires_grad=True)
 
     def _add(self, x: Tensor) -> None:
-        for part in x.split(min(MAX_EXAMPLES, max(1, MAX_NUMBERS // x[0].numel()))):
+        for part in x.split(min(MAX_EXAMPLES, max(1, MAX_NUMBERS // self.numbers_held(x[0].numel())))):
             sums = self.statistics(part)
             sums["count"] = torch.tensor(len(part), dtype=torch.float64, device=x.device)
             if self.totals:
@@ -129,7 +146,8 @@ class StreamingModule(MeasuredModule):
         self.counts["train"] = int(totals.pop("count"))
         with torch.no_grad():
             change, train = self.refit(totals, self.counts["train"])
-        self.last_change = change
+        self.last_change.fill_(change)
+        self.num_refits += 1
         # A first fit has nothing to compare with.
         self.log_epoch("train", train | ({"change": change} if self.tolerance > 0 and math.isfinite(change) else {}))
         if change <= self.tolerance:
@@ -140,8 +158,10 @@ class StreamingModule(MeasuredModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
-        checkpoint["totals"] = self.totals
+        checkpoint["totals"] = {name: self.sum_over_devices(value) for name, value in self.totals.items()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
-        self.totals = checkpoint["totals"]
+        self.totals = {
+            name: value if self.takes_sums else torch.zeros_like(value) for name, value in checkpoint["totals"].items()
+        }
