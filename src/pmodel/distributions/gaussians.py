@@ -65,7 +65,10 @@ class Gaussians(nn.Module):
         return x.split(max(1, CHUNK // (K * D), D if self.triangular else 1))
 
     def _whitening(self) -> Callable[[Tensor], Tensor]:
-        """The map from points (B, D) to y_k = L_k⁻¹(x − μ_k), (B, K, D), with Σ_k = L_k L_kᵀ."""
+        """The map from points (B, D) to y_k = L_k⁻¹(x − μ_k), (B, K, D), with Σ_k = L_k L_kᵀ.
+
+        What it returns is good until it is called again.
+        """
         K, D = self.means.shape
         # Differences from a point among the means: far from zero, those of two products would lose digits.
         origin = self.means.mean(0)
@@ -78,7 +81,16 @@ class Gaussians(nn.Module):
         means = (inverse @ (self.means - origin)[:, :, None]).flatten()
         # One product for all components.
         inverses = inverse.permute(2, 0, 1).reshape(D, K * D)
-        return lambda x: torch.addmm(means, x - origin, inverses, beta=-1).view(len(x), K, D)
+        memory = means.new_empty(0)
+
+        def whiten(x: Tensor) -> Tensor:
+            # The same memory for each chunk: fresh pages would cost a tenth of the time.
+            nonlocal memory
+            if len(memory) < len(x):
+                memory = means.new_empty(len(x), K * D)
+            return torch.addmm(means, x - origin, inverses, beta=-1, out=memory[: len(x)]).view(len(x), K, D)
+
+        return whiten
 
     def _log_constants(self) -> Tensor:
         """log N(μ_k; μ_k, Σ_k), (K,)."""

@@ -11,7 +11,7 @@ EXACT = 1024
 
 def moments(x: Tensor, about: Tensor) -> dict[str, Tensor]:
     """Of points x (B, D): `first` Σ (x_n − a) (D,) and `second` Σ (x_n − a)(x_n − a)ᵀ (D, D), float64."""
-    centred = x.double() - about
+    centred = x - about  # float64, as a is
     return {"first": centred.sum(0), "second": gram(centred)}
 
 

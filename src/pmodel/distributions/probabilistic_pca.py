@@ -65,7 +65,7 @@ class ProbabilisticPCA(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """z = Uᵀ(x − m), (B, M), float64."""
-        return (x.double() - self.mean) @ self.components.T
+        return (x - self.mean) @ self.components.T
 
     def decode(self, z: Tensor) -> Tensor:
         """m + U z, (B, D), float64."""
@@ -81,7 +81,7 @@ class ProbabilisticPCA(nn.Module):
         M, D = self.components.shape
         _, noise = self.floored()
         # The difference of two large squares would lose digits.
-        squared = (x.double() - self.decode(z)).square().sum(1)
+        squared = torch.linalg.vector_norm(x - self.decode(z), dim=1).square()
         return -0.5 * (squared / noise + (D - M) * (2 * math.pi * noise).log()) if M < D else torch.zeros_like(squared)
 
     def log_prob(self, x: Tensor) -> Tensor:

@@ -146,12 +146,13 @@ def start_mixture(
         gaussians.means.copy_(mean + choose_centres(x, K, "random", generator))
         weights.fill_(1 / K)
         return
-    deviation = x.square().mean(0).sqrt() if scaled else x.new_ones(x.shape[1])
+    deviation = torch.linalg.vector_norm(x, dim=0) / len(x) ** 0.5 if scaled else x.new_ones(x.shape[1])
     deviation[deviation == 0] = 1
-    z = x / deviation
-    runs = [lloyd(z, choose_centres(z, K, "k-means++", generator)) for _ in range(num_starts)]
+    x /= deviation
+    runs = [lloyd(x, choose_centres(x, K, "k-means++", generator)) for _ in range(num_starts)]
     centres = min(runs, key=lambda run: run[1])[0]
-    members = torch.nn.functional.one_hot(nearest(z, centres)[:, 0], K).double()
+    members = torch.nn.functional.one_hot(nearest(x, centres)[:, 0], K).double()
+    x *= deviation
     gaussians.means.copy_(centres * deviation)
     gaussians.maximize(gaussians.moments(x, members), reg_covar)
     gaussians.means += mean
