@@ -72,23 +72,29 @@ class Gaussians(nn.Module):
         K, D = self.means.shape
         # Differences from a point among the means: far from zero, those of two products would lose digits.
         origin = self.means.mean(0)
+        memory = self.means.new_empty(0, K, D)
+
+        def room(rows: int) -> Tensor:
+            # The same memory for each chunk: fresh pages would cost a tenth of the time, and leave holes.
+            nonlocal memory
+            if len(memory) < rows:
+                memory = self.means.new_empty(rows, K, D)
+            return memory[:rows]
+
         if not self.triangular:
             inverse = (1 / self.scales).expand(K, D)
             means = (self.means - origin) * inverse
-            return lambda x: torch.addcmul(-means, (x - origin)[:, None], inverse)
+            return lambda x: torch.addcmul(-means, (x - origin)[:, None], inverse, out=room(len(x)))
         identity = torch.eye(D, dtype=torch.float64, device=origin.device).expand(K, D, D)
         inverse = torch.linalg.solve_triangular(self.scales.expand(K, D, D), identity, upper=False)
         means = (inverse @ (self.means - origin)[:, :, None]).flatten()
         # One product for all components.
         inverses = inverse.permute(2, 0, 1).reshape(D, K * D)
-        memory = means.new_empty(0)
 
         def whiten(x: Tensor) -> Tensor:
-            # The same memory for each chunk: fresh pages would cost a tenth of the time.
-            nonlocal memory
-            if len(memory) < len(x):
-                memory = means.new_empty(len(x), K * D)
-            return torch.addmm(means, x - origin, inverses, beta=-1, out=memory[: len(x)]).view(len(x), K, D)
+            y = room(len(x))
+            torch.addmm(means, x - origin, inverses, beta=-1, out=y.view(len(x), K * D))
+            return y
 
         return whiten
 
@@ -105,16 +111,16 @@ class Gaussians(nn.Module):
         `moments`.
         """
         constants = self._log_constants() + log_weights
-        log_probs = []
+        total = torch.zeros_like(log_weights[0])
 
         def responsibilities(start: int, y: Tensor) -> Tensor:
             joint = constants - 0.5 * torch.linalg.vector_norm(y, dim=2).square()
             log_prob = joint.logsumexp(1)
-            log_probs.append(log_prob.sum())
+            total.add_(log_prob.sum())
             return (joint - log_prob[:, None]).exp_()
 
         sums = self._sums(x, responsibilities)
-        return {**sums, "log_prob": torch.stack(log_probs).sum()}
+        return {**sums, "log_prob": total}
 
     def moments(self, x: Tensor, responsibilities: Tensor) -> dict[str, Tensor]:
         """Sums over points x (B, D) weighted by r (B, K), about the present means: sums about zero would lose digits.
