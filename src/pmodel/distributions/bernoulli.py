@@ -21,9 +21,11 @@ class Bernoulli(Likelihood):
         logits = upcast(parameters)
         return -F.binary_cross_entropy_with_logits(logits, x.to(logits), reduction="none").sum(1)
 
-    def sample(self, parameters: Tensor, *, generator: Generator | None = None) -> Tensor:
-        p = self.mean(parameters)
-        return (uniform(tuple(p.shape), p, generator) < p).float()
+    def noise(self, parameters: Tensor, generator: Generator | None = None) -> tuple[Tensor, ...]:
+        return (uniform(tuple(parameters.shape), upcast(parameters), generator),)
+
+    def draw(self, parameters: Tensor, noise: tuple[Tensor, ...]) -> Tensor:
+        return (noise[0] < self.mean(parameters)).float()
 
     def mean(self, parameters: Tensor) -> Tensor:
         return upcast(parameters).sigmoid()

@@ -31,9 +31,12 @@ class Categorical(Likelihood):
         level = (x * (self.num_levels - 1)).round().long().unsqueeze(2)
         return (logits.gather(2, level).squeeze(2) - logits.logsumexp(2)).sum(1)
 
-    def sample(self, parameters: Tensor, *, generator: Generator | None = None) -> Tensor:
+    def noise(self, parameters: Tensor, generator: Generator | None = None) -> tuple[Tensor, ...]:
         logits = self.logits(parameters)
-        level = (logits + gumbel(tuple(logits.shape), logits, generator)).argmax(2)
+        return (gumbel(tuple(logits.shape), logits, generator),)
+
+    def draw(self, parameters: Tensor, noise: tuple[Tensor, ...]) -> Tensor:
+        level = (self.logits(parameters) + noise[0]).argmax(2)
         return level.float() / (self.num_levels - 1)
 
     def mean(self, parameters: Tensor) -> Tensor:

@@ -45,9 +45,11 @@ class Gaussian(Likelihood):
         z = (x - upcast(parameters)) / self.scale
         return (-0.5 * z.square() - self.scale.log() - 0.5 * math.log(2 * math.pi)).sum(1)
 
-    def sample(self, parameters: Tensor, *, generator: Generator | None = None) -> Tensor:
-        mean = self.mean(parameters)
-        return mean + self.scale * normal(tuple(mean.shape), mean, generator)
+    def noise(self, parameters: Tensor, generator: Generator | None = None) -> tuple[Tensor, ...]:
+        return (normal(tuple(parameters.shape), upcast(parameters), generator),)
+
+    def draw(self, parameters: Tensor, noise: tuple[Tensor, ...]) -> Tensor:
+        return self.mean(parameters) + self.scale * noise[0]
 
     def mean(self, parameters: Tensor) -> Tensor:
         return upcast(parameters)

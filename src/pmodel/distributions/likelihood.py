@@ -24,9 +24,17 @@ class Likelihood(nn.Module, ABC):
         """log p(x | parameters) in nats, summed over channels and positions, (B,)."""
         return self.log_prob_per_position(parameters, x).reshape(x.shape[0], -1).sum(1)
 
-    @abstractmethod
     def sample(self, parameters: Tensor, *, generator: Generator | None = None) -> Tensor:
         """A draw of x (B, C, …) for each set of parameters, on the levels of the data."""
+        return self.draw(parameters, self.noise(parameters, generator))
+
+    @abstractmethod
+    def noise(self, parameters: Tensor, generator: Generator | None = None) -> tuple[Tensor, ...]:
+        """All that is random in a draw with parameters like these (B, P, …): tensors (B, …) for `draw`."""
+
+    @abstractmethod
+    def draw(self, parameters: Tensor, noise: tuple[Tensor, ...]) -> Tensor:
+        """What `sample` draws with that noise, (B, C, …)."""
 
     @abstractmethod
     def mean(self, parameters: Tensor) -> Tensor:

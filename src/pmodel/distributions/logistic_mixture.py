@@ -63,13 +63,17 @@ class DiscretizedLogisticMixture(Likelihood):
         log_bin = torch.where(lowest, F.logsigmoid(upper), torch.where(highest, F.logsigmoid(-lower), inside))
         return (logits.log_softmax(1) + log_bin.sum(1)).logsumexp(1)
 
-    def sample(self, parameters: Tensor, *, generator: Generator | None = None) -> Tensor:
+    def noise(self, parameters: Tensor, generator: Generator | None = None) -> tuple[Tensor, ...]:
+        logits, means, _, _ = self._split(parameters)
+        u = uniform((len(means), means.shape[1], *means.shape[3:]), means, generator).clamp(1e-5, 1 - 1e-5)
+        return gumbel(tuple(logits.shape), logits, generator), u.log() - torch.log1p(-u)
+
+    def draw(self, parameters: Tensor, noise: tuple[Tensor, ...]) -> Tensor:
         logits, means, log_scales, coefficients = self._split(parameters)
-        k = (logits + gumbel(tuple(logits.shape), logits, generator)).argmax(1)[:, None, None]
+        k = (logits + noise[0]).argmax(1)[:, None, None]
         means, log_scales = (t.gather(2, k.expand_as(t[:, :, :1])).squeeze(2) for t in (means, log_scales))
         coefficients = coefficients.gather(2, k.expand_as(coefficients[:, :, :1])).squeeze(2)
-        u = uniform(tuple(means.shape), means, generator).clamp(1e-5, 1 - 1e-5)
-        logistic = log_scales.exp() * (u.log() - torch.log1p(-u))
+        logistic = log_scales.exp() * noise[1]
         channels: list[Tensor] = []
         for c in range(means.shape[1]):
             mean = means[:, c]
