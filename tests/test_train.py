@@ -60,9 +60,18 @@ def test_the_terminal_shows_the_numbers_the_directory_and_the_pictures(train, tm
     assert "GPU available" not in outcome.out + outcome.err
 
 
-def metrics(run: Path) -> list[dict]:
+def rows(run: Path) -> list[dict]:
     with (run / "metrics.csv").open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def metrics(run: Path) -> list[dict]:
+    """All of metrics.csv but the seconds, which no two runs share."""
+    return [{name: value for name, value in row.items() if name != "timing/seconds"} for row in rows(run)]
+
+
+def timing(run: Path) -> list[float]:
+    return [float(row["timing/seconds"]) for row in rows(run) if row["timing/seconds"]]
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -79,6 +88,10 @@ def test_resume_goes_on_in_the_same_directory_to_the_same_end(train, tmp_path):
     assert "resumed in epoch 3" in outcome.out
     for (name, a), b in zip(weights(whole).items(), weights(moved).values(), strict=True):
         assert torch.equal(a, b), name
+    seconds = timing(moved)
+    assert len(seconds) == 4
+    assert sorted(set(seconds)) == seconds
+    assert numbers(moved)["training time"]["value"] == pytest.approx(seconds[-1])
     assert metrics(whole) == metrics(moved)
     assert not list(tmp_path.glob("parts/**/status.json"))
     assert "max_epochs: 4" in (moved / "config.yaml").read_text()

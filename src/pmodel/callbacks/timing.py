@@ -27,6 +27,9 @@ class Timing(Callback):
         now = time.perf_counter()
         self.seconds += now - self._since
         self._since = now
+        if trainer.is_last_batch:
+            # For curves of loss against time.
+            pl_module.log("timing/seconds", self.seconds, on_step=False, on_epoch=True, batch_size=1)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._since = time.perf_counter()
