@@ -1,0 +1,256 @@
+"""What all autoregressive models share: exact likelihoods, and samples pixel by pixel."""
+
+import math
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+from tqdm import tqdm
+
+from pmodel.distributions import Likelihood, make_likelihood
+from pmodel.distributions.noise import gumbel
+from pmodel.nets.autoregressive import AutoregressiveNetwork, Steps
+from pmodel.training.gradient import GradientModule, Schedule
+
+# Pictures sampled at once, by default.
+SAMPLE_BATCH = 256
+
+
+class AutoregressiveModule(GradientModule):
+    """p(x) = Π_i p(x_i | x_<i) over the sub-pixels of a picture: rows from the top, each from left to right, in a pixel
+    red, green, blue (van den Oord et al., Pixel Recurrent Neural Networks, 2016, arXiv 1601.06759).
+
+    Minimizes −log p(x), nats per picture. A subclass has `network`, which gives the parameters of all conditionals.
+    With `class_conditional`, the model is p(x | label), trained with the labels, and p(x) the mean of it over all
+    labels, each as probable as any other.
+
+    Args:
+        data_shape: of a picture, (C, H, W).
+        num_levels: how many values a sub-pixel has.
+        num_classes: how many classes the labels distinguish; None: there are none.
+        class_conditional: whether the network is told the label.
+        num_mixtures: of the discretized logistics; None: two levels are Bernoulli, more are categorical.
+
+    Raises:
+        ValueError: for data that are no pictures on levels, or have no labels where these are asked for.
+    """
+
+    units: ClassVar[dict[str, str]] = {"loss": "nats"}
+    network: AutoregressiveNetwork
+
+    def __init__(
+        self,
+        data_shape: list[int],
+        num_levels: int | None,
+        num_classes: int | None,
+        class_conditional: bool,
+        optimizer: dict,
+        schedule: Schedule,
+        ema_decay: float | None,
+        compile: bool,
+        num_mixtures: int | None = None,
+    ):
+        super().__init__(optimizer, schedule, ema_decay, compile)
+        if len(data_shape) != 3:
+            raise ValueError(f"data.shape={list(data_shape)}: expected pictures [C, H, W], for an autoregressive model")
+        if num_levels is None:
+            raise ValueError("data.num_levels=null: expected pictures on levels; leave out data.dequantize=true")
+        if class_conditional and num_classes is None:
+            raise ValueError("model.class_conditional=true: the data have no classes (data.num_classes=null)")
+        self.data_shape = torch.Size(data_shape)
+        name = "bernoulli" if num_levels == 2 else "categorical"
+        self.likelihood = (
+            make_likelihood(name, num_levels)
+            if num_mixtures is None
+            else make_likelihood("discretized_logistic", num_levels, num_mixtures)
+        )
+        self.num_classes = num_classes if class_conditional else None
+
+    def check_sizes(self, **settings: int) -> None:
+        """Checks a network's settings by their names: odd kernel sizes, layers, and features, of which each of the
+        picture's channels needs at least one.
+
+        Raises:
+            ValueError: at the first that is out of its range.
+        """
+        for name, value in settings.items():
+            if "kernel_size" in name and (value < 1 or value % 2 == 0):
+                raise ValueError(f"model.{name}={value}: expected an odd number, at least 1")
+            least = 1 if name.startswith("num_") else self.num_channels
+            if value < least:
+                channels = "" if least == 1 else f", one for each channel of data.shape={list(self.data_shape)}"
+                raise ValueError(f"model.{name}={value}: expected at least {least}{channels}")
+
+    @property
+    def num_channels(self) -> int:
+        """C of the pictures."""
+        return self.data_shape[0]
+
+    @property
+    def num_outputs(self) -> int:
+        """P, what the network gives for each position."""
+        return self.likelihood.num_parameters(self.num_channels)
+
+    @property
+    def condition_channels(self) -> int:
+        """E of what the network is told besides the picture."""
+        return self.num_classes or 0
+
+    def drawing_order(self) -> Tensor:
+        """The pixels i·W + j in the order in which they are drawn, (H·W,)."""
+        return torch.arange(self.data_shape[1:].numel())
+
+    def _condition(self, label: Tensor | None) -> Tensor | None:
+        """What the network is told: the label (B,) as (B, E, 1, 1)."""
+        if self.num_classes is None:
+            return None
+        if label is None or (label < 0).any():
+            raise ValueError("model.class_conditional=true: expected a label of each picture, but the data have none")
+        return F.one_hot(label, self.num_classes)[:, :, None, None].to(next(self.parameters()).dtype)
+
+    def _parameters_of(self, x: Tensor, label: Tensor | None) -> Tensor:
+        """The parameters (B, P, H, W) of the conditional distributions of pictures x."""
+        x = (2 * x - 1).to(next(self.parameters()).dtype)
+        return self.network(x, self._condition(label))
+
+    def loss(self, batch: Any) -> dict[str, Tensor]:
+        return {"loss": -self.likelihood.log_prob(self._parameters_of(batch.x, batch.label), batch.x)}
+
+    @torch.no_grad()
+    def log_prob_per_pixel(self, x: Tensor, label: Tensor | None = None) -> Tensor:
+        """log p of each pixel given the earlier ones, nats, summed over its channels, (B, H, W).
+
+        Their sum is `log_prob`. Of a class-conditional model without labels (B,): the mean over the labels, each
+        weighted by its probability given the pixels before.
+        """
+        if self.num_classes is None or label is not None:
+            return self.likelihood.log_prob_per_position(self._parameters_of(x, label), x)
+        labels = torch.arange(self.num_classes, device=x.device)
+        each = torch.stack([self.log_prob_per_pixel(x, label.expand(len(x))) for label in labels])
+        # log Σ_y p(y) Π_{i ≤ n} p(x_i | x_<i, y) for every n; its differences are the conditionals.
+        order = self.drawing_order().to(x.device)
+        joint = each.flatten(2)[:, :, order].cumsum(2).logsumexp(0) - math.log(self.num_classes)
+        conditionals = torch.empty_like(joint)
+        conditionals[:, order] = joint.diff(dim=1, prepend=torch.zeros_like(joint[:, :1]))
+        return conditionals.view_as(each[0])
+
+    def log_prob(self, x: Tensor, label: Tensor | None = None) -> Tensor:
+        """log p(x), exact, nats, (B,); with labels (B,), of a class-conditional model, log p(x | label)."""
+        return self.log_prob_per_pixel(x, label).flatten(1).sum(1)
+
+    def sample(self, n: int, *, generator: Generator | None = None, batch_size: int = SAMPLE_BATCH) -> Tensor:
+        """n pictures, `batch_size` at once, each pixel at the price of a pixel.
+
+        Of a class-conditional model each has a label of its own, drawn with the same probability for all.
+        """
+        x = torch.zeros(n, *self.data_shape, device=self.device)
+        return self.complete(x, torch.zeros(()).bool(), generator=generator, batch_size=batch_size)
+
+    def sample_classes(
+        self, label: Tensor, *, generator: Generator | None = None, batch_size: int = SAMPLE_BATCH
+    ) -> Tensor:
+        """A picture x ~ p(x | label) for each label (n,) int64, of a class-conditional model.
+
+        Raises:
+            ValueError: if the model is not.
+        """
+        if self.num_classes is None:
+            raise ValueError("model.class_conditional=false: the model was trained without labels, and has no classes")
+        x = torch.zeros(len(label), *self.data_shape, device=self.device)
+        label = label.to(self.device)
+        return self.complete(x, torch.zeros(()).bool(), generator=generator, label=label, batch_size=batch_size)
+
+    @torch.no_grad()
+    def complete(
+        self,
+        x: Tensor,
+        known: Tensor,
+        *,
+        generator: Generator | None = None,
+        label: Tensor | None = None,
+        batch_size: int = SAMPLE_BATCH,
+    ) -> Tensor:
+        """x with new values where the boolean mask `known` (like x, or broadcast to it) is False.
+
+        Each is drawn given all that comes before it; what is known further down or to the right has no influence, nor,
+        where a network has no masks for the channels (PixelCNN++), what is known of other channels of its pixel.
+        Labels (B,) of a class-conditional model that are not given are drawn too, see `draw_labels`.
+        """
+        known = known.to(x.device).expand_as(x)
+        if self.num_classes is not None and label is None:
+            label = self.draw_labels(x, known, generator)
+        starts = range(0, len(x), batch_size)
+        # Told after a second, in a terminal.
+        with tqdm(total=len(starts) * x.shape[2], desc="pictures", delay=1, leave=False, disable=None) as bar:
+            parts = [
+                self._fill(
+                    x[start : start + batch_size],
+                    known[start : start + batch_size],
+                    None if label is None else label[start : start + batch_size],
+                    generator,
+                    bar,
+                )
+                for start in starts
+            ]
+        return torch.cat(parts) if parts else x.clone()
+
+    def draw_labels(self, x: Tensor, known: Tensor, generator: Generator | None) -> Tensor:
+        """Labels (B,) of a class-conditional model, drawn given all that is known before the first hidden pixel."""
+        order = self.drawing_order().to(x.device)
+        before = known.all(dim=1).flatten(1)[:, order].cumprod(1)
+        log_p = x.new_zeros(len(x), self.num_classes)
+        if before.any():
+            for y in range(self.num_classes):
+                each = self.log_prob_per_pixel(x, torch.full((len(x),), y, device=x.device))
+                log_p[:, y] = (each.flatten(1)[:, order] * before).sum(1)
+        return (log_p + gumbel(tuple(log_p.shape), log_p, generator)).argmax(1)
+
+    def _fill(self, x: Tensor, known: Tensor, label: Tensor | None, generator: Generator | None, bar: tqdm) -> Tensor:
+        """One batch of `complete`."""
+        steps = self.network.steps(len(x), *x.shape[2:], self._condition(label))
+        return draw_in_raster_order(steps, self.likelihood, x, known, self.network.whole_pixels, generator, bar)
+
+
+def draw_in_raster_order(
+    steps: Steps,
+    likelihood: Likelihood,
+    x: Tensor,
+    known: Tensor,
+    whole_pixels: bool,
+    generator: Generator | None,
+    bar: tqdm | None = None,
+) -> Tensor:
+    """Pictures x (B, C, H, W) with what is not `known` drawn pixel by pixel.
+
+    The noise is drawn row by row, for all of a row whether needed or not.
+    """
+    B, C, H, W = x.shape
+    x = x.clone()
+    # On the host: asking the device at each pixel would wait for it.
+    all_known, none_known = (mask.all(dim=(0, 1)).tolist() for mask in (known, ~known))
+    P = likelihood.num_parameters(C)
+    like = x.new_empty(()).expand(W * B, P)
+    groups = [slice(0, C)] if whole_pixels else [slice(c, c + 1) for c in range(C)]
+    share = P // len(groups)
+    for i in range(H):
+        steps.start_row(i)
+        noise = [part.unflatten(0, (W, B)) for part in likelihood.noise(like, generator)]
+        for j in range(W):
+            present = steps.inputs[j]
+            if all_known[i][j]:
+                torch.sub(2 * x[:, :, i, j], 1, out=present)
+                steps.pixel(j)
+                continue
+            for g, channels in enumerate(groups):
+                parameters = steps.pixel(j)[:, g * share : (g + 1) * share]
+                # Noise of (B, C, …) has a share for each channel, that of a whole pixel is used as it is.
+                part = tuple(n[j] if whole_pixels else n[j][:, channels] for n in noise)
+                value = likelihood.draw(parameters, part)
+                if not none_known[i][j]:
+                    value = torch.where(known[:, channels, i, j], x[:, channels, i, j], value)
+                x[:, channels, i, j] = value
+                torch.sub(2 * value, 1, out=present[:, channels])
+        if bar is not None:
+            bar.update()
+    return x

@@ -1,0 +1,128 @@
+"""Multi-scale PixelRNN (van den Oord et al., Pixel Recurrent Neural Networks, 2016, arXiv 1601.06759, section 3.6)."""
+
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from pmodel.models.autoregressive import AutoregressiveModule, draw_in_raster_order
+from pmodel.nets.pixelrnn import PixelRNNNetwork
+from pmodel.training.gradient import Schedule
+
+
+class MultiScalePixelRNN(AutoregressiveModule):
+    """p(x) = p(s) p(x | s): an unconditional PixelRNN of the small picture s, which is every `factor`-th pixel of every
+    `factor`-th row of x, and a conditional one of the whole. Both have Diagonal BiLSTMs.
+
+    Transposed convolutions turn s into a map of x's size, which every layer of the second network is told. That one
+    sees all of s at once, also what stands below.
+
+    Deviation: the second network gives no probabilities to the pixels of s, which are known by then. In the paper it
+    does, and p(s) p(x | s) doesn't sum to one over all x.
+
+    Args:
+        factor: how many times smaller s is, in height and in width.
+        condition_features: of the map.
+        hidden_channels: h of each LSTM, in both networks.
+        num_small_layers, num_layers: residual LSTM blocks of the small picture's network, and of the other.
+        first_kernel_size: of the convolutions with mask A.
+        head_channels: of the hidden layers at the end.
+    """
+
+    def __init__(
+        self,
+        data_shape: list[int],
+        num_levels: int | None,
+        num_classes: int | None,
+        class_conditional: bool,
+        factor: int,
+        condition_features: int,
+        hidden_channels: int,
+        num_small_layers: int,
+        num_layers: int,
+        head_channels: int,
+        optimizer: dict,
+        schedule: Schedule,
+        first_kernel_size: int = 7,
+        ema_decay: float | None = None,
+        compile: bool = False,
+    ):
+        super().__init__(
+            data_shape, num_levels, num_classes, class_conditional, optimizer, schedule, ema_decay, compile
+        )
+        self.save_hyperparameters()
+        self.check_sizes(
+            condition_features=condition_features,
+            hidden_channels=hidden_channels,
+            num_small_layers=num_small_layers,
+            num_layers=num_layers,
+            head_channels=head_channels,
+            first_kernel_size=first_kernel_size,
+        )
+        if not 2 <= factor <= max(data_shape[1:]):
+            raise ValueError(
+                f"model.factor={factor}: expected at least 2, and no more than the pictures of"
+                f" {data_shape[1]}×{data_shape[2]} have rows or columns"
+            )
+        self.factor = factor
+        shared = (hidden_channels, first_kernel_size, head_channels)
+        labels = self.condition_channels
+        self.small = self._network(num_small_layers, *shared, labels)
+        self.upsample = nn.Sequential(
+            nn.Conv2d(self.num_channels, condition_features, 3, padding=1),
+            nn.ReLU(),
+            nn.ConvTranspose2d(condition_features, condition_features, factor, stride=factor),
+            nn.ReLU(),
+            nn.Conv2d(condition_features, condition_features, 3, padding=1),
+            nn.ReLU(),
+        )
+        self.network = self._network(num_layers, *shared, labels + condition_features)
+
+    def _network(
+        self, num_layers: int, hidden_channels: int, first_kernel_size: int, head_channels: int, condition_channels: int
+    ) -> PixelRNNNetwork:
+        return PixelRNNNetwork(
+            self.num_channels,
+            self.num_outputs,
+            "diagonal",
+            hidden_channels,
+            num_layers,
+            first_kernel_size,
+            head_channels,
+            condition_channels,
+        )
+
+    def _small(self, x: Tensor) -> Tensor:
+        """s, (…, ⌈H/factor⌉, ⌈W/factor⌉); a view."""
+        return x[..., :: self.factor, :: self.factor]
+
+    def drawing_order(self) -> Tensor:
+        later = torch.ones(self.data_shape[1:], dtype=torch.bool)
+        self._small(later).fill_(False)
+        return later.flatten().int().argsort(stable=True)
+
+    def _told(self, small: Tensor, label: Tensor | None) -> Tensor:
+        """What the second network is told: the map of s, in [−1, 1], and the label, (B, E, H, W)."""
+        height, width = self.data_shape[1:]
+        told = self.upsample(small)[:, :, :height, :width]
+        if label is None or self.num_classes is None:
+            return told
+        return torch.cat([told, self._condition(label).expand(-1, -1, height, width)], dim=1)
+
+    def _parameters_of(self, x: Tensor, label: Tensor | None) -> Tensor:
+        x = (2 * x - 1).to(next(self.parameters()).dtype)
+        condition, small = self._condition(label), self._small(x)
+        parameters = self.network(x, self._told(small, label)).clone()
+        self._small(parameters).copy_(self.small(small.contiguous(), condition))
+        return parameters
+
+    def _fill(self, x: Tensor, known: Tensor, label: Tensor | None, generator: Generator | None, bar: Any) -> Tensor:
+        small = self._small(x)
+        steps = self.small.steps(len(x), *small.shape[2:], self._condition(label))
+        small = draw_in_raster_order(steps, self.likelihood, small, self._small(known), False, generator)
+        x, known = x.clone(), known.clone()
+        self._small(x).copy_(small)
+        self._small(known).fill_(True)
+        told = self._told((2 * small - 1).to(next(self.parameters()).dtype), label)
+        steps = self.network.steps(len(x), *x.shape[2:], told)
+        return draw_in_raster_order(steps, self.likelihood, x, known, False, generator, bar)

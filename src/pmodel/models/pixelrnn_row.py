@@ -1,0 +1,52 @@
+"""PixelRNN with Row LSTMs (van den Oord et al., Pixel Recurrent Neural Networks, 2016, arXiv 1601.06759)."""
+
+from pmodel.models.autoregressive import AutoregressiveModule
+from pmodel.nets.pixelrnn import PixelRNNNetwork
+from pmodel.training.gradient import Schedule
+
+
+class RowPixelRNN(AutoregressiveModule):
+    """The faster of the paper's two: each pixel sees a triangle above it. See `RowLSTM` and `PixelRNNNetwork`.
+
+    Args:
+        hidden_channels: h of each LSTM; the residual stream has 2h features.
+        num_layers: the number of residual LSTM blocks.
+        first_kernel_size: of the convolution with mask A.
+        head_channels: of the hidden layer at the end.
+    """
+
+    def __init__(
+        self,
+        data_shape: list[int],
+        num_levels: int | None,
+        num_classes: int | None,
+        class_conditional: bool,
+        hidden_channels: int,
+        num_layers: int,
+        head_channels: int,
+        optimizer: dict,
+        schedule: Schedule,
+        first_kernel_size: int = 7,
+        ema_decay: float | None = None,
+        compile: bool = False,
+    ):
+        super().__init__(
+            data_shape, num_levels, num_classes, class_conditional, optimizer, schedule, ema_decay, compile
+        )
+        self.save_hyperparameters()
+        self.check_sizes(
+            hidden_channels=hidden_channels,
+            num_layers=num_layers,
+            head_channels=head_channels,
+            first_kernel_size=first_kernel_size,
+        )
+        self.network = PixelRNNNetwork(
+            self.num_channels,
+            self.num_outputs,
+            "row",
+            hidden_channels,
+            num_layers,
+            first_kernel_size,
+            head_channels,
+            self.condition_channels,
+        )

@@ -1,0 +1,184 @@
+"""An LSTM whose time runs over a lattice: the sequential part of the Diagonal BiLSTM and of the Row LSTM."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+# The gates of a cell in memory: output, input, forget, content. The first three are sigmoids; the last three get their
+# gradients through the cell's memory.
+NUM_GATES = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Lattice:
+    """Cells in the order in which a scan computes them, `counts[t]` of them at step t, all at once.
+
+    Each cell has `taps` neighbours in the step before it. That step is kept as a record of counts[t] + taps − 1 states
+    in which the neighbours of the n-th cell are numbers n, n + 1, …; those of the record that stand outside of the
+    picture hold the initial state. The memory c comes from neighbour number `memory_tap`.
+
+    Args:
+        places: where in the record that step t reads the cells of step t − 1 begin.
+    """
+
+    counts: list[int]
+    taps: int
+    memory_tap: int
+    places: list[int]
+    device: torch.device
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """The number of the first cell of each step."""
+        return [sum(self.counts[:t]) for t in range(len(self.counts))]
+
+    @cached_property
+    def records(self) -> list[int]:
+        """Where the record that each step reads begins; at last, where the cells of the last step are."""
+        sizes = [count + self.taps - 1 for count in self.counts]
+        return [sum(sizes[:t]) for t in range(len(sizes) + 1)]
+
+    @cached_property
+    def num_states(self) -> int:
+        return self.records[-1] + self.counts[-1]
+
+    def written(self, t: int) -> int:
+        """Where the states of the cells of step t go."""
+        return self.records[t + 1] + (self.places[t + 1] if t + 1 < len(self.counts) else 0)
+
+    @cached_property
+    def states(self) -> Tensor:
+        """Where the state of each cell is."""
+        return torch.cat([self.written(t) + torch.arange(n, device=self.device) for t, n in enumerate(self.counts)])
+
+    @cached_property
+    def initial(self) -> Tensor:
+        """Where the initial state is."""
+        inside = torch.zeros(self.num_states, dtype=torch.bool, device=self.device)
+        inside[self.states] = True
+        return (~inside).nonzero()[:, 0]
+
+
+def gate_bias(hidden_channels: int) -> Tensor:
+    """The gates' biases to start from, (4h,): 0, but 1 for the forget gate, so that memory lasts (Jozefowicz et al., An
+    Empirical Exploration of Recurrent Network Architectures, 2015)."""
+    bias = torch.zeros(NUM_GATES, hidden_channels)
+    bias[2] = 1
+    return bias.flatten()
+
+
+def activate(gates: Tensor) -> tuple[Tensor, ...]:
+    """o, i, f, g, each (…, h), of their inputs (…, 4h), which they take the place of."""
+    size = gates.shape[-1] // NUM_GATES
+    gates[..., : 3 * size].sigmoid_()
+    gates[..., 3 * size :].tanh_()
+    return gates.split(size, dim=-1)
+
+
+def scan(gates: Tensor, weight: Tensor, h0: Tensor, c0: Tensor, lattice: Lattice, order: Tensor) -> Tensor:
+    """The states h of all cells, (R, cells, B, h), of R independent scans over pictures of the same size.
+
+    With the gates' inputs a (R, cells, B, 4h), neighbours' states h⁽ᵏ⁾ and memory c⁻:
+
+        (o, i, f, g) = (σ, σ, σ, tanh)(a + Σ_k h⁽ᵏ⁾ W_k);  c = f c⁻ + i g;  h = o tanh c
+
+    gates: their memory is used for the result; nothing else may need it.
+    weight: W, (R, taps, h, 4h); h0, c0: the initial state, (R, h).
+    order: (R, cells), which cell of each scan stands where in the result.
+    """
+    # Narrow numbers would add up their errors over the steps.
+    with torch.autocast(gates.device.type, enabled=False):
+        return _Scan.apply(gates.to(weight.dtype), weight, h0, c0, lattice, lattice.states[order])
+
+
+class _Scan(Function):
+    """Backward by hand: only what is sequential is done step by step, weights' gradients in one product at the end."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, activations: Tensor, weight: Tensor, h0: Tensor, c0: Tensor, lattice: Lattice, states: Tensor
+    ) -> Tensor:
+        R, M, B, _ = activations.shape
+        H = h0.shape[1]
+        h, c = (activations.new_empty(R, lattice.num_states, B, H) for _ in range(2))
+        h[:, lattice.initial], c[:, lattice.initial] = h0[:, None, None], c0[:, None, None]
+        tanh_c = activations.new_empty(R, M, B, H)
+        taps = weight.unbind(1)
+        for t, n in enumerate(lattice.counts):
+            cells, read = slice(lattice.starts[t], lattice.starts[t] + n), lattice.records[t]
+            a = activations[:, cells]
+            flat = a.view(R, n * B, NUM_GATES * H)
+            for k, tap in enumerate(taps):
+                flat.baddbmm_(h[:, read + k : read + k + n].view(R, n * B, H), tap)
+            o, i, f, g = activate(a)
+            written = slice(lattice.written(t), lattice.written(t) + n)
+            memory = read + lattice.memory_tap
+            new = torch.mul(f, c[:, memory : memory + n], out=c[:, written]).addcmul_(i, g)
+            torch.mul(o, torch.tanh(new, out=tanh_c[:, cells]), out=h[:, written])
+        ctx.lattice = lattice
+        ctx.save_for_backward(activations, tanh_c, h, c, weight, states)
+        return torch.stack([of_one[index] for of_one, index in zip(h, states, strict=True)])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        lattice: Lattice = ctx.lattice
+        activations, tanh_c, h, c, weight, states = ctx.saved_tensors
+        R, _, B, _ = activations.shape
+        H = h.shape[3]
+        dh, dc = torch.zeros_like(h), torch.zeros_like(c)
+        for of_one, index, part in zip(dh, states, grad, strict=True):
+            of_one[index] = part
+        weight_grad = torch.zeros_like(weight)
+        taps, tap_grads = [tap.mT for tap in weight.unbind(1)], weight_grad.unbind(1)
+        gate_grads = torch.empty_like(activations)
+        for t in reversed(range(len(lattice.counts))):
+            n, read = lattice.counts[t], lattice.records[t]
+            cells = slice(lattice.starts[t], lattice.starts[t] + n)
+            written = slice(lattice.written(t), lattice.written(t) + n)
+            memory = slice(read + lattice.memory_tap, read + lattice.memory_tap + n)
+            a, u = activations[:, cells], tanh_c[:, cells]
+            o, i, f, g = a.split(H, dim=3)
+            do, di, df, dg = gate_grads[:, cells].split(H, dim=3)
+            dh_t = dh[:, written]
+            # ∂h/∂o = tanh c; ∂h/∂c = o (1 − tanh² c).
+            torch.mul(dh_t, u, out=do)
+            dc_t = dc[:, written].addcmul_(dh_t, o).addcmul_(do * u, o, value=-1)
+            torch.mul(dc_t, g, out=di)
+            torch.mul(dc_t, c[:, memory], out=df)
+            torch.mul(dc_t, i, out=dg)
+            dc[:, memory].addcmul_(dc_t, f)
+            # σ' = σ (1 − σ), tanh' = 1 − tanh².
+            sigmoids, da_sigmoids = a[..., : 3 * H], gate_grads[:, cells, :, : 3 * H]
+            torch.ops.aten.sigmoid_backward.grad_input(da_sigmoids, sigmoids, grad_input=da_sigmoids)
+            torch.ops.aten.tanh_backward.grad_input(dg, g, grad_input=dg)
+            flat = gate_grads[:, cells].view(R, n * B, NUM_GATES * H)
+            for k, (tap, tap_grad) in enumerate(zip(taps, tap_grads, strict=True)):
+                near = slice(read + k, read + k + n)
+                dh[:, near].view(R, n * B, H).baddbmm_(flat, tap)
+                tap_grad.baddbmm_(h[:, near].view(R, n * B, H).mT, flat)
+        initial = [x[:, lattice.initial].sum((1, 2)) for x in (dh, dc)]
+        return gate_grads, weight_grad, *initial, None, None
+
+
+class _Reorder(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, orders: Tensor, inverses: Tensor) -> Tensor:
+        ctx.save_for_backward(inverses)
+        return x[orders]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        (inverses,) = ctx.saved_tensors
+        return sum(part[inverse] for part, inverse in zip(grad, inverses, strict=True)), None, None
+
+
+def reorder(x: Tensor, orders: Tensor, inverses: Tensor) -> Tensor:
+    """x (N, …) in R orders (R, N): (R, N, …). Its gradient gathers by the inverse orders, where indexing's scatters."""
+    return _Reorder.apply(x, orders, inverses)

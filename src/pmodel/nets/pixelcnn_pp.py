@@ -1,0 +1,329 @@
+"""The network of PixelCNN++: two streams of gated residual blocks, over several scales."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pmodel.nets.autoregressive import AutoregressiveNetwork, Steps
+from pmodel.nets.masked_conv import ConvSteps
+from pmodel.nets.shifted_conv import RowSteps, ShiftedConv2d, ShiftedUpConv2d
+
+
+class PixelCNNppNetwork(AutoregressiveNetwork):
+    """The network of Salimans et al., PixelCNN++: Improving the PixelCNN with Discretized Logistic Mixture Likelihood
+    and Other Modifications, 2017, arXiv 1701.05517.
+
+    Of the two streams, `rows` sees the rows above alone, and `pixels` these and what stands left: the picture is
+    shifted down for the one, and down and to the right for the other, and no later convolution looks ahead. A channel
+    of ones tells the picture from its padding.
+
+    Deviations: no weight normalization, and so no initialization from data; the picture is shifted in place of the
+    first features, which matters at its edge alone.
+
+    Args:
+        num_channels: C of the picture.
+        num_outputs: P, of a whole pixel.
+        hidden_channels: h, the features of each stream at each scale.
+        num_blocks: of each stream at each scale, on the way down and again on the way up, where there is one more.
+        num_scales: each has half the rows and columns of the one before, rounded up.
+        dropout: within the blocks, while training.
+    """
+
+    whole_pixels = True
+
+    def __init__(
+        self,
+        num_channels: int,
+        num_outputs: int,
+        hidden_channels: int,
+        num_blocks: int,
+        num_scales: int,
+        dropout: float = 0.0,
+        condition_channels: int = 0,
+    ):
+        super().__init__()
+        C, h = num_channels, hidden_channels
+        self.first_rows = ShiftedConv2d(C + 1, h, (2, 3))
+        self.first_above = ShiftedConv2d(C + 1, h, (1, 3))
+        self.first_left = ShiftedConv2d(C + 1, h, (2, 1), to_the_right=True)
+        self.scale = Scale(h, num_blocks, num_scales, dropout, condition_channels)
+        self.last = nn.Conv2d(h, num_outputs, 1)
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        x = torch.cat((x, torch.ones_like(x[:, :1])), 1)
+        # 1×1 convolutions of pictures with the channels last are plain matrix products.
+        above = F.pad(x, (0, 0, 1, -1)).contiguous(memory_format=torch.channels_last)
+        left = F.pad(x, (1, -1, 0, 0)).contiguous(memory_format=torch.channels_last)
+        _, pixels = self.scale(self.first_rows(above), self.first_above(above) + self.first_left(left), condition)
+        return self.last(F.elu(pixels))
+
+    def steps(self, batch_size: int, height: int, width: int, condition: Tensor | None = None) -> Steps:
+        return _PixelCNNppSteps(self, batch_size, width, condition)
+
+
+class Scale(nn.Module):
+    """Layers, the coarser scales between them, and as many layers that see what the former ones saw; of both streams.
+
+    Both streams (B, h, H, W) → (B, h, H, W). The coarser scales get each second position of a condition's map.
+    """
+
+    def __init__(self, hidden_channels: int, num_blocks: int, num_scales: int, dropout: float, condition_channels: int):
+        super().__init__()
+        h, E = hidden_channels, condition_channels
+        self.layers_down = nn.ModuleList(TwoStreams(h, False, dropout, E) for _ in range(num_blocks))
+        self.coarser = None
+        if num_scales > 1:
+            self.down_rows = ShiftedConv2d(h, h, (2, 3), stride=2)
+            self.down_pixels = ShiftedConv2d(h, h, (2, 2), to_the_right=True, stride=2)
+            self.coarser = Scale(h, num_blocks, num_scales - 1, dropout, E)
+            self.up_rows = ShiftedUpConv2d(h, h)
+            self.up_pixels = ShiftedUpConv2d(h, h, to_the_right=True)
+        # What comes back from coarser scales sees the start of this scale as well.
+        num_up = num_blocks + (self.coarser is not None)
+        self.layers_up = nn.ModuleList(TwoStreams(h, True, dropout, E) for _ in range(num_up))
+
+    def forward(self, rows: Tensor, pixels: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        seen = [(rows, pixels)]
+        for layer in self.layers_down:
+            seen.append(layer(*seen[-1], condition=condition))
+        if self.coarser is None:
+            rows, pixels = seen.pop()
+        else:
+            rows, pixels = self.coarser(self.down_rows(seen[-1][0]), self.down_pixels(seen[-1][1]), halved(condition))
+            size = seen[-1][0].shape[2:]
+            rows, pixels = self.up_rows(rows, size), self.up_pixels(pixels, size)
+        for layer in self.layers_up:
+            rows, pixels = layer(rows, pixels, *seen.pop(), condition=condition)
+        return rows, pixels
+
+
+def halved(condition: Tensor | None) -> Tensor | None:
+    """Each second position of a map (B, E, H, W); (B, E, 1, 1) as it is."""
+    return None if condition is None else condition[:, :, ::2, ::2]
+
+
+class TwoStreams(nn.Module):
+    """A block of each stream; that of `pixels` sees the new `rows`. With `skip`, both see their past selves as well."""
+
+    def __init__(self, hidden_channels: int, skip: bool, dropout: float, condition_channels: int):
+        super().__init__()
+        h, E = hidden_channels, condition_channels
+        self.rows = GatedBlock(h, (2, 3), False, int(skip), dropout, E)
+        self.pixels = GatedBlock(h, (2, 2), True, 1 + skip, dropout, E)
+
+    def forward(
+        self,
+        rows: Tensor,
+        pixels: Tensor,
+        seen_rows: Tensor | None = None,
+        seen_pixels: Tensor | None = None,
+        condition: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        rows = self.rows(rows, [] if seen_rows is None else [seen_rows], condition)
+        return rows, self.pixels(pixels, [rows] if seen_pixels is None else [rows, seen_pixels], condition)
+
+
+def concat_elu(x: Tensor, dim: int = 1) -> Tensor:
+    """elu of x and of −x, one after the other in dimension `dim`."""
+    return F.elu(torch.cat((x, -x), dim), inplace=True)
+
+
+def gated(y: Tensor, dim: int = 1) -> Tensor:
+    """a · σ(b), of the halves a and b of the features."""
+    a, b = y.chunk(2, dim)
+    return a * b.sigmoid()
+
+
+class GatedBlock(nn.Module):
+    """x + gated(W₂ ∗ dropout(φ(W₁ ∗ φ(x) + Σ_n A_n φ(a_n)))), φ = concat_elu, of features (B, h, H, W) and others a_n.
+
+    Its second convolution, which the condition is added to, starts at a tenth of the usual size.
+    """
+
+    def __init__(
+        self,
+        hidden_channels: int,
+        kernel_size: tuple[int, int],
+        to_the_right: bool,
+        num_others: int,
+        dropout: float,
+        condition_channels: int,
+    ):
+        super().__init__()
+        h = hidden_channels
+        self.first = ShiftedConv2d(2 * h, h, kernel_size, to_the_right)
+        self.others = nn.ModuleList(nn.Conv2d(2 * h, h, 1, bias=False) for _ in range(num_others))
+        self.dropout = nn.Dropout(dropout)
+        self.second = ShiftedConv2d(2 * h, 2 * h, kernel_size, to_the_right, condition_channels=condition_channels)
+        with torch.no_grad():
+            self.second.weight *= 0.1
+
+    def forward(self, x: Tensor, others: list[Tensor], condition: Tensor | None = None) -> Tensor:
+        y = self.first(concat_elu(x))
+        for conv, other in zip(self.others, others, strict=True):
+            y = y + conv(concat_elu(other))
+        return x + gated(self.second(self.dropout(concat_elu(y)), condition))
+
+
+class _RowBlock:
+    """A `GatedBlock` of the stream `rows`, row by row: (W, B, h) → (W, B, h)."""
+
+    def __init__(self, block: GatedBlock, batch_size: int, width: int, condition: Tensor | None):
+        self._first = RowSteps(block.first, batch_size, width)
+        self._others = [_matrix(conv) for conv in block.others]
+        self._second = RowSteps(block.second, batch_size, width, condition)
+
+    def __call__(self, i: int, x: Tensor, others: list[Tensor]) -> Tensor:
+        y = self._first(i, concat_elu(x, -1))
+        for weight, other in zip(self._others, others, strict=True):
+            y += concat_elu(other, -1) @ weight
+        return x + gated(self._second(i, concat_elu(y, -1)), -1)
+
+
+class _PixelBlock:
+    """A `GatedBlock` of the stream `pixels`, pixel by pixel: (B, h) → (B, h)."""
+
+    def __init__(self, block: GatedBlock, batch_size: int, width: int, condition: Tensor | None):
+        self._first = ConvSteps(block.first, batch_size, width)
+        self._rows, *self._seen = [_matrix(conv) for conv in block.others]
+        self._second = ConvSteps(block.second, batch_size, width, condition)
+
+    def start_row(self, i: int, rows: Tensor) -> None:
+        self._first.start_row(i, concat_elu(rows, -1) @ self._rows)
+        self._second.start_row(i)
+
+    def pixel(self, j: int, x: Tensor, others: list[Tensor]) -> Tensor:
+        _concat_elu_into(self._first.inputs[j], x)
+        y = self._first.pixel(j)
+        for weight, other in zip(self._seen, others, strict=True):
+            y.addmm_(concat_elu(other), weight)
+        _concat_elu_into(self._second.inputs[j], y)
+        return x + gated(self._second.pixel(j))
+
+
+def _matrix(conv: nn.Conv2d) -> Tensor:
+    """The weight (I, O) of a 1×1 convolution."""
+    return conv.weight.detach()[:, :, 0, 0].T.contiguous()
+
+
+def _concat_elu_into(out: Tensor, x: Tensor) -> None:
+    h = x.shape[1]
+    out[:, :h] = x
+    torch.neg(x, out=out[:, h:])
+    F.elu_(out)
+
+
+class _LayerSteps:
+    """`TwoStreams`, one stream by rows and the other by pixels."""
+
+    def __init__(self, layer: TwoStreams, batch_size: int, width: int, condition: Tensor | None):
+        self._rows = _RowBlock(layer.rows, batch_size, width, condition)
+        self._pixels = _PixelBlock(layer.pixels, batch_size, width, condition)
+        self.pixel = self._pixels.pixel
+
+    def start_row(self, i: int, rows: Tensor, seen: list[Tensor]) -> Tensor:
+        rows = self._rows(i, rows, seen)
+        self._pixels.start_row(i, rows)
+        return rows
+
+
+class _ScaleSteps:
+    """`Scale`: coarser scales do something at each second row, and in this at each second pixel."""
+
+    def __init__(self, scale: Scale, batch_size: int, width: int, condition: Tensor | None):
+        self._down = [_LayerSteps(layer, batch_size, width, condition) for layer in scale.layers_down]
+        self._up = [_LayerSteps(layer, batch_size, width, condition) for layer in scale.layers_up]
+        self._coarser = None
+        if scale.coarser is not None:
+            self._down_rows = RowSteps(scale.down_rows, batch_size, width)
+            self._down_pixels = ConvSteps(scale.down_pixels, batch_size, width)
+            coarse_width = -(-width // 2)
+            self._coarser = _ScaleSteps(scale.coarser, batch_size, coarse_width, halved(condition))
+            self._up_rows = _UpRows(scale.up_rows, width)
+            self._up_pixels = _UpPixels(scale.up_pixels, batch_size, coarse_width)
+
+    def start_row(self, i: int, rows: Tensor) -> Tensor:
+        """Row i of the stream `rows`, (W, B, h) → (W, B, h)."""
+        self._odd_row = i % 2
+        seen = [rows]
+        for layer in self._down:
+            seen.append(layer.start_row(i, seen[-1], []))
+        if self._coarser is None:
+            rows = seen.pop()
+        else:
+            self._down_rows.push(seen[-1])
+            self._down_pixels.start_row(i)
+            if not self._odd_row:
+                self._up_rows.push(self._coarser.start_row(i // 2, self._down_rows.output(i // 2)))
+            rows = self._up_rows.outputs[self._odd_row]
+        for layer in self._up:
+            rows = layer.start_row(i, rows, [seen.pop()])
+        return rows
+
+    def pixel(self, j: int, pixels: Tensor) -> Tensor:
+        """Column j of the stream `pixels`, (B, h) → (B, h)."""
+        seen = [pixels]
+        for layer in self._down:
+            seen.append(layer.pixel(j, seen[-1], []))
+        if self._coarser is None:
+            pixels = seen.pop()
+        else:
+            self._down_pixels.inputs[j].copy_(seen[-1])
+            if not self._odd_row and not j % 2:
+                self._up_pixels.push(j // 2, self._coarser.pixel(j // 2, self._down_pixels.pixel(j)))
+            pixels = self._up_pixels.outputs[self._odd_row][j]
+        for layer in self._up:
+            pixels = layer.pixel(j, pixels, [seen.pop()])
+        return pixels
+
+
+class _UpRows:
+    """A `ShiftedUpConv2d` by rows: `outputs`, the two rows (W, B, h) of the coarse row pushed last."""
+
+    def __init__(self, conv: ShiftedUpConv2d, width: int):
+        self._conv, self._width = conv, width
+
+    def push(self, row: Tensor) -> None:
+        y = self._conv(row.permute(1, 2, 0).unsqueeze(2), (2, self._width))
+        self.outputs = y.detach().permute(2, 3, 0, 1)
+
+
+class _UpPixels:
+    """A `ShiftedUpConv2d` to the right by pixels: `outputs`, rows of (B, h), of the coarse pixels pushed so far."""
+
+    def __init__(self, conv: ShiftedUpConv2d, batch_size: int, coarse_width: int):
+        weight = conv.weight.detach()
+        self._weight = weight.permute(0, 2, 3, 1).flatten(1).contiguous()  # (I, 2 · 2 · O)
+        self._bias = conv.bias.detach().repeat(4)
+        self._outputs = weight.new_empty(2, 2 * coarse_width, batch_size, weight.shape[1])
+        self.outputs = [row.unbind() for row in self._outputs]
+
+    def push(self, j: int, x: Tensor) -> None:
+        y = torch.addmm(self._bias, x, self._weight).unflatten(1, (2, 2, -1))
+        self._outputs[:, 2 * j : 2 * j + 2] = y.movedim(0, 2)
+
+
+class _PixelCNNppSteps(Steps):
+    def __init__(self, network: PixelCNNppNetwork, batch_size: int, width: int, condition: Tensor | None):
+        self._first_rows = RowSteps(network.first_rows, batch_size, width)
+        self._first_above = RowSteps(network.first_above, batch_size, width)
+        weight = network.first_left.weight.detach()
+        self._above_left, self._left = weight[..., 0].permute(2, 1, 0).contiguous()  # (C + 1, h) each
+        self._bias = network.first_left.bias.detach()
+        self._scale = _ScaleSteps(network.scale, batch_size, width, condition)
+        self._last, self._last_bias = _matrix(network.last), network.last.bias.detach()
+        # The row with the channel of ones, after a column of padding.
+        C = weight.shape[1] - 1
+        self._row = weight.new_zeros(1 + width, batch_size, C + 1)
+        self._row[1:, :, C] = 1
+        self.inputs = [pixel[:, :C] for pixel in self._row[1:]]
+        self._lefts = self._row.unbind()
+
+    def start_row(self, i: int) -> None:
+        row = self._row if i else torch.zeros_like(self._row)
+        self._base = self._first_above(i, row[1:]) + row[:-1] @ self._above_left + self._bias
+        self._scale.start_row(i, self._first_rows(i, row[1:]))
+
+    def pixel(self, j: int) -> Tensor:
+        pixels = torch.addmm(self._base[j], self._lefts[j], self._left)
+        return torch.addmm(self._last_bias, F.elu_(self._scale.pixel(j, pixels)), self._last)

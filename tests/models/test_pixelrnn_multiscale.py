@@ -1,0 +1,101 @@
+"""The multi-scale PixelRNN: what sees what, and that its probabilities sum to one."""
+
+import itertools
+
+import pytest
+import torch
+from support import build
+
+from pmodel.models.pixelrnn_multiscale import MultiScalePixelRNN
+
+SMALL = ["model.hidden_channels=6", "model.condition_features=5", "model.head_channels=6", "model.first_kernel_size=3"]
+
+
+def random_model(shape: list[int], *overrides: str, seed: int = 0) -> MultiScalePixelRNN:
+    """In float64, none of its weights zero, for binary pictures."""
+    shape_override = f"model.data_shape=[{','.join(map(str, shape))}]"
+    model, _ = build("model=pixelrnn_multiscale", "data.binarize=threshold", shape_override, *SMALL, *overrides)
+    torch.manual_seed(seed)
+    for parameter in model.double().parameters():
+        torch.nn.init.normal_(parameter, std=0.4)
+    return model.eval()
+
+
+def order(shape: list[int], factor: int) -> torch.Tensor:
+    """When each sub-pixel (C, H, W) is drawn: the small picture in raster order, then the others."""
+    C, H, W = shape
+    later = torch.ones(H, W, dtype=torch.bool)
+    later[::factor, ::factor] = False
+    keys = [(bool(later[i, j]), i, j, c) for c in range(C) for i in range(H) for j in range(W)]
+    ranks = {key: rank for rank, key in enumerate(sorted(keys))}
+    return torch.tensor([ranks[key] for key in keys]).view(C, H, W)
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+@pytest.mark.parametrize("shape", [[1, 7, 5], [3, 5, 6]], ids=str)
+def test_each_output_depends_on_earlier_subpixels_alone_and_on_all_of_them(shape, factor):
+    when = order(shape, factor)
+    C, H, W = shape
+    reached = torch.zeros(C * H * W, C, H, W, dtype=torch.bool)
+    for seed in range(4):
+        model = random_model(shape, f"model.factor={factor}", seed=seed)
+        x = torch.rand(1, *shape, dtype=torch.float64).repeat(C * H * W, 1, 1, 1).requires_grad_()
+        outputs = model._parameters_of(x, None).flatten(1)
+        (jacobian,) = torch.autograd.grad(outputs.diagonal().sum(), x)
+        reached |= jacobian != 0
+    earlier = when[None] < when.view(-1, 1, 1, 1)
+    assert not reached[~earlier].any()
+    # The Diagonal BiLSTMs see all that is earlier of their own picture, and the second one all of the small picture
+    # within the reach of three convolutions; here that is all, and another output's own pixel is not read.
+    small = torch.zeros(H, W, dtype=torch.bool)
+    small[::factor, ::factor] = True
+    of_small = small.expand(C, H, W).reshape(-1)
+    assert reached[of_small][:, :, small].equal(earlier[of_small][:, :, small])
+    assert reached[~of_small][:, :, ~small].equal(earlier[~of_small][:, :, ~small])
+
+
+@pytest.mark.parametrize("label", [None, 3])
+def test_log_prob_sums_to_one_over_all_pictures(label):
+    overrides = [] if label is None else ["model.class_conditional=true", "model.num_classes=5"]
+    model = random_model([1, 2, 3], *overrides)
+    x = torch.tensor(list(itertools.product([0.0, 1.0], repeat=6)), dtype=torch.float64).view(-1, 1, 2, 3)
+    labels = None if label is None else torch.full((len(x),), label)
+    assert model.log_prob(x, labels).exp().sum().item() == pytest.approx(1)
+    torch.testing.assert_close(model.log_prob(x), model.log_prob_per_pixel(x).flatten(1).sum(1))
+    # What is said of a pixel depends on nothing that is drawn later.
+    when, each = order([1, 2, 3], 2).flatten(), model.log_prob_per_pixel(x).flatten(1)
+    for pixel in range(6):
+        known = x.flatten(1)[:, when <= when[pixel]]
+        same = (known == known[0]).all(1)
+        torch.testing.assert_close(each[same, pixel], each[:1, pixel].expand(int(same.sum())))
+    assert model.log_prob(x).exp().sum().item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("shape", [[1, 7, 5], [3, 4, 6]], ids=str)
+@pytest.mark.parametrize("conditional", [False, True])
+def test_samples_and_completions_equal_those_of_full_forward_passes(shape, conditional):
+    model = random_model(shape, *(["model.class_conditional=true"] if conditional else []))
+    B, (C, H, W) = 3, shape
+    label = torch.tensor([1, 4, 4]) if conditional else None
+    start = (torch.rand(B, *shape, dtype=torch.float64) < 0.5).double()
+    for known in (torch.zeros(B, *shape, dtype=torch.bool), torch.rand(B, *shape) < 0.3):
+        drawn = model.complete(start, known, generator=torch.Generator().manual_seed(1), label=label)
+        assert torch.equal(drawn[known], start[known])
+        x, generator = start.clone(), torch.Generator().manual_seed(1)
+        for of_small in (True, False):
+            rows, columns = (range(0, n, 2) if of_small else range(n) for n in (H, W))
+            for i in rows:
+                noise = model.likelihood.noise(x.new_zeros(len(columns) * B, C), generator)[0].view(-1, B, C)
+                for j, c in itertools.product(columns, range(C)):
+                    if i % 2 or j % 2 or of_small:
+                        with torch.no_grad():
+                            p = model._parameters_of(x, label)[:, c, i, j].sigmoid()
+                        new = (noise[columns.index(j), :, c] < p).double()
+                        x[:, c, i, j] = torch.where(known[:, c, i, j], x[:, c, i, j], new)
+        assert torch.equal(drawn, x)
+
+
+def test_factor_out_of_range_is_refused():
+    for factor in (1, 9):
+        with pytest.raises(ValueError, match=rf"model\.factor={factor}: expected at least 2"):
+            build("model=pixelrnn_multiscale", f"model.factor={factor}")
