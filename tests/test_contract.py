@@ -1,16 +1,20 @@
 """What every model of conf/model/ must do, on every small data set it takes."""
 
 import inspect
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import lightning
 import pytest
 import torch
+from hydra.utils import get_class
 from PIL import Image
 from support import CONFIG_DIR, build, config
 from torch import nn
 
 from pmodel import capabilities
+from pmodel.models.autoregressive import AutoregressiveModule
 from pmodel.training.gradient import GradientModule
 from pmodel.training.streaming import StreamingModule
 
@@ -25,6 +29,16 @@ DATA = {
 NETWORKS = {"colour": "conv"}
 # What a model may leave without a gradient, and why.
 NO_GRADIENT: dict[str, dict[str, str]] = {}
+
+
+@cache
+def settings(model_name: str) -> dict[str, Any]:
+    return config(f"model={model_name}")["model"]
+
+
+# These take pictures on levels, and no points.
+AUTOREGRESSIVE = [name for name in MODELS if issubclass(get_class(settings(name)["_target_"]), AutoregressiveModule)]
+CASES = [(m, d) for m in MODELS for d in DATA if not (m in AUTOREGRESSIVE and d == "points")]
 
 
 def write_pictures(folder: Path) -> None:
@@ -42,7 +56,7 @@ def trained(model_name: str, data_name: str, folder: Path):
     if data_name == "colour":
         write_pictures(folder)
         overrides.append(f"data.path={folder}")
-    if data_name in NETWORKS and "network" in config(f"model={model_name}")["model"]:
+    if data_name in NETWORKS and "network" in settings(model_name):
         overrides.append(f"model/network={NETWORKS[data_name]}")
     lightning.seed_everything(0, verbose=False)
     model, data = build(f"model={model_name}", *overrides, "data.batch_size=32")
@@ -58,7 +72,7 @@ def trained(model_name: str, data_name: str, folder: Path):
     return model.eval(), data, trainer
 
 
-@pytest.fixture(scope="module", params=[(m, d) for m in MODELS for d in DATA], ids=lambda p: f"{p[0]}-{p[1]}")
+@pytest.fixture(scope="module", params=CASES, ids=lambda p: f"{p[0]}-{p[1]}")
 def case(request, tmp_path_factory):
     return request.param[0], *trained(*request.param, tmp_path_factory.mktemp("pictures"))
 
@@ -134,6 +148,12 @@ def test_each_capability_has_its_signature_shape_and_range(case):
         assert log_prob.isfinite().all()
         if data.num_levels is not None and not getattr(model, "continuous_density", False):
             assert (log_prob <= 0).all()
+    if "LogProbPerPixel" in found:
+        per_pixel = model.log_prob_per_pixel(x)
+        assert per_pixel.shape == (5, *x.shape[2:])
+        torch.testing.assert_close(per_pixel.sum((1, 2)), model.log_prob(x))
+        if data.num_levels is not None and not getattr(model, "continuous_density", False):
+            assert (per_pixel <= 0).all()
     if "LowerBound" in found:
         for k in (1, 3):
             bounds = [model.elbo(x, k, generator=torch.Generator().manual_seed(7)) for _ in range(2)]
@@ -169,6 +189,51 @@ def test_each_capability_has_its_signature_shape_and_range(case):
         assert (shares.diff() <= 0).all()
 
 
+def test_completions_keep_what_is_known_and_do_not_see_what_is_hidden(case):
+    _, model, data, _ = case
+    if not isinstance(model, capabilities.Completes):
+        return
+    x = data.examples("validation", 5).x
+    upper_half = torch.arange(x.shape[2])[:, None] < x.shape[2] // 2
+    some = torch.rand(x.shape, generator=torch.Generator().manual_seed(1)) < 0.5
+    for known in (upper_half, some):
+        completed = model.complete(x, known, generator=torch.Generator().manual_seed(7))
+        assert completed.shape == x.shape
+        assert torch.equal(torch.where(known, completed, 0), torch.where(known, x, 0))
+        steps = completed * (data.num_levels - 1)
+        torch.testing.assert_close(steps, steps.round(), atol=1e-3, rtol=0)
+        assert completed.min() >= 0
+        assert completed.max() <= 1
+        hidden = torch.where(known, x, 1 - x)
+        assert torch.equal(completed, model.complete(hidden, known, generator=torch.Generator().manual_seed(7)))
+        assert not torch.equal(completed, model.complete(x, known, generator=torch.Generator().manual_seed(8)))
+    everything = torch.ones((), dtype=torch.bool)
+    assert torch.equal(model.complete(x, everything, generator=torch.Generator().manual_seed(7)), x)
+
+
+@pytest.mark.parametrize("name", AUTOREGRESSIVE)
+def test_autoregressive_models_refuse_points_in_one_line(name):
+    with pytest.raises(ValueError, match=r"\Adata\.shape=\[2\]: .*\Z"):
+        build(f"model={name}", "data=points")
+
+
+@pytest.mark.parametrize("name", AUTOREGRESSIVE)
+def test_class_conditional_models_draw_examples_of_the_classes_asked_for_and_others_refuse(name):
+    label = torch.tensor([0, 9, 3])
+    model, _ = build(f"model={name}", "model.class_conditional=true")
+    assert isinstance(model, capabilities.SamplesClasses)
+    assert model.num_classes == 10
+    before = torch.get_rng_state()
+    drawn = [model.eval().sample_classes(label, generator=torch.Generator().manual_seed(7)) for _ in range(2)]
+    assert drawn[0].shape == (3, 1, 8, 8)
+    assert torch.equal(*drawn)
+    assert torch.equal(before, torch.get_rng_state())
+    model, _ = build(f"model={name}")
+    assert model.num_classes is None
+    with pytest.raises(ValueError, match=r"\Amodel\.class_conditional=false: "):
+        model.sample_classes(label)
+
+
 def test_answers_carry_no_gradients_and_leave_the_random_state_alone(case):
     _, model, data, _ = case
     x = data.examples("validation", 5).x
@@ -178,7 +243,10 @@ def test_answers_carry_no_gradients_and_leave_the_random_state_alone(case):
         results.append(model.sample(2, generator=torch.Generator().manual_seed(0)))
     if isinstance(model, capabilities.LowerBound):
         results.append(model.elbo(x, 2, generator=torch.Generator().manual_seed(0)))
-    for answer in ("encode", "log_prob", "classify"):
+    if isinstance(model, capabilities.Completes):
+        known = torch.arange(x.shape[2])[:, None] < 2
+        results.append(model.complete(x, known, generator=torch.Generator().manual_seed(0)))
+    for answer in ("encode", "log_prob", "log_prob_per_pixel", "classify"):
         if hasattr(model, answer):
             results.append(getattr(model, answer)(x))
     assert not any(result.requires_grad for result in results)

@@ -18,6 +18,16 @@ class Samples(Protocol):
 
 
 @runtime_checkable
+class SamplesClasses(Protocol):
+    """Draws from p_model(x | label), if it was trained with labels: `num_classes` is None where it was not."""
+
+    num_classes: int | None
+
+    def sample_classes(self, label: Tensor, *, generator: Generator | None = None) -> Tensor:
+        """An example of each label (n,) int64, (n, …); the same generator state gives the same examples."""
+
+
+@runtime_checkable
 class SamplesLatents(Protocol):
     """Draws codes from the prior p(z); `sample` with the same generator state starts from the same codes."""
 
@@ -31,6 +41,15 @@ class LogProb(Protocol):
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log p_model(x), nats, (B,)."""
+
+
+@runtime_checkable
+class LogProbPerPixel(Protocol):
+    """Knows how its exact `log_prob` comes about, pixel by pixel."""
+
+    def log_prob_per_pixel(self, x: Tensor) -> Tensor:
+        """log p of each pixel given all pixels before it, nats, summed over its channels, (B, H, W); their sum is
+        log p_model(x)."""
 
 
 @runtime_checkable
@@ -118,5 +137,8 @@ class PrincipalComponents(Protocol):
 class Completes(Protocol):
     """Fills in what is missing."""
 
-    def complete(self, x: Tensor, known: Tensor) -> Tensor:
-        """x with new values where the boolean mask `known` is False."""
+    def complete(self, x: Tensor, known: Tensor, *, generator: Generator | None = None) -> Tensor:
+        """x with new values where the boolean mask `known` (like x, or broadcast to it) is False.
+
+        What x has there makes no difference; the same generator state gives the same values.
+        """

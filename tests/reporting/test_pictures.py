@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pmodel.reporting.grids import captioned_grid, columns_for, image_grid, side_by_side, to_uint8
+from pmodel.reporting.grids import captioned_grid, columns_for, font, hidden, image_grid, side_by_side, to_uint8
 from pmodel.reporting.plots import clouds, cumulative_shares, curves, labelled_scatter
 
 
@@ -44,6 +44,31 @@ def test_grey_values_and_colours_are_kept_and_clipped():
     assert to_uint8(grey)[:, 0, 0].tolist() == [[0, 0, 0], [128, 128, 128], [255, 255, 255]]
     colour = torch.tensor([1.0, 0.0, 0.2]).view(1, 3, 1, 1)
     assert to_uint8(colour)[0, 0, 0].tolist() == [255, 0, 51]
+
+
+@pytest.mark.parametrize("C", [1, 3])
+@pytest.mark.parametrize(("H", "W", "side"), [(8, 8, 1), (11, 9, 1), (28, 28, 3), (32, 20, 2)])
+def test_what_is_hidden_is_a_blue_chequerboard_whatever_the_picture(C, H, W, side):
+    x, other = torch.rand(2, 2, C, H, W)
+    known = torch.rand(2, 1, H, W).expand(2, C, H, W) < 0.5
+    shown = hidden(x, known)
+    assert shown.shape == (2, 3, H, W)
+    assert torch.equal(shown[known.expand(2, 3, H, W)], x.expand(2, 3, H, W)[known.expand(2, 3, H, W)])
+    assert torch.equal(shown, hidden(torch.where(known, x, other), known))
+    board = hidden(x, torch.zeros_like(known))[0]
+    red, green, blue = board
+    assert (red < green).all()
+    assert (green < blue).all()
+    assert len(board.flatten(1).unique(dim=1).T) == 2
+    # A step of one square, to the right or down, always changes the colour.
+    assert (board[:, :, side:] != board[:, :, :-side]).all()
+    assert (board[:, side:] != board[:, :-side]).all()
+
+
+def test_titles_have_the_letters_of_other_languages_and_of_mathematics():
+    missing = bytes(font(15).getmask("\ue000"))
+    for letter in "ÄéñЯΩ−₂×":
+        assert bytes(font(15).getmask(letter)) != missing, letter
 
 
 def test_panels_stand_side_by_side_below_their_titles():

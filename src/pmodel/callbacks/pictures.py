@@ -1,12 +1,14 @@
 """Pictures that any model can give which samples, reconstructs, or encodes and decodes."""
 
+import math
+
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from pmodel.callbacks.figures import Figure
-from pmodel.capabilities import Decodes, Encodes, Reconstructs, Samples, SamplesLatents
+from pmodel.capabilities import Decodes, Encodes, Reconstructs, Samples, SamplesClasses, SamplesLatents
 from pmodel.reporting.grids import columns_for, image_grid, side_by_side
 
 # One seed for all of a run's noise in pictures: the same codes each time, so pictures compare over time and runs.
@@ -26,7 +28,8 @@ def fixed_generator(device: torch.device) -> torch.Generator:
 class SampleGrid(Figure):
     """Draws from p_model with fixed noise; beside them, where there is a decoder, E[x | z] of the same codes z.
 
-    1-D and 2-D points are drawn as a cloud beside the validation split's.
+    Of a class-conditional model, draws for each class. 1-D and 2-D points are drawn as a cloud beside the
+    validation split's.
     """
 
     name = "samples"
@@ -37,6 +40,8 @@ class SampleGrid(Figure):
     def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:
         if not isinstance(model, Samples):
             return None
+        if isinstance(model, SamplesClasses) and model.num_classes is not None:
+            return self._by_class(trainer, model, model.num_classes)
         x = model.sample(self.num_images, generator=fixed_generator(model.device))
         if not is_picture(x):
             return self._cloud(trainer, model) if x.dim() == 2 and x.shape[1] <= 2 else None
@@ -47,6 +52,23 @@ class SampleGrid(Figure):
             panels = {"samples x ~ p(x | z), z ~ p(z)": panels.popitem()[1]}
             panels["means E[x | z] of the same z"] = image_grid(model.decode(z), columns)
         return side_by_side(panels)
+
+    def _by_class(self, trainer: Trainer, model: SamplesClasses, num_classes: int) -> np.ndarray | None:
+        """A block of draws for each class; of many classes the first few, so that each has four where there can be."""
+        shown = min(num_classes, max(1, self.num_images // 4))
+        # All blocks together are nearly a square.
+        columns = max(1, round(math.sqrt(self.num_images) / shown))
+        count = self.num_images // (shown * columns) * columns
+        label = torch.arange(shown, device=model.device).repeat_interleave(count)
+        x = model.sample_classes(label, generator=fixed_generator(model.device))
+        if not is_picture(x):
+            return None
+        names = trainer.datamodule.class_names or range(num_classes)
+        blocks = {str(name): image_grid(part, columns) for name, part in zip(names, x.split(count), strict=False)}
+        title = "samples x ~ p(x | class)"
+        if shown < num_classes:
+            title += f", the first {shown} of {num_classes:,} classes"
+        return side_by_side({title: side_by_side(blocks, gap=4)})
 
     def _cloud(self, trainer: Trainer, model: LightningModule) -> np.ndarray:
         from pmodel.reporting.plots import clouds

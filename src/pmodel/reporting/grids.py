@@ -1,8 +1,12 @@
 """Pictures side by side: tensors in, uint8 arrays out."""
 
+import importlib.util
 import math
+from functools import cache
+from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
@@ -11,12 +15,35 @@ BACKGROUND = 255
 MIN_CELL = 56
 # The height of a caption's line.
 LINE = 15
+# A chequerboard of these stands for what is hidden.
+HIDDEN = ((0.72, 0.81, 0.93), (0.83, 0.89, 0.97))
+
+
+@cache
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """Matplotlib's font; Pillow's own has no letters but those of English, and class names are a user's."""
+    folder = Path(importlib.util.find_spec("matplotlib").origin).parent
+    return ImageFont.truetype(str(folder / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
 
 
 def to_uint8(images: Tensor) -> np.ndarray:
     """Pictures (N, C, H, W) in [0, 1], one or three channels → (N, H, W, 3) uint8; values outside are clipped."""
     array = (images.detach().float().cpu().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
     return np.broadcast_to(array, (*array.shape[:3], 3)) if array.shape[3] == 1 else array
+
+
+def in_colour(images: Tensor) -> Tensor:
+    """Pictures (N, 1 or 3, H, W) as (N, 3, H, W)."""
+    return images.expand(-1, 3, -1, -1)
+
+
+def hidden(images: Tensor, known: Tensor) -> Tensor:
+    """Pictures (N, C, H, W) in colour, (N, 3, H, W), whose pixels that are not `known` (a boolean mask like them) are a
+    soft blue chequerboard, which nobody takes for a picture."""
+    H, W = images.shape[2:]
+    side = max(1, min(H, W) // 8)
+    odd = (torch.arange(H)[:, None] // side + torch.arange(W) // side) % 2
+    return torch.where(in_colour(known), in_colour(images), torch.tensor(HIDDEN)[odd].permute(2, 0, 1))
 
 
 def image_grid(images: Tensor, columns: int, gap: int | None = None) -> np.ndarray:
@@ -36,15 +63,18 @@ def image_grid(images: Tensor, columns: int, gap: int | None = None) -> np.ndarr
     return grid
 
 
-def captioned_grid(images: Tensor, captions: list[str], columns: int, gap: int = 10) -> np.ndarray:
+def captioned_grid(
+    images: Tensor, captions: list[str], columns: int, gap: int = 10, min_size: int = MIN_CELL
+) -> np.ndarray:
     """Pictures (N, C, H, W) in [0, 1] in rows of `columns`, each above its caption, whose lines are centred.
 
     A column is as wide as its picture or the widest caption, a row as high as the picture and the longest caption.
+
+    min_size: the height and width, in pixels, below which pictures are enlarged
     """
-    cells, _ = _enlarged(to_uint8(images))
-    font = ImageFont.load_default(size=12)
+    cells, _ = _enlarged(to_uint8(images), min_size)
     lines = [caption.split("\n") for caption in captions]
-    widest = max(math.ceil(font.getlength(line)) for caption in lines for line in caption)
+    widest = max(math.ceil(font(12).getlength(line)) for caption in lines for line in caption)
     count, height, width, _ = cells.shape
     across, down = max(width, widest) + gap, height + 4 + LINE * max(map(len, lines)) + gap
     page = Image.new("RGB", (columns * across + gap, -(-count // columns) * down + gap), "white")
@@ -53,13 +83,13 @@ def captioned_grid(images: Tensor, captions: list[str], columns: int, gap: int =
         top, middle = gap + i // columns * down, gap + i % columns * across + (across - gap) // 2
         page.paste(Image.fromarray(cell), (middle - width // 2, top))
         for j, line in enumerate(caption):
-            draw.text((middle, top + height + 4 + j * LINE), line, fill="black", font=font, anchor="ma")
+            draw.text((middle, top + height + 4 + j * LINE), line, fill="black", font=font(12), anchor="ma")
     return np.asarray(page)
 
 
-def _enlarged(cells: np.ndarray) -> tuple[np.ndarray, int]:
-    """Cells (N, H, W, 3) of at least MIN_CELL pixels, and the factor by which they have grown."""
-    factor = max(1, -(-MIN_CELL // min(cells.shape[1:3])))
+def _enlarged(cells: np.ndarray, min_size: int = MIN_CELL) -> tuple[np.ndarray, int]:
+    """Cells (N, H, W, 3) of at least that many pixels, and the factor by which they have grown."""
+    factor = max(1, -(-min_size // min(cells.shape[1:3])))
     return np.ascontiguousarray(cells.repeat(factor, axis=1).repeat(factor, axis=2)), factor
 
 
@@ -71,15 +101,14 @@ def columns_for(count: int) -> int:
 
 def side_by_side(panels: dict[str, np.ndarray], gap: int = 24) -> np.ndarray:
     """Pictures (height, width, 3) next to each other, each under its title."""
-    font = ImageFont.load_default(size=16)
     caption = 28
-    widths = [max(panel.shape[1], int(font.getlength(title)) + 8) for title, panel in panels.items()]
+    widths = [max(panel.shape[1], int(font(15).getlength(title)) + 8) for title, panel in panels.items()]
     height = caption + max(panel.shape[0] for panel in panels.values())
     page = Image.new("RGB", (sum(widths) + gap * (len(panels) - 1), height), "white")
     draw = ImageDraw.Draw(page)
     left = 0
     for (title, panel), width in zip(panels.items(), widths, strict=True):
-        draw.text((left + 4, 4), title, fill="black", font=font)
+        draw.text((left + 4, 4), title, fill="black", font=font(15))
         page.paste(Image.fromarray(panel), (left, caption))
         left += width + gap
     return np.asarray(page)

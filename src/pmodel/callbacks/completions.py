@@ -1,0 +1,43 @@
+"""Pictures of which a model saw the upper half, completed several ways."""
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule, Trainer
+
+from pmodel.callbacks.figures import Figure
+from pmodel.callbacks.pictures import fixed_generator, is_picture
+from pmodel.capabilities import Completes
+from pmodel.reporting.grids import hidden, image_grid, side_by_side
+
+
+class Completions(Figure):
+    """Validation pictures without their lower half, `num_ways` completions of each with fixed noise, the originals.
+
+    The figure of occluded pictures of van den Oord et al. (Pixel Recurrent Neural Networks, 2016, arXiv 1601.06759).
+    """
+
+    name = "completions"
+
+    def __init__(self, num_images: int = 8, num_ways: int = 6):
+        for setting, value in {"num_images": num_images, "num_ways": num_ways}.items():
+            if value < 1:
+                raise ValueError(f"callbacks.figures.include.completions.{setting}={value}: expected at least 1")
+        self.num_images, self.num_ways = num_images, num_ways
+
+    def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:
+        if not isinstance(model, Completes):
+            return None
+        x = trainer.datamodule.examples("validation", self.num_images).x
+        if not is_picture(x):
+            return None
+        known = torch.zeros_like(x, dtype=torch.bool)
+        known[:, :, : x.shape[2] // 2] = True
+        given, mask = (part.repeat_interleave(self.num_ways, 0).to(model.device) for part in (x, known))
+        completed = model.complete(given, mask, generator=fixed_generator(model.device))
+        return side_by_side(
+            {
+                "given": image_grid(hidden(x, known), 1),
+                "completions": image_grid(completed, self.num_ways),
+                "original": image_grid(x, 1),
+            }
+        )

@@ -1,0 +1,38 @@
+"""Where in a picture its improbability lies."""
+
+import math
+
+import numpy as np
+from lightning.pytorch import LightningModule, Trainer
+
+from pmodel.callbacks.figures import Figure
+from pmodel.callbacks.pictures import is_picture
+from pmodel.capabilities import LogProbPerPixel
+from pmodel.metrics.likelihood import bits_per_dim
+
+
+class LikelihoodMap(Figure):
+    """Validation pictures on levels, each above −log₂ p(pixel | all pixels before it) and its total −log p(x)."""
+
+    name = "likelihood_map"
+
+    def __init__(self, num_images: int = 8):
+        if num_images < 1:
+            raise ValueError(f"callbacks.figures.include.likelihood_map.num_images={num_images}: expected at least 1")
+        self.num_images = num_images
+
+    def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:
+        data = trainer.datamodule
+        if not isinstance(model, LogProbPerPixel) or data.num_levels is None:
+            return None
+        x = data.examples("validation", self.num_images).x
+        if not is_picture(x):
+            return None
+        from pmodel.reporting.likelihoods import likelihood_maps
+
+        log_prob = model.log_prob_per_pixel(x.to(model.device)).cpu().double()
+        captions = [
+            f"{-nats:,.1f} nats\n{bits_per_dim(nats, x[0].numel()):.2f} bits/dim"
+            for nats in log_prob.sum((1, 2)).tolist()
+        ]
+        return likelihood_maps(x, -log_prob.numpy() / math.log(2), captions)
