@@ -5,7 +5,7 @@ pictures are held against the fast one's. It costs the same at each pixel, so th
 few forward passes, times the number of pixels; `--quick` does so at 28×28 too. The whole of the Gated PixelCNN takes
 the plain sampler some ten minutes.
 
-    uv run benchmarks/sampling.py [--models pixelcnn,pixelrnn]
+    uv run benchmarks/sampling.py [--models pixelcnn,pixelrnn] [--device cuda]
 """
 
 import argparse
@@ -34,33 +34,35 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
     for name in arguments.models.split(","):
         for size in SIZES:
-            rows.append(_compare(name, size, whole=size == 28 and not arguments.quick))
+            rows.append(_compare(name, size, arguments.device, whole=size == 28 and not arguments.quick))
             print(f"{rows[-1]['name']}: {rows[-1]['ours']:.2f} s", flush=True)
     return rows
 
 
-def _compare(name: str, size: int, whole: bool) -> dict[str, Any]:
+def _compare(name: str, size: int, device: str, whole: bool) -> dict[str, Any]:
     import torch
     from plain_sampler import plain_sample
     from support import build
 
     torch.manual_seed(0)
     data = ["data=mnist", "data.binarize=dynamic", f"model.data_shape=[1,{size},{size}]"]
-    model = build(f"model={name}", *data, *MODELS[name])[0].eval()
+    model = build(f"model={name}", *data, *MODELS[name])[0].eval().to(device)
 
     def generator() -> torch.Generator:
-        return torch.Generator().manual_seed(0)
+        return torch.Generator(device).manual_seed(0)
 
     def timed(function: Any) -> tuple[float, Any]:
         start = time.perf_counter()
         result = function()
+        if device == "cuda":
+            torch.cuda.synchronize()
         return time.perf_counter() - start, result
 
     def forward() -> None:
         with torch.no_grad():
             model.log_prob(x)
 
-    x = torch.zeros(NUM_PICTURES, *model.data_shape)
+    x = torch.zeros(NUM_PICTURES, *model.data_shape, device=device)
     ours, pictures = zip(
         *(timed(lambda: model.sample(NUM_PICTURES, generator=generator())) for _ in range(4)), strict=True
     )
@@ -77,4 +79,4 @@ def _compare(name: str, size: int, whole: bool) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(measure, __doc__.splitlines()[0], models=",".join(MODELS))
+    main(measure, __doc__.splitlines()[0], models=",".join(MODELS), device="cpu")
