@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from pmodel.nets.autoregressive import AutoregressiveNetwork, Steps
 from pmodel.nets.masked_conv import ConvSteps
-from pmodel.nets.shifted_conv import RowSteps, ShiftedConv2d, ShiftedUpConv2d
+from pmodel.nets.shifted_conv import RowSteps, ShiftedConv2d, ShiftedUpConv2d, UpPixelSteps, UpRowSteps
 
 
 class PixelCNNppNetwork(AutoregressiveNetwork):
@@ -239,8 +239,8 @@ class _ScaleSteps:
             self._down_pixels = ConvSteps(scale.down_pixels, batch_size, width)
             coarse_width = -(-width // 2)
             self._coarser = _ScaleSteps(scale.coarser, batch_size, coarse_width, halved(condition))
-            self._up_rows = _UpRows(scale.up_rows, width)
-            self._up_pixels = _UpPixels(scale.up_pixels, batch_size, coarse_width)
+            self._up_rows = UpRowSteps(scale.up_rows, width)
+            self._up_pixels = UpPixelSteps(scale.up_pixels, batch_size, coarse_width)
 
     def start_row(self, i: int, rows: Tensor) -> Tensor:
         """Row i of the stream `rows`, (W, B, h) → (W, B, h)."""
@@ -275,32 +275,6 @@ class _ScaleSteps:
         for layer in self._up:
             pixels = layer.pixel(j, pixels, [seen.pop()])
         return pixels
-
-
-class _UpRows:
-    """A `ShiftedUpConv2d` by rows: `outputs`, the two rows (W, B, h) of the coarse row pushed last."""
-
-    def __init__(self, conv: ShiftedUpConv2d, width: int):
-        self._conv, self._width = conv, width
-
-    def push(self, row: Tensor) -> None:
-        y = self._conv(row.permute(1, 2, 0).unsqueeze(2), (2, self._width))
-        self.outputs = y.detach().permute(2, 3, 0, 1)
-
-
-class _UpPixels:
-    """A `ShiftedUpConv2d` to the right by pixels: `outputs`, rows of (B, h), of the coarse pixels pushed so far."""
-
-    def __init__(self, conv: ShiftedUpConv2d, batch_size: int, coarse_width: int):
-        weight = conv.weight.detach()
-        self._weight = weight.permute(0, 2, 3, 1).flatten(1).contiguous()  # (I, 2 · 2 · O)
-        self._bias = conv.bias.detach().repeat(4)
-        self._outputs = weight.new_empty(2, 2 * coarse_width, batch_size, weight.shape[1])
-        self.outputs = [row.unbind() for row in self._outputs]
-
-    def push(self, j: int, x: Tensor) -> None:
-        y = torch.addmm(self._bias, x, self._weight).unflatten(1, (2, 2, -1))
-        self._outputs[:, 2 * j : 2 * j + 2] = y.movedim(0, 2)
 
 
 class _PixelCNNppSteps(Steps):

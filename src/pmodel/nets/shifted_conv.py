@@ -1,5 +1,6 @@
 """Convolutions that see the rows above, or these and the columns to the left, by where their kernels stand."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -105,3 +106,30 @@ class RowSteps:
     def __call__(self, i: int, row: Tensor) -> Tensor:
         self.push(row)
         return self.output(i)
+
+
+class UpRowSteps:
+    """A `ShiftedUpConv2d` by rows: `outputs`, the two rows (W, B, O) of the coarse row (⌈W/2⌉, B, I) pushed last."""
+
+    def __init__(self, conv: ShiftedUpConv2d, width: int):
+        self._conv, self._width = conv, width
+
+    def push(self, row: Tensor) -> None:
+        y = self._conv(row.permute(1, 2, 0).unsqueeze(2), (2, self._width))
+        self.outputs = y.detach().permute(2, 3, 0, 1)
+
+
+class UpPixelSteps:
+    """A `ShiftedUpConv2d` to the right by pixels: `outputs`, two rows of (B, O), of the coarse pixels (B, I) pushed."""
+
+    def __init__(self, conv: ShiftedUpConv2d, batch_size: int, coarse_width: int):
+        weight = conv.weight.detach()
+        self._weight = weight.permute(0, 2, 3, 1).flatten(1).contiguous()  # (I, 2 · 2 · O)
+        self._bias = conv.bias.detach().repeat(4)
+        self._outputs = weight.new_empty(2, 2 * coarse_width, batch_size, weight.shape[1])
+        self.outputs = [row.unbind() for row in self._outputs]
+
+    def push(self, j: int, x: Tensor) -> None:
+        """Takes the coarse pixel of column j."""
+        y = torch.addmm(self._bias, x, self._weight).unflatten(1, (2, 2, -1))
+        self._outputs[:, 2 * j : 2 * j + 2] = y.movedim(0, 2)
