@@ -22,6 +22,8 @@ NOISE = (
     # A resumed run writes where it wrote before.
     r"Checkpoint directory .* exists and is not empty",
     r"The dirpath has changed from",
+    # It may have another time limit, or none.
+    r"Be aware that when using `ckpt_path`.*\['Timer'\]",
 )
 
 
