@@ -71,6 +71,18 @@ def test_logistic_mixture_stays_finite_and_has_gradients_far_from_its_mean(scale
     assert p.grad[0, 1] != 0
 
 
+@pytest.mark.parametrize("levels", [2, 17, 256])
+def test_logistic_mixture_has_gradients_at_any_scale(levels):
+    likelihood = DiscretizedLogisticMixture(levels, 1)
+    log_scales = torch.tensor([-200.0, -8.0, 0.0, 8.0, 200.0])
+    parameters = torch.stack([torch.zeros(5), torch.full((5,), 0.3), log_scales], dim=1).requires_grad_()
+    for x in (0.0, 1 / (levels - 1), 1.0):
+        log_prob = likelihood.log_prob(parameters, torch.full((5, 1), x))
+        (gradient,) = torch.autograd.grad(log_prob.sum(), parameters)
+        assert log_prob.isfinite().all()
+        assert gradient.isfinite().all()
+
+
 @pytest.mark.parametrize(("likelihood", "levels"), DISCRETE)
 def test_samples_follow_the_probabilities(likelihood, levels):
     n = 20_000

@@ -72,10 +72,13 @@ def test_completions_are_those_of_a_forward_pass_per_subpixel(name, num_channels
     completed = model.complete(x, known, generator=torch.Generator().manual_seed(4), batch_size=3)
     assert torch.equal(x, before)
     assert torch.equal(completed[known], x[known])
-    # What stands where nothing is known has no influence.
-    for start in (x, torch.where(known, x, 0.3)):
-        plain = plain_complete(model, start, known, generator=torch.Generator().manual_seed(4), batch_size=3)
-        torch.testing.assert_close(completed, plain)
+    plain = plain_complete(model, x, known, generator=torch.Generator().manual_seed(4), batch_size=3)
+    torch.testing.assert_close(completed, plain)
+    # What stands where nothing is known has no influence, not even if it is no level or no number.
+    for hidden in (7.0, torch.nan):
+        start = torch.where(known, x, hidden)
+        again = model.complete(start, known, generator=torch.Generator().manual_seed(4), batch_size=3)
+        assert torch.equal(again, completed)
 
 
 def p_value(values: Tensor, levels: int, expected: Tensor) -> float:

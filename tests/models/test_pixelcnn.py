@@ -42,6 +42,7 @@ def test_masking_leaves_the_weights_as_they_are():
         ("data.dequantize=true", "data.num_levels=null: expected pictures on levels"),
         ("data=points", r"data.shape=\[2\]: expected pictures \[C, H, W\]"),
         ("model.kernel_size=4", "model.kernel_size=4: expected an odd number"),
+        ("model.kernel_size=3.0", "model.kernel_size=3.0: expected a whole number"),
         ("model.num_blocks=0", "model.num_blocks=0: expected at least 1"),
         (
             "model.data_shape=[3,8,8] model.hidden_channels=2",
@@ -56,3 +57,14 @@ def test_masking_leaves_the_weights_as_they_are():
 def test_settings_and_data_out_of_range_are_refused(override, line):
     with pytest.raises(ValueError, match=line):
         build("model=pixelcnn", *override.split())
+
+
+def test_colour_takes_the_smallest_kernels():
+    build("model=pixelcnn", "model.data_shape=[3,8,8]", "model.kernel_size=1", "model.first_kernel_size=1")
+
+
+def test_samples_under_autocast_are_those_without():
+    model = build("model=pixelcnn", "data.binarize=threshold")[0].eval()
+    plain = model.sample(3, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(model.sample(3, generator=torch.Generator().manual_seed(0)), plain)

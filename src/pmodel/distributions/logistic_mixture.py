@@ -8,7 +8,9 @@ from pmodel.distributions.likelihood import Likelihood
 from pmodel.distributions.noise import gumbel, uniform
 from pmodel.nets.precision import upcast
 
-MIN_LOG_SCALE = -7.0
+# Where a bin's probability, or its complement, is as good as nothing; further out its logarithm is −∞ in float32, and
+# gradients are NaN.
+MIN_LOG_SCALE, MAX_LOG_SCALE = -7.0, 7.0
 
 
 class DiscretizedLogisticMixture(Likelihood):
@@ -39,7 +41,7 @@ class DiscretizedLogisticMixture(Likelihood):
         pairs = channels * (channels - 1) // 2
         blocks = upcast(parameters).unflatten(1, (per_mixture, self.num_mixtures))
         logits, means, log_scales, coefficients = blocks.split([1, channels, channels, pairs], dim=1)
-        return logits.squeeze(1), means, log_scales.clamp(min=MIN_LOG_SCALE), coefficients.tanh()
+        return logits.squeeze(1), means, log_scales.clamp(MIN_LOG_SCALE, MAX_LOG_SCALE), coefficients.tanh()
 
     @staticmethod
     def _shift(coefficients: Tensor, c: int, earlier: Tensor) -> Tensor:

@@ -37,6 +37,8 @@ class AutoregressiveModule(GradientModule):
     """
 
     units: ClassVar[dict[str, str]] = {"loss": "nats"}
+    # Whether the network's outputs know no channel of their own pixel; see `AutoregressiveNetwork`.
+    whole_pixels: ClassVar[bool] = False
     network: AutoregressiveNetwork
 
     def __init__(
@@ -56,6 +58,8 @@ class AutoregressiveModule(GradientModule):
             raise ValueError(f"data.shape={list(data_shape)}: expected pictures [C, H, W], for an autoregressive model")
         if num_levels is None:
             raise ValueError("data.num_levels=null: expected pictures on levels; leave out data.dequantize=true")
+        if num_levels < 2:
+            raise ValueError(f"model.num_levels={num_levels}: expected at least 2")
         if class_conditional and num_classes is None:
             raise ValueError("model.class_conditional=true: the data have no classes (data.num_classes=null)")
         self.data_shape = torch.Size(data_shape)
@@ -75,9 +79,12 @@ class AutoregressiveModule(GradientModule):
             ValueError: at the first that is out of its range.
         """
         for name, value in settings.items():
-            if "kernel_size" in name and (value < 1 or value % 2 == 0):
+            if not isinstance(value, int):
+                raise ValueError(f"model.{name}={value}: expected a whole number")
+            if name.endswith("kernel_size") and value % 2 == 0:
                 raise ValueError(f"model.{name}={value}: expected an odd number, at least 1")
-            least = 1 if name.startswith("num_") else self.num_channels
+            masked = name in ("hidden_channels", "head_channels") and not self.whole_pixels
+            least = self.num_channels if masked else 1
             if value < least:
                 channels = "" if least == 1 else f", one for each channel of data.shape={list(self.data_shape)}"
                 raise ValueError(f"model.{name}={value}: expected at least {least}{channels}")
@@ -107,6 +114,7 @@ class AutoregressiveModule(GradientModule):
             return None
         if label is None or (label < 0).any():
             raise ValueError("model.class_conditional=true: expected a label of each picture, but the data have none")
+        label = label.to(self.device, torch.int64)
         return F.one_hot(label, self.num_classes)[:, :, None, None].to(next(self.parameters()).dtype)
 
     def _parameters_of(self, x: Tensor, label: Tensor | None) -> Tensor:
@@ -129,11 +137,12 @@ class AutoregressiveModule(GradientModule):
         labels = torch.arange(self.num_classes, device=x.device)
         each = torch.stack([self.log_prob_per_pixel(x, label.expand(len(x))) for label in labels])
         # log Σ_y p(y) Π_{i ≤ n} p(x_i | x_<i, y) for every n; its differences are the conditionals.
+        # In float64: they are small differences of large numbers.
         order = self.drawing_order().to(x.device)
-        joint = each.flatten(2)[:, :, order].cumsum(2).logsumexp(0) - math.log(self.num_classes)
+        joint = each.double().flatten(2)[:, :, order].cumsum(2).logsumexp(0) - math.log(self.num_classes)
         conditionals = torch.empty_like(joint)
         conditionals[:, order] = joint.diff(dim=1, prepend=torch.zeros_like(joint[:, :1]))
-        return conditionals.view_as(each[0])
+        return conditionals.view_as(each[0]).to(each.dtype)
 
     def log_prob(self, x: Tensor, label: Tensor | None = None) -> Tensor:
         """log p(x), exact, nats, (B,); with labels (B,), of a class-conditional model, log p(x | label)."""
@@ -178,11 +187,16 @@ class AutoregressiveModule(GradientModule):
         Labels (B,) of a class-conditional model that are not given are drawn too, see `draw_labels`.
         """
         known = known.to(x.device).expand_as(x)
+        # Whatever stands there has no influence, not even if it is no number.
+        x = torch.where(known, x, 0)
         if self.num_classes is not None and label is None:
-            label = self.draw_labels(x, known, generator)
+            label = self.draw_labels(x, known, generator, batch_size)
         starts = range(0, len(x), batch_size)
-        # Told after a second, in a terminal.
-        with tqdm(total=len(starts) * x.shape[2], desc="pictures", delay=1, leave=False, disable=None) as bar:
+        # A bar after a second, in a terminal. No autocast: what is written in place keeps its precision.
+        with (
+            tqdm(total=len(starts) * x.shape[2], desc="pictures", delay=1, leave=False, disable=None) as bar,
+            torch.autocast(x.device.type, enabled=False),
+        ):
             parts = [
                 self._fill(
                     x[start : start + batch_size],
@@ -195,21 +209,24 @@ class AutoregressiveModule(GradientModule):
             ]
         return torch.cat(parts) if parts else x.clone()
 
-    def draw_labels(self, x: Tensor, known: Tensor, generator: Generator | None) -> Tensor:
+    def draw_labels(
+        self, x: Tensor, known: Tensor, generator: Generator | None, batch_size: int = SAMPLE_BATCH
+    ) -> Tensor:
         """Labels (B,) of a class-conditional model, drawn given all that is known before the first hidden pixel."""
         order = self.drawing_order().to(x.device)
         before = known.all(dim=1).flatten(1)[:, order].cumprod(1)
         log_p = x.new_zeros(len(x), self.num_classes)
         if before.any():
-            for y in range(self.num_classes):
-                each = self.log_prob_per_pixel(x, torch.full((len(x),), y, device=x.device))
-                log_p[:, y] = (each.flatten(1)[:, order] * before).sum(1)
+            for part in torch.arange(len(x), device=x.device).split(batch_size):
+                for y in range(self.num_classes):
+                    each = self.log_prob_per_pixel(x[part], torch.full_like(part, y))
+                    log_p[part, y] = (each.flatten(1)[:, order] * before[part]).sum(1).to(log_p)
         return (log_p + gumbel(tuple(log_p.shape), log_p, generator)).argmax(1)
 
     def _fill(self, x: Tensor, known: Tensor, label: Tensor | None, generator: Generator | None, bar: tqdm) -> Tensor:
         """One batch of `complete`."""
         steps = self.network.steps(len(x), *x.shape[2:], self._condition(label))
-        return draw_in_raster_order(steps, self.likelihood, x, known, self.network.whole_pixels, generator, bar)
+        return draw_in_raster_order(steps, self.likelihood, x, known, self.whole_pixels, generator, bar)
 
 
 def draw_in_raster_order(

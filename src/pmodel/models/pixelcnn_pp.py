@@ -19,6 +19,8 @@ class PixelCNNpp(AutoregressiveModule):
         dropout: the share of features that a block leaves out in a training step.
     """
 
+    whole_pixels = True
+
     def __init__(
         self,
         data_shape: list[int],

@@ -1,9 +1,8 @@
 """Multi-scale PixelRNN (van den Oord et al., Pixel Recurrent Neural Networks, 2016, arXiv 1601.06759, section 3.6)."""
 
-from typing import Any
-
 import torch
 from torch import Generator, Tensor, nn
+from tqdm import tqdm
 
 from pmodel.models.autoregressive import AutoregressiveModule, draw_in_raster_order
 from pmodel.nets.pixelrnn import PixelRNNNetwork
@@ -116,7 +115,7 @@ class MultiScalePixelRNN(AutoregressiveModule):
         self._small(parameters).copy_(self.small(small.contiguous(), condition))
         return parameters
 
-    def _fill(self, x: Tensor, known: Tensor, label: Tensor | None, generator: Generator | None, bar: Any) -> Tensor:
+    def _fill(self, x: Tensor, known: Tensor, label: Tensor | None, generator: Generator | None, bar: tqdm) -> Tensor:
         small = self._small(x)
         steps = self.small.steps(len(x), *small.shape[2:], self._condition(label))
         small = draw_in_raster_order(steps, self.likelihood, small, self._small(known), False, generator)

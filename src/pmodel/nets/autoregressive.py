@@ -9,7 +9,7 @@ class Steps(ABC):
     """A network applied pixel by pixel in raster order to B pictures, remembering what later pixels need of it.
 
     For each row `start_row`, then for each column `pixel`, as often as more of that pixel is known; its values are
-    written into `inputs[j]` (B, C), in [−1, 1]. A value is read when that sub-pixel may be seen, not before.
+    written into `inputs[j]` (B, C), in [−1, 1]. A value that may not be seen yet has no influence, if it is a number.
     """
 
     inputs: list[Tensor]

@@ -17,7 +17,7 @@ class DiagonalBiLSTM(nn.Module):
     The first goes right: its state at (i, j) comes from (i, j − 1), with the memory, and (i − 1, j), the paper's 2×1
     state-to-state convolution of a skewed picture. The second is its mirror image, so its state at (i, j) has seen
     pixels to the right of j; it is shifted down by a row before the sum. The input-to-state convolution is 1×1 with
-    mask B. States outside of the picture are learned.
+    mask B. States outside of the picture are learned; the forget gate's bias starts at 1.
 
     Deviation: in the first layer the second direction also reads the pixels themselves, which it may, a row later. The
     paper feeds it features that don't know their own pixel, so the last pixel of a row is lost to the next row but for
@@ -70,11 +70,12 @@ class DiagonalBiLSTM(nn.Module):
             x = torch.cat([x, picture], dim=3)
             weight = torch.cat([weight, torch.stack([torch.zeros_like(self.pixel), self.pixel])], dim=1)
         cells = reorder(x.flatten(0, 1), orders, inverses)
-        gates = torch.baddbmm(bias, cells.flatten(1, 2), weight).unflatten(1, (-1, B))
+        gates = torch.baddbmm(bias, cells.flatten(1, 2), weight).unflatten(1, (height * width, B))
         right, left = scan(gates, self.state, self.initial_h, self.initial_c, lattice, inverses)
         return (right + F.pad(left[:-width], (0, 0, 0, 0, width, 0))).unflatten(0, (height, width))
 
 
+@torch.compiler.disable
 @cache
 @torch.inference_mode(False)  # kept, and later saved for a backward pass
 def lattice_of(height: int, width: int, device: torch.device) -> tuple[Lattice, Tensor, Tensor]:
@@ -89,7 +90,7 @@ def lattice_of(height: int, width: int, device: torch.device) -> tuple[Lattice, 
     return Lattice([len(d) for d in rows], 2, 1, places, device), orders, orders.argsort(1)
 
 
-class DiagonalSteps:
+class DiagonalBiLSTMSteps:
     """All Diagonal BiLSTM layers of a network pixel by pixel, for B pictures at once: `start_row`, then `pixel` of each
     layer for each column, after its features were written into `inputs[l][j]` (B, I).
 

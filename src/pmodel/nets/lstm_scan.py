@@ -32,6 +32,11 @@ class Lattice:
     places: list[int]
     device: torch.device
 
+    def __post_init__(self):
+        # Kept, so not to be made when a validation, without autograd, happens to be first.
+        with torch.inference_mode(False):
+            self.states, self.initial  # noqa: B018
+
     @cached_property
     def starts(self) -> list[int]:
         """The number of the first cell of each step."""
@@ -80,6 +85,7 @@ def activate(gates: Tensor) -> tuple[Tensor, ...]:
     return gates.split(size, dim=-1)
 
 
+@torch.compiler.disable  # it would be unrolled: minutes
 def scan(gates: Tensor, weight: Tensor, h0: Tensor, c0: Tensor, lattice: Lattice, order: Tensor) -> Tensor:
     """The states h of all cells, (R, cells, B, h), of R independent scans over pictures of the same size.
 

@@ -7,12 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pmodel.nets.autoregressive import AutoregressiveNetwork, Steps
-from pmodel.nets.diagonal_lstm import DiagonalBiLSTM, DiagonalSteps
+from pmodel.nets.diagonal_lstm import DiagonalBiLSTM, DiagonalBiLSTMSteps
 from pmodel.nets.masked_conv import ConvSteps, Head, HeadSteps, MaskedConv2d, matrix
-from pmodel.nets.row_lstm import RowLSTM, RowSteps
+from pmodel.nets.row_lstm import RowLSTM, RowLSTMSteps
 
 Scan = Literal["diagonal", "row"]
-LAYERS = {"diagonal": (DiagonalBiLSTM, DiagonalSteps), "row": (RowLSTM, RowSteps)}
+LAYERS = {"diagonal": (DiagonalBiLSTM, DiagonalBiLSTMSteps), "row": (RowLSTM, RowLSTMSteps)}
 
 
 class PixelRNNNetwork(AutoregressiveNetwork):

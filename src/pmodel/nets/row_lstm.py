@@ -55,10 +55,13 @@ class RowLSTM(nn.Module):
         left = self.input.masked_weight[:, :, 0, 0].T
         gates = windows.flatten(0, 2) @ torch.cat([left, self.input.joint_matrix()]) + self.input.bias
         lattice, order = lattice_of(height, width, x.device)
-        h = scan(gates.view(1, height * width, B, -1), self.state, self.initial_h, self.initial_c, lattice, order)
-        return h.view(height, width, B, -1)
+        h = scan(
+            gates.view(1, height * width, B, gates.shape[1]), self.state, self.initial_h, self.initial_c, lattice, order
+        )
+        return h[0].unflatten(0, (height, width))
 
 
+@torch.compiler.disable
 @cache
 @torch.inference_mode(False)  # kept, and later saved for a backward pass
 def lattice_of(height: int, width: int, device: torch.device) -> tuple[Lattice, Tensor]:
@@ -67,8 +70,8 @@ def lattice_of(height: int, width: int, device: torch.device) -> tuple[Lattice, 
     return lattice, torch.arange(height * width, device=device)[None]
 
 
-class RowSteps:
-    """All Row LSTM layers of a network pixel by pixel, for B pictures at once; see `DiagonalSteps`."""
+class RowLSTMSteps:
+    """All Row LSTM layers of a network pixel by pixel, for B pictures at once; see `DiagonalBiLSTMSteps`."""
 
     def __init__(self, layers: list[RowLSTM], batch_size: int, width: int, condition: Tensor | None):
         h = layers[0].hidden_channels
