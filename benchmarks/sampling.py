@@ -35,7 +35,8 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     for name in arguments.models.split(","):
         for size in SIZES:
             rows.append(_compare(name, size, arguments.device, whole=size == 28 and not arguments.quick))
-            print(f"{rows[-1]['name']}: {rows[-1]['ours']:.2f} s", flush=True)
+            done = rows[-1]
+            print(f"{done['name']}: {done['ours']:.2f} s, {done['ratio']:.0f} times as fast", flush=True)
     return rows
 
 

@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import torch
 from support import ROOT
 
 from pmodel.quiet import NOISE
 
-# Tests are about numbers, not speed: more threads than cores only make small networks slower.
+# Tests are about numbers, not speed, and more threads only make small networks slower; the first is for processes that
+# tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    torch.set_num_threads(1)
     for message in NOISE:
         config.addinivalue_line("filterwarnings", f"ignore:{message}")
 
