@@ -22,7 +22,7 @@ def test_outputs_pixel_by_pixel_are_those_of_the_whole_picture(name, shape, told
     condition = torch.randn(3, E, *((H, W) if told == "map" else (1, 1)), dtype=torch.float64) if E else None
     with torch.no_grad():
         whole = model.network(x, condition).unflatten(1, (groups, -1))
-        steps = model.network.steps(3, H, W, condition)
+        steps = model.network.steps(3, W, condition)
         for i in range(H):
             steps.start_row(i)
             for j in range(W):

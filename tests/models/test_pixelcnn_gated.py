@@ -41,7 +41,7 @@ def test_steps_equal_the_forward_pass_whatever_stands_in_what_is_not_yet_known(n
     net = network(C, condition_channels=0 if condition is None else 4)
     x = pictures(2, C, H, W)
     expected = net(x, condition).unflatten(1, (C, 2))
-    steps = net.steps(2, H, W, condition)
+    steps = net.steps(2, W, condition)
     forget(steps)
     for i in range(H):
         steps.start_row(i)

@@ -43,7 +43,7 @@ def test_steps_equal_the_forward_pass_and_read_no_pixel_too_early(num_channels, 
     net = network(C, 2, num_scales, 0 if condition is None else 4)
     x = pictures(2, C, H, W)
     expected = net(x, condition)
-    steps = net.steps(2, H, W, condition)
+    steps = net.steps(2, W, condition)
     forget(steps)
     for i in range(H):
         steps.start_row(i)

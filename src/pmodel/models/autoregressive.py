@@ -225,7 +225,7 @@ class AutoregressiveModule(GradientModule):
 
     def _fill(self, x: Tensor, known: Tensor, label: Tensor | None, generator: Generator | None, bar: tqdm) -> Tensor:
         """One batch of `complete`."""
-        steps = self.network.steps(len(x), *x.shape[2:], self._condition(label))
+        steps = self.network.steps(len(x), x.shape[3], self._condition(label))
         return draw_in_raster_order(steps, self.likelihood, x, known, self.whole_pixels, generator, bar)
 
 

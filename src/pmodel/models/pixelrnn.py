@@ -1,14 +1,17 @@
-"""PixelRNN with Diagonal BiLSTMs (van den Oord et al., Pixel Recurrent Neural Networks, 2016, arXiv 1601.06759)."""
+"""PixelRNN, with Diagonal BiLSTMs or Row LSTMs (van den Oord et al., Pixel Recurrent Neural Networks, 2016,
+arXiv 1601.06759)."""
 
 from pmodel.models.autoregressive import AutoregressiveModule
-from pmodel.nets.pixelrnn import PixelRNNNetwork
+from pmodel.nets.pixelrnn import PixelRNNNetwork, Scan
 from pmodel.training.gradient import Schedule
 
 
 class PixelRNN(AutoregressiveModule):
-    """The paper's best model: at any depth, every pixel sees all before it. See `DiagonalBiLSTM` and `PixelRNNNetwork`.
+    """Residual blocks of two-dimensional LSTMs; see `PixelRNNNetwork`.
 
     Args:
+        scan: `diagonal`, the paper's best model, in which every pixel sees all before it (`DiagonalBiLSTM`); `row`, the
+            faster one, in which it sees a triangle above it (`RowLSTM`).
         hidden_channels: h of each LSTM; the residual stream has 2h features.
         num_layers: the number of residual LSTM blocks.
         first_kernel_size: of the convolution with mask A.
@@ -21,6 +24,7 @@ class PixelRNN(AutoregressiveModule):
         num_levels: int | None,
         num_classes: int | None,
         class_conditional: bool,
+        scan: Scan,
         hidden_channels: int,
         num_layers: int,
         head_channels: int,
@@ -43,7 +47,7 @@ class PixelRNN(AutoregressiveModule):
         self.network = PixelRNNNetwork(
             self.num_channels,
             self.num_outputs,
-            "diagonal",
+            scan,
             hidden_channels,
             num_layers,
             first_kernel_size,

@@ -117,11 +117,11 @@ class MultiScalePixelRNN(AutoregressiveModule):
 
     def _fill(self, x: Tensor, known: Tensor, label: Tensor | None, generator: Generator | None, bar: tqdm) -> Tensor:
         small = self._small(x)
-        steps = self.small.steps(len(x), *small.shape[2:], self._condition(label))
+        steps = self.small.steps(len(x), small.shape[3], self._condition(label))
         small = draw_in_raster_order(steps, self.likelihood, small, self._small(known), False, generator)
         x, known = x.clone(), known.clone()
         self._small(x).copy_(small)
         self._small(known).fill_(True)
         told = self._told((2 * small - 1).to(next(self.parameters()).dtype), label)
-        steps = self.network.steps(len(x), *x.shape[2:], told)
+        steps = self.network.steps(len(x), x.shape[3], told)
         return draw_in_raster_order(steps, self.likelihood, x, known, False, generator, bar)

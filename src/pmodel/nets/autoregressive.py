@@ -38,5 +38,5 @@ class AutoregressiveNetwork(nn.Module, ABC):
         """condition: (B, E, H, W) or (B, E, 1, 1), seen by every position, for networks that were built for one."""
 
     @abstractmethod
-    def steps(self, batch_size: int, height: int, width: int, condition: Tensor | None = None) -> Steps:
+    def steps(self, batch_size: int, width: int, condition: Tensor | None = None) -> Steps:
         """The same outputs pixel by pixel, with the weights as they are now, without gradients."""

@@ -59,7 +59,7 @@ class GatedPixelCNNNetwork(AutoregressiveNetwork):
             above, here = layer(above, here, condition)
         return self.head(here)
 
-    def steps(self, batch_size: int, height: int, width: int, condition: Tensor | None = None) -> Steps:
+    def steps(self, batch_size: int, width: int, condition: Tensor | None = None) -> Steps:
         return _GatedPixelCNNSteps(self, batch_size, width, condition)
 
 

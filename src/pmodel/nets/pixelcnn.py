@@ -47,7 +47,7 @@ class PixelCNNNetwork(AutoregressiveNetwork):
             y = block(y, condition)
         return self.head(y)
 
-    def steps(self, batch_size: int, height: int, width: int, condition: Tensor | None = None) -> Steps:
+    def steps(self, batch_size: int, width: int, condition: Tensor | None = None) -> Steps:
         return _PixelCNNSteps(self, batch_size, width, condition)
 
 

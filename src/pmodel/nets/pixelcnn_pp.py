@@ -57,7 +57,7 @@ class PixelCNNppNetwork(AutoregressiveNetwork):
         _, pixels = self.scale(self.first_rows(above), self.first_above(above) + self.first_left(left), condition)
         return self.last(F.elu(pixels))
 
-    def steps(self, batch_size: int, height: int, width: int, condition: Tensor | None = None) -> Steps:
+    def steps(self, batch_size: int, width: int, condition: Tensor | None = None) -> Steps:
         return _PixelCNNppSteps(self, batch_size, width, condition)
 
 

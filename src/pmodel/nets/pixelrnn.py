@@ -61,7 +61,7 @@ class PixelRNNNetwork(AutoregressiveNetwork):
             y = y + F.linear(h, up.masked_weight[:, :, 0, 0], up.bias)
         return self.head(y.permute(2, 3, 0, 1))
 
-    def steps(self, batch_size: int, height: int, width: int, condition: Tensor | None = None) -> Steps:
+    def steps(self, batch_size: int, width: int, condition: Tensor | None = None) -> Steps:
         return _PixelRNNSteps(self, batch_size, width, condition)
 
 
