@@ -1,0 +1,155 @@
+"""The networks whose features tell sets of examples apart: what they know, and that they are always the same."""
+
+import math
+import random
+
+import numpy as np
+import pytest
+import torch
+from support import array_data, build
+
+from pmodel.metrics import features
+from pmodel.metrics.features import feature_extractor
+from pmodel.metrics.frechet import Moments, frechet_distance
+
+
+def digits(*settings):
+    _, data = build("data=digits", *settings)
+    data.setup("fit")
+    return data
+
+
+@pytest.fixture
+def few_steps(monkeypatch):
+    monkeypatch.setattr(features, "NUM_STEPS", 20)
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    """One entry for each training of a network."""
+    done, train = [], features._train
+    monkeypatch.setattr(features, "_train", lambda *args: (done.append(1), train(*args)))
+    return done
+
+
+def global_states():
+    return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+
+
+def test_the_digits_network_knows_the_digits():
+    data = digits()
+    extractor = feature_extractor(data, None)
+    x, label = data.examples("validation", 250)
+    p = extractor.classify(x)
+    assert extractor.num_classes == p.shape[1] == 10
+    torch.testing.assert_close(p.sum(1), torch.ones(250))
+    assert (p.argmax(1) == label).float().mean() > 0.95
+    assert sum(parameter.numel() for parameter in extractor.parameters()) < 100_000
+
+
+def test_a_network_is_the_same_whatever_the_random_state_and_leaves_it_alone(few_steps):
+    found = []
+    for seed in (1, 2):
+        data = digits("data.binarize=dynamic")
+        torch.manual_seed(seed)
+        before = global_states()
+        with torch.no_grad():
+            found.append(feature_extractor(data, None))
+        assert global_states() == before
+    assert found[0].hash == found[1].hash
+    assert len(found[0].hash) == 12
+    assert found[0].hash != feature_extractor(digits(), None).hash
+
+
+def test_the_hash_is_of_the_weights():
+    make = features.FeatureExtractor
+    network = torch.nn.Linear(3, 2)
+    first = make("a", network).hash
+    assert make("b", network).hash == first
+    with torch.no_grad():
+        network.bias[1] += 1e-6
+    assert make("a", network).hash != first
+
+
+def test_callbacks_of_a_run_share_one_network(few_steps, trainings):
+    data = digits()
+    assert feature_extractor(data, None) is feature_extractor(data, None)
+    assert feature_extractor(data, None) is not feature_extractor(digits(), None)
+    assert len(trainings) == 2
+
+
+@pytest.mark.parametrize("damage", ["cut", "bits", "other"])
+def test_weights_are_kept_in_a_file_and_a_damaged_file_is_replaced(damage, few_steps, trainings, tmp_path):
+    folder = tmp_path / "features"
+    first = feature_extractor(digits(), folder)
+    (file,) = folder.iterdir()
+    assert feature_extractor(digits("data.num_validation=250"), folder).hash == first.hash
+    assert len(trainings) == 1
+    content = bytearray(file.read_bytes())
+    if damage == "cut":
+        file.write_bytes(content[: len(content) // 2])
+    elif damage == "bits":
+        content[len(content) // 2] ^= 255
+        file.write_bytes(content)
+    else:
+        torch.save({"weights": {"a": torch.zeros(2)}}, file)
+    assert feature_extractor(digits(), folder).hash == first.hash
+    assert feature_extractor(digits(), folder).hash == first.hash
+    assert len(trainings) == 2
+    assert list(folder.iterdir()) == [file]
+
+
+def test_other_training_examples_have_a_file_of_their_own(few_steps, trainings, tmp_path):
+    for settings in ([], ["data.limit=300"], ["data.binarize=threshold"], ["data.split_seed=1"]):
+        feature_extractor(digits(*settings), tmp_path)
+    assert len(trainings) == len(list(tmp_path.iterdir())) == 4
+
+
+def test_without_a_place_for_a_file_there_is_a_network_all_the_same(few_steps, tmp_path):
+    (tmp_path / "file").touch()
+    assert feature_extractor(digits(), tmp_path / "file" / "features").num_classes == 10
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 4), (1, 7, 7), (3, 11, 9), (1, 28, 28), (3, 32, 32), (3, 64, 64)])
+def test_pictures_of_any_size_without_labels_have_features_of_random_weights(shape):
+    x = torch.rand(600, *shape, generator=torch.Generator().manual_seed(0))
+    found = [feature_extractor(array_data(x), None) for _ in range(2)]
+    z = found[0].features(x)
+    assert z.shape == (600, 64)
+    assert z.dtype == torch.float32
+    assert not z.requires_grad
+    assert (z.std(0) > 1e-3).sum() >= 32
+    torch.testing.assert_close(z[550:], found[1].features(x[550:]))
+    assert found[0].num_classes is None
+    assert "random" in found[0].name
+    assert found[0].hash == found[1].hash
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e3])
+def test_features_of_points_tell_a_ring_from_a_blob_of_the_same_mean_and_covariance(scale):
+    _, data = build("data=points", "data.num_train=4000")
+    x = data.examples("train", 4000).x * scale + scale
+    extractor = feature_extractor(array_data(x[:2000], num_levels=None), None)
+    root = torch.linalg.cholesky(torch.cov(x.T))
+    blob = x.mean(0) + torch.randn(2000, 2, generator=torch.Generator().manual_seed(0)) @ root.T
+
+    def distance(y, of):
+        return frechet_distance(Moments.of(of(x[:2000])), Moments.of(of(y)))
+
+    assert distance(blob, lambda y: y / scale) < 0.01
+    assert distance(blob, extractor.features) > 20 * distance(x[2000:], extractor.features)
+
+
+def test_a_feature_of_points_is_a_cosine_whose_mean_is_the_characteristic_function():
+    """E cos(w·x + b) = exp(−|w|² / 2) cos b for x ~ N(0, I)."""
+    x = torch.randn(100_000, 3, generator=torch.Generator().manual_seed(0))
+    extractor = feature_extractor(array_data(x[:1000]), None)
+    fourier = extractor.network
+    w = fourier.directions / fourier.deviation
+    expected = (-w.square().sum(1) / 2).exp() * (fourier.phases - w @ fourier.mean).cos()
+    torch.testing.assert_close(extractor.features(x).mean(0), expected, rtol=0, atol=4 / math.sqrt(2 * len(x)))
+
+
+def test_constant_points_have_finite_features():
+    x = torch.full((10, 3), 5.0)
+    assert feature_extractor(array_data(x), None).features(x).isfinite().all()
