@@ -101,6 +101,14 @@ class Assigns(Protocol):
 
 
 @runtime_checkable
+class Discriminates(Protocol):
+    """Was trained to tell data from its own samples."""
+
+    def discriminate(self, x: Tensor) -> Tensor:
+        """D(x), (B,): the probability that an example is real, or a score that is higher for more real ones."""
+
+
+@runtime_checkable
 class Classifies(Protocol):
     """Knows the labels of a data set."""
 

@@ -5,7 +5,16 @@ import pytest
 import torch
 
 from pmodel.reporting.grids import captioned_grid, columns_for, font, hidden, image_grid, side_by_side, to_uint8
-from pmodel.reporting.plots import clouds, cumulative_shares, curves, labelled_scatter
+from pmodel.reporting.plots import (
+    clouds,
+    clouds_over,
+    cumulative_shares,
+    curves,
+    labelled_scatter,
+    new_figure,
+    rows_and_columns,
+)
+from pmodel.reporting.rows import equations, labelled_rows
 
 
 def test_grid_puts_each_picture_in_its_cell_and_enlarges_small_ones():
@@ -80,12 +89,62 @@ def test_panels_stand_side_by_side_below_their_titles():
     assert (page[:28] < 255).any()
 
 
+def test_a_row_stands_beside_its_label():
+    rows = {"epoch 1": torch.zeros(3, 1, 8, 8), "epoch 10": torch.full((3, 1, 8, 8), 0.2), "": torch.ones(3, 1, 8, 8)}
+    page = labelled_rows(rows)
+    grid = image_grid(torch.cat(list(rows.values())), 3)
+    margin = page.shape[1] - grid.shape[1]
+    assert (page[:, margin:] == grid).all()
+    labels = [(part[:, :margin] < 128).any() for part in np.array_split(page, 3)]
+    assert labels == [True, True, False]
+
+
+def test_signs_stand_between_the_terms_of_an_equation_and_captions_below():
+    terms = torch.zeros(2, 4, 1, 8, 8)
+    captions = [["1", "2", "3", ""], ["4", "5", "6", ""]]
+    page, plain = equations(terms, captions, "−+=", 24), equations(terms, captions, "   ", 24)
+    assert (plain == captioned_grid(terms.flatten(0, 1), sum(captions, []), 4, gap=24)).all()  # noqa: RUF017
+    added = (page != plain).any(-1)
+    for row in range(2):
+        top = 24 + row * (56 + 4 + 15 + 24)
+        assert added[top + 56 : top + 56 + 43].sum() == 0
+        for column in range(1, 4):
+            left = column * 80
+            sign = added[top : top + 56, left : left + 24]
+            assert sign.any()
+            assert abs(np.nonzero(sign)[0].mean() - 28) < 4
+            assert abs(np.nonzero(sign)[1].mean() - 12) < 3
+            added[top : top + 56, left : left + 24] = False
+    assert not added.any()
+
+
+@pytest.mark.parametrize(("count", "expected"), [(1, (1, 1)), (4, (1, 4)), (5, (2, 3)), (7, (2, 4)), (8, (2, 4))])
+def test_panels_fill_their_rows(count, expected):
+    assert rows_and_columns(count, 4) == expected
+
+
+def test_splits_have_their_colours_in_all_panels_and_shared_panels_one_for_each_quantity(monkeypatch):
+    figures = []
+    monkeypatch.setattr(
+        "pmodel.reporting.plots.new_figure", lambda *size: figures.append(new_figure(*size)) or figures[0]
+    )
+    line = ([1.0, 2.0], [2.0, 1.0])
+    shared = dict.fromkeys(("real, train", "real, val", "fake, train", "fake, val"), line)
+    curves({"distance": {"val": line}, "loss": {"train": line, "val": line}, "D": shared})
+    found = [[(line.get_color(), line.get_linestyle()) for line in axes.lines] for axes in figures[0].axes]
+    (val,), loss, verdicts = found
+    assert loss == [("C0", "-"), val] == [("C0", "-"), ("C1", "-")]
+    assert verdicts == [("C2", "-"), ("C2", "--"), ("C3", "-"), ("C3", "--")]
+
+
 def test_plots_are_pictures():
     line = ([1.0, 2.0, 3.0], [3.0, 2.0, 1.0])
     for picture in (
         curves({"loss": {"train": line, "val": line}}),
         clouds({"real": np.random.default_rng(0).normal(size=(50, 1)), "fake": np.zeros((9, 1))}),
         clouds({"real": np.random.default_rng(0).normal(size=(50, 2))}),
+        clouds_over(np.random.default_rng(0).normal(size=(50, 2)), {"epoch 1": np.full((9, 2), np.nan)}, "title"),
+        clouds_over(np.zeros((5, 2)), {f"epoch {k}": np.ones((9, 2)) for k in range(7)}, "title"),
         cumulative_shares(np.array([0.6, 0.3, 0.1])),
         cumulative_shares(np.array([1.0])),
         cumulative_shares(np.full(784, 1 / 2000)),

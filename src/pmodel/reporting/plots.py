@@ -26,14 +26,25 @@ def render(figure: Figure) -> np.ndarray:
 
 
 def curves(series: dict[str, dict[str, tuple[list[float], list[float]]]], x_label: str = "epoch") -> np.ndarray:
-    """One panel per quantity; in each, named curves (x values, y values).
+    """One panel per quantity, four in a row at most; in each, named curves (x values, y values).
 
-    `series` maps the panel's title to its curves, for example {"loss": {"train": (…), "val": (…)}}.
+    `series` maps the panel's title to its curves, for example {"loss": {"train": (…), "val": (…)}}. Of several
+    quantities in one panel the names are "quantity, split": a colour for each quantity, its second curve dashed.
     """
-    figure = new_figure(4.2 * len(series), 3.2)
-    for axes, (title, lines) in zip(figure.subplots(1, len(series), squeeze=False)[0], series.items(), strict=True):
+    rows, columns = rows_and_columns(len(series), 4)
+    figure = new_figure(4.2 * columns, 3.2 * rows)
+    places = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in places[len(series) :]:
+        axes.remove()
+    colours = {"train": "C0", "val": "C1"}
+    for axes, (title, lines) in zip(places, series.items(), strict=False):
+        seen = set()
         for name, (x, y) in lines.items():
-            axes.plot(x, y, label=name, marker="." if len(x) < 20 else None)
+            quantity = name.partition(",")[0]
+            style = "--" if quantity in seen else "-"
+            seen.add(quantity)
+            colour = colours.setdefault(quantity, f"C{len(colours)}")
+            axes.plot(x, y, label=name, color=colour, linestyle=style, marker="." if len(x) < 20 else None)
         # The first epochs of many runs are far off; without a cut they flatten the rest into a line.
         values = np.concatenate([y[len(y) // 10 :] for _, y in lines.values()])
         low, high = np.nanmin(values), np.nanmax(values)
@@ -43,6 +54,12 @@ def curves(series: dict[str, dict[str, tuple[list[float], list[float]]]], x_labe
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
     return render(figure)
+
+
+def rows_and_columns(count: int, most: int) -> tuple[int, int]:
+    """Rows and columns for `count` panels, `most` in a row: rows that are as full as each other, as far as can be."""
+    rows = -(-count // most)
+    return rows, -(-count // rows)
 
 
 def clouds(groups: dict[str, np.ndarray]) -> np.ndarray:
@@ -61,6 +78,29 @@ def clouds(groups: dict[str, np.ndarray]) -> np.ndarray:
         axes.scatter(points[:, 0], points[:, 1], s=4, alpha=0.5, linewidths=0)
         axes.set_aspect("equal" if to_scale(*everything.T) else "auto")
         axes.locator_params(nbins=6)
+    return render(figure)
+
+
+def clouds_over(real: np.ndarray, groups: dict[str, np.ndarray], title: str) -> np.ndarray:
+    """Clouds of points (N, 2), each in a small panel over the same real one, (M, 2), whose range the panels show."""
+    rows, columns = rows_and_columns(len(groups), 6)
+    figure = new_figure(max(2.3 * columns, 5), 2.5 * rows + 0.8)
+    low, high = real.min(0), real.max(0)
+    margin = 0.25 * (high - low) + 1e-6
+    places = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in places[len(groups) :]:
+        axes.remove()
+    for axes, (name, points) in zip(places, groups.items(), strict=False):
+        axes.scatter(real[:, 0], real[:, 1], s=3, color="0.75", linewidths=0, label="real")
+        axes.scatter(points[:, 0], points[:, 1], s=4, color="C1", alpha=0.7, linewidths=0, label="generated")
+        axes.set(xlim=(low[0] - margin[0], high[0] + margin[0]), ylim=(low[1] - margin[1], high[1] + margin[1]))
+        axes.set_aspect("equal" if to_scale(*real.T) else "auto")
+        axes.set_title(name, fontsize=10)
+        axes.tick_params(labelbottom=False, labelleft=False, length=0)
+    figure.suptitle(title)
+    figure.legend(
+        *places[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, markerscale=3
+    )
     return render(figure)
 
 

@@ -1,0 +1,51 @@
+"""What a discriminator says of each point, with the points that it is shown."""
+
+import numpy as np
+from lightning.pytorch import LightningModule, Trainer
+
+from pmodel.callbacks.densities import few_dimensions, moment, values_at
+from pmodel.callbacks.figures import Figure
+from pmodel.callbacks.pictures import fixed_generator
+from pmodel.capabilities import Discriminates, Samples
+
+
+class DiscriminatorField(Figure):
+    """D(x) over the plane, below real and generated points; on the line a curve over their histograms.
+
+    The curve is that of figure 1 of Generative Adversarial Nets (2014, arXiv 1406.2661). The real points are of the
+    validation split, else of the training split.
+    """
+
+    name = "discriminator"
+    keeps_history = True
+
+    def __init__(self, num_points: int = 2000):
+        if num_points < 1:
+            raise ValueError(f"callbacks.figures.include.discriminator.num_points={num_points}: expected at least 1")
+        self.num_points = num_points
+
+    def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:
+        if not (isinstance(model, Samples) and isinstance(model, Discriminates)):
+            return None
+        split = "validation"
+        real = trainer.datamodule.examples(split, self.num_points).x
+        if len(real) == 0:
+            split = "training"
+            real = trainer.datamodule.examples("train", self.num_points).x
+        if not few_dimensions(real):
+            return None
+        from pmodel.reporting.fields import axis_over, field_on_line, field_on_plane
+        from pmodel.reporting.plots import lattice
+
+        generated = model.sample(len(real), generator=fixed_generator(model.device)).float().cpu().numpy()
+        real, generated = real.numpy(), generated[np.isfinite(generated).all(1)]
+        axes = [
+            axis_over(*columns, 400 if real.shape[1] == 1 else 160) for columns in zip(real.T, generated.T, strict=True)
+        ]
+        label = getattr(model, "units", {}).get("d_real", "D(x)")
+        title = f"D(x) {moment(trainer)}, {len(real):,} {split} points and as many samples"
+        if real.shape[1] == 1:
+            verdicts = values_at(axes[0][:, None], model.discriminate, model.device)
+            return field_on_line(real[:, 0], generated[:, 0], *axes, verdicts, label, title)
+        verdicts = values_at(lattice(*axes), model.discriminate, model.device).reshape(160, 160)
+        return field_on_plane(real, generated, *axes, verdicts, label, title)

@@ -1,0 +1,88 @@
+"""How the draws of a model change while it trains."""
+
+import numpy as np
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor
+
+from pmodel.callbacks.figures import Figure, epochs_done, evaluating
+from pmodel.callbacks.pictures import fixed_generator
+from pmodel.capabilities import Discriminates, Samples
+from pmodel.reporting.grids import side_by_side
+from pmodel.reporting.rows import labelled_rows
+
+# In a cloud of points.
+NUM_POINTS = 500
+
+
+def kept_epochs(epoch: int, num_rows: int) -> range:
+    """Epochs 1, 1 + s, 1 + 2s, … up to `epoch`, fewer than `num_rows`; s is the smallest power of two for that.
+
+    What a later epoch keeps, all earlier ones from there on have kept too.
+    """
+    stride = 1
+    while len(range(1, epoch + 1, stride)) >= num_rows:
+        stride *= 2
+    return range(1, epoch + 1, stride)
+
+
+class SamplesOverTime(Figure):
+    """Draws from the same fixed noise after several epochs: a row for each, evenly spread, and one for the newest.
+
+    Points in the plane are clouds over the validation split's. For models that are trained against a discriminator:
+    their draws are cheap, and their losses don't show how they change. The rows are part of the checkpoint.
+
+    Args:
+        num_images: in a row.
+        num_rows: at most, at least 2.
+    """
+
+    name = "samples_over_time"
+
+    def __init__(self, num_images: int = 12, num_rows: int = 12):
+        for setting, value, least in (("num_images", num_images, 1), ("num_rows", num_rows, 2)):
+            if value < least:
+                raise ValueError(
+                    f"callbacks.figures.include.samples_over_time.{setting}={value}: expected at least {least}"
+                )
+        self.num_images, self.num_rows = num_images, num_rows
+        # By epoch: pictures (num_images, C, H, W), uint8, or points (NUM_POINTS, 2), float32; on the CPU.
+        self.state: dict[int, Tensor] = {}
+
+    def note(self, trainer: Trainer) -> None:
+        model = trainer.lightning_module
+        if not (self._applies(trainer, model) and trainer.is_global_zero and model.fitted):
+            return
+        epoch = epochs_done(trainer)
+        kept = kept_epochs(epoch, self.num_rows)
+        self.state = {earlier: drawn for earlier, drawn in self.state.items() if earlier in kept}
+        if epoch in kept:
+            with evaluating(trainer, model):
+                self.state[epoch] = self._drawn(trainer, model)
+
+    def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:
+        if not self._applies(trainer, model):
+            return None
+        # The newest again: training may have ended within an epoch.
+        rows = {**self.state, epochs_done(trainer): self._drawn(trainer, model)}
+        named = {f"epoch {epoch}": rows[epoch] for epoch in sorted(rows)}
+        title = "samples of the same noise while the model trains"
+        if len(trainer.datamodule.shape) == 3:
+            return side_by_side({title: labelled_rows({label: x.float() / 255 for label, x in named.items()})})
+        from pmodel.reporting.plots import clouds_over
+
+        real = trainer.datamodule.examples("validation", 1000).x
+        if len(real) == 0:
+            real = trainer.datamodule.examples("train", 1000).x
+        return clouds_over(real.numpy(), {label: x.numpy() for label, x in named.items()}, title)
+
+    def _applies(self, trainer: Trainer, model: LightningModule) -> bool:
+        if not (isinstance(model, Samples) and isinstance(model, Discriminates)):
+            return False
+        shape = trainer.datamodule.shape
+        return shape[0] in (1, 3) if len(shape) == 3 else tuple(shape) == (2,)
+
+    def _drawn(self, trainer: Trainer, model: LightningModule) -> Tensor:
+        are_pictures = len(trainer.datamodule.shape) == 3
+        n = self.num_images if are_pictures else NUM_POINTS
+        x = model.sample(n, generator=fixed_generator(model.device)).float().cpu()
+        return (255 * x.clamp(0, 1)).round().byte() if are_pictures else x
