@@ -17,7 +17,7 @@ def main(config: DictConfig) -> None:
     from pmodel.callbacks.no_profiler import NoProfiler
     from pmodel.instantiate import instantiate
     from pmodel.runs import Announcement, RunDirectory, checkpoint_to_resume, recorded, report
-    from pmodel.training.strategies import strategy_for
+    from pmodel.training.strategies import adapted
 
     run = RunDirectory(config.paths.run_dir)
     settings = OmegaConf.to_container(config, resolve=True)
@@ -35,9 +35,8 @@ def main(config: DictConfig) -> None:
         callbacks = [instantiate(node) for node in settings["callbacks"].values() if node]
         callbacks.append(Announcement(settings["name"], run))
         profiler = settings["trainer"]["profiler"] or NoProfiler()
-        strategy = strategy_for(model, settings["trainer"])
-        chosen = {"logger": loggers, "callbacks": callbacks, "profiler": profiler, "strategy": strategy}
-        trainer = instantiate(settings["trainer"], **chosen)
+        chosen = {"logger": loggers, "callbacks": callbacks, "profiler": profiler}
+        trainer = instantiate(settings["trainer"], **chosen, **adapted(model, settings["trainer"]))
         for logger in loggers:
             logger.log_hyperparams(settings)
         trainer.fit(model, datamodule=data, ckpt_path=resume_from, weights_only=True)

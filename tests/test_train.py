@@ -349,7 +349,7 @@ def test_multirun_runs_each_job_in_a_directory_of_its_own(train, tmp_path):
 def test_help_names_the_groups_their_options_and_three_examples(train):
     outcome = train("--help")
     assert outcome.code == 0
-    for part in ("model: autoencoder, classifier, gaussian", "data: ", "digits", "debug: ", "experiment: "):
+    for part in ("model: autoencoder, classifier, dcgan, gan, gaussian", "data: ", "digits", "debug: ", "experiment: "):
         assert part in outcome.out
     assert outcome.out.count("  uv run train.py") == 3
 

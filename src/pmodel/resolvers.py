@@ -1,7 +1,7 @@
 """What the files in conf/ compute from other settings, by the names that they use in `${name:…}`."""
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 from omegaconf import OmegaConf
 
@@ -20,6 +20,8 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("classifier_mode", classifier_mode, replace=True)
     OmegaConf.register_new_resolver("epochs_for", epochs_for, replace=True)
     OmegaConf.register_new_resolver("required", required, replace=True)
+    OmegaConf.register_new_resolver("choose", choose, replace=True)
+    OmegaConf.register_new_resolver("if_pictures", if_pictures, replace=True)
     OmegaConf.register_new_resolver("if_equal", lambda a, b, yes, no: yes if a == b else no, replace=True)
 
 
@@ -77,6 +79,16 @@ def epochs_for(num_steps: int, num_examples: int | None, batch_size: int, at_lea
     if not all(isinstance(n, int) and n > 0 for n in (num_examples, batch_size)):
         return at_least  # all of them, or a wrong value, which is refused under its own name
     return max(at_least, math.ceil(num_steps / math.ceil(num_examples / batch_size)))
+
+
+def choose(key: str, values: dict, otherwise: Any) -> Any:
+    """`values[key]`, or `otherwise`: `${choose:${model.objective},{hinge:2},1}` is 2 for hinge, else 1."""
+    return values.get(key, otherwise)
+
+
+def if_pictures(shape: list[int], value: Any, otherwise: Any) -> Any:
+    """The first value for pictures [C, H, W], the second for points [D]."""
+    return value if len(shape) == 3 else otherwise
 
 
 def required(key: str, hint: str) -> None:

@@ -29,9 +29,11 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
 
 from pmodel.callbacks.checkpoints import BestCheckpoint
 from pmodel.callbacks.final import FinalNumbers
+from pmodel.callbacks.frechet import FrechetDistance
 from pmodel.callbacks.last import Stopped
 from pmodel.callbacks.timing import Timing
 from pmodel.quiet import quieten_libraries
@@ -71,7 +73,29 @@ class RunDirectory:
         before = json.loads(self.status_file.read_text(encoding="utf-8")) if self.status_file.exists() else {}
         now = datetime.now(UTC).isoformat(timespec="seconds")
         kept = {"started": before.get("started", now)}
+        if "warnings" in before:
+            kept["warnings"] = before["warnings"]
         write_json(self.status_file, {"status": status, **kept, "updated": now, **details})
+
+    @rank_zero_only
+    def add_warning(self, message: str) -> None:
+        """Adds a line to the warnings of status.json."""
+        content = json.loads(self.status_file.read_text(encoding="utf-8"))
+        write_json(self.status_file, {**content, "warnings": [*content.get("warnings", []), message]})
+
+
+class Warnings(logging.Handler):
+    """Shows the project's own warnings, and keeps them in status.json."""
+
+    def __init__(self, run: RunDirectory):
+        super().__init__(logging.WARNING)
+        self.run = run
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno != logging.WARNING:
+            return  # a failure has a line of its own
+        tqdm.write(f"warning: {record.getMessage()}", file=sys.stderr)  # above a progress bar
+        self.run.add_warning(record.getMessage())
 
 
 def _replace_prefix(node: Any, prefix: str, by: str) -> Any:
@@ -140,6 +164,7 @@ def collect_numbers(trainer: Trainer, protocol: dict[str, Any]) -> list[Number]:
     best: BestCheckpoint | None = by_type.get(BestCheckpoint)
     final: FinalNumbers | None = by_type.get(FinalNumbers)
     timing: Timing | None = by_type.get(Timing)
+    frechet: FrechetDistance | None = by_type.get(FrechetDistance)
     numbers: list[Number] = []
     if best is not None:
         judged = "val" if any(name.startswith("val/") for name in best.best_metrics) else "train"
@@ -149,6 +174,7 @@ def collect_numbers(trainer: Trainer, protocol: dict[str, Any]) -> list[Number]:
                 continue  # of the last epoch, not of the best one: see `ending`
             # What training alone can know, such as a sum over its examples, stands beside what validation says.
             if split == judged or (split == "train" and f"{judged}/{quantity}" not in best.best_metrics):
+                own = frechet.protocol() if frechet is not None and quantity == "frechet" else {}
                 numbers.append(
                     {
                         "name": quantity,
@@ -156,9 +182,11 @@ def collect_numbers(trainer: Trainer, protocol: dict[str, Any]) -> list[Number]:
                         "unit": model.units.get(quantity, ""),
                         "split": {"val": "validation"}.get(split, split),
                         "count": best.best_counts[split],
-                        "protocol": protocol,
+                        "protocol": {**protocol, **own},
                     }
                 )
+        if frechet is not None:
+            numbers += frechet.numbers
         if best.best_epoch is not None:
             numbers.append({"name": "best epoch", "value": best.best_epoch, "unit": f"of {trainer.current_epoch}"})
     if final is not None:
@@ -210,6 +238,8 @@ def recorded(run: RunDirectory) -> Iterator[None]:
     root.setLevel(logging.INFO)
     quieten_libraries()
     run.set_status("running")
+    warnings = Warnings(run)
+    log.addHandler(warnings)
     log.info("started")
     code = 1
     try:
@@ -247,5 +277,6 @@ def recorded(run: RunDirectory) -> Iterator[None]:
     finally:
         if "wandb" in sys.modules:
             sys.modules["wandb"].finish(exit_code=code)
+        log.removeHandler(warnings)
         root.removeHandler(handler)
         handler.close()

@@ -56,6 +56,11 @@ class BestCheckpoint(NamedCheckpoint):
             self.monitor = self.monitor.replace("val/", "train/")
         super().setup(trainer, pl_module, stage)
 
+    def _save_topk_checkpoint(self, trainer: Trainer, monitor_candidates: dict[str, Any]) -> None:
+        # What is not measured after every epoch is missing at first, after a resume too.
+        if self.monitor in monitor_candidates:
+            super()._save_topk_checkpoint(trainer, monitor_candidates)
+
     def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
         self.best_metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
         self.best_epoch = trainer.current_epoch + 1

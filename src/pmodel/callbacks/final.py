@@ -9,9 +9,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from pmodel.callbacks.checkpoints import BestCheckpoint
-from pmodel.capabilities import Assigns, LogProb, LowerBound
+from pmodel.callbacks.pictures import SEED, fixed_generator
+from pmodel.capabilities import Assigns, LogProb, LowerBound, Samples
 from pmodel.metrics.clustering import clustering_scores
 from pmodel.metrics.likelihood import Estimate, bits_per_dim, estimate, lower_bound
+from pmodel.metrics.modes import mode_scores
+from pmodel.metrics.parzen import parzen_estimate
 from pmodel.reporting.results import Number
 
 
@@ -21,17 +24,27 @@ class FinalNumbers(Callback):
     - `elbo`: the ELBO and the importance-weighted bound with `num_samples`, both of the first `num_images` examples
     - `log_prob`: the log-likelihood of all examples, with its standard error; of dequantized pictures also the bound
       on the log-likelihood of their levels that it implies
+    - `sample`: of points from a known mixture, how many modes `num_draws` samples cover, and how many lie at one
+    - `sample`: with `parzen_samples`, the Parzen-window estimate of so many: its bandwidth is chosen on one half of the
+      examples, its value is that of the other half
     - `assign`: how the clusters agree with labels that the model has not seen, where there are any
 
     The model keeps the best weights afterwards.
     """
 
-    def __init__(self, num_samples: int = 500, num_images: int = 1000):
+    def __init__(
+        self,
+        num_samples: int = 500,
+        num_images: int = 1000,
+        num_draws: int = 10_000,
+        parzen_samples: int | None = None,
+    ):
         self.num_samples, self.num_images = num_samples, num_images
+        self.num_draws, self.parzen_samples = num_draws, parzen_samples
         self.numbers: list[Number] = []
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        answers = isinstance(pl_module, LowerBound | LogProb | Assigns)
+        answers = isinstance(pl_module, LowerBound | LogProb | Assigns | Samples)
         if not (
             answers and pl_module.fitted and trainer.is_global_zero and trainer.datamodule.split_sizes.get("validation")
         ):
@@ -77,9 +90,33 @@ class FinalNumbers(Callback):
                 cell = math.prod(data.shape) * math.log(data.source_levels)
                 bound = found._replace(mean=found.mean - cell)
                 yield _likelihood("log-likelihood of levels, lower bound", bound, data, shared, bits=True)
+        if isinstance(model, Samples):
+            yield from self._of_samples(model, data, x, shared)
         if isinstance(model, Assigns) and (label >= 0).all():
             cluster = torch.cat([model.assign(part.to(model.device)).cpu() for part in parts])
             yield from _clustering(cluster, label, shared)
+
+    def _of_samples(self, model: Samples, data: Any, x: Tensor, shared: dict[str, Any]) -> Iterator[Number]:
+        mixture = getattr(data, "mixture", None)
+        if mixture is not None:
+            samples = _draws(model, self.num_draws)
+            parts = (torch.tensor(part) for part in (mixture.means, mixture.stds, mixture.weights))
+            scores = mode_scores(samples, *parts)
+            drawn = {"split": "drawn", "count": len(samples), "protocol": {**data.protocol(), "noise_seed": SEED}}
+            yield {"name": "modes covered", "value": scores.covered, "unit": f"of {scores.num_modes}", **drawn}
+            yield {"name": "high-quality samples", "value": scores.high_quality, "unit": "of 1", **drawn}
+        if self.parzen_samples is not None:
+            samples = _draws(model, self.parzen_samples)
+            found, sigma = parzen_estimate(samples, *(part.to(samples.device) for part in x.chunk(2)))
+            protocol = {**shared["protocol"], "num_generated": len(samples), "noise_seed": SEED, "sigma": sigma}
+            shared = {**shared, "protocol": protocol}
+            yield _likelihood("Parzen-window estimate", found, data, shared, bits=False)
+
+
+def _draws(model: Samples, n: int) -> Tensor:
+    """n samples, with the noise that figures begin with."""
+    generator = fixed_generator(model.device)
+    return torch.cat([model.sample(len(part), generator=generator) for part in torch.arange(n).split(500)])
 
 
 def _likelihood(name: str, found: Estimate, data: Any, shared: dict[str, Any], bits: bool) -> Number:

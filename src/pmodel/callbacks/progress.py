@@ -65,11 +65,12 @@ class Progress(ProgressBar):
     def _numbers(self, trainer: Trainer, model: LightningModule) -> list[str]:
         quantity, logged = model.monitor.partition("/")[2], trainer.callback_metrics
         shown = {}
-        # On a bar, that of the last step; the mean of an epoch once it is over.
-        if quantity in model.last_terms and self._bar is not None:
-            shown[f"train {quantity}"] = model.last_terms[quantity].mean().item()
-        elif f"train/{quantity}" in logged:
-            shown[f"train {quantity}"] = logged[f"train/{quantity}"].item()
+        for name in (*model.headline, quantity):
+            # On a bar, that of the last step; the mean of an epoch once it is over.
+            if name in model.last_terms and self._bar is not None:
+                shown[f"train {name}"] = model.last_terms[name].mean().item()
+            elif f"train/{name}" in logged:
+                shown[f"train {name}"] = logged[f"train/{name}"].item()
         if f"val/{quantity}" in logged:
             shown[f"val {quantity}"] = logged[f"val/{quantity}"].item()
         return [f"{name} {value:.4g}" for name, value in shown.items()]

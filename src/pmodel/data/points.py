@@ -81,7 +81,12 @@ class Points(InMemoryDataModule):
     def num_classes(self) -> int | None:
         if self.name == "csv":
             return None
-        return 2 if self.name == "moons" else len(_MIXTURES[self.name]().weights)
+        return 2 if self.name == "moons" else len(self.mixture.weights)
+
+    @property
+    def mixture(self) -> mixtures.GaussianMixture | None:
+        """The Gaussian mixture that the points are drawn from; None if they aren't."""
+        return _MIXTURES[self.name]() if self.name in _MIXTURES else None
 
     def log_prob(self, x: Tensor) -> Tensor:
         """The true log-density, nats, (B,), at points x (B, D).
@@ -89,9 +94,9 @@ class Points(InMemoryDataModule):
         Raises:
             ValueError: if there is no formula for it.
         """
-        if self.name not in _MIXTURES:
+        if self.mixture is None:
             raise ValueError(f"data.name={self.name}: the true density is known of {', '.join(_MIXTURES)} only")
-        return _MIXTURES[self.name]().log_prob(x)
+        return self.mixture.log_prob(x)
 
     def protocol(self) -> dict[str, Any]:
         return {**super().protocol(), "name": self.name, "path": self.path}

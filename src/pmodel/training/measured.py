@@ -16,6 +16,8 @@ class MeasuredModule(LightningModule):
     # What best.ckpt follows.
     monitor: str = "val/loss"
     monitor_mode: Literal["min", "max"] = "min"
+    # What progress shows besides, of the training examples.
+    headline: tuple[str, ...] = ()
     # The unit of each term, per example.
     units: ClassVar[dict[str, str]] = {}
 
@@ -40,6 +42,10 @@ class MeasuredModule(LightningModule):
     def ending(self) -> str | None:
         """Whether the training has converged, where it does; a line for the user."""
         return None
+
+    def concerns(self) -> dict[str, str]:
+        """What seems wrong at the end of an epoch, by its kind: a line for the user each, with what to try."""
+        return {}
 
     @property
     def fitted(self) -> bool:

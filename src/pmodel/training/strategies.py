@@ -1,10 +1,11 @@
-"""Which of Lightning's strategies a way of training needs on several devices."""
+"""What of the trainer's settings depends on a model's way of training."""
 
 from typing import Any
 
 from lightning.pytorch import LightningModule
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 
+from pmodel.training.adversarial import AdversarialModule
 from pmodel.training.streaming import StreamingModule
 
 
@@ -15,9 +16,34 @@ class StreamingDDP(DDPStrategy):
         """Leaves the model unwrapped."""
 
 
-def strategy_for(model: LightningModule, settings: dict[str, Any]) -> str | Strategy:
-    """`trainer.strategy`; where that is auto, on several devices, one that the model can be trained by."""
+def adapted(model: LightningModule, settings: dict[str, Any]) -> dict[str, Any]:
+    """The trainer's settings that a model needs otherwise than they are.
+
+    - `strategy`, where that is auto, on several devices: one that the model can be trained by
+    - gradient clipping, which Lightning leaves to a model under manual optimization: the model takes it over
+
+    Raises:
+        ValueError: for `accumulate_grad_batches` with a GAN, which has no meaning between its players' steps.
+    """
+    changed: dict[str, Any] = {"strategy": _strategy(model, settings)}
+    if isinstance(model, AdversarialModule):
+        if settings["accumulate_grad_batches"] != 1:
+            raise ValueError(
+                f"trainer.accumulate_grad_batches={settings['accumulate_grad_batches']}: expected 1 with a GAN, whose"
+                " players take turns; a larger data.batch_size does the same"
+            )
+        model.gradient_clip_val = settings["gradient_clip_val"]
+        model.gradient_clip_algorithm = settings["gradient_clip_algorithm"]
+        changed |= {"gradient_clip_val": None, "gradient_clip_algorithm": None}
+    return changed
+
+
+def _strategy(model: LightningModule, settings: dict[str, Any]) -> str | Strategy:
     alone = settings["devices"] in (1, "1") and settings["num_nodes"] == 1
-    if settings["strategy"] != "auto" or alone or not isinstance(model, StreamingModule):
-        return settings["strategy"]
-    return StreamingDDP()
+    if settings["strategy"] == "auto" and not alone:
+        if isinstance(model, StreamingModule):
+            return StreamingDDP()
+        if isinstance(model, AdversarialModule):
+            # Each backward pass reaches one player alone.
+            return "ddp_find_unused_parameters_true"
+    return settings["strategy"]

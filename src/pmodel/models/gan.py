@@ -1,0 +1,206 @@
+"""Generative adversarial networks (Goodfellow et al.: Generative Adversarial Nets, 2014, arXiv 1406.2661)."""
+
+import math
+from typing import Any, Literal, TypedDict
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.parametrizations import spectral_norm as with_spectral_norm
+
+from pmodel.distributions.noise import normal, uniform
+from pmodel.instantiate import instantiate
+from pmodel.nets.precision import in_own_dtype, upcast
+from pmodel.training.adversarial import AdversarialModule, Optimizers, Schedules
+from pmodel.training.objectives import ObjectiveName
+from pmodel.training.penalties import in_full_precision
+
+Prior = Literal["normal", "uniform"]
+# Codes decoded at once.
+CHUNK = 500
+
+
+class Players(TypedDict):
+    """Two networks: a generator (latent_dim, output_shape) and a discriminator (data_shape, num_outputs)."""
+
+    generator: dict
+    discriminator: dict
+
+
+class GAN(AdversarialModule):
+    """x = G(z), z ~ p(z), trained against a discriminator; it has no likelihood.
+
+    Pictures are ½ + ½ tanh of the network's output, rounded to the data's levels, so that the discriminator sees what
+    a sample is; the gradient passes the rounding as if it were not there (straight through; Bengio et al., 2013,
+    arXiv 1308.3432). Points are the output itself.
+
+    A class-conditional generator's code is (z, one-hot label), and its discriminator has an output for each label that
+    is added to the one for all: for networks that end in a linear layer this is the projection discriminator (Miyato &
+    Koyama, 2018, arXiv 1802.05637). Labels are drawn with the same probability for all.
+
+    DCGAN is this model with other networks (`pmodel.nets.dcgan`).
+
+    Args:
+        data_shape: of one example, (C, H, W) or (D,).
+        num_levels: how many values a sub-pixel has; None for continuous data.
+        num_classes: how many labels there are; None: unknown.
+        class_conditional: whether both players are told the label.
+        latent_dim: the dimensions of z.
+        prior: p(z): N(0, I), or uniform with mean 0 and variance 1 in each dimension, as in the papers of 2014 to 2016.
+        spectral_norm: divides each weight of the discriminator by its largest singular value (Miyato et al., 2018,
+            arXiv 1802.05957).
+        players, optimizer, schedule: dicts of both players'; see `AdversarialModule` for the rest.
+    """
+
+    def __init__(
+        self,
+        data_shape: list[int],
+        num_levels: int | None,
+        latent_dim: int,
+        players: Players,
+        optimizer: Optimizers,
+        schedule: Schedules,
+        objective: ObjectiveName = "non_saturating",
+        num_discriminator_steps: int = 1,
+        num_classes: int | None = None,
+        class_conditional: bool = False,
+        prior: Prior = "normal",
+        spectral_norm: bool = False,
+        label_smoothing: float = 0.0,
+        weight_clip: float = 0.01,
+        gradient_penalty: float = 10.0,
+        r1: float = 0.0,
+        ema_decay: float | None = None,
+        compile: bool = False,
+    ):
+        super().__init__(
+            optimizer,
+            schedule,
+            objective,
+            num_discriminator_steps,
+            label_smoothing,
+            weight_clip,
+            gradient_penalty,
+            r1,
+            ema_decay,
+            compile,
+        )
+        if latent_dim < 1:
+            raise ValueError(f"model.latent_dim={latent_dim}: expected at least 1")
+        if prior not in ("normal", "uniform"):
+            raise ValueError(f"model.prior={prior}: expected normal or uniform")
+        if class_conditional and num_classes is None:
+            raise ValueError("model.class_conditional=true: expected labelled data, and these have no known classes")
+        self.save_hyperparameters()
+        self.latent_dim, self.prior, self.num_levels = latent_dim, prior, num_levels
+        self.data_shape = torch.Size(data_shape)
+        self.num_classes = num_classes if class_conditional else None
+        num_labels = self.num_classes or 0
+        self.code_dim = latent_dim + num_labels
+        self.generator = instantiate(players["generator"], latent_dim=self.code_dim, output_shape=list(data_shape))
+        self.discriminator = instantiate(
+            players["discriminator"], data_shape=list(data_shape), num_outputs=1 + num_labels
+        )
+        if self.penalty_weight or r1:
+            self._refuse_batch_normalization(
+                "model.objective=wasserstein_gp" if self.penalty_weight else f"model.r1={r1}"
+            )
+        if spectral_norm:
+            for module in self.discriminator.modules():
+                if isinstance(module, nn.Linear | nn.Conv2d):
+                    with_spectral_norm(module)
+        self.start_average()
+
+    def _refuse_batch_normalization(self, setting: str) -> None:
+        if any(isinstance(module, _BatchNorm) for module in self.discriminator.modules()):
+            raise ValueError(
+                f"model.players.discriminator.norm=batch: expected layer or none with {setting}, whose penalty is of"
+                " single examples"
+            )
+
+    @property
+    def are_pictures(self) -> bool:
+        return len(self.data_shape) == 3
+
+    def draw_codes(self, n: int, label: Tensor | None = None) -> Tensor:
+        # As many for every device, and each takes its own, from states of the random generator that are the same.
+        rank, world_size = (0, 1) if self._trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+        z = self._noise(n * world_size, None)[rank * n :][:n]
+        if self.num_classes is None:
+            return z
+        if label is None:
+            label = torch.randint(self.num_classes, (n * world_size,), device=self.device)[rank * n :][:n]
+        return self._with_label(z, label)
+
+    def _noise(self, n: int, generator: Generator | None) -> Tensor:
+        like = next(self.generator.parameters())
+        if self.prior == "normal":
+            return normal((n, self.latent_dim), like, generator)
+        return (2 * uniform((n, self.latent_dim), like, generator) - 1) * math.sqrt(3)
+
+    def _with_label(self, z: Tensor, label: Tensor) -> Tensor:
+        return torch.cat([z, F.one_hot(label.to(z.device), self.num_classes).to(z.dtype)], 1)
+
+    def real_codes(self, batch: Any) -> Tensor:
+        if self.num_classes is None:
+            return self.draw_codes(len(batch.x))
+        if (batch.label < 0).any() or (batch.label >= self.num_classes).any():
+            raise ValueError("model.class_conditional=true: expected labelled data; some examples have no label")
+        return self.draw_codes(len(batch.x), batch.label)
+
+    def generated(self, network: nn.Module, codes: Tensor) -> Tensor:
+        output = upcast(in_own_dtype(network, codes))
+        if not self.are_pictures:
+            return output
+        x = 0.5 + 0.5 * output.tanh()
+        if self.num_levels is None:
+            return x
+        levels = self.num_levels - 1
+        return x + ((x * levels).round() / levels - x).detach()
+
+    def score(self, x: Tensor, codes: Tensor, full_precision: bool = False) -> Tensor:
+        shown = 2 * x - 1 if self.are_pictures else x
+        output = (in_full_precision if full_precision else in_own_dtype)(self.discriminator, shown)
+        output = upcast(output)
+        if self.num_classes is None:
+            return output[:, 0]
+        return output[:, 0] + (output[:, 1:] * codes[:, self.latent_dim :]).sum(1)
+
+    def sample_latents(self, n: int, *, generator: Generator | None = None) -> Tensor:
+        """n codes z ~ p(z), (n, D); of a class-conditional model with a one-hot label each."""
+        z = self._noise(n, generator)
+        if self.num_classes is None:
+            return z
+        share = uniform((n,), z, generator)
+        return self._with_label(z, (share * self.num_classes).long().clamp(max=self.num_classes - 1))
+
+    @torch.no_grad()
+    def decode(self, z: Tensor) -> Tensor:
+        """G(z), the examples (n, …) of codes (n, D)."""
+        return torch.cat([self.generated(self.judged_generator, part) for part in z.split(CHUNK)])
+
+    def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
+        """n examples G(z), (n, …)."""
+        return self.decode(self.sample_latents(n, generator=generator))
+
+    def sample_classes(self, label: Tensor, *, generator: Generator | None = None) -> Tensor:
+        """An example of each label (n,) int64, of a class-conditional model.
+
+        Raises:
+            ValueError: if the model is not.
+        """
+        if self.num_classes is None:
+            raise ValueError("model.class_conditional=false: the model was trained without labels, and has no classes")
+        return self.decode(self._with_label(self._noise(len(label), generator), label))
+
+    @torch.no_grad()
+    def discriminate(self, x: Tensor) -> Tensor:
+        """What the discriminator says of examples (B, …), (B,): the probability that they are real, or a score.
+
+        Of a class-conditional model without labels: of the mean score over all labels.
+        """
+        codes = x.new_zeros(len(x), self.code_dim)
+        if self.num_classes is not None:
+            codes[:, self.latent_dim :] = 1 / self.num_classes
+        return self.objective.verdict(self.score(x, codes))

@@ -1,0 +1,97 @@
+"""The networks of DCGAN (Radford et al.: Unsupervised Representation Learning with Deep Convolutional Generative
+Adversarial Networks, 2016, arXiv 1511.06434)."""
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from pmodel.nets.normalization import Norm, norm_layer
+
+# Height or width of a picture, and the size that it is halved to.
+BASE_SIZES = {**{7 * 2**n: 7 for n in range(4)}, **{8 * 2**n: 4 for n in range(4)}}
+
+
+def smallest_map(data_shape: list[int]) -> tuple[int, tuple[int, int]]:
+    """How often pictures (C, H, W) are halved, and the height and width that this leaves, 4 or 7 each.
+
+    Raises:
+        ValueError: for points, and for sizes that are no power-of-two multiple of 7 or 8 up to 64.
+    """
+    sizes = tuple(data_shape[1:])
+    halvings = {(size // BASE_SIZES[size]).bit_length() - 1 for size in sizes if size in BASE_SIZES}
+    if len(data_shape) != 3 or len(halvings) != 1 or not set(sizes) <= set(BASE_SIZES):
+        listed = ", ".join(map(str, sorted(BASE_SIZES)))
+        raise ValueError(
+            f"data.shape={list(data_shape)}: expected pictures of this network, height and width of {listed} and with"
+            " as many halvings; model=gan takes any"
+        )
+    return halvings.pop(), tuple(BASE_SIZES[size] for size in sizes)
+
+
+class DCGANGenerator(nn.Module):
+    """Codes (B, latent_dim) → pictures (B, C, H, W), before the last tanh.
+
+    A projection to maps of 4×4 or 7×7 and transposed convolutions that double them, with batch normalization and ReLU;
+    neither after the last one. Kernels are 4×4 instead of 5×5: with stride 2 every output sees equally many inputs.
+
+    Args:
+        channels: maps of the last hidden layer; each one before has twice as many.
+        norm: batch, layer or none.
+    """
+
+    def __init__(self, latent_dim: int, output_shape: list[int], channels: int, norm: Norm = "batch"):
+        super().__init__()
+        stages, base = smallest_map(output_shape)
+        widths = [channels * 2**i for i in reversed(range(max(stages, 1)))]
+        layers: list[nn.Module] = [nn.Unflatten(1, (latent_dim, 1, 1)), nn.ConvTranspose2d(latent_dim, widths[0], base)]
+        for n_in, n_out in pairwise(widths):
+            layers += [norm_layer(norm, n_in), nn.ReLU(), nn.ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1)]
+        layers += [norm_layer(norm, channels), nn.ReLU()]
+        last = (
+            nn.ConvTranspose2d(channels, output_shape[0], 4, 2, 1)
+            if stages
+            else nn.Conv2d(channels, output_shape[0], 3, padding=1)
+        )
+        self.net = nn.Sequential(*layers, last)
+        initialize(self)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.net(z)
+
+
+class DCGANDiscriminator(nn.Module):
+    """Pictures (B, C, H, W) → outputs (B, num_outputs).
+
+    Convolutions with stride 2 down to 4×4 or 7×7, with batch normalization but in the first, and leaky ReLU; then one
+    linear layer.
+
+    Args:
+        channels: maps of the first layer; each one after has twice as many.
+        norm: batch, layer (for a gradient penalty, which is of single examples) or none (for spectral normalization).
+    """
+
+    def __init__(self, data_shape: list[int], num_outputs: int, channels: int, norm: Norm = "batch"):
+        super().__init__()
+        stages, (height, width) = smallest_map(data_shape)
+        widths = [channels * 2**i for i in range(max(stages, 1))]
+        first = (
+            nn.Conv2d(data_shape[0], channels, 4, 2, 1) if stages else nn.Conv2d(data_shape[0], channels, 3, padding=1)
+        )
+        layers: list[nn.Module] = [first, nn.LeakyReLU(0.2)]
+        for n_in, n_out in pairwise(widths):
+            layers += [nn.Conv2d(n_in, n_out, 4, stride=2, padding=1), norm_layer(norm, n_out), nn.LeakyReLU(0.2)]
+        self.net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * height * width, num_outputs))
+        initialize(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+
+def initialize(network: nn.Module) -> None:
+    """Weights from N(0, 0.02²), those of a normalization from N(1, 0.02²), biases 0, as the paper's code has them."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            nn.init.normal_(module.weight, 0, 0.02)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d | nn.GroupNorm):
+            nn.init.normal_(module.weight, 1, 0.02)

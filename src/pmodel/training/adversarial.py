@@ -1,0 +1,326 @@
+"""Training by a game: k steps of a discriminator on real and generated examples, then one of a generator."""
+
+from abc import abstractmethod
+from copy import deepcopy
+from typing import Any, ClassVar, Literal, TypedDict
+
+import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from pmodel.instantiate import instantiate
+from pmodel.nets.normalization import batch_statistics
+from pmodel.training.epoch_means import EpochMeans
+from pmodel.training.gradient import Schedule
+from pmodel.training.health import GameHealth
+from pmodel.training.measured import MeasuredModule
+from pmodel.training.objectives import OBJECTIVES, ObjectiveName
+from pmodel.training.penalties import full_precision, gradient_penalty, r1_penalty
+
+
+class Optimizers(TypedDict):
+    """An optimizer for each player: dicts with a `_target_` in torch.optim."""
+
+    generator: dict
+    discriminator: dict
+
+
+class Schedules(TypedDict):
+    """A learning-rate schedule for each player; a step of it is one of that player's steps, or an epoch."""
+
+    generator: Schedule
+    discriminator: Schedule
+
+
+class AdversarialModule(MeasuredModule):
+    """A generator and a discriminator in turn: algorithm 1 of Generative Adversarial Nets (2014, arXiv 1406.2661).
+
+    Each batch of real examples is one discriminator step, with as many generated from fresh noise; after every k-th
+    comes one generator step on fresh noise, which sees no data. The count within k goes on over epochs, and is part of
+    a checkpoint.
+
+    One step of training is one batch of real examples, whatever k is: `global_step`, `trainer.max_steps`, checkpoints,
+    loggers and progress count these, as in the other ways of training. The generator's steps are every k-th of them.
+
+    Subclasses set `generator` and `discriminator`, and say what codes are, how examples come of them, and what D's
+    score of an example is.
+
+    Args:
+        optimizer, schedule: of each player.
+        objective: see `pmodel.training.objectives`.
+        num_discriminator_steps: k.
+        label_smoothing: ε, see `Objective`.
+        weight_clip: c: after each of its steps the critic of `wasserstein` is clipped to weights in [−c, c].
+        gradient_penalty: λ: weight of the penalty of `wasserstein_gp`.
+        r1: γ: adds γ/2 ‖∇D(x)‖² at real examples to any objective.
+        ema_decay: averages the generator's weights after each of its steps, w̄ ← d w̄ + (1 − d) w, where d rises to
+            this decay over the first steps; validation and samples use the averages. None: off.
+        compile: runs torch.compile on both networks when training starts.
+    """
+
+    # A GAN's losses don't say how good it is.
+    monitor = "val/frechet"
+    headline = ("discriminator_loss", "generator_loss")
+    # What stands in one panel of the curves.
+    panels: ClassVar[dict[str, tuple[str, ...]]] = {
+        "D(x) and D(G(z)), means": ("d_real", "d_fake"),
+        "norms of the gradients": ("discriminator_gradient", "generator_gradient"),
+    }
+
+    generator: nn.Module
+    discriminator: nn.Module
+
+    def __init__(
+        self,
+        optimizer: Optimizers,
+        schedule: Schedules,
+        objective: ObjectiveName,
+        num_discriminator_steps: int,
+        label_smoothing: float,
+        weight_clip: float,
+        gradient_penalty: float,
+        r1: float,
+        ema_decay: float | None,
+        compile: bool,
+    ):
+        super().__init__()
+        self.automatic_optimization = False
+        if objective not in OBJECTIVES:
+            raise ValueError(f"model.objective={objective}: expected one of {', '.join(OBJECTIVES)}")
+        _check_range("num_discriminator_steps", num_discriminator_steps, num_discriminator_steps >= 1, "at least 1")
+        _check_range("label_smoothing", label_smoothing, 0 <= label_smoothing < 0.5, "at least 0 and less than 0.5")
+        _check_range("weight_clip", weight_clip, weight_clip > 0, "more than 0")
+        _check_range("gradient_penalty", gradient_penalty, gradient_penalty >= 0, "at least 0")
+        _check_range("r1", r1, r1 >= 0, "at least 0")
+        _check_range("ema_decay", ema_decay, ema_decay is None or 0 < ema_decay < 1, "between 0 and 1, or null")
+        if label_smoothing and not OBJECTIVES[objective].takes_smoothing:
+            names = ", ".join(name for name, kind in OBJECTIVES.items() if kind.takes_smoothing)
+            raise ValueError(f"model.label_smoothing={label_smoothing}: expected 0, or model.objective one of {names}")
+        self.objective_name, self.objective = objective, OBJECTIVES[objective](label_smoothing)
+        self.optimizer_config, self.schedule_config = optimizer, schedule
+        self.num_discriminator_steps, self.weight_clip = num_discriminator_steps, weight_clip
+        self.penalty_weight = gradient_penalty if objective == "wasserstein_gp" else 0.0
+        self.r1, self.ema_decay, self.compile_networks = r1, ema_decay, compile
+        # Set from the trainer's settings of that name, which Lightning refuses under manual optimization.
+        self.gradient_clip_val: float | None = None
+        self.gradient_clip_algorithm: Literal["norm", "value"] | None = None
+        # Means over the steps of the generator, whose number is another than the discriminator's.
+        self.generator_means = EpochMeans()
+        self.averaged_generator: nn.Module | None = None
+        self.discriminator_steps = 0  # since the last generator step
+        self.generator_steps = 0
+        self._gradient_norm: Tensor | None = None
+        self.health = GameHealth()
+        verdict = "probability" if objective in ("minimax", "non_saturating") else "score"
+        unit = self.objective.unit
+        self.units = {
+            "frechet": "distance of features",
+            "discriminator_loss": unit,
+            "generator_loss": unit,
+            "d_real": f"D(x), {verdict}",
+            "d_fake": f"D(G(z)), {verdict}",
+            "discriminator_gradient": "norm",
+            "generator_gradient": "norm",
+            **({"gradient_penalty": "(‖∇D‖ − 1)²"} if self.penalty_weight else {}),
+            **({"r1": "½ ‖∇D(x)‖²"} if r1 else {}),
+        }
+
+    @abstractmethod
+    def draw_codes(self, n: int, label: Tensor | None = None) -> Tensor:
+        """n fresh codes (n, D); of a class-conditional model with these labels (n,), or labels drawn too."""
+
+    @abstractmethod
+    def generated(self, network: nn.Module, codes: Tensor) -> Tensor:
+        """Examples (n, …) that the generator `network` makes of codes (n, D), with gradients."""
+
+    @abstractmethod
+    def score(self, x: Tensor, codes: Tensor, full_precision: bool = False) -> Tensor:
+        """D(x), before any σ, (B,); of a class-conditional model for the labels that are part of the codes."""
+
+    @abstractmethod
+    def real_codes(self, batch: Any) -> Tensor:
+        """Fresh codes for the generated counterparts of a batch of real examples, with their labels where used."""
+
+    @property
+    def judged_generator(self) -> nn.Module:
+        """The generator that samples come from: the averaged one, if there is one."""
+        return self.generator if self.averaged_generator is None else self.averaged_generator
+
+    def start_average(self) -> None:
+        """To be called once the generator is built."""
+        if self.ema_decay is not None:
+            self.averaged_generator = deepcopy(self.generator).requires_grad_(False)
+
+    def setup(self, stage: str) -> None:
+        if stage == "fit" and self.compile_networks:
+            for network in self.children():
+                network.compile()
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        discriminator_optimizer, generator_optimizer = self.optimizers()
+        terms = self._discriminator_step(batch, discriminator_optimizer)
+        self.train_means.update(terms)
+        self.discriminator_steps += 1
+        if self.discriminator_steps == self.num_discriminator_steps:
+            self.discriminator_steps = 0
+            generator_terms = self._generator_step(len(batch.x), generator_optimizer)
+            self.generator_means.update(generator_terms)
+            terms |= generator_terms
+        self.last_terms |= terms
+        every = self.trainer.log_every_n_steps
+        # The discriminator's step is counted by now.
+        if every > 0 and self.global_step % every == 0:
+            self._log_step()
+
+    def _discriminator_step(self, batch: Any, optimizer: LightningOptimizer) -> dict[str, Tensor]:
+        with self.toggled_optimizer(optimizer):
+            x, codes = batch.x, self.real_codes(batch)
+            with torch.no_grad():
+                fake = self.generated(self.generator, codes)
+            terms = self._discriminator_terms(self.score(x, codes), self.score(fake, codes))
+            loss = terms["discriminator_loss"].mean()
+            if self.penalty_weight:
+                terms["gradient_penalty"] = gradient_penalty(lambda x: self.score(x, codes, True), x, fake)
+                loss = loss + self.penalty_weight * terms["gradient_penalty"].mean()
+            if self.r1:
+                terms["r1"] = r1_penalty(lambda x: self.score(x, codes, True), x)
+                loss = loss + self.r1 * terms["r1"].mean()
+            self._backward(loss, optimizer)
+            optimizer.step()
+        if self.objective_name == "wasserstein":
+            with torch.no_grad():
+                torch._foreach_clamp_min_(list(self.discriminator.parameters()), -self.weight_clip)
+                torch._foreach_clamp_max_(list(self.discriminator.parameters()), self.weight_clip)
+        terms["discriminator_gradient"] = self._gradient_norm.expand(len(x))
+        return {name: term.detach() for name, term in terms.items()}
+
+    def _generator_step(self, n: int, optimizer: LightningOptimizer) -> dict[str, Tensor]:
+        with self.toggled_optimizer(optimizer):
+            codes = self.draw_codes(n)
+            loss = self.objective.generator(self.score(self.generated(self.generator, codes), codes))
+            self._backward(loss.mean(), optimizer)
+            # Not by the optimizer's own `step`, which adds to `global_step`.
+            self.trainer.strategy.optimizer_step(optimizer.optimizer, _no_closure)
+        self.generator_steps += 1
+        self._step_schedule(1, "step")
+        if self.averaged_generator is not None:
+            self._average()
+        return {"generator_loss": loss.detach(), "generator_gradient": self._gradient_norm.expand(n)}
+
+    def _backward(self, loss: Tensor, optimizer: LightningOptimizer) -> None:
+        optimizer.zero_grad()
+        # Outside of the step's autocast, which would narrow the products of a penalty's double backward.
+        with full_precision(self.device):
+            self.manual_backward(loss)
+
+    def _discriminator_terms(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        verdict = self.objective.verdict
+        return {
+            "discriminator_loss": self.objective.discriminator(real, fake),
+            "d_real": verdict(real),
+            "d_fake": verdict(fake),
+        }
+
+    def terms(self, batch: Any) -> dict[str, Tensor]:
+        """Both losses and D's verdicts on examples it has not seen, with what samples come from."""
+        with batch_statistics(self.discriminator):
+            codes = self.real_codes(batch)
+            real = self.score(batch.x, codes)
+            fake = self.score(self.generated(self.judged_generator, codes), codes)
+        return {**self._discriminator_terms(real, fake), "generator_loss": self.objective.generator(fake)}
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Measures and clips gradients: here they are free of the loss scale of `16-mixed`."""
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        self._gradient_norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if self.gradient_clip_val and self.gradient_clip_algorithm == "value":
+            nn.utils.clip_grad_value_(parameters, self.gradient_clip_val)
+        elif self.gradient_clip_val:
+            nn.utils.clip_grads_with_norm_(parameters, self.gradient_clip_val, self._gradient_norm)
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Moves the averages towards the generator; buffers, such as those of batch normalization, are copied."""
+        n = self.generator_steps
+        decay = min(self.ema_decay, (1 + n) / (10 + n))
+        own, averaged = list(self.generator.parameters()), list(self.averaged_generator.parameters())
+        torch._foreach_lerp_(averaged, own, 1 - decay)
+        for buffer, copy in zip(self.generator.buffers(), self.averaged_generator.buffers(), strict=True):
+            copy.copy_(buffer)
+
+    def configure_optimizers(self) -> list[dict[str, Any]]:
+        return [self._optimizer(name) for name in ("discriminator", "generator")]
+
+    def _optimizer(self, player: Literal["discriminator", "generator"]) -> dict[str, Any]:
+        config, schedule = dict(self.optimizer_config[player]), self.schedule_config[player]
+        if self.trainer.precision == "16-mixed" and "fused" in config:
+            # A fused optimizer takes the loss scale off the gradients itself, too late for their norm and clipping.
+            config["fused"] = False
+        optimizer = instantiate(config, getattr(self, player).parameters())
+        scheduler = instantiate(schedule["scheduler"], optimizer)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": schedule["interval"]}}
+
+    def _step_schedule(self, which: int, interval: str) -> None:
+        """Lightning leaves schedules alone under manual optimization; `which`: 0 discriminator, 1 generator."""
+        schedule = self.trainer.lr_scheduler_configs[which]
+        if schedule.interval == interval:
+            schedule.scheduler.step()
+
+    def _log_step(self) -> None:
+        values = {f"step/{name}": term.mean().item() for name, term in self.last_terms.items()}
+        for name, optimizer in zip(("discriminator", "generator"), self.trainer.optimizers, strict=True):
+            values[f"step/{name}_lr"] = optimizer.param_groups[0]["lr"]
+        self.health.check_finite(values, self.global_step)
+        for logger in self.loggers:
+            logger.log_metrics(values, step=self.global_step - 1)
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        self.generator_means.to(self.device)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self._step_schedule(0, "step")
+        if not self.trainer.is_last_batch:
+            return
+        values, self.counts["train"] = self.train_means.compute(self.sum_over_devices)
+        values |= self.generator_means.compute(self.sum_over_devices)[0]
+        self.train_means.reset()
+        self.generator_means.reset()
+        self.health.note(values, self.objective, self.global_step)
+        self.log_epoch("train", values)
+
+    def on_train_epoch_end(self) -> None:
+        for which in (0, 1):
+            self._step_schedule(which, "epoch")
+
+    def concerns(self) -> dict[str, str]:
+        real = self.trainer.datamodule.examples("train", GameHealth.NUM_EXAMPLES).x.to(self.device)
+        generator = torch.Generator(self.device).manual_seed(0)
+        return self.health.concerns(real, self.sample(len(real), generator=generator))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["game"] = {
+            "discriminator_steps": self.discriminator_steps,
+            "generator_steps": self.generator_steps,
+            "generator_means": self.generator_means.state_dict(self.sum_over_devices),
+            "health": self.health.state_dict(),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        game = checkpoint["game"]
+        self.discriminator_steps, self.generator_steps = game["discriminator_steps"], game["generator_steps"]
+        self.health.load_state_dict(game["health"])
+        if self.takes_sums:
+            self.generator_means.load_state_dict(game["generator_means"])
+
+
+def _no_closure() -> None:
+    """What an optimizer asks for a loss that it does not need."""
+
+
+def _check_range(name: str, value: Any, fits: bool, expected: str) -> None:
+    if not fits:
+        raise ValueError(f"model.{name}={'null' if value is None else value}: expected {expected}")
