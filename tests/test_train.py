@@ -299,8 +299,9 @@ def test_training_that_ends_before_it_has_converged_says_so(train):
     assert "converged" not in outcome.out
 
 
-def test_k_means_on_two_processes_prints_the_numbers_of_one(train, tmp_path):
-    settings = ["model=kmeans", "data.limit=200", "callbacks=minimal", "logger=none"]
+def numbers_of_one_and_two_processes(train, tmp_path, *settings):
+    """The numbers of a run in this process, and of the same one in two."""
+    settings = [*settings, "callbacks=minimal", "logger=none"]
     assert train(*settings, "paths.log_dir=one").code == 0
     two = ["trainer.devices=2", "trainer.accelerator=cpu", "paths.log_dir=two"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -310,9 +311,22 @@ def test_k_means_on_two_processes_prints_the_numbers_of_one(train, tmp_path):
         subprocess.run(command, cwd=tmp_path, env=environment, stdout=out, stderr=out, timeout=240, check=False)
     said = (tmp_path / "out.txt").read_text()
     assert "2 × cpu" in said, said
-    one, both = (numbers(run_directory(tmp_path / name)) for name in ("one", "two"))
+    return [numbers(run_directory(tmp_path / name)) for name in ("one", "two")]
+
+
+def test_k_means_on_two_processes_prints_the_numbers_of_one(train, tmp_path):
+    one, both = numbers_of_one_and_two_processes(train, tmp_path, "model=kmeans", "data.limit=200")
     for name in ("inertia", "squared_distance", "best epoch"):
         assert both[name]["value"] == pytest.approx(one[name]["value"], rel=1e-6)
+        assert both[name].get("count") == one[name].get("count")
+
+
+def test_a_game_on_two_processes_has_the_losses_of_one(train, tmp_path):
+    """Noise too is drawn once for all and shared out, so a batch in two halves is the same batch."""
+    game = ["model=gan", "model.num_discriminator_steps=2", "data.limit=128", "data.batch_size=32", "model.r1=1"]
+    one, both = numbers_of_one_and_two_processes(train, tmp_path, *game, "trainer.max_epochs=5")
+    for name in ("discriminator_loss", "generator_loss", "d_real", "d_fake", "discriminator_gradient", "frechet"):
+        assert both[name]["value"] == pytest.approx(one[name]["value"], rel=1e-2), name
         assert both[name].get("count") == one[name].get("count")
 
 
