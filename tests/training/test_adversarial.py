@@ -111,7 +111,7 @@ def test_discriminator_step_sends_no_gradient_to_the_generator_and_the_generator
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_one_step_of_each_player_is_that_of_its_formula(objective):
     """Against a plain loop with autograd on the same noise."""
-    overrides = [f"model.objective={objective}", "model.num_discriminator_steps=1", "model.ema_decay=null"]
+    overrides = [f"model.objective={objective}", "model.gradient_penalty=10", "model.ema_decay=null"]
     overrides += [f"model/optimizer@model.optimizer.{player}=sgd" for player in ("generator", "discriminator")]
     overrides += [f"model.optimizer.{player}.momentum=0" for player in ("generator", "discriminator")]
     lightning.seed_everything(0, verbose=False)
@@ -268,7 +268,7 @@ def test_schedules_count_the_steps_of_their_own_player():
     )
     trainer = fit(model, data, max_epochs=2)
     rates = [optimizer.param_groups[0]["lr"] for optimizer in trainer.optimizers]
-    assert rates == pytest.approx([2e-4 * 0.5**2, 2e-4 * 0.5**4])
+    assert rates == pytest.approx([1e-3 * 0.5**2, 1e-3 * 0.5**4])
 
 
 def fitted(*overrides, **settings):
