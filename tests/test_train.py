@@ -368,6 +368,22 @@ def test_help_names_the_groups_their_options_and_three_examples(train):
     assert outcome.out.count("  uv run train.py") == 3
 
 
+@pytest.mark.parametrize("model", ["autoencoder", "gan"])
+def test_a_run_that_max_steps_ends_with_an_epoch_goes_on_with_the_next_one(model, train, tmp_path):
+    """Guards what `ExactResume` does about Lightning, which would end the finished epoch once more."""
+    settings = [f"model={model}", "data.limit=64", "data.batch_size=16", "callbacks=minimal", "logger=none"]
+    assert train(*settings, "trainer.max_steps=12", "paths.log_dir=whole").code == 0
+    assert train(*settings, "trainer.max_steps=8", "paths.log_dir=parts").code == 0
+    whole, parts = (run_directory(tmp_path / name) for name in ("whole", "parts"))
+    assert train(f"resume={parts}", "trainer.max_steps=12").code == 0
+    one, two = (torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (whole, parts))
+    for name, tensor in one["state_dict"].items():
+        assert torch.equal(tensor, two["state_dict"][name]), name
+    assert [s["last_epoch"] for s in two["lr_schedulers"]] == [s["last_epoch"] for s in one["lr_schedulers"]]
+    loops = [c["loops"]["fit_loop"]["epoch_progress"] for c in (one, two)]
+    assert loops[0] == loops[1]
+
+
 @pytest.mark.parametrize("option", ["fast", "overfit", "profile", "anomaly"])
 def test_debug_settings_run(option, train):
     extra = [] if option == "fast" else ["trainer.max_epochs=1", "callbacks=minimal"]

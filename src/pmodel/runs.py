@@ -181,7 +181,7 @@ def collect_numbers(trainer: Trainer, protocol: dict[str, Any]) -> list[Number]:
                         "value": value,
                         "unit": model.units.get(quantity, ""),
                         "split": {"val": "validation"}.get(split, split),
-                        "count": best.best_counts[split],
+                        "count": best.best_counts.get(name, best.best_counts[split]),
                         "protocol": {**protocol, **own},
                     }
                 )

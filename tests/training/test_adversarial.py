@@ -10,6 +10,7 @@ from torch.func import functional_call
 
 from pmodel.callbacks.resume import ExactResume
 from pmodel.training.adversarial import AdversarialModule
+from pmodel.training.epoch_means import EpochMeans
 from pmodel.training.objectives import OBJECTIVES
 from pmodel.training.strategies import adapted
 
@@ -148,7 +149,7 @@ def test_one_step_of_each_player_is_that_of_its_formula(objective):
     D = with_gradients(D)
     loss = rule.discriminator(score(D, x), score(D, fake)).mean()
     if objective == "wasserstein_gp":
-        u = torch.rand(16, 1, 1, 1)
+        u = torch.rand(16).view(16, 1, 1, 1)
         between = (x + u * (fake - x)).requires_grad_()
         (slope,) = torch.autograd.grad(score(D, between).sum(), between, create_graph=True)
         loss = loss + 10 * (slope.flatten(1).norm(dim=1) - 1).square().mean()
@@ -163,6 +164,16 @@ def test_one_step_of_each_player_is_that_of_its_formula(objective):
             torch.testing.assert_close(parameter.detach(), expected[name], msg=lambda m, n=name: f"{n}: {m}")
 
 
+class History(lightning.pytorch.Callback):
+    """What each epoch has logged."""
+
+    def __init__(self):
+        self.epochs = {}
+
+    def on_train_epoch_end(self, trainer, module):
+        self.epochs[trainer.current_epoch] = {name: value.item() for name, value in trainer.callback_metrics.items()}
+
+
 @pytest.mark.parametrize("stop_at", [6, 8])
 @pytest.mark.parametrize(
     "extra",
@@ -174,11 +185,15 @@ def test_one_step_of_each_player_is_that_of_its_formula(objective):
         ],
         ["model/schedule@model.schedule.generator=cosine", "model.spectral_norm=true", "model.objective=hinge"],
         ["model.class_conditional=true", "data.binarize=dynamic"],
+        [
+            *(f"model/schedule@model.schedule.{player}=exponential" for player in ("generator", "discriminator")),
+            *(f"model.schedule.{player}.interval=step" for player in ("generator", "discriminator")),
+        ],
     ],
     ids=lambda e: e[0],
 )
 def test_a_run_stopped_inside_k_and_resumed_ends_bit_identical(stop_at, extra, tmp_path):
-    """4 epochs of 6 batches with k = 4, against a stop after 6 (an epoch's end, 2 within k) or 8 and a resume."""
+    """4 epochs of 6 batches with k = 5, against a stop after 6 (an epoch's end, 2 within k) or 8 and a resume."""
 
     class StopAt(Checkpoint):
         def on_train_batch_end(self, trainer, *args):
@@ -199,20 +214,22 @@ def test_a_run_stopped_inside_k_and_resumed_ends_bit_identical(stop_at, extra, t
         lightning.seed_everything(3, verbose=False)
         return fit(*build(*settings), max_epochs=4, callbacks=[ExactResume(), *callbacks])
 
-    whole = start()
+    whole = start(history := History())
     with pytest.raises(InterruptedError):
         start(StopAt())
     lightning.seed_everything(99, verbose=False)
     torch.randn(5)
     model, data = build(*settings)
-    resumed = fit(model, data, tmp_path / "stop.ckpt", max_epochs=4, callbacks=[ExactResume()])
+    again = History()
+    resumed = fit(model, data, tmp_path / "stop.ckpt", max_epochs=4, callbacks=[ExactResume(), again])
     assert resumed.global_step == whole.global_step == 24
     assert model.generator_steps == whole.lightning_module.generator_steps == 4
     ends = whole.lightning_module.state_dict(), model.state_dict()
     for (name, a), b in zip(ends[0].items(), ends[1].values(), strict=True):
         assert torch.equal(a, b), name
-    for name, value in whole.callback_metrics.items():
-        assert value == resumed.callback_metrics[name], name
+    # Of the epoch in which it was stopped, too.
+    assert again.epochs == {epoch: history.epochs[epoch] for epoch in again.epochs}
+    assert list(again.epochs) == [1, 2, 3]
 
 
 class Steps(Logger):
@@ -336,9 +353,10 @@ def test_batch_normalization_of_the_averaged_generator_has_the_statistics_of_the
 
 
 def test_validation_judges_with_batch_statistics_and_leaves_the_averages_alone():
-    model, data = build("model=dcgan", "data.limit=64")
+    model, data = build("model=dcgan", "model.data_shape=[1,16,16]", "data.limit=64")
     before = {name: buffer.clone() for name, buffer in model.discriminator.named_buffers()}
-    x = data.examples("train", 20)
+    small = data.examples("train", 20)
+    x = small._replace(x=small.x.repeat(1, 1, 2, 2))
     model.eval()
     in_eval = model.terms(x)["d_real"]
     assert not model.discriminator.training
@@ -358,6 +376,54 @@ def test_every_precision_trains(precision, objective):
     expected = {"bf16-true": torch.bfloat16, "64-true": torch.float64}.get(precision, torch.float32)
     assert {p.dtype for p in model.parameters()} == {expected}
     assert model.sample(2).isfinite().all()
+
+
+def test_no_backward_pass_is_under_autocast():
+    """It would narrow the products of a penalty's second derivatives."""
+    model, data = build(*SMALL, "model.objective=wasserstein_gp")
+    found, backward = [], model.manual_backward
+
+    def watched(loss):
+        found.append((torch.is_autocast_enabled("cpu"), loss.dtype))
+        backward(loss)
+
+    model.manual_backward = watched
+    fit(model, data, precision="bf16-mixed", max_steps=2)
+    assert set(found) == {(False, torch.float32)}
+    assert len(found) == 4
+
+
+def test_what_concerns_a_game_has_is_part_of_its_checkpoint():
+    model, _ = build(*SMALL)
+    model.health.batches, model.health.since = 700, {"settled": 200}
+    checkpoint = {}
+    model.train_means.state_dict = lambda reduce: EpochMeans().state_dict()
+    model.generator_means.state_dict = lambda reduce: EpochMeans().state_dict()
+    model.on_save_checkpoint(checkpoint)
+    other, _ = build(*SMALL)
+    other.on_load_checkpoint(checkpoint)
+    assert (other.health.batches, other.health.since) == (700, {"settled": 200})
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"gradient_clip_val": -1.0}, "trainer.gradient_clip_val=-1.0: expected at least 0"),
+        ({"gradient_clip_algorithm": "foo"}, "trainer.gradient_clip_algorithm=foo: expected norm"),
+        ({"devices": 2, "strategy": "ddp"}, "trainer.strategy=ddp: expected auto"),
+    ],
+)
+def test_trainer_settings_that_a_game_can_not_have_are_named(setting, said):
+    model, _ = build(*SMALL)
+    with pytest.raises(ValueError, match=r"\A" + said.replace(".", r"\.")):
+        adapted(model, config(*SMALL)["trainer"] | setting)
+
+
+def test_a_generator_that_has_no_step_yet_keeps_its_schedule():
+    schedules = [f"model/schedule@model.schedule.{player}=exponential" for player in ("generator", "discriminator")]
+    model, data = build(*SMALL, *schedules, "model.num_discriminator_steps=10")
+    trainer = fit(model, data, max_epochs=1)
+    assert [c.scheduler.last_epoch for c in trainer.lr_scheduler_configs] == [1, 0]
 
 
 def test_epoch_means_are_over_the_steps_of_each_player():

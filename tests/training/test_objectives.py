@@ -153,7 +153,7 @@ def test_critic_with_gradient_penalty_approaches_the_exact_wasserstein_distance(
         loss = OBJECTIVES["wasserstein_gp"]().discriminator(score(real), score(fake)).mean()
         # A penalty of finite weight λ lets the slope exceed 1, by about W / (2λ); a large one from the start would keep
         # whatever sign the slope has by chance.
-        loss = loss + 50 * (step / steps) ** 2 * gradient_penalty(score, *pairs).mean()
+        loss = loss + 50 * (step / steps) ** 2 * gradient_penalty(score, *pairs, torch.rand(100)).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -171,11 +171,11 @@ def test_penalties_of_a_linear_critic_are_those_of_its_slope():
     def score(x):
         return (x @ weight.T)[:, 0]
 
-    torch.testing.assert_close(gradient_penalty(score, real, fake), torch.full((6,), 16.0))
+    torch.testing.assert_close(gradient_penalty(score, real, fake, torch.rand(6)), torch.full((6,), 16.0))
     torch.testing.assert_close(r1_penalty(score, real), torch.full((6,), 12.5))
     (by_weight,) = torch.autograd.grad(r1_penalty(score, real).mean(), weight)
     torch.testing.assert_close(by_weight, weight)
-    (by_weight,) = torch.autograd.grad(gradient_penalty(score, real, fake).mean(), weight)
+    (by_weight,) = torch.autograd.grad(gradient_penalty(score, real, fake, torch.rand(6)).mean(), weight)
     torch.testing.assert_close(by_weight, 2 * 4 * weight / 5)
 
 
@@ -187,7 +187,7 @@ def test_gradient_penalty_is_taken_between_real_and_generated_examples():
         return x.square().sum(1)
 
     real, fake = torch.zeros(1000, 2), torch.tensor([2.0, 4.0]).expand(1000, 2)
-    gradient_penalty(score, real, fake)
+    gradient_penalty(score, real, fake, torch.rand(1000))
     (x,) = seen
     torch.testing.assert_close(x[:, 1], 2 * x[:, 0])
     assert x.min() >= 0

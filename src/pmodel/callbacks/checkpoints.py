@@ -1,9 +1,14 @@
 """best.ckpt, the weights that did best on validation, and a few older epochs."""
 
+import logging
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+
+from pmodel.callbacks.figures import epochs_done
+
+log = logging.getLogger("pmodel")
 
 
 class NamedCheckpoint(ModelCheckpoint):
@@ -60,6 +65,11 @@ class BestCheckpoint(NamedCheckpoint):
         # What is not measured after every epoch is missing at first, after a resume too.
         if self.monitor in monitor_candidates:
             super()._save_topk_checkpoint(trainer, monitor_candidates)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_end(trainer, pl_module)
+        if self.best_epoch is None and epochs_done(trainer) > 0:
+            log.warning("there is no best.ckpt, since nothing has measured %s after a whole epoch", self.monitor)
 
     def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
         self.best_metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}

@@ -13,9 +13,12 @@ from pmodel.callbacks.pictures import SEED, fixed_generator
 from pmodel.capabilities import Assigns, LogProb, LowerBound, Samples
 from pmodel.metrics.clustering import clustering_scores
 from pmodel.metrics.likelihood import Estimate, bits_per_dim, estimate, lower_bound
-from pmodel.metrics.modes import mode_scores
+from pmodel.metrics.modes import NUM_STDS, SMALLEST_SHARE, mode_scores
 from pmodel.metrics.parzen import parzen_estimate
 from pmodel.reporting.results import Number
+
+# What "high quality" and "covered" mean.
+RULE = {"high_quality_within_stds": NUM_STDS, "covered_from_share": SMALLEST_SHARE}
 
 
 class FinalNumbers(Callback):
@@ -39,6 +42,10 @@ class FinalNumbers(Callback):
         num_draws: int = 10_000,
         parzen_samples: int | None = None,
     ):
+        settings = {"num_samples": num_samples, "num_images": num_images, "num_draws": num_draws}
+        for name, value in (settings | {"parzen_samples": parzen_samples}).items():
+            if value is not None and value < 1:
+                raise ValueError(f"callbacks.final.{name}={value}: expected at least 1")
         self.num_samples, self.num_images = num_samples, num_images
         self.num_draws, self.parzen_samples = num_draws, parzen_samples
         self.numbers: list[Number] = []
@@ -102,21 +109,25 @@ class FinalNumbers(Callback):
             samples = _draws(model, self.num_draws)
             parts = (torch.tensor(part) for part in (mixture.means, mixture.stds, mixture.weights))
             scores = mode_scores(samples, *parts)
-            drawn = {"split": "drawn", "count": len(samples), "protocol": {**data.protocol(), "noise_seed": SEED}}
+            drawn = {
+                "split": "drawn",
+                "count": len(samples),
+                "protocol": {**data.protocol(), **RULE, "noise_seed": SEED},
+            }
             yield {"name": "modes covered", "value": scores.covered, "unit": f"of {scores.num_modes}", **drawn}
             yield {"name": "high-quality samples", "value": scores.high_quality, "unit": "of 1", **drawn}
-        if self.parzen_samples is not None:
+        if self.parzen_samples is not None and len(x) > 1:
             samples = _draws(model, self.parzen_samples)
-            found, sigma = parzen_estimate(samples, *(part.to(samples.device) for part in x.chunk(2)))
+            found, sigma = parzen_estimate(samples, *x.chunk(2))
             protocol = {**shared["protocol"], "num_generated": len(samples), "noise_seed": SEED, "sigma": sigma}
             shared = {**shared, "protocol": protocol}
             yield _likelihood("Parzen-window estimate", found, data, shared, bits=False)
 
 
 def _draws(model: Samples, n: int) -> Tensor:
-    """n samples, with the noise that figures begin with."""
+    """n samples, on the CPU, which has float64, with the noise that figures begin with."""
     generator = fixed_generator(model.device)
-    return torch.cat([model.sample(len(part), generator=generator) for part in torch.arange(n).split(500)])
+    return torch.cat([model.sample(len(part), generator=generator).cpu() for part in torch.arange(n).split(500)])
 
 
 def _likelihood(name: str, found: Estimate, data: Any, shared: dict[str, Any], bits: bool) -> Number:

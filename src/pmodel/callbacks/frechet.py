@@ -60,7 +60,7 @@ class FrechetDistance(Callback):
             number: Number = {
                 "name": "Fréchet distance, real train against real validation",
                 "value": self.floor,
-                "unit": "",
+                "unit": "distance of features",
                 "split": split,
                 "count": count,
                 "protocol": {**data.protocol(), **self._features(), "num_train": len(x)},
@@ -71,9 +71,11 @@ class FrechetDistance(Callback):
         if not (self._applies(trainer, pl_module) and pl_module.fitted):
             return
         split = {"validation": "val", "train": "train"}[_reference(trainer)]
-        if self._is_due(trainer, pl_module):
+        # An epoch that ends before its last batch is none: a run that goes on from there does not measure here.
+        if trainer.is_last_batch and self._is_due(trainer, pl_module):
             value = self._measure(trainer, pl_module) if trainer.is_global_zero else None
             pl_module.counts.setdefault(split, _count(trainer))
+            pl_module.counts[f"{split}/frechet"] = _count(trainer)
             pl_module.log_epoch(split, {"frechet": trainer.strategy.broadcast(value)})
         else:
             # Lightning would keep it there until the next one.

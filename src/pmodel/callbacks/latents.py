@@ -6,7 +6,7 @@ from lightning.pytorch import LightningModule, Trainer
 
 from pmodel.callbacks.figures import Figure
 from pmodel.callbacks.pictures import is_picture
-from pmodel.capabilities import Decodes, Encodes, SamplesLatents
+from pmodel.capabilities import Decodes, Discriminates, Encodes, SamplesLatents
 from pmodel.reporting.grids import image_grid, side_by_side
 
 
@@ -26,7 +26,8 @@ class LatentManifold(Figure):
         self.num_per_axis = num_per_axis
 
     def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:
-        if not (has_two_latents(model) and isinstance(model, Decodes) and isinstance(model, SamplesLatents)):
+        draws_from_normal = isinstance(model, SamplesLatents) and not isinstance(model, Discriminates)
+        if not (has_two_latents(model) and isinstance(model, Decodes) and draws_from_normal):
             return None
         n = self.num_per_axis
         axis = torch.special.ndtri((torch.arange(n) + 0.5) / n)

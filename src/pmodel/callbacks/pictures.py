@@ -41,7 +41,9 @@ class SampleGrid(Figure):
         if not isinstance(model, Samples):
             return None
         if isinstance(model, SamplesClasses) and model.num_classes is not None:
-            return self._by_class(trainer, model, model.num_classes)
+            by_class = self._by_class(trainer, model, model.num_classes)
+            if by_class is not None:
+                return by_class
         x = model.sample(self.num_images, generator=fixed_generator(model.device))
         if not is_picture(x):
             return self._cloud(trainer, model) if x.dim() == 2 and x.shape[1] <= 2 else None
@@ -80,9 +82,11 @@ class SampleGrid(Figure):
     def _cloud(self, trainer: Trainer, model: LightningModule) -> np.ndarray:
         from pmodel.reporting.plots import clouds
 
-        real = trainer.datamodule.examples("validation", 2000).x
+        split = "validation" if trainer.datamodule.split_sizes.get("validation") else "train"
+        real = trainer.datamodule.examples(split, 2000).x
         samples = model.sample(len(real), generator=fixed_generator(model.device)).cpu()
-        return clouds({"validation examples": real.numpy(), "samples x ~ p(x)": samples.numpy()})
+        title = {"train": "training"}.get(split, split)
+        return clouds({f"{title} examples": real.numpy(), "samples x ~ p(x)": samples.numpy()})
 
 
 class ReconstructionGrid(Figure):

@@ -30,9 +30,23 @@ class ExactResume(Callback):
         if self._restored is None:
             return
         state, self._restored = self._restored, None
+        _leave_finished_epoch(trainer)
         random.setstate(state["python"])
         name, keys, *rest = state["numpy"]
         np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
         torch.set_rng_state(state["torch"].cpu())
         if len(state["cuda"]) == torch.cuda.device_count() > 0:
             torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])
+
+
+def _leave_finished_epoch(trainer: Trainer) -> None:
+    """Lets a run that was saved at an epoch's end begin the next one.
+
+    With `max_steps`, Lightning 2.6 takes any checkpoint for one inside an epoch, and would end that epoch once more:
+    schedules and epoch counts would be one ahead.
+    """
+    loop = trainer.fit_loop
+    if loop.restarted_on_epoch_end:
+        loop._restarting = loop.epoch_loop.restarting = False
+        loop.reset_restart_stage()
+        loop.epoch_progress.increment_completed()

@@ -11,6 +11,7 @@ from torch.nn.utils.parametrizations import spectral_norm as with_spectral_norm
 
 from pmodel.distributions.noise import normal, uniform
 from pmodel.instantiate import instantiate
+from pmodel.nets.normalization import batch_statistics
 from pmodel.nets.precision import in_own_dtype, upcast
 from pmodel.training.adversarial import AdversarialModule, Optimizers, Schedules
 from pmodel.training.objectives import ObjectiveName
@@ -124,13 +125,11 @@ class GAN(AdversarialModule):
         return len(self.data_shape) == 3
 
     def draw_codes(self, n: int, label: Tensor | None = None) -> Tensor:
-        # As many for every device, and each takes its own, from states of the random generator that are the same.
-        rank, world_size = (0, 1) if self._trainer is None else (self.trainer.global_rank, self.trainer.world_size)
-        z = self._noise(n * world_size, None)[rank * n :][:n]
+        z = self.own_share(lambda count: self._noise(count, None), n)
         if self.num_classes is None:
             return z
         if label is None:
-            label = torch.randint(self.num_classes, (n * world_size,), device=self.device)[rank * n :][:n]
+            label = self.own_share(lambda count: torch.randint(self.num_classes, (count,), device=self.device), n)
         return self._with_label(z, label)
 
     def _noise(self, n: int, generator: Generator | None) -> Tensor:
@@ -198,9 +197,11 @@ class GAN(AdversarialModule):
     def discriminate(self, x: Tensor) -> Tensor:
         """What the discriminator says of examples (B, …), (B,): the probability that they are real, or a score.
 
-        Of a class-conditional model without labels: of the mean score over all labels.
+        Batch normalization is by the statistics of this batch, as in training. Of a class-conditional model: by the
+        mean score over all labels.
         """
         codes = x.new_zeros(len(x), self.code_dim)
         if self.num_classes is not None:
             codes[:, self.latent_dim :] = 1 / self.num_classes
-        return self.objective.verdict(self.score(x, codes))
+        with batch_statistics(self.discriminator):
+            return self.objective.verdict(self.score(x, codes))

@@ -22,8 +22,8 @@ def smallest_map(data_shape: list[int]) -> tuple[int, tuple[int, int]]:
     if len(data_shape) != 3 or len(halvings) != 1 or not set(sizes) <= set(BASE_SIZES):
         listed = ", ".join(map(str, sorted(BASE_SIZES)))
         raise ValueError(
-            f"data.shape={list(data_shape)}: expected pictures of this network, height and width of {listed} and with"
-            " as many halvings; model=gan takes any"
+            f"data.shape={list(data_shape)}: expected pictures [C, H, W], both H and W one of {listed} and halved as"
+            " often, for these networks; model=gan takes any shape"
         )
     return halvings.pop(), tuple(BASE_SIZES[size] for size in sizes)
 

@@ -1,6 +1,7 @@
 """Training by a game: k steps of a discriminator on real and generated examples, then one of a generator."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Any, ClassVar, Literal, TypedDict
 
@@ -56,7 +57,8 @@ class AdversarialModule(MeasuredModule):
         r1: γ: adds γ/2 ‖∇D(x)‖² at real examples to any objective.
         ema_decay: averages the generator's weights after each of its steps, w̄ ← d w̄ + (1 − d) w, where d rises to
             this decay over the first steps; validation and samples use the averages. None: off.
-        compile: runs torch.compile on both networks when training starts.
+        compile: runs torch.compile on both networks when training starts; not on a discriminator with a penalty, since
+            what it compiles has no second derivatives.
     """
 
     # A GAN's losses don't say how good it is.
@@ -142,6 +144,12 @@ class AdversarialModule(MeasuredModule):
     def real_codes(self, batch: Any) -> Tensor:
         """Fresh codes for the generated counterparts of a batch of real examples, with their labels where used."""
 
+    def own_share(self, draw: Callable[[int], Tensor], n: int) -> Tensor:
+        """This device's n of what `draw` draws for all: several devices, whose random states begin as one, then have
+        different noise, and together that of one device with all of the batch."""
+        rank, world_size = (0, 1) if self._trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+        return draw(n * world_size)[rank * n :][:n]
+
     @property
     def judged_generator(self) -> nn.Module:
         """The generator that samples come from: the averaged one, if there is one."""
@@ -154,8 +162,10 @@ class AdversarialModule(MeasuredModule):
 
     def setup(self, stage: str) -> None:
         if stage == "fit" and self.compile_networks:
-            for network in self.children():
-                network.compile()
+            penalized = self.penalty_weight > 0 or self.r1 > 0
+            for name, network in self.named_children():
+                if not (penalized and name == "discriminator"):
+                    network.compile()
 
     def training_step(self, batch: Any, batch_idx: int) -> None:
         discriminator_optimizer, generator_optimizer = self.optimizers()
@@ -181,13 +191,16 @@ class AdversarialModule(MeasuredModule):
             terms = self._discriminator_terms(self.score(x, codes), self.score(fake, codes))
             loss = terms["discriminator_loss"].mean()
             if self.penalty_weight:
-                terms["gradient_penalty"] = gradient_penalty(lambda x: self.score(x, codes, True), x, fake)
+                u = self.own_share(lambda n: torch.rand(n, device=self.device), len(x))
+                terms["gradient_penalty"] = gradient_penalty(lambda x: self.score(x, codes, True), x, fake, u)
                 loss = loss + self.penalty_weight * terms["gradient_penalty"].mean()
             if self.r1:
                 terms["r1"] = r1_penalty(lambda x: self.score(x, codes, True), x)
                 loss = loss + self.r1 * terms["r1"].mean()
             self._backward(loss, optimizer)
             optimizer.step()
+        # Here, not in a hook of the batch's end: a checkpoint may be written before that.
+        self._step_schedule(0, "step")
         if self.objective_name == "wasserstein":
             with torch.no_grad():
                 torch._foreach_clamp_min_(list(self.discriminator.parameters()), -self.weight_clip)
@@ -280,19 +293,21 @@ class AdversarialModule(MeasuredModule):
         self.generator_means.to(self.device)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self._step_schedule(0, "step")
         if not self.trainer.is_last_batch:
             return
         values, self.counts["train"] = self.train_means.compute(self.sum_over_devices)
-        values |= self.generator_means.compute(self.sum_over_devices)[0]
+        of_generator, count = self.generator_means.compute(self.sum_over_devices)
+        values |= of_generator
+        self.counts |= {f"train/{name}": count for name in of_generator}
         self.train_means.reset()
         self.generator_means.reset()
         self.health.note(values, self.objective, self.global_step)
         self.log_epoch("train", values)
 
     def on_train_epoch_end(self) -> None:
-        for which in (0, 1):
-            self._step_schedule(which, "epoch")
+        self._step_schedule(0, "epoch")
+        if self.generator_steps > 0:
+            self._step_schedule(1, "epoch")
 
     def concerns(self) -> dict[str, str]:
         real = self.trainer.datamodule.examples("train", GameHealth.NUM_EXAMPLES).x.to(self.device)
@@ -313,8 +328,7 @@ class AdversarialModule(MeasuredModule):
         game = checkpoint["game"]
         self.discriminator_steps, self.generator_steps = game["discriminator_steps"], game["generator_steps"]
         self.health.load_state_dict(game["health"])
-        if self.takes_sums:
-            self.generator_means.load_state_dict(game["generator_means"])
+        self.generator_means.load_state_dict(game["generator_means"], empty=not self.takes_sums)
 
 
 def _no_closure() -> None:

@@ -53,5 +53,8 @@ class EpochMeans:
         *sums, count = reduce(torch.cat([self.sums, self.sums.new_tensor([self.count])]))
         return {"names": self.names, "sums": torch.stack(sums), "count": int(count)}
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: dict, empty: bool = False) -> None:
+        """Goes on with a state; `empty`: with its names alone, for a device whose sums another one has."""
         self.names, self.sums, self.count = state["names"], state["sums"], state["count"]
+        if empty and self.sums is not None:
+            self.sums, self.count = torch.zeros_like(self.sums), 0

@@ -37,7 +37,8 @@ class GameHealth:
             ValueError: names the quantity that is no number, the step, and what to try.
         """
         for name, value in values.items():
-            if not math.isfinite(value):
+            # A loss scale that was too large gives infinite gradients, and skips that step; losses come before it.
+            if not math.isfinite(value) and not name.endswith("_gradient"):
                 quantity = name.rpartition("/")[2]
                 raise ValueError(f"the game diverged: {quantity} is {value} at step {step}; {ADVICE['diverged']}")
 
@@ -82,5 +83,5 @@ class GameHealth:
 
 def relative_spread(real: Tensor, samples: Tensor) -> float:
     """√(total variance of the samples / that of the real examples), both (N, …)."""
-    spreads = [x.flatten(1).double().var(0).sum().sqrt().item() for x in (samples, real)]
+    spreads = [x.flatten(1).cpu().double().var(0, correction=0).sum().sqrt().item() for x in (samples, real)]
     return spreads[0] / spreads[1] if spreads[1] > 0 else math.nan

@@ -24,7 +24,7 @@ class MeasuredModule(LightningModule):
     def __init__(self) -> None:
         super().__init__()
         self.train_means, self.val_means = EpochMeans(), EpochMeans()
-        # How many examples the means of the last epoch are of, by split.
+        # How many examples the means of the last epoch are of, by split; by a number's name where it differs.
         self.counts: dict[str, int] = {}
         # The last step's terms (B,), on the device: read by whoever wants to show them, at no cost to who doesn't.
         self.last_terms: dict[str, Tensor] = {}
@@ -93,8 +93,7 @@ class MeasuredModule(LightningModule):
         checkpoint["epoch_means"] = self.train_means.state_dict(self.sum_over_devices)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if self.takes_sums:
-            self.train_means.load_state_dict(checkpoint["epoch_means"])
+        self.train_means.load_state_dict(checkpoint["epoch_means"], empty=not self.takes_sums)
 
     @property
     def takes_sums(self) -> bool:

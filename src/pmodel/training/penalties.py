@@ -11,16 +11,16 @@ from pmodel.nets.precision import upcast
 Score = Callable[[Tensor], Tensor]
 
 
-def gradient_penalty(score: Score, real: Tensor, fake: Tensor) -> Tensor:
-    """(‖∇D(x̂)‖₂ − 1)² at x̂ = real + u (fake − real) with u uniform in [0, 1], (B,).
+def gradient_penalty(score: Score, real: Tensor, fake: Tensor, u: Tensor) -> Tensor:
+    """(‖∇D(x̂)‖₂ − 1)² at x̂ = real + u (fake − real), (B,).
 
     Gulrajani et al.: Improved Training of Wasserstein GANs, 2017, arXiv 1704.00028.
 
-    score: D, examples (B, …) → (B,); real, fake: examples (B, …)
+    score: D, examples (B, …) → (B,); real, fake: examples (B, …); u: uniform in [0, 1], (B,)
     """
     dtype = upcast(fake).dtype
     real, fake = real.to(dtype), fake.to(dtype)
-    u = torch.rand(len(real), *[1] * (real.dim() - 1), device=real.device).to(dtype)
+    u = u.to(dtype).view(-1, *[1] * (real.dim() - 1))
     # The root has no derivative at 0, where a gradient of nothing but zeros stands.
     norm = (_squared_gradient(score, torch.lerp(real, fake, u)) + 1e-12).sqrt()
     return (norm - 1).square()

@@ -32,8 +32,12 @@ def adapted(model: LightningModule, settings: dict[str, Any]) -> dict[str, Any]:
                 f"trainer.accumulate_grad_batches={settings['accumulate_grad_batches']}: expected 1 with a GAN, whose"
                 " players take turns; a larger data.batch_size does the same"
             )
-        model.gradient_clip_val = settings["gradient_clip_val"]
-        model.gradient_clip_algorithm = settings["gradient_clip_algorithm"]
+        clip, algorithm = settings["gradient_clip_val"], settings["gradient_clip_algorithm"]
+        if clip is not None and clip < 0:
+            raise ValueError(f"trainer.gradient_clip_val={clip}: expected at least 0, or null")
+        if algorithm not in (None, "norm", "value"):
+            raise ValueError(f"trainer.gradient_clip_algorithm={algorithm}: expected norm, value or null")
+        model.gradient_clip_val, model.gradient_clip_algorithm = clip, algorithm
         changed |= {"gradient_clip_val": None, "gradient_clip_algorithm": None}
     return changed
 
@@ -46,4 +50,9 @@ def _strategy(model: LightningModule, settings: dict[str, Any]) -> str | Strateg
         if isinstance(model, AdversarialModule):
             # Each backward pass reaches one player alone.
             return "ddp_find_unused_parameters_true"
+    if settings["strategy"] == "ddp" and not alone and isinstance(model, AdversarialModule):
+        raise ValueError(
+            "trainer.strategy=ddp: expected auto or ddp_find_unused_parameters_true with a GAN, each of whose backward"
+            " passes reaches one player alone"
+        )
     return settings["strategy"]
