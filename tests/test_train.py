@@ -323,10 +323,12 @@ def test_k_means_on_two_processes_prints_the_numbers_of_one(train, tmp_path):
 
 def test_a_game_on_two_processes_has_the_losses_of_one(train, tmp_path):
     """Noise too is drawn once for all and shared out, so a batch in two halves is the same batch."""
-    game = ["model=gan", "model.num_discriminator_steps=2", "data.limit=128", "data.batch_size=32", "model.r1=1"]
-    one, both = numbers_of_one_and_two_processes(train, tmp_path, *game, "trainer.max_epochs=5")
+    game = ["model=gan", "model.num_discriminator_steps=2", "data.limit=320", "data.batch_size=32", "model.r1=1"]
+    # Adam divides by the size of a gradient, and so makes steps of rounding errors.
+    game += [f"model/optimizer@model.optimizer.{player}=sgd" for player in ("generator", "discriminator")]
+    one, both = numbers_of_one_and_two_processes(train, tmp_path, *game, "trainer.max_epochs=1")
     for name in ("discriminator_loss", "generator_loss", "d_real", "d_fake", "discriminator_gradient", "frechet"):
-        assert both[name]["value"] == pytest.approx(one[name]["value"], rel=1e-2), name
+        assert both[name]["value"] == pytest.approx(one[name]["value"], rel=1e-3), name
         assert both[name].get("count") == one[name].get("count")
 
 

@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from pmodel.nets.normalization import Norm, norm_layer
 
-# Height or width of a picture, and the size that it is halved to.
-BASE_SIZES = {**{7 * 2**n: 7 for n in range(4)}, **{8 * 2**n: 4 for n in range(4)}}
+# Height or width of a picture, and the size that it is halved to; 8×8 would have one layer if it ended at 4×4.
+BASE_SIZES = {**{7 * 2**n: 7 for n in range(4)}, 8: 2, **{8 * 2**n: 4 for n in range(1, 4)}}
 
 
 def smallest_map(data_shape: list[int]) -> tuple[int, tuple[int, int]]:
-    """How often pictures (C, H, W) are halved, and the height and width that this leaves, 4 or 7 each.
+    """How often pictures (C, H, W) are halved, and the height and width that this leaves, 2, 4 or 7 each.
 
     Raises:
         ValueError: for points, and for sizes that are no power-of-two multiple of 7 or 8 up to 64.
@@ -31,8 +31,8 @@ def smallest_map(data_shape: list[int]) -> tuple[int, tuple[int, int]]:
 class DCGANGenerator(nn.Module):
     """Codes (B, latent_dim) → pictures (B, C, H, W), before the last tanh.
 
-    A projection to maps of 4×4 or 7×7 and transposed convolutions that double them, with batch normalization and ReLU;
-    neither after the last one. Kernels are 4×4 instead of 5×5: with stride 2 every output sees equally many inputs.
+    A projection to maps of 2×2, 4×4 or 7×7 and transposed convolutions that double them, with batch normalization and
+    ReLU; neither after the last one. Kernels are 4×4, not 5×5: with stride 2 every output sees equally many inputs.
 
     Args:
         channels: maps of the last hidden layer; each one before has twice as many.
@@ -62,8 +62,8 @@ class DCGANGenerator(nn.Module):
 class DCGANDiscriminator(nn.Module):
     """Pictures (B, C, H, W) → outputs (B, num_outputs).
 
-    Convolutions with stride 2 down to 4×4 or 7×7, with batch normalization but in the first, and leaky ReLU; then one
-    linear layer.
+    Convolutions with stride 2 down to 2×2, 4×4 or 7×7, with batch normalization but in the first, and leaky ReLU; then
+    one linear layer.
 
     Args:
         channels: maps of the first layer; each one after has twice as many.

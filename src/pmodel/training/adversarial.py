@@ -6,6 +6,7 @@ from copy import deepcopy
 from typing import Any, ClassVar, Literal, TypedDict
 
 import torch
+from lightning.fabric.utilities.seed import reset_seed
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -291,6 +292,9 @@ class AdversarialModule(MeasuredModule):
     def on_train_start(self) -> None:
         super().on_train_start()
         self.generator_means.to(self.device)
+        if self.global_step == 0:
+            # As Lightning does where it starts several processes: the noise does not depend on their number.
+            reset_seed()
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         if not self.trainer.is_last_batch:
