@@ -69,3 +69,22 @@ def fit(model: Any, data: Any, checkpoint: Path | None = None, **settings: Any) 
     )
     trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     return trainer
+
+
+class StopAt(Checkpoint):
+    """Saves a checkpoint after so many steps, at an epoch's end or inside of one, and ends the training there."""
+
+    def __init__(self, step: int, path: Path):
+        self.step, self.path = step, path
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *args: Any) -> None:
+        if trainer.global_step == self.step and not trainer.is_last_batch:
+            self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, *args: Any) -> None:
+        if trainer.global_step == self.step:
+            self._save(trainer)
+
+    def _save(self, trainer: lightning.Trainer) -> None:
+        trainer.save_checkpoint(self.path)
+        raise InterruptedError

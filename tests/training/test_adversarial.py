@@ -3,9 +3,8 @@
 import lightning
 import pytest
 import torch
-from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import Logger
-from support import build, config, fit
+from support import StopAt, build, config, fit
 from torch.func import functional_call
 
 from pmodel.callbacks.resume import ExactResume
@@ -195,19 +194,6 @@ class History(lightning.pytorch.Callback):
 def test_a_run_stopped_inside_k_and_resumed_ends_bit_identical(stop_at, extra, tmp_path):
     """4 epochs of 6 batches with k = 5, against a stop after 6 (an epoch's end, 2 within k) or 8 and a resume."""
 
-    class StopAt(Checkpoint):
-        def on_train_batch_end(self, trainer, *args):
-            if trainer.global_step == stop_at and not trainer.is_last_batch:
-                self.save(trainer)
-
-        def on_train_epoch_end(self, trainer, *args):
-            if trainer.global_step == stop_at:
-                self.save(trainer)
-
-        def save(self, trainer):
-            trainer.save_checkpoint(tmp_path / "stop.ckpt")
-            raise InterruptedError
-
     settings = [*SMALL, *extra, "model.num_discriminator_steps=5"]
 
     def start(*callbacks):
@@ -216,7 +202,7 @@ def test_a_run_stopped_inside_k_and_resumed_ends_bit_identical(stop_at, extra, t
 
     whole = start(history := History())
     with pytest.raises(InterruptedError):
-        start(StopAt())
+        start(StopAt(stop_at, tmp_path / "stop.ckpt"))
     lightning.seed_everything(99, verbose=False)
     torch.randn(5)
     model, data = build(*settings)

@@ -3,8 +3,8 @@
 import lightning
 import pytest
 import torch
-from lightning.pytorch.callbacks import Checkpoint, WeightAveraging
-from support import build, fit
+from lightning.pytorch.callbacks import WeightAveraging
+from support import StopAt, build, fit
 
 from pmodel.callbacks.figures import evaluating
 from pmodel.callbacks.resume import ExactResume
@@ -47,26 +47,13 @@ def test_logged_numbers_are_means_over_examples_not_over_batches():
 def test_a_resumed_run_ends_bit_identical(stop_at, extra, tmp_path):
     """4 epochs of 3 steps, against a stop after 3 (an epoch's end) or 4 (inside an epoch) and a resume."""
 
-    class StopAt(Checkpoint):
-        def on_train_batch_end(self, trainer, *args):
-            if trainer.global_step == stop_at and not trainer.is_last_batch:
-                self.save(trainer)
-
-        def on_train_epoch_end(self, trainer, *args):
-            if trainer.global_step == stop_at:
-                self.save(trainer)
-
-        def save(self, trainer):
-            trainer.save_checkpoint(tmp_path / "stop.ckpt")
-            raise InterruptedError
-
     def start(*callbacks, **settings):
         lightning.seed_everything(3, verbose=False)
         return fit(*build(*SMALL, *extra), max_epochs=4, callbacks=[ExactResume(), *callbacks], **settings)
 
     whole = start()
     with pytest.raises(InterruptedError):
-        start(StopAt())
+        start(StopAt(stop_at, tmp_path / "stop.ckpt"))
     lightning.seed_everything(99, verbose=False)
     torch.randn(5)
     resumed = fit(*build(*SMALL, *extra), tmp_path / "stop.ckpt", max_epochs=4, callbacks=[ExactResume()])

@@ -9,8 +9,7 @@ from pathlib import Path
 import lightning
 import pytest
 import torch
-from lightning.pytorch.callbacks import Checkpoint
-from support import array_data, build, fit
+from support import StopAt, array_data, build, fit
 
 from pmodel.callbacks.last import LastCheckpoint
 from pmodel.callbacks.resume import ExactResume
@@ -133,22 +132,9 @@ def test_the_order_of_the_examples_does_not_matter(name):
 def test_a_resumed_run_ends_bit_identical(name, stop_at, tmp_path):
     """6 epochs of 6 batches, against a stop after 12 (an epoch's end) or 17 (inside an epoch) and a resume."""
 
-    class StopAt(Checkpoint):
-        def on_train_batch_end(self, trainer, *args):
-            if trainer.global_step == stop_at and not trainer.is_last_batch:
-                self.save(trainer)
-
-        def on_train_epoch_end(self, trainer, *args):
-            if trainer.global_step == stop_at:
-                self.save(trainer)
-
-        def save(self, trainer):
-            trainer.save_checkpoint(tmp_path / "stop.ckpt")
-            raise InterruptedError
-
     whole, trainer = trained(name, 70, callbacks=[ExactResume()])
     with pytest.raises(InterruptedError):
-        trained(name, 70, callbacks=[ExactResume(), StopAt()])
+        trained(name, 70, callbacks=[ExactResume(), StopAt(stop_at, tmp_path / "stop.ckpt")])
     resumed = MODELS[name]()
     lightning.seed_everything(99, verbose=False)
     data = array_data(digits(), 70, num_validation=50)

@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from pmodel.callbacks.figures import Figure, epochs_done
+from pmodel.callbacks.figures import Figure, epochs_done, held_out_examples
 from pmodel.capabilities import GaussianComponents, LogProb
 
 # Values at more points than that are asked for in parts: a kernel density compares each with all training examples.
@@ -49,11 +49,7 @@ class DensityFigure(Figure):
     def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:
         if not isinstance(model, LogProb):
             return None
-        split = "validation"
-        x = trainer.datamodule.examples(split, self.num_points).x
-        if len(x) == 0:
-            split = "training"
-            x = trainer.datamodule.examples("train", self.num_points).x
+        x, split = held_out_examples(trainer, self.num_points)
         if not few_dimensions(x):
             return None
         mean = values_at(x.numpy(), model.log_prob, model.device).mean(dtype=float)

@@ -4,7 +4,7 @@ import numpy as np
 from lightning.pytorch import LightningModule, Trainer
 
 from pmodel.callbacks.densities import few_dimensions, moment, values_at
-from pmodel.callbacks.figures import Figure
+from pmodel.callbacks.figures import Figure, held_out_examples
 from pmodel.callbacks.pictures import fixed_generator
 from pmodel.capabilities import Discriminates, Samples
 
@@ -27,11 +27,7 @@ class DiscriminatorField(Figure):
     def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:
         if not (isinstance(model, Samples) and isinstance(model, Discriminates)):
             return None
-        split = "validation"
-        real = trainer.datamodule.examples(split, self.num_points).x
-        if len(real) == 0:
-            split = "training"
-            real = trainer.datamodule.examples("train", self.num_points).x
+        real, split = held_out_examples(trainer, self.num_points)
         if not few_dimensions(real):
             return None
         from pmodel.reporting.fields import axis_over, field_on_line, field_on_plane

@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from PIL import Image
+from torch import Tensor
 
 from pmodel.instantiate import instantiate
 from pmodel.loggers import log_image
@@ -103,6 +104,12 @@ def epochs_done(trainer: Trainer) -> int:
 def batches_done(trainer: Trainer) -> int:
     """How many batches the model was trained on."""
     return trainer.fit_loop.epoch_loop.batch_progress.total.processed
+
+
+def held_out_examples(trainer: Trainer, n: int) -> tuple[Tensor, str]:
+    """n validation examples (n, …), or as many of training where there are none; and which of the two, for a title."""
+    x = trainer.datamodule.examples("validation", n).x
+    return (x, "validation") if len(x) > 0 else (trainer.datamodule.examples("train", n).x, "training")
 
 
 @contextmanager

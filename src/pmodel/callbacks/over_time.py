@@ -4,7 +4,7 @@ import numpy as np
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from pmodel.callbacks.figures import Figure, epochs_done, evaluating
+from pmodel.callbacks.figures import Figure, epochs_done, evaluating, held_out_examples
 from pmodel.callbacks.pictures import fixed_generator
 from pmodel.capabilities import Discriminates, Samples
 from pmodel.reporting.grids import side_by_side
@@ -70,9 +70,7 @@ class SamplesOverTime(Figure):
             return side_by_side({title: labelled_rows({label: x.float() / 255 for label, x in named.items()})})
         from pmodel.reporting.plots import clouds_over
 
-        real = trainer.datamodule.examples("validation", 1000).x
-        if len(real) == 0:
-            real = trainer.datamodule.examples("train", 1000).x
+        real, _ = held_out_examples(trainer, 1000)
         return clouds_over(real.numpy(), {label: x.numpy() for label, x in named.items()}, title)
 
     def _applies(self, trainer: Trainer, model: LightningModule) -> bool:

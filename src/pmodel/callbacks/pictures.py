@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from pmodel.callbacks.figures import Figure
+from pmodel.callbacks.figures import Figure, held_out_examples
 from pmodel.capabilities import Decodes, Encodes, Reconstructs, Samples, SamplesClasses, SamplesLatents
 from pmodel.reporting.grids import columns_for, image_grid, side_by_side
 
@@ -82,11 +82,9 @@ class SampleGrid(Figure):
     def _cloud(self, trainer: Trainer, model: LightningModule) -> np.ndarray:
         from pmodel.reporting.plots import clouds
 
-        split = "validation" if trainer.datamodule.split_sizes.get("validation") else "train"
-        real = trainer.datamodule.examples(split, 2000).x
+        real, split = held_out_examples(trainer, 2000)
         samples = model.sample(len(real), generator=fixed_generator(model.device)).cpu()
-        title = {"train": "training"}.get(split, split)
-        return clouds({f"{title} examples": real.numpy(), "samples x ~ p(x)": samples.numpy()})
+        return clouds({f"{split} examples": real.numpy(), "samples x ~ p(x)": samples.numpy()})
 
 
 class ReconstructionGrid(Figure):
