@@ -11,8 +11,8 @@ from support import run_directory
 from pmodel.callbacks.arithmetic import NOISE, CodeArithmetic, surest, triples
 from pmodel.callbacks.curves import LossCurves
 from pmodel.callbacks.field import DiscriminatorField
-from pmodel.callbacks.figures import Figures
-from pmodel.callbacks.neighbours import NearestNeighbours, nearest
+from pmodel.callbacks.figures import Figures, NotShown, Scene, scene_of
+from pmodel.callbacks.neighbours import NearestNeighbours
 from pmodel.callbacks.over_time import NUM_POINTS, SamplesOverTime, kept_epochs
 from pmodel.callbacks.pictures import Interpolations, SampleGrid, great_circle
 from pmodel.data.points import Points
@@ -128,10 +128,10 @@ def is_drawn(picture):
 
 
 def test_samples_that_are_decoded_codes_are_shown_once_and_others_beside_their_means(seen):
-    SampleGrid(9).draw(FakeTrainer(picture_data()), model := FakeModel())
+    SampleGrid(9).draw(Scene(picture_data(), 1), model := FakeModel())
     assert list(seen["page"][0][0]) == ["samples x = G(z), z ~ p(z)"]
     model.sample = lambda n, *, generator: (torch.rand(n, 1, 8, 8, generator=generator) < 0.5).float()
-    SampleGrid(9).draw(FakeTrainer(picture_data()), model)
+    SampleGrid(9).draw(Scene(picture_data(), 1), model)
     assert list(seen["page"][1][0]) == ["samples x ~ p(x | z), z ~ p(z)", "means E[x | z] of the same z"]
 
 
@@ -163,7 +163,7 @@ def test_interpolations_of_a_model_that_can_not_encode_are_of_the_prior_and_mix_
     asked = []
     model = Conditional()
     model.decode = lambda z: asked.append(z) or FakeModel.decode(model, z)
-    Interpolations(num_pairs=3, num_steps=5).draw(FakeTrainer(picture_data()), model)
+    Interpolations(num_pairs=3, num_steps=5).draw(Scene(picture_data(), 1), model)
     path = asked[0].view(3, 5, 68)
     start, end = model.sample_latents(6, generator=torch.Generator().manual_seed(0)).view(2, 3, 68)
     torch.testing.assert_close(path[:, 0], start)
@@ -210,7 +210,7 @@ def test_rows_are_samples_of_the_same_noise_after_their_epochs_and_the_newest(mo
     monkeypatch.setattr("pmodel.callbacks.over_time.labelled_rows", drawing(seen, "rows"))
     figure, trainer = SamplesOverTime(num_images=3, num_rows=5), FakeTrainer(picture_data(), shifted_model())
     trained(figure, trainer, range(1, 11))
-    figure.draw(trainer, trainer.lightning_module)
+    figure.draw(scene_of(trainer), trainer.lightning_module)
     ((rows,),) = seen["rows"]
     assert list(rows) == [f"epoch {epoch}" for epoch in (1, 5, 9, 10)]
     noise = torch.randn(3, 64, generator=torch.Generator().manual_seed(0)).view(3, 1, 8, 8)
@@ -256,14 +256,14 @@ def test_clouds_in_the_plane_are_drawn_over_the_validation_points(monkeypatch, s
     model.training, model.eval, model.train = True, lambda: None, lambda mode: None
     trainer, figure = FakeTrainer(data, model), SamplesOverTime(num_rows=4)
     trained(figure, trainer, (1, 2))
-    figure.draw(trainer, model)
+    figure.draw(scene_of(trainer), model)
     ((real, groups, _),) = seen["clouds"]
     assert np.array_equal(real, data.examples("validation", 100).x)
     assert list(groups) == ["epoch 1", "epoch 2"]
     np.testing.assert_allclose(groups["epoch 2"], groups["epoch 1"] + 1, atol=1e-5)
     assert len(groups["epoch 1"]) == NUM_POINTS
     monkeypatch.undo()
-    assert is_drawn(figure.draw(trainer, model))
+    assert is_drawn(figure.draw(scene_of(trainer), model))
 
 
 # Arithmetic
@@ -297,16 +297,16 @@ class Classifier:
 
 
 def arithmetic(monkeypatch, model, extractor, num_codes=3, num_classes=4):
-    """The codes that are decoded last, (rows, 4 + variations, D), and the captions."""
+    """The codes that are decoded last, (rows, 4 + variations, D), and the captions; None, and why there are none."""
     seen, asked = {}, []
     monkeypatch.setattr("pmodel.callbacks.arithmetic.feature_extractor", lambda data, cache_dir: extractor)
     monkeypatch.setattr("pmodel.callbacks.arithmetic.equations", drawing(seen, "equations"))
     decode = model.decode
     model.decode = lambda z: asked.append(z) or decode(z)
     figure = CodeArithmetic(num_rows=3, num_codes=num_codes, num_variations=5)
-    picture = figure.draw(FakeTrainer(picture_data(num_classes=num_classes)), model)
-    if picture is None:
-        return None, None
+    picture = figure.draw(Scene(picture_data(num_classes=num_classes), 1), model)
+    if isinstance(picture, NotShown):
+        return None, picture.reason
     assert is_drawn(picture)
     ((terms, captions, signs, _),) = seen["equations"]
     assert signs == "−+="
@@ -352,27 +352,13 @@ def test_arithmetic_leaves_out_classes_of_too_few_codes_and_needs_three(monkeypa
     assert {name for names in captions for name in names[:3]} == {"class 0", "class 1", "class 2"}
     two = Classifier(4)
     two.classify = lambda x: torch.eye(4)[torch.arange(len(x)) % 2]
-    assert arithmetic(monkeypatch, FakeModel(), two) == (None, None)
-    assert arithmetic(monkeypatch, FakeModel(), SimpleNamespace(to=lambda d: Classifier(None))) == (None, None)
-    assert arithmetic(monkeypatch, FakeModel(), None, num_classes=None) == (None, None)
+    assert arithmetic(monkeypatch, FakeModel(), two)[1] == "3 samples each of 2 classes were found, not of 3"
+    none = SimpleNamespace(to=lambda d: Classifier(None))
+    assert arithmetic(monkeypatch, FakeModel(), none)[1] == "no network tells the classes of the data"
+    assert arithmetic(monkeypatch, FakeModel(), None, num_classes=None)[1] == "the data have no labels"
 
 
 # Nearest neighbours
-
-
-@pytest.mark.parametrize(("D", "part"), [(2, 2**24), (64, 640), (64, 64), (3, 100)])
-def test_nearest_are_those_of_all_pairs_in_their_order_whatever_the_parts(D, part, monkeypatch):
-    monkeypatch.setattr("pmodel.callbacks.neighbours.PART_VALUES", part)
-    generator = torch.Generator().manual_seed(0)
-    # Far from 0, where |x|² − 2 x·y + |y|² loses digits.
-    x, among = (1000 + torch.rand(n, D, generator=generator) for n in (13, 101))
-    among[7] = x[3]
-    distance, place = nearest(x, among, 5)
-    pairs = (x[:, None].double() - among.double()).norm(dim=2)
-    expected = pairs.sort(1)
-    assert torch.equal(place, expected.indices[:, :5])
-    torch.testing.assert_close(distance.double(), expected.values[:, :5], rtol=1e-4, atol=1e-4)
-    assert (distance[3, 0], place[3, 0]) == (0, 7)
 
 
 class Features:
@@ -395,7 +381,7 @@ def test_samples_stand_beside_their_nearest_in_pixels_and_in_features(monkeypatc
     data, model = picture_data(), FakeModel()
     figure = NearestNeighbours(num_images=2, num_neighbours=3)
     for _ in range(2):
-        figure.draw(FakeTrainer(data, epochs=4), model)
+        figure.draw(Scene(data, 4), model)
     # Of training and of validation examples once, of samples each time.
     assert extractor.asked == 120 + 30 + 2 * 200
     train, validation = (data.examples(split, 200).x for split in ("train", "validation"))
@@ -421,8 +407,15 @@ def test_a_model_that_repeats_training_examples_is_at_no_distance_from_them(monk
     data, model = picture_data(num_train=3, num_validation=0), FakeModel()
     train = data.examples("train", 3).x
     model.sample = lambda n, *, generator: train[torch.arange(n) % 3]
-    NearestNeighbours(num_images=2, num_neighbours=4).draw(FakeTrainer(data), model)
+    NearestNeighbours(num_images=2, num_neighbours=4).draw(Scene(data, 1), model)
     assert list(seen["page"][1][0]) == ["medians: 200 samples 0.00"]
+
+
+def test_neighbours_of_a_model_without_a_discriminator_are_shown_only_if_those_of_all_models_are(monkeypatch):
+    monkeypatch.setattr("pmodel.callbacks.neighbours.feature_extractor", lambda data, cache_dir: Features())
+    sampler = SimpleNamespace(device=CPU, sample=FakeModel().sample)
+    assert isinstance(NearestNeighbours().draw(Scene(picture_data(), 1), sampler), NotShown)
+    assert is_drawn(NearestNeighbours(all_models=True).draw(Scene(picture_data(), 1), sampler))
 
 
 # The discriminator
@@ -433,10 +426,10 @@ def test_the_field_is_of_the_discriminator_below_real_and_generated_points(D, mo
     seen = {}
     name = "field_on_line" if D == 1 else "field_on_plane"
     data, model = point_data(D), PlaneModel(D)
-    assert is_drawn(DiscriminatorField().draw(FakeTrainer(data), model))
+    assert is_drawn(DiscriminatorField().draw(Scene(data, 1), model))
     monkeypatch.setattr(f"pmodel.reporting.fields.{name}", drawing(seen, "field"))
     model.units = {"d_real": "D(x), probability"}
-    DiscriminatorField(60).draw(FakeTrainer(data), model)
+    DiscriminatorField(60).draw(Scene(data, 1), model)
     ((real, generated, *axes, verdicts, label, title),) = seen["field"]
     expected = model.sample(60, generator=torch.Generator().manual_seed(0))
     assert np.array_equal(np.reshape(real, (60, D)), data.examples("validation", 60).x)
@@ -453,7 +446,7 @@ def test_fields_of_constant_far_and_undefined_numbers_are_drawn(D, value):
     model = PlaneModel(D)
     model.shift = value
     model.discriminate = lambda x: torch.full((len(x),), value)
-    assert is_drawn(DiscriminatorField().draw(FakeTrainer(point_data(D, num_validation=0)), model))
+    assert is_drawn(DiscriminatorField().draw(Scene(point_data(D, num_validation=0), 1), model))
 
 
 # Curves
@@ -473,7 +466,7 @@ def test_curves_begin_with_what_the_model_is_judged_by_and_share_declared_panels
         units={"discriminator_loss": "nats", "d_real": "probability"},
         panels={"D(x)": ("d_real", "d_fake"), "more": ("none",)},
     )
-    figure.draw(trainer, model)
+    figure.draw(Scene(None, 1), model)
     ((panels,),) = seen["curves"]
     expected = ["frechet", "discriminator_loss (nats)", "generator_loss", "D(x)", "a", "b", "c", "d"]
     assert list(panels) == expected
@@ -485,38 +478,12 @@ def test_curves_begin_with_what_the_model_is_judged_by_and_share_declared_panels
 # What none of them fits
 
 
-FIGURES = [SamplesOverTime, CodeArithmetic, NearestNeighbours, DiscriminatorField, Interpolations]
-
-
-@pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.__name__)
-def test_what_the_model_or_the_data_can_not_answer_is_left_out(figure):
-    class Sampler:
-        """No discriminator: a slow sampler, perhaps."""
-
-        device, fitted = CPU, True
-
-        def sample(self, n, *, generator=None):
-            raise AssertionError("asked for nothing")
-
-    pictures, plane, line = picture_data(), point_data(2), point_data(1)
-    three = SimpleNamespace(
-        **{**vars(picture_data()), "shape": (3,), "examples": lambda split, n: SimpleNamespace(x=torch.rand(5, 3))}
-    )
-    for data, model in ((pictures, Sampler()), (pictures, SimpleNamespace(device=CPU)), (three, PlaneModel(3))):
-        trainer = FakeTrainer(data, model)
-        asked = figure()
-        asked.note(trainer)
-        assert asked.draw(trainer, model) is None
-        assert not asked.state
-    if figure is not DiscriminatorField:
-        assert figure().draw(FakeTrainer(line), PlaneModel(1)) is None
-    if figure in (CodeArithmetic, NearestNeighbours, Interpolations):
-        model = PlaneModel(2)
-        model.sample_latents, model.decode = model.sample, lambda z: z
-        model.latent_dim = 2
-        assert figure().draw(FakeTrainer(plane), model) is None
-    else:
-        assert figure is SamplesOverTime or figure().draw(FakeTrainer(pictures), FakeModel()) is None
+def test_an_epoch_of_a_model_without_a_discriminator_or_of_other_points_leaves_no_history():
+    three = SimpleNamespace(shape=(3,))
+    for data, model in ((picture_data(), SimpleNamespace(device=CPU)), (three, PlaneModel(3))):
+        figure = SamplesOverTime()
+        figure.note(FakeTrainer(data, model))
+        assert not figure.state
 
 
 @pytest.mark.parametrize(
@@ -544,7 +511,7 @@ def test_a_run_of_a_gan_leaves_them_and_its_checkpoint_their_history(train, tmp_
     assert outcome.code == 0, outcome.err
     run = run_directory(tmp_path / "logs")
     drawn = {f.stem for f in run.glob("figures/*.png")}
-    expected = {"samples", "samples_over_time", "interpolations", "neighbours", "loss_curves"}
+    expected = {"samples", "samples_over_time", "interpolations", "traversals", "neighbours", "loss_curves"}
     # With a class too rare among the samples of an untrained model, there may be no arithmetic.
     assert drawn - {"arithmetic"} == expected
     checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)

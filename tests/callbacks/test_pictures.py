@@ -9,6 +9,7 @@ import torch
 from support import run_directory
 
 from pmodel.callbacks.completions import Completions
+from pmodel.callbacks.figures import Scene
 from pmodel.callbacks.likelihoods import LikelihoodMap
 from pmodel.callbacks.pictures import SampleGrid
 from pmodel.reporting.grids import hidden, image_grid
@@ -16,16 +17,14 @@ from pmodel.reporting.grids import hidden, image_grid
 CPU = torch.device("cpu")
 
 
-def trainer_with(x, num_levels=3, class_names=None):
-    """As much of a trainer as these figures ask for; x are its validation examples."""
+def scene_with(x, num_levels=3, class_names=None):
+    """A scene of data of which these figures ask for no more; x are the validation examples."""
 
     def examples(split, n):
         assert split == "validation"
         return SimpleNamespace(x=x[:n])
 
-    return SimpleNamespace(
-        datamodule=SimpleNamespace(examples=examples, num_levels=num_levels, class_names=class_names)
-    )
+    return Scene(SimpleNamespace(examples=examples, num_levels=num_levels, class_names=class_names), 1)
 
 
 def pictures(n, C=1, H=7, W=6):
@@ -58,7 +57,7 @@ def test_each_completion_stands_in_the_row_of_its_picture_and_the_lower_half_is_
 
     model = SimpleNamespace(complete=complete, device=CPU)
     for _ in range(2):
-        Completions(num_images=3, num_ways=5).draw(trainer_with(x), model)
+        Completions(num_images=3, num_ways=5).draw(scene_with(x), model)
     (given, known, noise), (_, _, noise_again) = asked
     assert noise == noise_again
     assert torch.equal(given, x[:3].repeat_interleave(5, 0))
@@ -84,7 +83,7 @@ def test_likelihood_map_shows_bits_of_pixels_with_totals_of_pictures(monkeypatch
     x = pictures(3, C=3)
     log_prob = -torch.rand(3, 7, 6) - torch.tensor([0, 1, 100]).view(3, 1, 1)
     model = SimpleNamespace(log_prob_per_pixel=lambda x: log_prob[: len(x)], device=CPU)
-    LikelihoodMap(num_images=3).draw(trainer_with(x), model)
+    LikelihoodMap(num_images=3).draw(scene_with(x), model)
     assert torch.equal(seen["images"], x)
     np.testing.assert_allclose(seen["bits"], -np.log2(np.exp(1)) * log_prob.numpy(), rtol=1e-6)
     totals = -log_prob.double().sum((1, 2))
@@ -112,7 +111,7 @@ def class_model(num_classes, asked):
 def test_each_class_has_a_block_of_samples_under_its_name(num_images, num_classes, shown, count, columns, panels):
     names = tuple(f"class {k}" for k in range(num_classes))
     asked = []
-    SampleGrid(num_images).draw(trainer_with(pictures(2), class_names=names), class_model(num_classes, asked))
+    SampleGrid(num_images).draw(scene_with(pictures(2), class_names=names), class_model(num_classes, asked))
     assert asked[0].tolist() == [k for k in range(shown) for _ in range(count)]
     blocks, page = panels
     assert list(blocks) == list(names[:shown])
@@ -123,24 +122,11 @@ def test_each_class_has_a_block_of_samples_under_its_name(num_images, num_classe
 
 
 def test_classes_without_names_have_numbers_and_a_model_without_classes_is_sampled_as_any_other(panels):
-    SampleGrid(8).draw(trainer_with(pictures(2)), class_model(2, []))
+    SampleGrid(8).draw(scene_with(pictures(2)), class_model(2, []))
     assert list(panels[0]) == ["0", "1"]
-    SampleGrid(8).draw(trainer_with(pictures(2)), class_model(None, asked := []))
+    SampleGrid(8).draw(scene_with(pictures(2)), class_model(None, asked := []))
     assert not asked
     assert list(panels[2]) == ["samples x ~ p(x)"]
-
-
-def test_what_the_model_or_the_data_can_not_answer_is_left_out():
-    def never(*args, **kwargs):
-        raise AssertionError("asked for nothing")
-
-    able = SimpleNamespace(complete=never, log_prob_per_pixel=never, device=CPU)
-    figures = [Completions(), LikelihoodMap()]
-    for figure in figures:
-        assert figure.draw(trainer_with(pictures(2)), SimpleNamespace(device=CPU)) is None
-        for x in (torch.rand(5, 2), torch.rand(5, 4, 8, 8), torch.rand(0, 1, 8, 8)):
-            assert figure.draw(trainer_with(x), able) is None
-    assert LikelihoodMap().draw(trainer_with(pictures(2), num_levels=None), able) is None
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from pmodel.callbacks.figures import Figure
-from pmodel.callbacks.pictures import SEED, fixed_generator, is_picture
+from pmodel.callbacks.figures import Figure, NotShown, Scene
+from pmodel.callbacks.pictures import SEED, fixed_generator
+from pmodel.callbacks.shapes import is_picture, not_pictures
 from pmodel.capabilities import Decodes, Discriminates, SamplesClasses, SamplesLatents
 from pmodel.metrics.features import feature_extractor
 from pmodel.reporting.grids import captioned_grid, side_by_side
@@ -50,16 +51,21 @@ class CodeArithmetic(Figure):
         self.num_rows, self.num_codes, self.num_variations = num_rows, num_codes, num_variations
         self.cache_dir = None if cache_dir is None else Path(cache_dir)
 
-    def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:
-        if not (isinstance(model, SamplesLatents) and isinstance(model, Decodes) and isinstance(model, Discriminates)):
-            return None
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
+        if not isinstance(model, Discriminates):
+            return NotShown("only for models trained against a discriminator")
+        if not (isinstance(model, SamplesLatents) and isinstance(model, Decodes)):
+            return NotShown("the model has no sample_latents or no decode")
         generator = fixed_generator(model.device)
-        if not is_picture(model.decode(model.sample_latents(1, generator=generator))):
-            return None
-        means = self._mean_codes(trainer, model, generator)
-        chosen = triples(list(means), trainer.datamodule.num_classes)[: self.num_rows]
+        x = model.decode(model.sample_latents(1, generator=generator))
+        if not is_picture(x):
+            return not_pictures(x)
+        means = self._mean_codes(scene, model, generator)
+        if isinstance(means, NotShown):
+            return means
+        chosen = triples(list(means), scene.data.num_classes)[: self.num_rows]
         if not chosen:
-            return None
+            return NotShown(f"{self.num_codes} samples each of {len(means)} classes were found, not of 3")
         terms = torch.stack([torch.stack([means[k] for k in triple]) for triple in chosen])
         total = terms[:, 0] - terms[:, 1] + terms[:, 2]
         varied = total[:, None].repeat(1, self.num_variations, 1)
@@ -68,7 +74,7 @@ class CodeArithmetic(Figure):
         shown = model.decode(torch.cat([terms, total[:, None], varied], 1).flatten(0, 1)).unflatten(
             0, (len(chosen), -1)
         )
-        names = trainer.datamodule.class_names
+        names = scene.data.class_names
         captions = [[*(names[k] for k in triple), ""] for triple in chosen]
         variations = captioned_grid(
             shown[:, 4:].flatten(0, 1), [""] * (len(chosen) * self.num_variations), self.num_variations, GAP
@@ -81,18 +87,20 @@ class CodeArithmetic(Figure):
             }
         )
 
-    def _mean_codes(self, trainer: Trainer, model: LightningModule, generator: torch.Generator) -> dict[int, Tensor]:
-        """The mean code (D,) of each class, of those of which there are enough; empty without classes."""
-        num_classes = trainer.datamodule.num_classes
+    def _mean_codes(
+        self, scene: Scene, model: LightningModule, generator: torch.Generator
+    ) -> dict[int, Tensor] | NotShown:
+        """The mean code (D,) of each class, of those of which there are enough."""
+        num_classes = scene.data.num_classes
         if num_classes is None:
-            return {}
+            return NotShown("the data have no labels")
         z = model.sample_latents(DRAWS_PER_CLASS * num_classes, generator=generator).float()
         if isinstance(model, SamplesClasses) and model.num_classes is not None:
             probabilities = z[:, model.latent_dim :]
         else:
-            extractor = feature_extractor(trainer.datamodule, self.cache_dir).to(model.device)
+            extractor = feature_extractor(scene.data, self.cache_dir).to(model.device)
             if extractor.num_classes is None:
-                return {}
+                return NotShown("no network tells the classes of the data")
             probabilities = extractor.classify(model.decode(z))
         best = {k: surest(probabilities, k, self.num_codes) for k in range(num_classes)}
         return {k: z[places].mean(0) for k, places in best.items() if len(places) == self.num_codes}

@@ -1,19 +1,19 @@
 """The clusters of a model: their centres as pictures, or points coloured by cluster."""
 
 import numpy as np
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from pmodel.callbacks.densities import few_dimensions, moment, values_at
-from pmodel.callbacks.figures import Figure
-from pmodel.callbacks.pictures import is_picture
+from pmodel.callbacks.densities import values_at
+from pmodel.callbacks.figures import Figure, NotShown, Scene
+from pmodel.callbacks.shapes import few_dimensions, is_picture, not_few_dimensions, not_pictures
 from pmodel.capabilities import Assigns, Clusters
 from pmodel.reporting.grids import captioned_grid, columns_for, side_by_side
 
 
-def counts(trainer: Trainer, shares: Tensor) -> Tensor:
+def counts(scene: Scene, shares: Tensor) -> Tensor:
     """How many training examples shares (K,) of them are, (K,) int64; rounded, since a mixture shares them out."""
-    return (shares.double() * trainer.datamodule.split_sizes["train"]).round().long()
+    return (shares.double() * scene.data.split_sizes["train"]).round().long()
 
 
 class ClusterCentres(Figure):
@@ -26,16 +26,16 @@ class ClusterCentres(Figure):
             raise ValueError(f"callbacks.figures.include.centres.num_centres={num_centres}: expected at least 1")
         self.num_centres = num_centres
 
-    def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
         if not isinstance(model, Clusters):
-            return None
+            return NotShown("the model has no clusters")
         centres, shares = (part.cpu() for part in model.clusters())
         if not is_picture(centres):
-            return None
+            return not_pictures(centres)
         shown = shares.argsort(descending=True, stable=True)[: self.num_centres]
         captions = [
             f"{share:.1%}\n{count:,}"
-            for share, count in zip(shares[shown].tolist(), counts(trainer, shares)[shown].tolist(), strict=True)
+            for share, count in zip(shares[shown].tolist(), counts(scene, shares)[shown].tolist(), strict=True)
         ]
         title = f"{len(centres):,} centres" if len(centres) != 1 else "1 centre"
         if len(shown) < len(centres):
@@ -58,24 +58,24 @@ class ClusterMap(Figure):
             raise ValueError(f"callbacks.figures.include.clusters.num_points={num_points}: expected at least 1")
         self.num_points = num_points
 
-    def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
         if not isinstance(model, Assigns):
-            return None
-        x = trainer.datamodule.examples("train", self.num_points).x
+            return NotShown("the model has no assign")
+        x = scene.data.examples("train", self.num_points).x
         if not few_dimensions(x):
-            return None
+            return not_few_dimensions(x)
         from pmodel.reporting.clusters import cluster_map_on_line, cluster_map_on_plane
         from pmodel.reporting.plots import axis_through, lattice
 
         x = x.numpy()
         labels = values_at(x, model.assign, model.device)
-        title, centres = f"{len(x):,} training points by cluster {moment(trainer)}", None
+        title, centres = f"{len(x):,} training points by cluster {scene.moment}", None
         if isinstance(model, Clusters):
             places, shares = (part.cpu() for part in model.clusters())
-            centres = places.double().numpy(), counts(trainer, shares).numpy()
+            centres = places.double().numpy(), counts(scene, shares).numpy()
             empty = int((centres[1] == 0).sum())
             title += f"\n{len(places):,} centres{f', {empty:,} of them empty' if empty else ''}, and how many"
-            title += f" of all {trainer.datamodule.split_sizes['train']:,} belong to each"
+            title += f" of all {scene.data.split_sizes['train']:,} belong to each"
         # Borders between regions are straight enough on an even axis.
         axes = [np.linspace(axis[0], axis[-1], 500) for axis in (axis_through(column, 2) for column in x.T)]
         if x.shape[1] == 1:

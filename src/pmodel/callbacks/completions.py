@@ -2,10 +2,11 @@
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningModule
 
-from pmodel.callbacks.figures import Figure
-from pmodel.callbacks.pictures import fixed_generator, is_picture
+from pmodel.callbacks.figures import Figure, NotShown, Scene
+from pmodel.callbacks.pictures import fixed_generator
+from pmodel.callbacks.shapes import is_picture, not_pictures
 from pmodel.capabilities import Completes
 from pmodel.reporting.grids import hidden, image_grid, side_by_side
 
@@ -24,12 +25,12 @@ class Completions(Figure):
                 raise ValueError(f"callbacks.figures.include.completions.{setting}={value}: expected at least 1")
         self.num_images, self.num_ways = num_images, num_ways
 
-    def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
         if not isinstance(model, Completes):
-            return None
-        x = trainer.datamodule.examples("validation", self.num_images).x
+            return NotShown("the model has no complete")
+        x = scene.data.examples("validation", self.num_images).x
         if not is_picture(x):
-            return None
+            return not_pictures(x)
         known = torch.zeros_like(x, dtype=torch.bool)
         known[:, :, : x.shape[2] // 2] = True
         given, mask = (part.repeat_interleave(self.num_ways, 0).to(model.device) for part in (x, known))

@@ -2,12 +2,11 @@
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from pmodel.callbacks.densities import few_dimensions
-from pmodel.callbacks.figures import Figure
-from pmodel.callbacks.pictures import is_picture
+from pmodel.callbacks.figures import Figure, NotShown, Scene
+from pmodel.callbacks.shapes import few_dimensions, is_picture, not_few_dimensions, not_pictures
 from pmodel.capabilities import PrincipalComponents
 from pmodel.reporting.grids import captioned_grid, columns_for, side_by_side
 
@@ -33,9 +32,9 @@ class PrincipalComponentsFigure(Figure):
             )
         self.num_components = num_components
 
-    def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
         if not isinstance(model, PrincipalComponents):
-            return None
+            return NotShown("the model has no principal_components")
         from pmodel.reporting.plots import cumulative_shares, principal_axes
 
         mean, directions, shares = (part.cpu() for part in model.principal_components())
@@ -47,7 +46,7 @@ class PrincipalComponentsFigure(Figure):
             curve = cumulative_shares(shares.numpy(), max(400, len(pictures)))
             return side_by_side({title: pictures, "explained by the first components": curve})
         if not (few_dimensions(directions) and directions.shape[1] == 2):
-            return None
-        x = trainer.datamodule.examples("train", 2000).x.double()
+            return not_pictures(directions) if directions.dim() == 4 else not_few_dimensions(directions, "2")
+        x = scene.data.examples("train", 2000).x.double()
         deviations = (shares.double() * x.var(0, correction=0).sum()).sqrt()
         return principal_axes(*(part.numpy() for part in (x, mean, directions, deviations, shares)))

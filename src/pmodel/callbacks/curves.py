@@ -3,7 +3,7 @@
 import numpy as np
 from lightning.pytorch import LightningModule, Trainer
 
-from pmodel.callbacks.figures import Figure
+from pmodel.callbacks.figures import Figure, NotShown, Scene
 
 Curve = tuple[list[float], list[float]]
 
@@ -28,7 +28,7 @@ class LossCurves(Figure):
             epochs.append(trainer.current_epoch + 1)
             values.append(value.item())
 
-    def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
         from pmodel.reporting.plots import curves
 
         quantities: dict[str, dict[str, Curve]] = {}
@@ -48,4 +48,6 @@ class LossCurves(Figure):
             else:
                 unit = model.units.get(name)
                 panels[f"{name} ({unit})" if unit else name] = quantities[name]
-        return curves(dict(list(panels.items())[: self.MAX_PANELS])) if panels else None
+        if not panels:
+            return NotShown("nothing was logged in training")
+        return curves(dict(list(panels.items())[: self.MAX_PANELS]))

@@ -4,31 +4,21 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from pmodel.callbacks.figures import Figure, epochs_done, held_out_examples
+from pmodel.callbacks.figures import Figure, NotShown, Scene
+from pmodel.callbacks.shapes import few_dimensions, not_few_dimensions
 from pmodel.capabilities import GaussianComponents, LogProb
 
 # Values at more points than that are asked for in parts: a kernel density compares each with all training examples.
 PART = 4096
 
 
-def few_dimensions(x: Tensor) -> bool:
-    """Whether examples are points on the line or in the plane, (B, 1 or 2), and there are any."""
-    return x.dim() == 2 and x.shape[1] in (1, 2) and len(x) > 0
-
-
 def values_at(points: np.ndarray, function: Callable[[Tensor], Tensor], device: torch.device) -> np.ndarray:
     """function, (B, D) → (B,), at points (N, D), in parts → (N,)."""
     parts = torch.from_numpy(points).float().split(PART)
     return torch.cat([function(part.to(device)).cpu() for part in parts]).numpy()
-
-
-def moment(trainer: Trainer) -> str:
-    """How far the training has come, for a title."""
-    epochs = epochs_done(trainer)
-    return f"after {epochs} {'epoch' if epochs == 1 else 'epochs'}"
 
 
 class DensityFigure(Figure):
@@ -46,23 +36,23 @@ class DensityFigure(Figure):
             raise ValueError(f"callbacks.figures.include.density.num_points={num_points}: expected at least 1")
         self.num_points = num_points
 
-    def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
         if not isinstance(model, LogProb):
-            return None
-        x, split = held_out_examples(trainer, self.num_points)
+            return NotShown("the model has no log_prob")
+        x, split = scene.held_out(self.num_points)
         if not few_dimensions(x):
-            return None
+            return not_few_dimensions(x)
         mean = values_at(x.numpy(), model.log_prob, model.device).mean(dtype=float)
-        title = f"p(x) {moment(trainer)}, and {len(x):,} {split} points\nmean log p(x): {mean:.3f} nats"
-        truth = self._true_log_prob(trainer)
+        title = f"p(x) {scene.moment}, and {len(x):,} {split} points\nmean log p(x): {mean:.3f} nats"
+        truth = self._true_log_prob(scene)
         if truth is not None:
             title += f" (of the true density: {truth(x).mean():.3f})"
         draw = self._on_line if x.shape[1] == 1 else self._on_plane
         return draw(x.numpy(), model, truth, title.replace("-", "−"))
 
-    def _true_log_prob(self, trainer: Trainer) -> Callable[[Tensor], Tensor] | None:
+    def _true_log_prob(self, scene: Scene) -> Callable[[Tensor], Tensor] | None:
         """The data's own log_prob, if they have a formula for it."""
-        data = trainer.datamodule
+        data = scene.data
         if not isinstance(data, LogProb):
             return None
         try:

@@ -1,11 +1,12 @@
 """What a discriminator says of each point, with the points that it is shown."""
 
 import numpy as np
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningModule
 
-from pmodel.callbacks.densities import few_dimensions, moment, values_at
-from pmodel.callbacks.figures import Figure, held_out_examples
+from pmodel.callbacks.densities import values_at
+from pmodel.callbacks.figures import Figure, NotShown, Scene
 from pmodel.callbacks.pictures import fixed_generator
+from pmodel.callbacks.shapes import few_dimensions, not_few_dimensions
 from pmodel.capabilities import Discriminates, Samples
 
 
@@ -24,12 +25,12 @@ class DiscriminatorField(Figure):
             raise ValueError(f"callbacks.figures.include.discriminator.num_points={num_points}: expected at least 1")
         self.num_points = num_points
 
-    def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
         if not (isinstance(model, Samples) and isinstance(model, Discriminates)):
-            return None
-        real, split = held_out_examples(trainer, self.num_points)
+            return NotShown("only for models trained against a discriminator")
+        real, split = scene.held_out(self.num_points)
         if not few_dimensions(real):
-            return None
+            return not_few_dimensions(real)
         from pmodel.reporting.fields import axis_over, field_on_line, field_on_plane
         from pmodel.reporting.plots import lattice
 
@@ -39,7 +40,7 @@ class DiscriminatorField(Figure):
             axis_over(*columns, 400 if real.shape[1] == 1 else 160) for columns in zip(real.T, generated.T, strict=True)
         ]
         label = getattr(model, "units", {}).get("d_real", "D(x)")
-        title = f"D(x) {moment(trainer)}, {len(real):,} {split} points and as many samples"
+        title = f"D(x) {scene.moment}, {len(real):,} {split} points and as many samples"
         if real.shape[1] == 1:
             verdicts = values_at(axes[0][:, None], model.discriminate, model.device)
             return field_on_line(real[:, 0], generated[:, 0], *axes, verdicts, label, title)

@@ -3,18 +3,49 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from PIL import Image
 from torch import Tensor
 
 from pmodel.instantiate import instantiate
 from pmodel.loggers import log_image
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a figure knows besides its model, in training and after it.
+
+    data: the data module that the model was trained on, after its `setup("fit")`
+    epochs: how many the model was trained
+    """
+
+    data: LightningDataModule
+    epochs: int
+
+    @property
+    def moment(self) -> str:
+        """How far the training has come, for a title."""
+        return f"after {self.epochs} {'epoch' if self.epochs == 1 else 'epochs'}"
+
+    def held_out(self, n: int) -> tuple[Tensor, str]:
+        """n validation examples (n, …), or as many of training where there are none; and which of the two, for a
+        title."""
+        x = self.data.examples("validation", n).x
+        return (x, "validation") if len(x) > 0 else (self.data.examples("train", n).x, "training")
+
+
+@dataclass(frozen=True)
+class NotShown:
+    """Why there is no such picture of a model or of its data, in a few words."""
+
+    reason: str
 
 
 class Figure(ABC):
@@ -27,8 +58,11 @@ class Figure(ABC):
     keeps_history = False
 
     @abstractmethod
-    def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:
-        """The picture (height, width, 3), uint8; None if the model or the data have no such picture."""
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
+        """The picture (height, width, 3), uint8, or why the model or the data have none.
+
+        The model is in eval mode, and no gradients are kept.
+        """
 
     def note(self, trainer: Trainer) -> None:  # noqa: B027  (most figures have no history)
         """Called after every epoch, drawn or not, for a figure that shows a history; that is its `state`."""
@@ -75,14 +109,25 @@ class Figures(Callback):
         self._drawn_at = batches_done(trainer)
         if not (trainer.is_global_zero and model.fitted):
             return
-        for figure in self.figures:
-            with evaluating(trainer, model):
-                picture = figure.draw(trainer, model)
-            if picture is not None:
+        with evaluating(trainer, model):
+            for figure, picture in self.drawn(scene_of(trainer), model):
+                if isinstance(picture, NotShown):
+                    continue
                 self._save(picture, self.figures_dir / f"{figure.name}.png")
                 if figure.keeps_history and moment:
                     self._save(picture, self.figures_dir / figure.name / f"{moment}.png")
                 log_image(trainer.loggers, f"figures/{figure.name}", picture, trainer.global_step)
+
+    def drawn(self, scene: Scene, model: LightningModule) -> Iterator[tuple[Figure, np.ndarray | NotShown]]:
+        """Each figure with its picture, or why there is none; of a model in eval mode.
+
+        After training: those of the history that `load_state_dict` was given, of a checkpoint its
+        ["callbacks"][`state_key`].
+        """
+        for figure in self.figures:
+            with torch.no_grad():
+                picture = figure.draw(scene, model)
+            yield figure, picture
 
     def _save(self, picture: np.ndarray, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,6 +141,11 @@ class Figures(Callback):
             figure.state = state_dict.get(figure.name, figure.state)
 
 
+def scene_of(trainer: Trainer) -> Scene:
+    """What figures know while a model trains."""
+    return Scene(trainer.datamodule, epochs_done(trainer))
+
+
 def epochs_done(trainer: Trainer) -> int:
     """How many epochs are complete, the one at whose end we are among them; `current_epoch` counts it only later."""
     return trainer.fit_loop.epoch_progress.current.processed
@@ -104,12 +154,6 @@ def epochs_done(trainer: Trainer) -> int:
 def batches_done(trainer: Trainer) -> int:
     """How many batches the model was trained on."""
     return trainer.fit_loop.epoch_loop.batch_progress.total.processed
-
-
-def held_out_examples(trainer: Trainer, n: int) -> tuple[Tensor, str]:
-    """n validation examples (n, …), or as many of training where there are none; and which of the two, for a title."""
-    x = trainer.datamodule.examples("validation", n).x
-    return (x, "validation") if len(x) > 0 else (trainer.datamodule.examples("train", n).x, "training")
 
 
 @contextmanager

@@ -3,10 +3,10 @@
 import math
 
 import numpy as np
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningModule
 
-from pmodel.callbacks.figures import Figure
-from pmodel.callbacks.pictures import is_picture
+from pmodel.callbacks.figures import Figure, NotShown, Scene
+from pmodel.callbacks.shapes import is_picture, not_pictures
 from pmodel.capabilities import LogProbPerPixel
 from pmodel.metrics.likelihood import bits_per_dim
 
@@ -21,13 +21,14 @@ class LikelihoodMap(Figure):
             raise ValueError(f"callbacks.figures.include.likelihood_map.num_images={num_images}: expected at least 1")
         self.num_images = num_images
 
-    def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:
-        data = trainer.datamodule
-        if not isinstance(model, LogProbPerPixel) or data.num_levels is None:
-            return None
-        x = data.examples("validation", self.num_images).x
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
+        if not isinstance(model, LogProbPerPixel):
+            return NotShown("the model has no log_prob_per_pixel")
+        x = scene.data.examples("validation", self.num_images).x
         if not is_picture(x):
-            return None
+            return not_pictures(x)
+        if scene.data.num_levels is None:
+            return NotShown("the pictures are continuous, not on levels")
         from pmodel.reporting.likelihoods import likelihood_maps
 
         log_prob = model.log_prob_per_pixel(x.to(model.device)).cpu().double()

@@ -4,8 +4,9 @@ import numpy as np
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from pmodel.callbacks.figures import Figure, epochs_done, evaluating, held_out_examples
+from pmodel.callbacks.figures import Figure, NotShown, Scene, evaluating, scene_of
 from pmodel.callbacks.pictures import fixed_generator
+from pmodel.callbacks.shapes import dimensions
 from pmodel.capabilities import Discriminates, Samples
 from pmodel.reporting.grids import side_by_side
 from pmodel.reporting.rows import labelled_rows
@@ -50,37 +51,40 @@ class SamplesOverTime(Figure):
 
     def note(self, trainer: Trainer) -> None:
         model = trainer.lightning_module
-        if not (self._applies(trainer, model) and trainer.is_global_zero and model.fitted):
+        scene = scene_of(trainer)
+        if self._misfit(scene, model) is not None or not (trainer.is_global_zero and model.fitted):
             return
-        epoch = epochs_done(trainer)
-        kept = kept_epochs(epoch, self.num_rows)
+        kept = kept_epochs(scene.epochs, self.num_rows)
         self.state = {earlier: drawn for earlier, drawn in self.state.items() if earlier in kept}
-        if epoch in kept:
+        if scene.epochs in kept:
             with evaluating(trainer, model):
-                self.state[epoch] = self._drawn(trainer, model)
+                self.state[scene.epochs] = self._drawn(scene, model)
 
-    def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:
-        if not self._applies(trainer, model):
-            return None
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
+        if (misfit := self._misfit(scene, model)) is not None:
+            return misfit
         # The newest again: training may have ended within an epoch.
-        rows = {**self.state, epochs_done(trainer): self._drawn(trainer, model)}
+        rows = {**self.state, scene.epochs: self._drawn(scene, model)}
         named = {f"epoch {epoch}": rows[epoch] for epoch in sorted(rows)}
         title = "samples of the same noise while the model trains"
-        if len(trainer.datamodule.shape) == 3:
+        if len(scene.data.shape) == 3:
             return side_by_side({title: labelled_rows({label: x.float() / 255 for label, x in named.items()})})
         from pmodel.reporting.plots import clouds_over
 
-        real, _ = held_out_examples(trainer, 1000)
+        real, _ = scene.held_out(1000)
         return clouds_over(real.numpy(), {label: x.numpy() for label, x in named.items()}, title)
 
-    def _applies(self, trainer: Trainer, model: LightningModule) -> bool:
+    def _misfit(self, scene: Scene, model: LightningModule) -> NotShown | None:
+        """Why there are no rows of this model and its data; None if there are."""
         if not (isinstance(model, Samples) and isinstance(model, Discriminates)):
-            return False
-        shape = trainer.datamodule.shape
-        return shape[0] in (1, 3) if len(shape) == 3 else tuple(shape) == (2,)
+            return NotShown("only for models trained against a discriminator")
+        shape = scene.data.shape
+        if len(shape) == 3:
+            return None if shape[0] in (1, 3) else NotShown(f"the pictures have {shape[0]} channels, not 1 or 3")
+        return None if tuple(shape) == (2,) else NotShown(f"the points have {dimensions(shape[0])}, not 2")
 
-    def _drawn(self, trainer: Trainer, model: LightningModule) -> Tensor:
-        are_pictures = len(trainer.datamodule.shape) == 3
+    def _drawn(self, scene: Scene, model: LightningModule) -> Tensor:
+        are_pictures = len(scene.data.shape) == 3
         n = self.num_images if are_pictures else NUM_POINTS
         x = model.sample(n, generator=fixed_generator(model.device)).float().cpu()
         return (255 * x.clamp(0, 1)).round().byte() if are_pictures else x

@@ -1,11 +1,12 @@
 """Points of three dimensions or more, which no single plane shows."""
 
 import numpy as np
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningModule
 
-from pmodel.callbacks.densities import moment, values_at
-from pmodel.callbacks.figures import Figure
+from pmodel.callbacks.densities import values_at
+from pmodel.callbacks.figures import Figure, NotShown, Scene
 from pmodel.callbacks.pictures import fixed_generator
+from pmodel.callbacks.shapes import dimensions
 from pmodel.capabilities import Assigns, Clusters, Samples
 
 MIN_DIMS = 3
@@ -23,10 +24,14 @@ class Pairs(Figure):
                 raise ValueError(f"callbacks.figures.include.pairs.{name}={value}: expected at least 1")
         self.num_points, self.num_columns = num_points, num_columns
 
-    def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:
-        x = trainer.datamodule.examples("train", self.num_points).x
-        if x.dim() != 2 or x.shape[1] < MIN_DIMS or not isinstance(model, Assigns | Samples):
-            return None
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
+        x = scene.data.examples("train", self.num_points).x
+        if x.dim() != 2:
+            return NotShown("the data are pictures, not points")
+        if x.shape[1] < MIN_DIMS:
+            return NotShown(f"the points have {dimensions(x.shape[1])}, not {MIN_DIMS} or more")
+        if not isinstance(model, Assigns | Samples):
+            return NotShown("the model has neither assign nor sample")
         from pmodel.reporting.pairs import pairs
 
         shown = min(self.num_columns, x.shape[1])
@@ -39,5 +44,5 @@ class Pairs(Figure):
             samples = model.sample(len(x), generator=fixed_generator(model.device)).cpu().numpy()[:, :shown]
             what = "and as many draws x ~ p(x)"
         columns = "" if shown == x.shape[1] else f", the first {shown} of {x.shape[1]} columns"
-        title = f"{len(x):,} training points {what} {moment(trainer)}{columns}"
+        title = f"{len(x):,} training points {what} {scene.moment}{columns}"
         return pairs(x.numpy()[:, :shown], labels, samples, centres, title)

@@ -4,20 +4,16 @@ import math
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from pmodel.callbacks.figures import Figure, held_out_examples
+from pmodel.callbacks.figures import Figure, NotShown, Scene
+from pmodel.callbacks.shapes import few_dimensions, is_picture, not_few_dimensions, not_pictures
 from pmodel.capabilities import Decodes, Encodes, Reconstructs, Samples, SamplesClasses, SamplesLatents
 from pmodel.reporting.grids import columns_for, image_grid, side_by_side
 
 # One seed for all of a run's noise in pictures: the same codes each time, so pictures compare over time and runs.
 SEED = 0
-
-
-def is_picture(x: Tensor) -> bool:
-    """Whether examples (B, …) can be shown as pictures, (B, 1 or 3, H, W), and there are any."""
-    return x.dim() == 4 and x.shape[1] in (1, 3) and len(x) > 0
 
 
 def fixed_generator(device: torch.device) -> torch.Generator:
@@ -37,16 +33,18 @@ class SampleGrid(Figure):
     def __init__(self, num_images: int = 64):
         self.num_images = num_images
 
-    def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
         if not isinstance(model, Samples):
-            return None
+            return NotShown("the model has no sample")
         if isinstance(model, SamplesClasses) and model.num_classes is not None:
-            by_class = self._by_class(trainer, model, model.num_classes)
+            by_class = self._by_class(scene, model, model.num_classes)
             if by_class is not None:
                 return by_class
         x = model.sample(self.num_images, generator=fixed_generator(model.device))
         if not is_picture(x):
-            return self._cloud(trainer, model) if x.dim() == 2 and x.shape[1] <= 2 else None
+            if few_dimensions(x):
+                return self._cloud(scene, model)
+            return not_pictures(x) if x.dim() == 4 else not_few_dimensions(x)
         columns = columns_for(self.num_images)
         panels = {"samples x ~ p(x)": image_grid(x, columns)}
         if isinstance(model, SamplesLatents) and isinstance(model, Decodes):
@@ -62,7 +60,7 @@ class SampleGrid(Figure):
                 }
         return side_by_side(panels)
 
-    def _by_class(self, trainer: Trainer, model: SamplesClasses, num_classes: int) -> np.ndarray | None:
+    def _by_class(self, scene: Scene, model: SamplesClasses, num_classes: int) -> np.ndarray | None:
         """A block of draws for each class; of many classes the first few, so that each has four where there can be."""
         shown = min(num_classes, max(1, self.num_images // 4))
         # All blocks together are nearly a square.
@@ -72,17 +70,17 @@ class SampleGrid(Figure):
         x = model.sample_classes(label, generator=fixed_generator(model.device))
         if not is_picture(x):
             return None
-        names = trainer.datamodule.class_names or range(num_classes)
+        names = scene.data.class_names or range(num_classes)
         blocks = {str(name): image_grid(part, columns) for name, part in zip(names, x.split(count), strict=False)}
         title = "samples x ~ p(x | class)"
         if shown < num_classes:
             title += f", the first {shown} of {num_classes:,} classes"
         return side_by_side({title: side_by_side(blocks, gap=4)})
 
-    def _cloud(self, trainer: Trainer, model: LightningModule) -> np.ndarray:
+    def _cloud(self, scene: Scene, model: LightningModule) -> np.ndarray:
         from pmodel.reporting.plots import clouds
 
-        real, split = held_out_examples(trainer, 2000)
+        real, split = scene.held_out(2000)
         samples = model.sample(len(real), generator=fixed_generator(model.device)).cpu()
         return clouds({f"{split} examples": real.numpy(), "samples x ~ p(x)": samples.numpy()})
 
@@ -95,23 +93,23 @@ class ReconstructionGrid(Figure):
     def __init__(self, num_images: int = 32):
         self.num_images = num_images
 
-    def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
         if not isinstance(model, Reconstructs):
-            return None
-        x = trainer.datamodule.examples("validation", self.num_images).x
+            return NotShown("the model has no reconstruct")
+        x = scene.data.examples("validation", self.num_images).x
         if is_picture(x):
             columns = columns_for(len(x))
             y = model.reconstruct(x.to(model.device))
             return side_by_side(
                 {"validation examples": image_grid(x, columns), "reconstructions": image_grid(y, columns)}
             )
-        if x.dim() == 2 and x.shape[1] <= 2 and len(x) > 0:
+        if few_dimensions(x):
             from pmodel.reporting.plots import clouds
 
-            x = trainer.datamodule.examples("validation", 2000).x
+            x = scene.data.examples("validation", 2000).x
             y = model.reconstruct(x.to(model.device)).cpu()
             return clouds({"validation examples": x.numpy(), "reconstructions": y.numpy()})
-        return None
+        return not_pictures(x) if x.dim() == 4 or len(x) == 0 else not_few_dimensions(x)
 
 
 class Interpolations(Figure):
@@ -125,17 +123,21 @@ class Interpolations(Figure):
     def __init__(self, num_pairs: int = 8, num_steps: int = 10):
         self.num_pairs, self.num_steps = num_pairs, num_steps
 
-    def draw(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
         if not isinstance(model, Decodes):
-            return None
+            return NotShown("the model has no decode")
         if isinstance(model, Encodes):
-            return self._between_examples(trainer, model)
-        return self._between_draws(model) if isinstance(model, SamplesLatents) else None
+            return self._between_examples(scene, model)
+        if isinstance(model, SamplesLatents):
+            return self._between_draws(model)
+        return NotShown("the model has neither encode nor sample_latents")
 
-    def _between_examples(self, trainer: Trainer, model: LightningModule) -> np.ndarray | None:
-        x = trainer.datamodule.examples("validation", 2 * self.num_pairs).x.to(model.device)
-        if not is_picture(x) or len(x) < 2:
-            return None
+    def _between_examples(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
+        x = scene.data.examples("validation", 2 * self.num_pairs).x.to(model.device)
+        if not is_picture(x):
+            return not_pictures(x)
+        if len(x) < 2:
+            return NotShown("there is only one validation example")
         x = x[: len(x) // 2 * 2]
         start, end = model.encode(x).unflatten(0, (2, -1))
         weights = torch.linspace(0, 1, self.num_steps, device=model.device)[:, None]
@@ -146,7 +148,7 @@ class Interpolations(Figure):
         title = "decoded codes between two validation examples, which stand at the ends"
         return side_by_side({title: image_grid(torch.cat(rows), self.num_steps + 2)})
 
-    def _between_draws(self, model: LightningModule) -> np.ndarray | None:
+    def _between_draws(self, model: LightningModule) -> np.ndarray | NotShown:
         z = model.sample_latents(2 * self.num_pairs, generator=fixed_generator(model.device)).float()
         start, end = z.unflatten(0, (2, -1))
         weights = torch.linspace(0, 1, self.num_steps, device=model.device)
@@ -156,7 +158,7 @@ class Interpolations(Figure):
         codes = torch.cat([great_circle(start[:, :D], end[:, :D], weights), labels], 2)
         x = model.decode(codes.flatten(0, 1))
         if not is_picture(x):
-            return None
+            return not_pictures(x)
         title = "decoded codes along great circles between two draws z ~ p(z), which stand at the ends"
         return side_by_side({title: image_grid(x, self.num_steps)})
 
