@@ -9,7 +9,7 @@ import torch
 from support import array_data, build
 
 from pmodel.metrics import features
-from pmodel.metrics.features import feature_extractor
+from pmodel.metrics.features import choose_extractor, feature_extractor
 from pmodel.metrics.frechet import Moments, frechet_distance
 
 
@@ -43,6 +43,7 @@ def test_the_digits_network_knows_the_digits():
     p = extractor.classify(x)
     assert extractor.num_classes == p.shape[1] == 10
     torch.testing.assert_close(p.sum(1), torch.ones(250))
+    torch.testing.assert_close(extractor.probabilities(extractor.features(x)), p)
     assert (p.argmax(1) == label).float().mean() > 0.95
     assert sum(parameter.numel() for parameter in extractor.parameters()) < 100_000
 
@@ -69,6 +70,56 @@ def test_the_hash_is_of_the_weights():
     with torch.no_grad():
         network.bias[1] += 1e-6
     assert make("a", network).hash != first
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind", "expected"),
+    [
+        ((2,), "auto", "random Fourier features"),
+        ((2,), "classifier", "random Fourier features"),
+        ((1, 64, 64), "auto", "convolutions with random weights"),
+        ((3, 64, 31), "auto", "convolutions with random weights"),
+        ((4, 64, 64), "auto", "convolutions with random weights"),
+        ((3, 32, 32), "auto", "inception"),
+        ((3, 32, 32), "classifier", "convolutions with random weights"),
+        ((1, 8, 8), "inception", "inception"),
+    ],
+)
+def test_the_kind_of_features_chooses_the_network(shape, kind, expected, monkeypatch, tmp_path):
+    given = []
+
+    def inception(*arguments):
+        given.append(arguments)
+        return features.FeatureExtractor("inception", torch.nn.Linear(1, 1))
+
+    monkeypatch.setattr("pmodel.metrics.inception.inception_extractor", inception)
+    data = array_data(torch.rand(10, *shape, generator=torch.Generator().manual_seed(0)))
+    extractor = choose_extractor(kind, data, tmp_path, "weights.pth")
+    assert extractor.name == expected
+    assert extractor.resizer == "none"
+    if expected == "inception":
+        assert given == [("weights.pth", tmp_path)]
+    else:
+        assert not given
+        assert extractor is feature_extractor(data, None)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind", "message"),
+    [
+        (
+            (2,),
+            "inception",
+            r"^metric/features=inception: expected pictures with 1 or 3 channels, got points of \(2,\)",
+        ),
+        ((4, 8, 8), "inception", r"^metric/features=inception: expected pictures .* got pictures of \(4, 8, 8\)"),
+        ((3, 8, 8), "vgg", "^metric/features=vgg: expected auto, classifier or inception$"),
+    ],
+)
+def test_features_that_do_not_fit_the_data_are_refused_before_a_download(shape, kind, message, monkeypatch):
+    monkeypatch.setattr("pmodel.metrics.inception.inception_extractor", None)
+    with pytest.raises(ValueError, match=message):
+        choose_extractor(kind, array_data(torch.rand(4, *shape)), None)
 
 
 def test_callbacks_of_a_run_share_one_network(few_steps, trainings):

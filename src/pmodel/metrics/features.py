@@ -1,12 +1,8 @@
 """Small fixed networks whose features tell sets of examples apart; for each data set its own."""
 
-import hashlib
 import logging
 import math
-import os
-import pickle
 import weakref
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from pmodel.metrics.tensor_files import read_tensors, sha256, write_tensors
+
 log = logging.getLogger("pmodel")
 
-# Part of the name of a cached file: counts up with every change that makes other weights of the same examples.
-RECIPE = 1
+# Part of the name of a cached file: counts up with every change that makes other weights of the same examples, or
+# another form of file.
+RECIPE = 2
 SEED = 0
 NUM_FEATURES = 64
 # 51,200 pictures: one epoch of MNIST, 40 of the embedded digits. On one slow core these took 5 s and 3 s, and reached
@@ -37,30 +36,72 @@ class FeatureExtractor(nn.Module):
     name: what kind of network it is
     hash: the first 12 hexadecimal digits of the SHA-256 of its weights
     num_classes: K; None without labels
+    resizer: how pictures get the size that the network wants
 
     Args:
         network: from examples to features.
         head: from features to logits; None without labels.
+        hash: of the weights as they were given, for a network that holds them in another form.
+        part: examples that pass through the network at once.
     """
 
-    def __init__(self, name: str, network: nn.Module, head: nn.Linear | None = None):
+    def __init__(
+        self,
+        name: str,
+        network: nn.Module,
+        head: nn.Linear | None = None,
+        *,
+        resizer: str = "none",
+        hash: str | None = None,
+        part: int = PART,
+    ):
         super().__init__()
-        self.name, self.network, self.head = name, network, head
+        self.name, self.network, self.head, self.resizer, self.part = name, network, head, resizer, part
         self.num_classes = None if head is None else head.out_features
-        self.hash = _sha256(*self.state_dict().values())[:12]
+        self.hash = sha256(*self.state_dict().values())[:12] if hash is None else hash
         self.eval().requires_grad_(False)
 
     @torch.no_grad()
     def features(self, x: Tensor) -> Tensor:
         """Features (B, D), float32, on the network's device, of examples on any device; in bounded memory."""
         device = next(self.parameters()).device
-        return torch.cat([self.network(part.to(device, torch.float32)) for part in x.split(PART)])
+        return torch.cat([self.network(part.to(device, torch.float32)) for part in x.split(self.part)])
 
     @torch.no_grad()
+    def probabilities(self, features: Tensor) -> Tensor:
+        """p(label | x), (B, K), on the network's device, from the features (B, D) of x on any device."""
+        assert self.head is not None, f"{self.name} know no classes"
+        return self.head(features.to(self.head.weight.device)).softmax(1)
+
     def classify(self, x: Tensor) -> Tensor:
         """p(label | x), (B, K), on the network's device."""
-        assert self.head is not None, f"{self.name} know no classes"
-        return self.head(self.features(x)).softmax(1)
+        return self.probabilities(self.features(x))
+
+
+def choose_extractor(
+    kind: str, data: Any, cache_dir: Path | None, weights: Path | str | None = None
+) -> FeatureExtractor:
+    """The network that metric/features names, for a data module; on the CPU when new.
+
+    - classifier: the data set's own small network, `feature_extractor`
+    - inception: Inception v3, for pictures with 1 or 3 channels
+    - auto: Inception for colour pictures with at least 32 pixels along either side, classifier for all others, of which
+      Inception's features mean little
+
+    Args:
+        weights: Inception's file; None: looked for in `cache_dir`, and downloaded there.
+    """
+    shape = tuple(data.shape)
+    if kind not in ("auto", "classifier", "inception"):
+        raise ValueError(f"metric/features={kind}: expected auto, classifier or inception")
+    if kind == "auto":
+        kind = "inception" if len(shape) == 3 and shape[0] == 3 and min(shape[1:]) >= 32 else "classifier"
+    if kind == "classifier":
+        return feature_extractor(data, cache_dir)
+    from pmodel.metrics.inception import check_shape, inception_extractor
+
+    check_shape(shape)
+    return inception_extractor(weights, cache_dir)
 
 
 def feature_extractor(data: Any, cache_dir: Path | None) -> FeatureExtractor:
@@ -159,13 +200,13 @@ def _picture_extractor(data: Any, cache_dir: Path | None) -> FeatureExtractor:
         return random
     _initialize(head, generator)
     name = "convolutions trained to classify"
-    key = _sha256(torch.tensor([RECIPE, SEED, data.num_classes, *data.shape]), x, label)
+    key = sha256(torch.tensor([RECIPE, SEED, data.num_classes, *data.shape]), x, label)
     file = None if cache_dir is None else Path(cache_dir).expanduser() / f"{key[:24]}.pt"
     classifier = nn.Sequential(network, head)
     if file is None or not _read(file, classifier):
         _train(classifier.requires_grad_(True), x, label, generator)
         if file is not None:
-            _write(file, classifier)
+            write_tensors(file, classifier.state_dict(), "the next run trains its network anew")
     return FeatureExtractor(name, network, head)
 
 
@@ -187,44 +228,12 @@ def _train(classifier: nn.Module, x: Tensor, label: Tensor, generator: Generator
 
 def _read(file: Path, classifier: nn.Module) -> bool:
     """Loads weights from a file; whether there is such a file, and it is whole."""
-    try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-        if content["sha256"] != _sha256(*content["weights"].values()):
-            raise ValueError("its weights are not those that were written")
-        classifier.load_state_dict(content["weights"])
-    except (FileNotFoundError, NotADirectoryError):
+    weights = read_tensors(file, "its network is trained anew")
+    if weights is None:
         return False
-    except (
-        OSError,
-        RuntimeError,
-        EOFError,
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        pickle.UnpicklingError,
-    ) as e:
-        log.warning("%s is damaged, its network is trained anew: %s", file, e)
+    try:
+        classifier.load_state_dict(weights)
+    except RuntimeError as error:
+        log.warning("%s holds another network, so its own is trained anew: %s", file, error)
         return False
     return True
-
-
-def _write(file: Path, classifier: nn.Module) -> None:
-    """Writes weights in one step: a reader sees a whole file or none. Without a place for it, a line in the log."""
-    weights = classifier.state_dict()
-    temporary = file.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        torch.save({"weights": weights, "sha256": _sha256(*weights.values())}, temporary)
-        temporary.replace(file)
-    except (OSError, RuntimeError) as error:
-        with suppress(OSError):
-            temporary.unlink()
-        log.warning("%s can't be written, so the next run trains its network anew: %s", file, error)
-
-
-def _sha256(*tensors: Tensor) -> str:
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(tensor.detach().cpu().contiguous().numpy())
-    return digest.hexdigest()

@@ -1,0 +1,110 @@
+"""What an evaluation costs: the FID on Inception's features against torch-fidelity, the same weights and pictures.
+
+Real training pictures of MNIST stand against real test pictures. The weights are random, drawn from a fixed seed, so
+the distance means nothing but that both agree on it; its difference is printed. Both start from bytes in memory and
+from a file of weights, and work on batches of their own choice: torch-fidelity's default is 64, its pictures are loaded
+in this process. A part of the time is the distance itself, of two 2048×2048 covariances, whatever the count; so the
+features alone have a row of their own, per picture.
+
+    uv run benchmarks/evaluation.py --data-dir ../shared/data [--count 10000 --rounds 1]
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from harness import in_turn, main, row
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))  # the random weights, which the tests use too
+
+FEATURE_PICTURES = 64
+
+
+def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """The rows of each part; a part is a function of the command line's settings."""
+    return [*inception_rows(arguments)]
+
+
+def inception_rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """The whole of a FID, and Inception's features alone."""
+    import torch
+    import torch_fidelity
+    from inception_weights import write_inception_weights
+    from torch.utils.data import Dataset
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    from pmodel.data.torchvision_images import MNIST
+    from pmodel.metrics.frechet import Moments, frechet_distance
+    from pmodel.metrics.inception import inception_extractor
+
+    class Pictures(Dataset):
+        def __init__(self, levels: torch.Tensor):
+            self.levels = levels
+
+        def __len__(self) -> int:
+            return len(self.levels)
+
+        def __getitem__(self, i: int) -> torch.Tensor:
+            return self.levels[i]
+
+    count, rounds = (32, 1) if arguments.quick else (int(arguments.count), int(arguments.rounds))
+    data = MNIST([1, 28, 28], 256, batch_size=64, data_dir=arguments.data_dir)
+    real = [data.examples(split, count).x for split in ("train", "test")]
+    as_bytes = [(x * 255).round().byte().expand(-1, 3, -1, -1).contiguous() for x in real]
+
+    with tempfile.TemporaryDirectory() as folder:
+        weights = str(write_inception_weights(Path(folder) / "inception.pth"))
+        found: dict[str, float] = {}
+
+        def ours() -> float:
+            start = time.perf_counter()
+            extractor = inception_extractor(weights)
+            found["ours"] = frechet_distance(*(Moments.of(extractor.features(x)) for x in real))
+            return time.perf_counter() - start
+
+        def rival() -> float:
+            start = time.perf_counter()
+            metrics = torch_fidelity.calculate_metrics(
+                input1=Pictures(as_bytes[0]),
+                input2=Pictures(as_bytes[1]),
+                feature_extractor_weights_path=weights,
+                fid=True,
+                cuda=False,
+                cache=False,
+                save_cpu_ram=True,
+                verbose=False,
+            )
+            found["rival"] = metrics["frechet_inception_distance"]
+            return time.perf_counter() - start
+
+        extractor = inception_extractor(weights)
+        network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], weights)
+
+        def our_features() -> float:
+            start = time.perf_counter()
+            extractor.features(real[0][:FEATURE_PICTURES])
+            return (time.perf_counter() - start) / len(real[0][:FEATURE_PICTURES])
+
+        def rival_features() -> float:
+            start = time.perf_counter()
+            with torch.no_grad():
+                network(as_bytes[0][:FEATURE_PICTURES])
+            return (time.perf_counter() - start) / len(as_bytes[0][:FEATURE_PICTURES])
+
+        for warm_up in (our_features, rival_features):
+            warm_up()
+        features = row("Inception features of a picture", *in_turn(our_features, rival_features, 3))
+        whole = row(f"FID of {count:,} train and {count:,} test pictures", *in_turn(ours, rival, rounds))
+    difference = abs(found["ours"] - found["rival"])
+    print(
+        f"FID: ours {found['ours']:.6f}, torch-fidelity {found['rival']:.6f}, difference {difference:.1e}", flush=True
+    )
+    assert difference < 1e-3, "the two distances differ"
+    return [features, whole]
+
+
+if __name__ == "__main__":
+    main(measure, __doc__.splitlines()[0], data_dir="data", count="200", rounds="3")
