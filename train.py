@@ -14,9 +14,10 @@ def main(config: DictConfig) -> None:
     import lightning
     from hydra.core.hydra_config import HydraConfig
 
+    from pmodel.announce import Announcement, report
     from pmodel.callbacks.no_profiler import NoProfiler
     from pmodel.instantiate import instantiate
-    from pmodel.runs import Announcement, RunDirectory, checkpoint_to_resume, recorded, report
+    from pmodel.runs import RunDirectory, checkpoint_to_resume, recorded
     from pmodel.training.strategies import adapted
 
     run = RunDirectory(config.paths.run_dir)

@@ -1,23 +1,23 @@
-"""What a run directory holds, and how its state is kept from the first second to the last.
+"""What a run directory holds, how its state is kept from the first second to the last, and how to open it again.
 
 config.yaml     the resolved config; paths.run_dir is left open, so that the directory can be moved
 overrides.yaml  what was typed
 status.json     running, done, stopped or failed, and why
 train.log       what was logged, with the traceback of a failure
 checkpoints/ metrics.csv figures/ results.json
+eval/           what eval.py wrote, a folder each time
 """
 
 import json
 import logging
-import pickle
-import platform
 import signal
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +26,17 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from pmodel.callbacks.checkpoints import BestCheckpoint
-from pmodel.callbacks.final import FinalNumbers
-from pmodel.callbacks.frechet import FrechetDistance
 from pmodel.callbacks.last import Stopped
-from pmodel.callbacks.timing import Timing
+from pmodel.instantiate import instantiate
 from pmodel.quiet import quieten_libraries
-from pmodel.reporting.results import Number, write_json, write_results
-from pmodel.reporting.summary import numbers_table, paths_table, shown
+from pmodel.reporting.results import write_json
+from pmodel.reporting.summary import shown
+from pmodel.saved import SCHEMA, find_run, read_checkpoint, read_config
 
 log = logging.getLogger("pmodel")
 
@@ -75,7 +73,7 @@ class RunDirectory:
         kept = {"started": before.get("started", now)}
         if "warnings" in before:
             kept["warnings"] = before["warnings"]
-        write_json(self.status_file, {"status": status, **kept, "updated": now, **details})
+        write_json(self.status_file, {"schema": SCHEMA, "status": status, **kept, "updated": now, **details})
 
     @rank_zero_only
     def add_warning(self, message: str) -> None:
@@ -109,32 +107,6 @@ def _replace_prefix(node: Any, prefix: str, by: str) -> Any:
     return node
 
 
-class Announcement(Callback):
-    """Says in two lines what is about to be trained on what, once the data are loaded."""
-
-    def __init__(self, name: str, run: RunDirectory):
-        self.name, self.run = name, run
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.is_global_zero:
-            sizes = trainer.datamodule.split_sizes
-            device = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
-            resumed = f", resumed in epoch {trainer.current_epoch + 1}" if trainer.ckpt_path else ""
-            print(
-                f"{self.name}: {pl_module.num_parameters:,} parameters, {sizes['train']:,} training and"
-                f" {sizes['validation']:,} validation examples, {device}{resumed}\n{shown(self.run.path)}/",
-                flush=True,
-            )
-
-
-def report(run: RunDirectory, name: str, trainer: Trainer) -> None:
-    """Writes results.json, and shows its numbers and the paths of the run's files."""
-    if trainer.is_global_zero:
-        numbers = collect_numbers(trainer, trainer.datamodule.protocol())
-        write_results(run.results, numbers, _context(run, trainer))
-        print(f"\n{name}\n{numbers_table(numbers)}\n{paths_table(run.path, sorted(run.path.glob('figures/*.png')))}")
-
-
 def checkpoint_to_resume(run: RunDirectory, trainer: dict[str, Any]) -> Path:
     """last.ckpt of a run that has something left to do; nothing is written before that is known.
 
@@ -143,85 +115,19 @@ def checkpoint_to_resume(run: RunDirectory, trainer: dict[str, Any]) -> Path:
     """
     path = run.last_checkpoint
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
-        steps = checkpoint["global_step"]
-    except (RuntimeError, EOFError, OSError, KeyError, pickle.UnpicklingError) as error:
-        reason = f"{type(error).__name__} while reading it"
-        raise SystemExit(f"error: resume: {shown(path)} is no whole checkpoint of a training ({reason})") from None
+        checkpoint = read_checkpoint(path, "resume")
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from None
+    try:
+        epochs, steps = epochs_trained(checkpoint), checkpoint["global_step"]
+    except (KeyError, TypeError):
+        raise SystemExit(f"error: resume: {shown(path)} is no whole checkpoint of a training") from None
     done = {"max_epochs": epochs, "max_steps": steps}
     for limit, count in done.items():
         if trainer.get(limit) is not None and 0 <= trainer[limit] <= count:
             what = limit.removeprefix("max_")
             raise SystemExit(f"error: resume: the run has done its {count} {what}; add trainer.{limit}=… for more")
     return path
-
-
-def collect_numbers(trainer: Trainer, protocol: dict[str, Any]) -> list[Number]:
-    """The best epoch's numbers, those of the final weights, parameters, time and throughput."""
-    model = trainer.lightning_module
-    by_type = {type(callback): callback for callback in trainer.callbacks}
-    best: BestCheckpoint | None = by_type.get(BestCheckpoint)
-    final: FinalNumbers | None = by_type.get(FinalNumbers)
-    timing: Timing | None = by_type.get(Timing)
-    frechet: FrechetDistance | None = by_type.get(FrechetDistance)
-    numbers: list[Number] = []
-    if best is not None:
-        judged = "val" if any(name.startswith("val/") for name in best.best_metrics) else "train"
-        for name, value in best.best_metrics.items():
-            split, _, quantity = name.partition("/")
-            if quantity == "change":
-                continue  # of the last epoch, not of the best one: see `ending`
-            # What training alone can know, such as a sum over its examples, stands beside what validation says.
-            if split == judged or (split == "train" and f"{judged}/{quantity}" not in best.best_metrics):
-                own = frechet.protocol() if frechet is not None and quantity == "frechet" else {}
-                numbers.append(
-                    {
-                        "name": quantity,
-                        "value": value,
-                        "unit": model.units.get(quantity, ""),
-                        "split": {"val": "validation"}.get(split, split),
-                        "count": best.best_counts.get(name, best.best_counts[split]),
-                        "protocol": {**protocol, **own},
-                    }
-                )
-        if frechet is not None:
-            numbers += frechet.numbers
-        if best.best_epoch is not None:
-            numbers.append({"name": "best epoch", "value": best.best_epoch, "unit": f"of {trainer.current_epoch}"})
-    if final is not None:
-        numbers += final.numbers
-    numbers.append({"name": "parameters", "value": model.num_parameters, "unit": ""})
-    if timing is not None:
-        numbers.append({"name": "training time", "value": timing.seconds, "unit": "seconds"})
-        numbers.append({"name": "throughput", "value": timing.examples_per_second, "unit": "examples/s"})
-    return numbers
-
-
-def _context(run: RunDirectory, trainer: Trainer) -> dict[str, Any]:
-    """What all numbers of a results file share."""
-    best = (run.path / "checkpoints" / "best.ckpt").exists()
-    device = trainer.strategy.root_device
-    hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
-    return {
-        "checkpoint": f"checkpoints/{'best' if best else 'last'}.ckpt",
-        "hardware": f"{trainer.world_size} × {hardware}, {torch.get_num_threads()} threads",
-        "versions": {name: version(name) for name in ("pmodel", "torch", "lightning")},
-        "code": code_version(),
-    }
-
-
-def code_version() -> str:
-    """The commit of the source tree, with `-dirty` if it was changed since; "unknown" outside of a git checkout."""
-    import subprocess
-
-    root = Path(__file__).parents[2]
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except OSError:
-        return "unknown"
-    return result.stdout.strip() or "unknown"
 
 
 @contextmanager
@@ -280,3 +186,73 @@ def recorded(run: RunDirectory) -> Iterator[None]:
         log.removeHandler(warnings)
         root.removeHandler(handler)
         handler.close()
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that was opened.
+
+    folder, checkpoint: its directory, and the file that the weights are from
+    config: all its settings, as plain values
+    model: with these weights, in eval mode, on the CPU
+    data: its data module; a split is read when it is first asked for
+    epochs: how many epochs the weights were trained
+    state: what callbacks kept in the checkpoint, by their names
+    """
+
+    folder: Path
+    checkpoint: Path
+    config: dict[str, Any]
+    model: LightningModule
+    data: LightningDataModule
+    epochs: int
+    state: dict[str, Any]
+
+    @cached_property
+    def results(self) -> dict[str, Any] | None:
+        """What the newest evaluation of this run wrote, else its training; None if it has not come so far."""
+        newest = max(self.folder.glob("eval/*/results.json"), key=lambda file: file.stat().st_mtime_ns, default=None)
+        file = newest or self.folder / "results.json"
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+
+def open_run(path: str | Path, data_dir: str | Path | None = None, place: str | None = None) -> Run:
+    """Opens a finished run, on any machine: `open_run("logs/train/…").model.sample(16)`.
+
+    Args:
+        path: a run directory, whose best.ckpt is taken, or last.ckpt if there is none; or a checkpoint in one.
+        data_dir: where downloaded data lie now; None: where the run found them.
+        place: what messages call the path.
+
+    Raises:
+        ValueError: of one line, if there is no such run, or its files are damaged, foreign or carry code, of which
+            none is run.
+    """
+    place = place or f"run={path}"
+    found = find_run(path, place)
+    config = read_config(found.folder, place)
+    if data_dir is not None:
+        config["data_dir"] = str(data_dir)
+        if "data_dir" in config["data"]:
+            config["data"]["data_dir"] = str(data_dir)
+    content = read_checkpoint(found.checkpoint, place)
+    target = config["model"]["_target_"]
+    # Layers draw initial weights from the global state, which is the caller's.
+    with torch.random.fork_rng(devices=[]):
+        try:
+            model = instantiate({"_target_": target, **content["hyper_parameters"]})
+            model.load_state_dict(content["state_dict"])
+            epochs = epochs_trained(content)
+        except (RuntimeError, TypeError, KeyError, ValueError, AttributeError, ImportError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ValueError(f"{place}: {shown(found.checkpoint)} does not fit {target}: {reason}") from None
+    try:
+        data = instantiate(config["data"])
+    except (TypeError, AttributeError, ImportError, ValueError) as error:
+        raise ValueError(f"{place}: the data in its config.yaml don't fit this version: {error}") from None
+    return Run(found.folder, found.checkpoint, config, model.eval(), data, epochs, content.get("callbacks", {}))
+
+
+def epochs_trained(checkpoint: dict[str, Any]) -> int:
+    """How many whole epochs a checkpoint's weights were trained."""
+    return checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]

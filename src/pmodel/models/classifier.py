@@ -1,23 +1,19 @@
 """A softmax layer on an encoder: that of a finished run, frozen or fine-tuned, or one with random weights."""
 
-import pickle
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import WeightAveraging
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
-from yaml import YAMLError
 
 from pmodel.capabilities import Encodes, TrainableFeatures
 from pmodel.instantiate import instantiate
 from pmodel.models.autoencoder import Network
 from pmodel.nets.precision import in_own_dtype, upcast
+from pmodel.saved import find_run, read_checkpoint, read_config
 from pmodel.training.gradient import GradientModule, Schedule
 
 Mode = Literal["scratch", "probe", "fine_tune"]
@@ -241,26 +237,8 @@ def read_run(features: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     Raises:
         ValueError: of one line, if there is no such run, or its files are not whole.
     """
-    place, path = f"model.features={features}", Path(features).expanduser()
-    if path.is_dir():
-        run, options = path, [path / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")]
-    elif path.is_file():
-        run, options = path.absolute().parents[1], [path]
-    else:
-        raise ValueError(f"{place}: there is no such run directory or checkpoint")
-    file = run / "config.yaml"
-    if not file.is_file():
-        raise ValueError(f"{place}: expected a run directory or a checkpoint in one, but there is no {file}")
-    checkpoint = next((option for option in options if option.is_file()), None)
-    if checkpoint is None:
-        raise ValueError(f"{place}: there is no checkpoint in it yet (expected {options[0]})")
-    try:
-        target = OmegaConf.load(file).model["_target_"]
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException, AttributeError, TypeError) as error:
-        raise ValueError(f"{place}: {file} names no model ({type(error).__name__} while reading it)") from None
-    try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        return {"_target_": target, **content["hyper_parameters"]}, content["state_dict"]
-    except (RuntimeError, EOFError, OSError, KeyError, TypeError, pickle.UnpicklingError) as error:
-        reason = f"{type(error).__name__} while reading it"
-        raise ValueError(f"{place}: {checkpoint} is no whole checkpoint of a model ({reason})") from None
+    place = f"model.features={features}"
+    run = find_run(features, place)
+    target = read_config(run.folder, place, ("model",))["model"]["_target_"]
+    content = read_checkpoint(run.checkpoint, place)
+    return {"_target_": target, **content["hyper_parameters"]}, content["state_dict"]

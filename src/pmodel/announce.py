@@ -1,0 +1,91 @@
+"""What a training says: two lines before it begins, and its numbers and its files at the end."""
+
+import shlex
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from pmodel.callbacks.checkpoints import BestCheckpoint
+from pmodel.callbacks.final import FinalNumbers
+from pmodel.callbacks.frechet import FrechetDistance
+from pmodel.callbacks.timing import Timing
+from pmodel.reporting.provenance import provenance
+from pmodel.reporting.results import Number, write_results
+from pmodel.reporting.summary import numbers_table, paths_table, shown
+from pmodel.runs import RunDirectory
+
+
+class Announcement(Callback):
+    """Says in two lines what is about to be trained on what, once the data are loaded."""
+
+    def __init__(self, name: str, run: RunDirectory):
+        self.name, self.run = name, run
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero:
+            sizes = trainer.datamodule.split_sizes
+            device = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
+            resumed = f", resumed in epoch {trainer.current_epoch + 1}" if trainer.ckpt_path else ""
+            print(
+                f"{self.name}: {pl_module.num_parameters:,} parameters, {sizes['train']:,} training and"
+                f" {sizes['validation']:,} validation examples, {device}{resumed}\n{shown(self.run.path)}/",
+                flush=True,
+            )
+
+
+def report(run: RunDirectory, name: str, trainer: Trainer) -> None:
+    """Writes results.json, and shows its numbers and the paths of the run's files."""
+    if trainer.is_global_zero:
+        numbers = collect_numbers(trainer, trainer.datamodule.protocol())
+        write_results(run.results, numbers, _context(run, trainer))
+        print(f"\n{name}\n{numbers_table(numbers)}\n{paths_table(run.path, sorted(run.path.glob('figures/*.png')))}")
+        if run.last_checkpoint.exists():
+            print(f"evaluate  uv run eval.py {shlex.quote(f'run={shown(run.path)}')}")
+
+
+def collect_numbers(trainer: Trainer, protocol: dict[str, Any]) -> list[Number]:
+    """The best epoch's numbers, those of the final weights, parameters, time and throughput."""
+    model = trainer.lightning_module
+    by_type = {type(callback): callback for callback in trainer.callbacks}
+    best: BestCheckpoint | None = by_type.get(BestCheckpoint)
+    final: FinalNumbers | None = by_type.get(FinalNumbers)
+    timing: Timing | None = by_type.get(Timing)
+    frechet: FrechetDistance | None = by_type.get(FrechetDistance)
+    numbers: list[Number] = []
+    if best is not None:
+        judged = "val" if any(name.startswith("val/") for name in best.best_metrics) else "train"
+        for name, value in best.best_metrics.items():
+            split, _, quantity = name.partition("/")
+            if quantity == "change":
+                continue  # of the last epoch, not of the best one: see `ending`
+            # What training alone can know, such as a sum over its examples, stands beside what validation says.
+            if split == judged or (split == "train" and f"{judged}/{quantity}" not in best.best_metrics):
+                own = frechet.protocol() if frechet is not None and quantity == "frechet" else {}
+                numbers.append(
+                    {
+                        "name": quantity,
+                        "value": value,
+                        "unit": model.units.get(quantity, ""),
+                        "split": {"val": "validation"}.get(split, split),
+                        "count": best.best_counts.get(name, best.best_counts[split]),
+                        "protocol": {**protocol, **own},
+                    }
+                )
+        if frechet is not None:
+            numbers += frechet.numbers
+        if best.best_epoch is not None:
+            numbers.append({"name": "best epoch", "value": best.best_epoch, "unit": f"of {trainer.current_epoch}"})
+    if final is not None:
+        numbers += final.numbers
+    numbers.append({"name": "parameters", "value": model.num_parameters, "unit": ""})
+    if timing is not None:
+        numbers.append({"name": "training time", "value": timing.seconds, "unit": "seconds"})
+        numbers.append({"name": "throughput", "value": timing.examples_per_second, "unit": "examples/s"})
+    return numbers
+
+
+def _context(run: RunDirectory, trainer: Trainer) -> dict[str, Any]:
+    """What all numbers of a results file share."""
+    best = (run.path / "checkpoints" / "best.ckpt").exists()
+    checkpoint = f"checkpoints/{'best' if best else 'last'}.ckpt"
+    return {"checkpoint": checkpoint, **provenance(trainer.strategy.root_device, trainer.world_size)}

@@ -1,0 +1,175 @@
+"""Finds runs on the disk and reads their checkpoints: tensors and plain values, never code.
+
+Light to import: what is asked for on the command line is looked for before anything heavy is loaded.
+"""
+
+import json
+import pickle
+import re
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+# Of a run directory: counts up with every change after which an older one can't be read any more. It is in status.json;
+# where that has none, it is 1.
+SCHEMA = 1
+# What a checkpoint of a model holds, besides what a training needs to go on.
+NEEDED = ("state_dict", "hyper_parameters")
+
+
+class SavedRun(NamedTuple):
+    """A run directory, and the checkpoint in it that is meant."""
+
+    folder: Path
+    checkpoint: Path
+
+
+def find_run(path: str | Path, place: str) -> SavedRun:
+    """The run that a directory or a checkpoint belongs to; of a directory best.ckpt, or last.ckpt if there is no best.
+
+    place: the setting as it was typed, for messages
+
+    Raises:
+        ValueError: of one line, if there is no such run, if it has failed or has no checkpoint, or if another version
+            of pmodel wrote it, in another form.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir():
+        folder, options = path, [path / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")]
+    elif path.is_file():
+        folder, options = path.absolute().parents[1], [path]
+    else:
+        raise ValueError(f"{place}: there is no such run directory or checkpoint")
+    if not (folder / "config.yaml").is_file():
+        missing = folder / "config.yaml"
+        raise ValueError(f"{place}: expected a run directory or a checkpoint in one, but there is no {missing}")
+    _check_status(folder, place, of_checkpoint=path.is_file())
+    checkpoint = next((option for option in options if option.is_file()), None)
+    if checkpoint is None:
+        raise ValueError(f"{place}: there is no checkpoint in it yet (expected {options[0]})")
+    return SavedRun(folder, checkpoint)
+
+
+def find_runs(paths: list[str]) -> tuple[list[SavedRun], list[str]]:
+    """The runs of `run=[…]`; a multirun's directory stands for all its jobs, in the order of their numbers.
+
+    Returns:
+        The runs, each once, and a line for each job of a multirun that can't be used.
+
+    Raises:
+        ValueError: of one line, at the first path that is wrong, or of whose jobs none can be used.
+    """
+    found: dict[Path, SavedRun] = {}
+    left_out: list[str] = []
+    for path in map(str, paths):
+        jobs = jobs_of(Path(path).expanduser())
+        if not jobs:
+            run = find_run(path, f"run={path}")
+            found.setdefault(run.checkpoint.resolve(), run)
+            continue
+        before, reasons = len(found), []
+        for job in jobs:
+            try:
+                run = find_run(job, f"run={job}")
+                found.setdefault(run.checkpoint.resolve(), run)
+            except ValueError as error:
+                reasons.append(str(error))
+        if len(found) == before and len(reasons) == len(jobs):
+            raise ValueError(f"run={path}: none of its {len(jobs)} jobs can be used, the first: {reasons[0]}")
+        left_out += reasons
+    return list(found.values()), left_out
+
+
+def jobs_of(folder: Path) -> list[Path]:
+    """The run directories in a multirun's; empty for any other path."""
+    if not folder.is_dir() or (folder / "config.yaml").is_file():
+        return []
+    return sorted((file.parent for file in folder.glob("*/config.yaml")), key=_number)
+
+
+def _number(job: Path) -> tuple[float, str]:
+    number = job.name.partition("-")[0]
+    return float(number) if number.isdigit() else float("inf"), job.name
+
+
+def _check_status(folder: Path, place: str, of_checkpoint: bool) -> None:
+    """Refuses a run that failed, unless one of its checkpoints is named, and one of another form."""
+    try:
+        status = json.loads((folder / "status.json").read_text(encoding="utf-8"))
+        schema, state, reason = status.get("schema", 1), status.get("status"), status.get("reason", "")
+    except FileNotFoundError:
+        return  # a checkpoint and its config.yaml are enough
+    except (OSError, ValueError, AttributeError) as error:
+        raise ValueError(f"{place}: {folder / 'status.json'} can't be read ({type(error).__name__})") from None
+    if schema != SCHEMA:
+        age = "an older" if isinstance(schema, int) and schema < SCHEMA else "a newer"
+        raise ValueError(
+            f"{place}: its form is {schema}, and this version of pmodel reads {SCHEMA}: {age} version wrote it"
+        )
+    if state == "failed" and not of_checkpoint:
+        raise ValueError(f"{place}: that run failed ({reason}); a checkpoint in it can be named instead")
+
+
+def read_config(folder: Path, place: str, parts: tuple[str, ...] = ("model", "data")) -> dict[str, Any]:
+    """config.yaml as plain values, with the folder's own path where the run's stood.
+
+    parts: which of model and data it must describe
+
+    Raises:
+        ValueError: of one line, if the file is not whole or does not.
+    """
+    file = folder / "config.yaml"
+    try:
+        config = OmegaConf.load(file)
+        if "paths" in config:
+            config.paths.run_dir = str(folder)
+        plain = OmegaConf.to_container(config, resolve=True)
+        assert all(isinstance(plain[part]["_target_"], str) for part in parts)
+    except (
+        OSError,
+        ValueError,
+        AssertionError,
+        YAMLError,
+        OmegaConfBaseException,
+        AttributeError,
+        TypeError,
+        KeyError,
+    ) as error:
+        what = " and ".join(parts)
+        raise ValueError(f"{place}: {file} describes no {what} ({type(error).__name__} while reading it)") from None
+    return plain
+
+
+def read_checkpoint(file: Path, place: str) -> dict[str, Any]:
+    """What a checkpoint holds, on the CPU.
+
+    Raises:
+        ValueError: of one line, if the file is damaged, is no checkpoint of a model, or holds anything but tensors and
+            plain values; of such a file nothing is run.
+    """
+    import torch
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the form of a file that is refused in a moment
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        asked = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if asked:
+            raise ValueError(
+                f"{place}: {file} is refused, nothing of it was run: it holds more than tensors and plain values"
+                f" ({asked[1]})"
+            ) from None
+        raise ValueError(f"{place}: {file} is no whole checkpoint of a model (not in PyTorch's format)") from None
+    except (RuntimeError, EOFError, OSError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(
+            f"{place}: {file} is no whole checkpoint of a model ({type(error).__name__} while reading it)"
+        ) from None
+    missing = [key for key in NEEDED if not (isinstance(content, dict) and isinstance(content.get(key), dict))]
+    if missing:
+        raise ValueError(f"{place}: {file} is no checkpoint of a model of pmodel (it has no {missing[0]})")
+    return content
