@@ -3,22 +3,27 @@
 import csv
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hydra import initialize_config_dir
+from omegaconf import OmegaConf
 from PIL import Image
 from support import ROOT
 
-from pmodel.config import ConfigError, check_overrides
+from pmodel.config import CONFIG_DIR, ConfigError, check_overrides, experiments_sweep, parse_overrides
 from pmodel.resolvers import epochs_for
+from pmodel.saved import find_runs
 from pmodel.sweeps import Curves, SweepSummary, differing, read_jobs, summary_table, write_csv
 
 FEW = "experiment=few_labels_mnist"
+COMPARE = "experiment=compare_digits"
 
 
-def write_job(folder: Path, number: int, typed: list[str], accuracy: float | None, status: str = "done") -> None:
-    """A job's directory as train.py leaves it."""
+def write_job(folder: Path, number: int, typed: list[str], accuracy: float | None, status: str = "done") -> Path:
+    """A job's directory as train.py leaves it, but for its checkpoints."""
     path = folder / f"{number}-classifier-mnist"
     path.mkdir(parents=True)
     (path / "overrides.yaml").write_text("".join(f"- {line}\n" for line in typed), encoding="utf-8")
@@ -29,6 +34,7 @@ def write_job(folder: Path, number: int, typed: list[str], accuracy: float | Non
         measured = {"name": "accuracy", "value": accuracy, "unit": "of 1", "split": "validation", "protocol": protocol}
         numbers = [measured, {"name": "parameters", "value": 10, "unit": ""}]
         (path / "results.json").write_text(json.dumps({"schema": 1, "numbers": numbers}), encoding="utf-8")
+    return path
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
@@ -76,7 +82,7 @@ def test_csv_has_a_row_per_job_with_what_differs_and_all_numbers(sweep):
 
 
 def test_table_has_means_and_deviations_over_seeds_and_counts_failures(sweep):
-    lines = [line.split() for line in summary_table(read_jobs(sweep)).splitlines()]
+    lines = [line.split() for line in summary_table(read_jobs(sweep), 132).splitlines()]
     assert lines == [
         ["data.num_labels", "model.mode", "jobs", "accuracy"],
         ["10", "scratch", "2", "0.53", "±", "0.014"],
@@ -84,6 +90,26 @@ def test_table_has_means_and_deviations_over_seeds_and_counts_failures(sweep):
         ["null", "scratch", "2", "0.63", "±", "0.014"],
         ["null", "probe", "1", "of", "2", "done", "0.82"],
     ]
+
+
+def test_a_table_wider_than_the_terminal_is_turned_if_that_helps(tmp_path):
+    for number, model in enumerate(("kmeans", "vae")):
+        path = write_job(tmp_path, number, [f"model={model}"], None)
+        numbers = [{"name": f"number {i} of {model}", "value": i, "split": "validation"} for i in range(3)]
+        (path / "results.json").write_text(json.dumps({"numbers": numbers}), encoding="utf-8")
+    jobs = read_jobs(tmp_path)
+    wide = summary_table(jobs, 200).splitlines()
+    assert [line.split()[:2] for line in wide] == [["model", "jobs"], ["kmeans", "1"], ["vae", "1"]]
+    width = max(map(len, wide))
+    assert summary_table(jobs, width).splitlines() == wide
+    turned = [line.split() for line in summary_table(jobs, width - 1).splitlines()]
+    assert turned[:2] == [["model", "kmeans", "vae"], ["jobs", "1", "1"]]
+    assert turned[2:] == [["number", str(i), "of", model, str(i)] for model in ("kmeans", "vae") for i in range(3)]
+    # Many jobs and few numbers: no narrower when turned.
+    many = tmp_path / "many"
+    for seed in range(9):
+        write_job(many, seed, [f"model.latent_dim={seed}"], 0.5)
+    assert len(summary_table(read_jobs(many), 10).splitlines()) == 10
 
 
 def test_figure_puts_all_labels_where_the_size_of_the_split_is(sweep):
@@ -112,7 +138,7 @@ def test_an_end_without_a_number_is_left_out_of_the_means(tmp_path):
         write_job(tmp_path, seed, [f"seed={seed}"], accuracy)
     path = tmp_path / "2-classifier-mnist" / "results.json"
     path.write_text(path.read_text(encoding="utf-8").replace("NaN", "null"), encoding="utf-8")
-    assert summary_table(read_jobs(tmp_path)).splitlines()[1].split() == ["2", "0.5"]
+    assert summary_table(read_jobs(tmp_path), 132).splitlines()[1].split() == ["2", "0.5"]
 
 
 def test_multirun_with_a_failed_job_ends_with_a_summary_and_exit_code_1(train, tmp_path):
@@ -125,6 +151,69 @@ def test_multirun_with_a_failed_job_ends_with_a_summary_and_exit_code_1(train, t
     rows = read_csv(summary)
     assert [(row["model.latent_dim"], row["status"]) for row in rows] == [("0", "failed"), ("2", "done")]
     assert float(rows[1]["loss"]) > 0
+
+
+def with_checkpoint(job: Path) -> Path:
+    (job / "config.yaml").write_text("name: test\n", encoding="utf-8")
+    (job / "checkpoints").mkdir()
+    (job / "checkpoints" / "best.ckpt").write_bytes(b"")
+    return job
+
+
+def test_the_summary_ends_with_the_command_that_evaluates_all_jobs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    folder = Path("logs/multirun/2026-01-31_12-00-00")
+    config = OmegaConf.create({"hydra": {"sweep": {"dir": str(folder)}}})
+    summary = SweepSummary()
+
+    failed = with_checkpoint(write_job(folder, 0, ["seed=1"], None, "failed"))
+    write_job(folder, 1, ["seed=2"], 0.5)
+    with pytest.raises(SystemExit, match="1 of 2 jobs failed"):
+        summary.on_multirun_end(config)
+    out = capsys.readouterr().out
+    assert "summary " in out
+    assert "eval.py" not in out  # one failed, the other has no checkpoint
+
+    saved = [with_checkpoint(write_job(folder, number, [f"seed={number}"], 0.6)) for number in (2, 10)]
+    with pytest.raises(SystemExit):
+        summary.on_multirun_end(config)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"evaluate  uv run eval.py run={folder}"
+    found, left_out = find_runs([last.partition("run=")[2]])
+    assert [run.folder for run in found] == saved
+    assert any(str(failed) in reason for reason in left_out)
+
+
+def test_compare_digits_gives_each_family_its_own_epochs(train):
+    epochs, measured = {}, {}
+    for model in ("kmeans", "vae", "pixelcnn", "dcgan"):
+        outcome = train(COMPARE, f"model={model}", "--cfg", "job", "--resolve")
+        assert outcome.code == 0, outcome.err
+        composed = OmegaConf.create(outcome.out)
+        epochs[model] = composed.trainer.max_epochs
+        measured[model] = composed.callbacks.frechet.every_n_epochs
+    assert epochs == {"kmeans": 300, "vae": 60, "pixelcnn": 40, "dcgan": 180}
+    assert measured == {"kmeans": None, "vae": None, "pixelcnn": None, "dcgan": 10}
+
+
+def test_compare_digits_leaves_runs_that_can_be_evaluated_side_by_side(train, tmp_path):
+    assert train(COMPARE, "model=kde,vae,gan", "data.limit=100", "trainer.max_epochs=1").code == 0
+    (folder,) = tmp_path.glob("logs/multirun/*")
+    rows = read_csv(folder / "summary.csv")
+    assert [(row["model"], row["status"]) for row in rows] == [("kde", "done"), ("vae", "done"), ("gan", "done")]
+    found, left_out = find_runs([str(folder)])
+    assert [run.folder.name for run in found] == ["0-kde-digits", "1-vae-digits", "2-gan-digits"]
+    assert left_out == []
+
+
+def test_compare_digits_sweeps_a_model_of_each_family_and_no_unknown_one():
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        (values,) = experiments_sweep("train", parse_overrides([COMPARE]))
+    models = list(values.sweep_string_iterator())
+    assert {"kmeans", "pca", "gmm", "autoencoder", "vae", "pixelcnn", "pixelrnn", "gan", "dcgan"} <= set(models)
+    text = (ROOT / "conf/experiment/compare_digits.yaml").read_text(encoding="utf-8")
+    assert set(re.findall(r"(\w+):\d+", text)) <= set(models)  # whose epochs are named
+    check_overrides("train", [COMPARE])
 
 
 def test_few_labels_is_a_sweep_by_itself_and_draws_its_curve(train, data_dir, tmp_path):

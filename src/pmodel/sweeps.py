@@ -6,6 +6,7 @@ Hydra builds this before anything is trained, and in each run: nothing heavy is 
 import csv
 import json
 import math
+import shutil
 import statistics
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pmodel.reporting.results import Number
 from pmodel.reporting.summary import format_value, shown, table
+from pmodel.saved import find_runs
 
 # Jobs that differ in nothing else are repetitions of one another.
 REPEATS = ("seed", "data.label_seed", "data.split_seed")
@@ -41,7 +43,8 @@ class Job(NamedTuple):
 class SweepSummary(Callback):
     """Writes summary.csv after each job of a multirun, and at its end prints a table and draws figures.
 
-    A job that failed is a row that says so, and makes the exit code 1 when all the others are done.
+    A job that failed is a row that says so, and makes the exit code 1 when all the others are done. Where at least one
+    job has a checkpoint, the last line is the command that evaluates all of them in one report.
 
     figures: by file name, the arguments of `Curves`
     """
@@ -64,11 +67,14 @@ class SweepSummary(Callback):
         if not jobs:
             return
         write_csv(folder / "summary.csv", jobs)
-        print(f"\n{summary_table(jobs)}\n\nsummary   {shown(folder / 'summary.csv')}")
+        columns = shutil.get_terminal_size((132, 24)).columns
+        print(f"\n{summary_table(jobs, columns)}\n\nsummary   {shown(folder / 'summary.csv')}")
         for name, figure in self.figures.items():
             path = folder / f"{name}.png"
             reason = figure.save(path, jobs)
             print(f"figure    {shown(path) if reason is None else f'{name}: {reason}'}")
+        if can_be_judged(folder):
+            print(f"evaluate  uv run eval.py run={shown(folder)}")
         failed = [job for job in jobs if job.status != "done"]
         if failed:
             first = f"{shown(failed[0].path)}: {failed[0].reason}"
@@ -165,6 +171,15 @@ def _read_job(path: Path) -> Job:
     return Job(path, settings, status["status"], status.get("reason", ""), named)
 
 
+def can_be_judged(folder: Path) -> bool:
+    """Whether eval.py takes a multirun's directory: a job of it has a checkpoint, and has not failed."""
+    try:
+        find_runs([str(folder)])
+    except ValueError:
+        return False
+    return True
+
+
 def differing(jobs: list[Job]) -> list[str]:
     """The settings that are not the same in all jobs, in the order in which they were typed."""
     keys = dict.fromkeys(key for job in jobs for key in job.settings)
@@ -186,9 +201,12 @@ def write_csv(path: Path, jobs: list[Job]) -> None:
     temporary.replace(path)
 
 
-def summary_table(jobs: list[Job]) -> str:
+def summary_table(jobs: list[Job], columns: int) -> str:
     """A line for each combination of settings: how many jobs of it are done, and the numbers that were measured on
-    examples, as means and standard deviations over repetitions."""
+    examples, as means and standard deviations over repetitions.
+
+    columns: a wider table is turned, to a line for each number, if that makes it narrower
+    """
     settings = [key for key in differing(jobs) if key not in REPEATS]
     names = list(dict.fromkeys(name for job in jobs for name, number in job.numbers.items() if "split" in number))
     groups: dict[tuple[str, ...], list[Job]] = {}
@@ -199,7 +217,15 @@ def summary_table(jobs: list[Job]) -> str:
         done = sum(job.status == "done" for job in group)
         count = str(done) if done == len(group) else f"{done} of {len(group)} done"
         rows.append([*key, count, *(_mean_and_deviation(group, name) for name in names)])
-    return table(rows, right=set(range(len(settings), len(rows[0]))))
+    lines = table(rows, right=set(range(len(settings), len(rows[0]))))
+    if _width(lines) <= columns:
+        return lines
+    turned = [list(column) for column in zip(*rows, strict=True)]
+    return min(lines, table(turned, right=set(range(1, len(turned[0])))), key=_width)
+
+
+def _width(text: str) -> int:
+    return max(map(len, text.splitlines()))
 
 
 def _mean_and_deviation(jobs: list[Job], name: str) -> str:
