@@ -40,16 +40,29 @@ class Outcome(NamedTuple):
     err: str
 
 
+Run = Callable[..., Outcome]
+
+
 @pytest.fixture
-def train(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture, tmp_path: Path) -> Callable[..., Outcome]:
+def train(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture, tmp_path: Path) -> Run:
     """Runs `train.py` with arguments, in this process and in an empty working directory."""
     monkeypatch.chdir(tmp_path)
+    return script("train.py", monkeypatch, capfd)
 
+
+@pytest.fixture
+def evaluate(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture, tmp_path: Path) -> Run:
+    """Runs `eval.py` likewise."""
+    monkeypatch.chdir(tmp_path)
+    return script("eval.py", monkeypatch, capfd)
+
+
+def script(name: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> Run:
     def run(*arguments: str) -> Outcome:
-        monkeypatch.setattr(sys, "argv", [str(ROOT / "train.py"), *arguments])
+        monkeypatch.setattr(sys, "argv", [str(ROOT / name), *arguments])
         capfd.readouterr()
         try:
-            runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+            runpy.run_path(str(ROOT / name), run_name="__main__")
             code = 0
         except SystemExit as end:
             # As the interpreter does: a message goes to stderr, and means 1.

@@ -19,7 +19,8 @@ def config(*overrides: str, name: str = "train") -> dict[str, Any]:
     """The composed, resolved config as plain dicts."""
     register_resolvers()
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        composed = compose(name, ["name=test", "paths.run_dir=unused", *overrides])
+        named = ["name=test"] if name == "train" else []
+        composed = compose(name, [*named, "paths.run_dir=unused", *overrides])
     return OmegaConf.to_container(composed, resolve=True)
 
 

@@ -207,7 +207,17 @@ def test_every_yaml_file_is_an_option_of_a_group_or_a_top_level_config():
     options = {option.replace("=", "/") for option in group_options()}
     files = {str(f.relative_to(CONFIG_DIR).with_suffix("")) for f in CONFIG_DIR.rglob("*.yaml")}
     brought_along = {file for file in files if file.startswith("model/training/")}
-    assert files - options == {"train", "hydra/default", *brought_along}
+    of_eval = {"eval", "hydra/eval", "metric/default", *(f"metric/features/{name}" for name in FEATURES)}
+    assert files - options == {"train", "hydra/default", *of_eval, *brought_along}
+
+
+FEATURES = ("auto", "classifier", "inception")
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_every_feature_network_composes(name):
+    node = config("run=x", "cache_dir=null", f"metric/features={name}", name="eval")["metric"]["features"]
+    assert node["kind"] == name
 
 
 def test_the_model_gets_its_shapes_from_the_data():

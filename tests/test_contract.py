@@ -1,6 +1,7 @@
 """What every model of conf/model/ must do, on every small data set it takes."""
 
 import inspect
+import math
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ from support import CONFIG_DIR, build, config
 from torch import nn
 
 from pmodel import capabilities
+from pmodel.evaluation.subject import Subject
+from pmodel.instantiate import instantiate
 from pmodel.models.autoregressive import AutoregressiveModule
+from pmodel.reporting.results import Missing
 from pmodel.training.adversarial import AdversarialModule
 from pmodel.training.gradient import GradientModule
 from pmodel.training.streaming import StreamingModule
@@ -265,6 +269,48 @@ def test_answers_carry_no_gradients_and_leave_the_random_state_alone(case):
             results.append(getattr(model, answer)(x))
     assert not any(result.requires_grad for result in results)
     assert torch.equal(before, torch.get_rng_state())
+
+
+METRICS = {
+    "likelihood": {"num_samples": 3},
+    "samples": {"num_samples": 30},
+    "memorization": {"num_samples": 30},
+    "clouds": {"num_samples": 30},
+    "modes": {"num_samples": 30},
+    "parzen": {"num_samples": 30},
+}
+
+
+class Silent:
+    """A model that can answer nothing."""
+
+    device = torch.device("cpu")
+    num_parameters = 0
+
+
+def test_an_evaluation_has_a_number_or_a_reason_for_each_question(case, monkeypatch):
+    _, model, data, _ = case
+    monkeypatch.setattr("pmodel.evaluation.subject.PART", 15)
+    monkeypatch.setattr("pmodel.metrics.features.NUM_STEPS", 3)
+    nodes = config("run=x", "cache_dir=null", name="eval")["metric"]
+    metrics = [instantiate(node | METRICS.get(name, {})) for name, node in nodes.items() if name != "features"]
+
+    def judged(someone: Any) -> tuple[dict[str, Any], dict[str, str]]:
+        subject = Subject(someone, data, "test")
+        findings = [finding for metric in metrics for finding in metric.measure(subject)]
+        reasons = {finding.name: finding.reason for finding in findings if isinstance(finding, Missing)}
+        return {finding["name"]: finding for finding in findings if isinstance(finding, dict)}, reasons
+
+    numbers, reasons = judged(model)
+    assert not set(numbers) & set(reasons)
+    assert set(numbers) | set(reasons) >= set(judged(Silent())[1])
+    assert all(reasons.values())
+    for name, number in numbers.items():
+        assert math.isfinite(number["value"]), name
+        if name != "parameters":
+            assert number["protocol"]
+        if number.get("split") == "test":
+            assert number["count"] == len(data.examples("test", 10**6).x)
 
 
 def test_every_model_has_a_test_file_of_its_own():

@@ -29,7 +29,10 @@ def test_a_run_directory_holds_everything(train, tmp_path):
     assert files == {
         *("config.yaml", "overrides.yaml", "train.log", "status.json", "metrics.csv", "results.json"),
         *(f"checkpoints/{name}.ckpt" for name in ("last", "best", "epoch_000", "epoch_001")),
-        *(f"figures/{name}.png" for name in ("samples", "reconstructions", "interpolations", "loss_curves")),
+        *(
+            f"figures/{name}.png"
+            for name in ("samples", "reconstructions", "interpolations", "traversals", "loss_curves")
+        ),
     }
     assert list(run.glob("tensorboard/events*"))
     assert status(run)["status"] == "done"
@@ -42,7 +45,7 @@ def test_results_say_how_each_number_was_made(train, tmp_path):
     results = json.loads((run_directory(tmp_path / "logs") / "results.json").read_text())
     assert {"schema", "numbers", "checkpoint", "versions", "code", "hardware"} <= set(results)
     numbers = {number["name"]: number for number in results["numbers"]}
-    bound = numbers["importance-weighted bound (K = 5)"]
+    bound = numbers["negative importance-weighted bound (K = 5)"]
     assert bound["unit"] == "nats"
     assert bound["split"] == "validation"
     assert bound["count"] == 64
@@ -53,7 +56,7 @@ def test_results_say_how_each_number_was_made(train, tmp_path):
 def test_the_terminal_shows_the_numbers_the_directory_and_the_pictures(train, tmp_path):
     outcome = train(*SMALL)
     assert "epoch 2/2  train loss" in outcome.out
-    assert "importance-weighted bound (K = 5)" in outcome.out
+    assert "negative importance-weighted bound (K = 5)" in outcome.out
     run = run_directory(tmp_path / "logs").relative_to(tmp_path)
     assert f"run       {run}/\n" in outcome.out
     assert f"{run}/figures/samples.png" in outcome.out
@@ -254,9 +257,9 @@ def test_a_mixture_is_trained_like_any_other_model(train, tmp_path):
     assert {"density.png", "clusters.png", "samples.png"} <= {f.name for f in run.glob("figures/*.png")}
     assert (run / "figures" / "density" / "epoch_001.png").exists()
     found = numbers(run)
-    assert found["log-likelihood"]["value"] == pytest.approx(-found["nll"]["value"], rel=1e-5)
-    assert found["log-likelihood"]["count"] == 400
-    assert "bits_per_dim" not in found["log-likelihood"]
+    assert found["negative log-density"]["value"] == pytest.approx(found["nll"]["value"], rel=1e-5)
+    assert found["negative log-density"]["count"] == 400
+    assert "bits_per_dim" not in found["negative log-density"]
     assert {"clustering_accuracy", "nmi", "ari"} <= set(found)
     assert "GPU available" not in outcome.out + outcome.err
     assert "warn" not in outcome.err.lower()
@@ -266,9 +269,9 @@ def test_a_density_of_dequantized_pictures_bounds_the_probability_of_their_level
     outcome = train("model=gaussian", "data=digits", "data.dequantize=true")
     assert outcome.code == 0, outcome.err
     found = numbers(run_directory(tmp_path / "logs"))
-    density, bound = found["log-likelihood"], found["log-likelihood of levels, lower bound"]
-    assert bound["value"] == pytest.approx(density["value"] - 64 * math.log(17))
-    assert bound["bits_per_dim"] == pytest.approx(-bound["value"] / 64 / math.log(2))
+    density, bound = found["negative log-density"], found["negative log-likelihood of levels"]
+    assert bound["value"] == pytest.approx(density["value"] + 64 * math.log(17))
+    assert bound["bits_per_dim"] == pytest.approx(bound["value"] / 64 / math.log(2))
     assert 0 < bound["bits_per_dim"] < math.log2(17)
 
 
@@ -289,7 +292,7 @@ def test_a_density_without_validation_examples_or_a_finished_epoch_is_reported_h
     outcome = train("model=kde", "data=points_1d", "data.batch_size=100", "trainer.max_steps=2", "paths.log_dir=cut")
     assert outcome.code == 0, outcome.err
     assert "not fitted: no epoch was finished" in outcome.out
-    assert "log-likelihood" not in numbers(run_directory(tmp_path / "cut"))
+    assert "negative log-density" not in numbers(run_directory(tmp_path / "cut"))
 
 
 def test_training_that_ends_before_it_has_converged_says_so(train):

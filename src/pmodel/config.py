@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
@@ -20,6 +20,7 @@ from yaml import MarkedYAMLError
 
 from pmodel.config_tree import INSTANTIATE_KEYS, Checker, ConfigError, Origins, show, suggest
 from pmodel.resolvers import register_resolvers
+from pmodel.saved import find_runs
 from pmodel.signatures import resolve, signature, typed_fields
 
 CONFIG_DIR = Path(__file__).parents[2] / "conf"
@@ -48,6 +49,27 @@ class TrainConfig(TypedDict):
     check: bool
 
 
+class Devices(TypedDict):
+    """`trainer` in conf/eval.yaml"""
+
+    accelerator: str
+    devices: int | str | list[int]
+
+
+class EvalConfig(TypedDict):
+    """The top-level keys of conf/eval.yaml."""
+
+    run: str | list[str]
+    split: Literal["train", "validation", "test"]
+    data_dir: str | None
+    cache_dir: str | None
+    batch_size: int
+    trainer: Devices
+    metric: dict[str, dict | None]
+    callbacks: dict[str, dict | None]
+    paths: Paths
+
+
 def checked_command_line(config_name: str, argv: list[str]) -> list[str]:
     """The command line for Hydra, checked; `resume=<run directory>` becomes that run's own config.
 
@@ -74,7 +96,9 @@ def _checked(config_name: str, argv: list[str]) -> list[str]:
             raise ConfigError(f"{unknown[0]}: no such option{suggest(unknown[0], ['--help', '--multirun', '--cfg'])}")
         if args.config_dir and not Path(args.config_dir).is_dir():
             raise ConfigError(f"--config-dir {args.config_dir}: there is no such folder")
-        if not args.config_path:
+        if config_name == "eval":
+            _check_runs(args.overrides, bool(args.multirun))
+        elif not args.config_path:
             argv = _with_resumed_config(argv, args.overrides, bool(args.multirun))
             args = get_args_parser().parse_args(argv)
         own = Path(args.config_path).absolute() if args.config_path else CONFIG_DIR
@@ -118,6 +142,22 @@ def _with_resumed_config(argv: list[str], overrides: list[str], multirun: bool) 
     options = [word for word in argv if word not in overrides]
     rest = [o.input_line for o in parsed if o not in resume]
     return ["--config-path", str(run.absolute()), "--config-name", "config", *options, *settings, *rest]
+
+
+def _check_runs(overrides: list[str], multirun: bool) -> None:
+    """Looks for the runs that are to be judged, before anything heavy is imported."""
+    typed = [o for o in parse_overrides(overrides) if o.key_or_group == "run"]
+    if not typed:
+        raise ConfigError("run must be set: type run=… (a run directory, a checkpoint, or the directory of a multirun)")
+    if multirun or typed[-1].is_sweep_override():
+        raise ConfigError(f"{typed[-1].input_line}: takes several runs at once, as 'run=[a,b]'; leave out --multirun")
+    value = typed[-1].value()
+    if not isinstance(value, str | list) or not value:
+        raise ConfigError(f"{typed[-1].input_line}: expected a run directory or a checkpoint, or a list of these")
+    try:
+        find_runs(value if isinstance(value, list) else [value])
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def quoted(text: str) -> str:
@@ -196,7 +236,7 @@ def _jobs(overrides: list[Override], multirun: bool) -> Iterator[list[Override]]
 # Groups whose options can't be combined.
 ONE_OPTION = {"model", "data", "trainer", "paths"}
 
-ROOTS: dict[str, type] = {"train": TrainConfig, "config": TrainConfig}
+ROOTS: dict[str, type] = {"train": TrainConfig, "config": TrainConfig, "eval": EvalConfig}
 
 
 class _Job:

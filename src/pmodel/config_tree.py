@@ -84,7 +84,7 @@ class Checker:
         given = {key: value for key, value in node.items() if key not in INSTANTIATE_KEYS}
         self.fields(known.parameters, given, path, accepts_any=known.accepts_any)
         # Deeper nodes get further arguments from the object that builds them.
-        if path in ("model", "data", "trainer") or path.startswith(("callbacks.", "logger.")):
+        if path in ("model", "data", "trainer") or path.startswith(("callbacks.", "logger.", "metric.")):
             self.required(known.parameters, given, path)
 
     def fields(self, known: dict[str, Parameter], given: dict, path: str, accepts_any: bool = False) -> None:

@@ -1,11 +1,13 @@
 """What the files in conf/ compute from other settings, by the names that they use in `${name:…}`."""
 
 import math
+from pathlib import Path
 from typing import Any, Literal
 
 from omegaconf import OmegaConf
 
 from pmodel.config_tree import ConfigError
+from pmodel.saved import find_runs
 
 
 def register_resolvers() -> None:
@@ -22,6 +24,8 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("required", required, replace=True)
     OmegaConf.register_new_resolver("choose", choose, replace=True)
     OmegaConf.register_new_resolver("if_pictures", if_pictures, replace=True)
+    OmegaConf.register_new_resolver("features_dir", features_dir, replace=True)
+    OmegaConf.register_new_resolver("eval_dir", eval_dir, replace=True)
     OmegaConf.register_new_resolver("if_equal", lambda a, b, yes, no: yes if a == b else no, replace=True)
 
 
@@ -89,6 +93,23 @@ def choose(key: str, values: dict, otherwise: Any) -> Any:
 def if_pictures(shape: list[int], value: Any, otherwise: Any) -> Any:
     """The first value for pictures [C, H, W], the second for points [D]."""
     return value if len(shape) == 3 else otherwise
+
+
+def eval_dir(run: str | list[str], log_dir: str) -> str:
+    """Where evaluations are written: in the run, or in the multirun, that is judged; of several, among the logs."""
+    paths = [run] if isinstance(run, str) else list(run)
+    if len(paths) > 1:
+        return f"{log_dir}/eval"
+    path = Path(paths[0]).expanduser()
+    return str((path.absolute().parents[1] if path.is_file() else path) / "eval")
+
+
+def features_dir(data_dir: str | None, run: str | list[str]) -> str:
+    """Where the features of data sets are kept: beside the data, those of the first run if nobody says where."""
+    if data_dir is None:
+        runs, _ = find_runs([run] if isinstance(run, str) else list(run))
+        data_dir = str(OmegaConf.load(runs[0].folder / "config.yaml").get("data_dir", "data"))
+    return f"{data_dir}/features"
 
 
 def required(key: str, hint: str) -> None:

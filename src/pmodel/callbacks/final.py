@@ -1,36 +1,27 @@
-"""What the best weights are worth, once, when training is over."""
+"""What the best weights are worth on validation examples, once, when training is over."""
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor
 
 from pmodel.callbacks.checkpoints import BestCheckpoint
-from pmodel.callbacks.pictures import SEED, fixed_generator
 from pmodel.capabilities import Assigns, LogProb, LowerBound, Samples
-from pmodel.metrics.clustering import clustering_scores
-from pmodel.metrics.likelihood import Estimate, bits_per_dim, estimate, lower_bound
-from pmodel.metrics.modes import NUM_STDS, SMALLEST_SHARE, mode_scores
-from pmodel.metrics.parzen import parzen_estimate
+from pmodel.evaluation.clusters import Clustering
+from pmodel.evaluation.likelihood import Likelihood, Parzen
+from pmodel.evaluation.points import Modes
+from pmodel.evaluation.subject import Subject
 from pmodel.reporting.results import Number
-
-# What "high quality" and "covered" mean.
-RULE = {"high_quality_within_stds": NUM_STDS, "covered_from_share": SMALLEST_SHARE}
 
 
 class FinalNumbers(Callback):
-    """Measures best.ckpt on validation examples, each number for the models that can answer for it.
+    """Measures best.ckpt with some of the metrics of an evaluation, those that cost little.
 
-    - `elbo`: the ELBO and the importance-weighted bound with `num_samples`, both of the first `num_images` examples
-    - `log_prob`: the log-likelihood of all examples, with its standard error; of dequantized pictures also the bound
-      on the log-likelihood of their levels that it implies
-    - `sample`: of points from a known mixture, how many modes `num_draws` samples cover, and how many lie at one
-    - `sample`: with `parzen_samples`, the Parzen-window estimate of so many: its bandwidth is chosen on one half of the
-      examples, its value is that of the other half
-    - `assign`: how the clusters agree with labels that the model has not seen, where there are any
+    - likelihoods and bounds; a bound with `num_samples`, of the first `num_images` examples
+    - of points from a known mixture, the modes that `num_draws` samples cover
+    - with `parzen_samples`, the Parzen-window estimate of so many
+    - how clusters agree with labels
 
     The model keeps the best weights afterwards.
     """
@@ -69,77 +60,18 @@ class FinalNumbers(Callback):
             print("final numbers left out: interrupted; the training itself is done")
 
     def _measure(self, model: LightningModule, data: Any) -> Iterator[Number]:
-        shared = {"split": "validation", "protocol": data.protocol()}
-        x, label = data.examples("validation", data.split_sizes["validation"])
+        subject = Subject(model, data, "validation", batch_size=data.eval_batch_size)
         if isinstance(model, LowerBound):
-            first = x[: self.num_images].to(model.device)
+            count = min(self.num_images, data.split_sizes["validation"])
             print(
-                f"bounding log p(x) of {len(first):,} validation examples with {self.num_samples} samples of z each",
+                f"bounding log p(x) of {count:,} validation examples with {self.num_samples} samples of z each",
                 flush=True,
             )
-            for k in dict.fromkeys([1, self.num_samples]):
-                name = "elbo (K = 1)" if k == 1 else f"importance-weighted bound (K = {k})"
-                protocol = {**shared["protocol"], "num_samples": k, "noise_seed": 0}
-                yield _likelihood(
-                    name,
-                    lower_bound(model, first, k),
-                    data,
-                    {**shared, "protocol": protocol},
-                    bits=data.num_levels is not None,
-                )
-        parts = x.split(data.eval_batch_size)
-        if isinstance(model, LogProb):
-            found = estimate(torch.cat([model.log_prob(part.to(model.device)).cpu() for part in parts]))
-            is_density = data.num_levels is None or getattr(model, "continuous_density", False)
-            yield _likelihood("log-likelihood", found, data, shared, bits=not is_density)
-            if getattr(data, "dequantize", False):
-                # A level is a cell of volume L^−D; Theis et al. (2015, arXiv 1511.01844), section 3.1.
-                cell = math.prod(data.shape) * math.log(data.source_levels)
-                bound = found._replace(mean=found.mean - cell)
-                yield _likelihood("log-likelihood of levels, lower bound", bound, data, shared, bits=True)
-        if isinstance(model, Samples):
-            yield from self._of_samples(model, data, x, shared)
-        if isinstance(model, Assigns) and (label >= 0).all():
-            cluster = torch.cat([model.assign(part.to(model.device)).cpu() for part in parts])
-            yield from _clustering(cluster, label, shared)
-
-    def _of_samples(self, model: Samples, data: Any, x: Tensor, shared: dict[str, Any]) -> Iterator[Number]:
-        mixture = getattr(data, "mixture", None)
-        if mixture is not None:
-            samples = _draws(model, self.num_draws)
-            parts = (torch.tensor(part) for part in (mixture.means, mixture.stds, mixture.weights))
-            scores = mode_scores(samples, *parts)
-            drawn = {
-                "split": "drawn",
-                "count": len(samples),
-                "protocol": {**data.protocol(), **RULE, "noise_seed": SEED},
-            }
-            yield {"name": "modes covered", "value": scores.covered, "unit": f"of {scores.num_modes}", **drawn}
-            yield {"name": "high-quality samples", "value": scores.high_quality, "unit": "of 1", **drawn}
-        if self.parzen_samples is not None and len(x) > 1:
-            samples = _draws(model, self.parzen_samples)
-            found, sigma = parzen_estimate(samples, *x.chunk(2))
-            protocol = {**shared["protocol"], "num_generated": len(samples), "noise_seed": SEED, "sigma": sigma}
-            shared = {**shared, "protocol": protocol}
-            yield _likelihood("Parzen-window estimate", found, data, shared, bits=False)
-
-
-def _draws(model: Samples, n: int) -> Tensor:
-    """n samples, on the CPU, which has float64, with the noise that figures begin with."""
-    generator = fixed_generator(model.device)
-    return torch.cat([model.sample(len(part), generator=generator).cpu() for part in torch.arange(n).split(500)])
-
-
-def _likelihood(name: str, found: Estimate, data: Any, shared: dict[str, Any], bits: bool) -> Number:
-    mean, error, count = found
-    number: Number = {"name": name, "value": mean, "unit": "nats", "count": count, **shared}
-    if not math.isnan(error):
-        number["standard_error"] = error
-    if bits:
-        number["bits_per_dim"] = bits_per_dim(mean, math.prod(data.shape))
-    return number
-
-
-def _clustering(cluster: Tensor, label: Tensor, shared: dict[str, Any]) -> Iterator[Number]:
-    for name, value in clustering_scores(cluster, label).items():
-        yield {"name": name, "value": value, "unit": "", "count": len(label), **shared}
+        metrics = (
+            Likelihood(self.num_samples, self.num_images),
+            Modes(self.num_draws),
+            Parzen(self.parzen_samples),
+            Clustering(),
+        )
+        for metric in metrics:
+            yield from (finding for finding in metric.measure(subject) if isinstance(finding, dict))

@@ -3,10 +3,7 @@
 import math
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
-
-from pmodel.capabilities import LowerBound
 
 
 class Estimate(NamedTuple):
@@ -30,12 +27,3 @@ def bits_per_dim(nats: float, num_dims: int) -> float:
     Only probabilities of levels have it; a density in nats depends on the unit of x.
     """
     return -nats / (num_dims * math.log(2))
-
-
-def lower_bound(model: LowerBound, x: Tensor, num_samples: int, seed: int = 0, batch_size: int = 100) -> Estimate:
-    """The ELBO (num_samples = 1) or the importance-weighted bound on log p(x), nats, over the examples x (N, …).
-
-    Noise comes from a generator of its own, seeded with `seed`; `batch_size` bounds the memory.
-    """
-    generator = torch.Generator(device=x.device).manual_seed(seed)
-    return estimate(torch.cat([model.elbo(part, num_samples, generator=generator) for part in x.split(batch_size)]))

@@ -112,3 +112,18 @@ def side_by_side(panels: dict[str, np.ndarray], gap: int = 24) -> np.ndarray:
         page.paste(Image.fromarray(panel), (left, caption))
         left += width + gap
     return np.asarray(page)
+
+
+def in_rows(panels: dict[str, np.ndarray], columns: int, gap: int = 24) -> np.ndarray:
+    """The same in rows of `columns`, below each other."""
+    titles = list(panels)
+    rows = [
+        side_by_side({title: panels[title] for title in titles[start : start + columns]}, gap)
+        for start in range(0, len(titles), columns)
+    ]
+    page = np.full((sum(len(row) for row in rows), max(row.shape[1] for row in rows), 3), BACKGROUND, np.uint8)
+    top = 0
+    for row in rows:
+        page[top : top + len(row), : row.shape[1]] = row
+        top += len(row)
+    return page

@@ -3,15 +3,19 @@
 import json
 import math
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 
-SCHEMA = 1
+SCHEMA = 2
+
+# The parts of a table of numbers, in its order.
+Group = Literal["likelihood", "samples", "memorization", "reconstruction", "clusters", "codes", "cost"]
 
 
 class Number(TypedDict):
     """One measured number; `split` and `count` say on which examples.
 
-    `bits_per_dim` is the same number in that unit; of a lower bound in nats it is an upper bound.
+    `bits_per_dim` is the same number in that unit. `better` says which of two values is, where one is; `kind` of a
+    likelihood whether it is exact, a bound or an estimate; `group` where it stands in a table.
     """
 
     name: str
@@ -22,6 +26,29 @@ class Number(TypedDict):
     standard_error: NotRequired[float]
     bits_per_dim: NotRequired[float]
     protocol: NotRequired[dict[str, Any]]
+    better: NotRequired[Literal["lower", "higher"]]
+    kind: NotRequired[Literal["exact", "bound", "estimate"]]
+    group: NotRequired[Group]
+
+
+class Missing(NamedTuple):
+    """A number that there isn't, and why."""
+
+    name: str
+    group: Group
+    reason: str
+
+
+class Curve(NamedTuple):
+    """A number over a setting: `y` at `x`, both of the same length, with the standard errors of `y`."""
+
+    name: str
+    x: list[float]
+    y: list[float]
+    error: list[float]
+    x_label: str
+    y_label: str
+    log_x: bool = False
 
 
 def write_results(path: Path, numbers: list[Number], context: dict[str, Any]) -> None:

@@ -1,0 +1,43 @@
+"""Judges finished runs and lays them side by side: `uv run eval.py --help`."""
+
+import shutil
+import sys
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from pmodel.config import checked_command_line
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="eval")
+def main(config: DictConfig) -> None:
+    # These take seconds: a wrong config, or a run that isn't there, has been refused by now.
+    import lightning
+
+    from pmodel.evaluation.workers import Workers
+    from pmodel.judge import Judge, one_line_errors
+    from pmodel.reporting.comparison_markdown import comparison_markdown
+    from pmodel.reporting.comparison_text import comparison_text
+    from pmodel.reporting.report import write_report
+    from pmodel.reporting.results import write_json
+    from pmodel.reporting.summary import shown
+
+    settings = OmegaConf.to_container(config, resolve=True)
+    with one_line_errors():
+        workers = Workers.launch(settings["trainer"]["accelerator"], settings["trainer"]["devices"])
+        lightning.seed_everything(0, verbose=False)
+        judge = Judge(settings, workers)
+        results = judge.results()
+        if not workers.is_first:
+            return
+        write_json(judge.folder / "results.json", results)
+        (judge.folder / "table.md").write_text(comparison_markdown(results), encoding="utf-8")
+        judge.write_samples()
+        report = write_report(results, judge.folder)
+        print(f"\n{comparison_text(results, shutil.get_terminal_size((132, 24)).columns)}\n")
+        print(f"results   {shown(judge.folder / 'results.json')}\nreport    {shown(report)}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.argv[1:] = checked_command_line("eval", sys.argv[1:])
+    main()

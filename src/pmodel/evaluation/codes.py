@@ -1,0 +1,60 @@
+"""What codes, and classifiers, know about labels."""
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from pmodel.capabilities import Classifies, Encodes
+from pmodel.evaluation.findings import Finding, Metric
+from pmodel.evaluation.subject import Subject
+from pmodel.metrics.likelihood import estimate
+from pmodel.metrics.probe import linear_probe
+from pmodel.reporting.results import Group
+
+
+class LinearProbe(Metric):
+    """Accuracy on the split of a logistic regression from a model's codes to labels, fitted on training examples.
+
+    Args:
+        num_train: the first so many training examples; None: all.
+    """
+
+    group: ClassVar[Group] = "codes"
+
+    def __init__(self, num_train: int | None = 10_000):
+        if num_train is not None and num_train < 2:
+            raise ValueError(f"metric.probe.num_train={num_train}: expected at least 2, or null")
+        self.num_train = num_train
+
+    def measure(self, subject: Subject) -> Iterator[Finding]:
+        name, model = "linear probe accuracy", subject.model
+        train = subject.training_examples
+        x, label = train.x[: self.num_train], train.label[: self.num_train]
+        if not isinstance(model, Encodes):
+            yield from self.missing("the model has no encode", name)
+        elif not ((label >= 0).all() and (subject.examples.label >= 0).all()):
+            yield from self.missing("the data have no labels", name)
+        elif len(label.unique()) < 2:
+            yield from self.missing("the training examples are all of one class", name)
+        else:
+            codes = [subject.over(lambda part, _: model.encode(part), part) for part in (x, subject.examples.x)]
+            value = linear_probe(codes[0], label, codes[1], subject.examples.label)
+            own = {"num_train": len(x), "code_dim": codes[0].shape[1]}
+            yield subject.number(name, value, "of 1", self.group, better="higher", protocol=own)
+
+
+class Classification(Metric):
+    """The share of the split's examples whose most probable label is right."""
+
+    group: ClassVar[Group] = "codes"
+
+    def measure(self, subject: Subject) -> Iterator[Finding]:
+        name, model = "accuracy", subject.model
+        x, label = subject.examples
+        if not isinstance(model, Classifies):
+            yield from self.missing("the model has no classify", name)
+        elif not (label >= 0).all():
+            yield from self.missing("the data have no labels", name)
+        else:
+            right = subject.over(lambda part, _: model.classify(part).argmax(1), x) == label
+            mean, error, count = estimate(right)
+            yield subject.number(name, mean, "of 1", self.group, count, better="higher", standard_error=error)

@@ -1,0 +1,35 @@
+"""What a metric gives: numbers, each with its protocol; curves; and for what it can't give, the reason."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import ClassVar, NamedTuple
+
+from pmodel.evaluation.subject import Subject
+from pmodel.reporting.results import Curve, Group, Missing, Number
+
+
+class Floor(NamedTuple):
+    """A number that real training examples have in the place of samples."""
+
+    number: Number
+
+
+Finding = Number | Missing | Curve | Floor
+
+
+class Metric(ABC):
+    """Something that models are asked; which of them can answer is for the metric to say.
+
+    group: the part of the table in which its numbers stand
+    """
+
+    group: ClassVar[Group]
+
+    @abstractmethod
+    def measure(self, subject: Subject) -> Iterator[Finding]:
+        """The numbers of a model, or the reasons why it has none."""
+
+    def missing(self, reason: str, *names: str) -> Iterator[Missing]:
+        """The same reason for several numbers."""
+        for name in names:
+            yield Missing(name, self.group, reason)

@@ -1,0 +1,78 @@
+"""Whether samples are nearer to training examples than unseen examples are."""
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from torch import Tensor
+
+from pmodel.capabilities import Samples
+from pmodel.evaluation.findings import Finding, Metric
+from pmodel.evaluation.subject import SEED, Subject
+from pmodel.metrics.copying import copying
+from pmodel.metrics.nearest import nearest
+from pmodel.reporting.results import Group
+
+NAMES = {"pixels": "nearer to training than unseen, pixels", "features": "nearer to training than unseen, features"}
+
+
+class Memorization(Metric):
+    """The share of samples that are nearer to a training example than examples of the split are, in pixels (of points:
+    in their coordinates) and in features: 0.5 of a model that generalizes, 1 of one that repeats its training examples;
+    below 0.5 samples are farther from the data than real examples are.
+
+    Over all pairs of a sample and an example (Meehan, Chaudhuri, Dasgupta: A non-parametric test to detect data-copying
+    in generative models, 2020, arXiv 2004.05675). The protocol holds the median distances.
+
+    Args:
+        num_samples: drawn from the model.
+        num_examples: of the split; None: all.
+        num_train: training examples that are searched; None: all that 2^28 numbers hold.
+    """
+
+    group: ClassVar[Group] = "memorization"
+
+    def __init__(self, num_samples: int = 1000, num_examples: int | None = None, num_train: int | None = None):
+        for name, value in {"num_samples": num_samples, "num_examples": num_examples, "num_train": num_train}.items():
+            if value is not None and value < 1:
+                raise ValueError(f"metric.memorization.{name}={value}: expected at least 1")
+        self.num_samples, self.num_examples, self.num_train = num_samples, num_examples, num_train
+
+    def measure(self, subject: Subject) -> Iterator[Finding]:
+        if not isinstance(subject.model, Samples):
+            yield from self.missing("the model has no sample", *NAMES.values())
+            return
+        train = subject.training_examples.x[: self.num_train]
+        unseen = subject.examples.x[: self.num_examples]
+        samples = subject.samples(self.num_samples)
+        pixels = (samples, unseen, train)
+        features = (
+            subject.features_of_samples(self.num_samples),
+            subject.real_features(unseen),
+            subject.real_features(train),
+        )
+        for space, (fake, real, among) in {"pixels": pixels, "features": features}.items():
+            unseen_distances = subject.kept(
+                "distances", (real, among), lambda real=real, among=among: {"nearest": _distances(real, among, subject)}
+            )["nearest"]
+            distances = _distances(fake, among, subject), unseen_distances
+            own = {
+                "num_generated": len(fake),
+                "noise_seed": SEED,
+                "num_train": len(among),
+                "median_distance_of_samples": distances[0].median().item(),
+                "median_distance_of_unseen": distances[1].median().item(),
+            }
+            if space == "features":
+                extractor = subject.extractor
+                own |= {
+                    "feature_network": extractor.name,
+                    "feature_hash": extractor.hash,
+                    "resizer": extractor.resizer,
+                }
+            value = copying(*distances)
+            yield subject.number(NAMES[space], value, "of 1", self.group, len(real), protocol=own)
+
+
+def _distances(x: Tensor, among: Tensor, subject: Subject) -> Tensor:
+    """Of each of x to the nearest of `among`."""
+    return subject.over(lambda part, _: nearest(part.flatten(1).float(), among, 1)[0][:, 0], x)

@@ -1,0 +1,183 @@
+"""A model that is judged, and what several metrics need of it, made once."""
+
+import hashlib
+import math
+import time
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from pmodel.evaluation.features import Features
+from pmodel.evaluation.workers import Workers
+from pmodel.metrics.feature_cache import find_features, keep_features
+from pmodel.metrics.tensor_files import read_tensors, sha256, write_tensors
+from pmodel.reporting.results import Group, Number
+
+# Examples that are drawn at once; each part has noise of its own, so that the same are drawn on any number of devices.
+PART = 500
+# Of all noise of an evaluation.
+SEED = 0
+# Part of the names of kept files: counts up with every change that makes other values of the same examples.
+RECIPE = 1
+# Numbers in all examples of a split that are held at once: 2^28 float32 are 1 GiB.
+MAX_VALUES = 2**28
+
+# What this process has read or measured already; small tensors.
+_kept: dict[tuple[str, str], dict[str, Tensor]] = {}
+
+
+class Subject:
+    """A model, the data that it is judged on, and the processes that do it.
+
+    The model is on their device and in eval mode.
+
+    Args:
+        split: whose examples the model is judged by.
+        features: which network's features tell sets of examples apart.
+        cache_dir: keeps that network and the features of real examples; None: nowhere.
+        batch_size: examples that are passed through the model at once.
+        about_training: numbers that the training knows, such as its time.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        data: Any,
+        split: str = "test",
+        features: Features | None = None,
+        workers: Workers | None = None,
+        cache_dir: Path | None = None,
+        batch_size: int = 500,
+        about_training: list[Number] | None = None,
+    ):
+        self.model, self.data, self.split = model, data, split
+        self.workers = workers or Workers(model.device)
+        self.chosen_features, self.cache_dir = features or Features(), cache_dir
+        self.batch_size, self.about_training = batch_size, about_training or []
+        self._drawn: list[Tensor] = []
+        self._seconds: list[float] = []
+        # Of the examples that are asked for again and again.
+        self._features: dict[str, Tensor] = {}
+
+    @cached_property
+    def examples(self) -> Any:
+        """All examples of the split, or as many as 2^28 numbers hold, and their labels, on the CPU."""
+        return self.data.examples(self.split, MAX_VALUES // math.prod(self.data.shape))
+
+    @cached_property
+    def training_examples(self) -> Any:
+        """All training examples, or as many as 2^28 numbers hold, and their labels, on the CPU."""
+        return self.data.examples("train", MAX_VALUES // math.prod(self.data.shape))
+
+    def over(self, function: Callable[[Tensor, Generator], Tensor], x: Tensor, batch_size: int | None = None) -> Tensor:
+        """The values of a function of examples and noise, one for each of x (N, …), on the CPU; each example is passed
+        once, by one of the processes."""
+        parts = x.split(batch_size or self.batch_size)
+        device = self.workers.device
+
+        def values(i: int) -> Tensor:
+            with torch.no_grad():
+                return function(parts[i].to(device), Generator(device).manual_seed(_seed(i))).cpu()
+
+        return torch.cat(self.workers.map(values, range(len(parts))))
+
+    def samples(self, n: int) -> Tensor:
+        """The first n draws of the model, the same each time, (n, …), on the CPU."""
+        wanted = -(-n // PART)
+        if wanted > len(self._drawn):
+            drawn = self.workers.map(self._draw, range(len(self._drawn), wanted))
+            self._drawn += [x for x, _ in drawn]
+            self._seconds += [seconds for _, seconds in drawn]
+        return torch.cat(self._drawn[:wanted])[:n]
+
+    def _draw(self, i: int) -> tuple[Tensor, float]:
+        device = self.workers.device
+        begin = time.perf_counter()
+        with torch.no_grad():
+            x = self.model.sample(PART, generator=Generator(device).manual_seed(_seed(i))).cpu()
+        return x, time.perf_counter() - begin
+
+    @property
+    def seconds_per_sample(self) -> float:
+        """Of the draws so far, PART at once: the median over these parts; NaN without any."""
+        return torch.tensor(self._seconds, dtype=torch.float64).median().item() / PART if self._seconds else math.nan
+
+    @cached_property
+    def extractor(self) -> Any:
+        """The network of `features`, on the processes' device."""
+        # The others find what the first one has trained or downloaded.
+        self.workers.from_first(self._make_extractor)
+        return self._make_extractor()
+
+    def _make_extractor(self) -> Any:
+        return self.chosen_features.extractor(self.data, self.cache_dir).to(self.workers.device)
+
+    def features_of(self, x: Tensor) -> Tensor:
+        """Features (N, D) of examples."""
+        return self.over(lambda part, _: self.extractor.features(part), x, self.extractor.part)
+
+    def real_features(self, x: Tensor) -> Tensor:
+        """Features (N, D) of real examples, kept for the next evaluation."""
+        asked = (self.extractor, x, self.cache_dir)
+        found = self.workers.from_first(lambda: find_features(*asked))
+        if found is None:
+            found = self.features_of(x)
+            if self.workers.is_first:
+                keep_features(found, *asked)
+        return found
+
+    def kept(
+        self, what: str, key: tuple[Tensor | str, ...], compute: Callable[[], dict[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """Named tensors that depend on real examples alone, kept for the next evaluation.
+
+        what: a word for the name of the file; key: all that they depend on
+        """
+        known = (what, sha256(str(RECIPE), *key, *(str(tuple(x.shape)) for x in key if isinstance(x, Tensor))))
+        if known in _kept:
+            return _kept[known]
+        file = None if self.cache_dir is None else self.cache_dir / f"{what}-{known[1][:24]}.pt"
+        found = None
+        if file is not None:
+            found = self.workers.from_first(lambda: read_tensors(file, f"its {what} is measured anew"))
+        if found is None:
+            found = compute()
+            if self.workers.is_first and file is not None:
+                write_tensors(file, found, f"the next evaluation measures its {what} anew")
+        _kept[known] = found
+        return found
+
+    def features_of_samples(self, n: int) -> Tensor:
+        """Features (n, D) of the first n draws."""
+        known = self._features.get("samples")
+        if known is None or len(known) < n:
+            known = self._features["samples"] = self.features_of(self.samples(n))
+        return known[:n]
+
+    def protocol(self, **own: Any) -> dict[str, Any]:
+        """What a number depends on besides the model, in plain values."""
+        return {**data_protocol(self.data), **own}
+
+    def number(self, name: str, value: float, unit: str, group: Group, count: int | None = None, **rest: Any) -> Number:
+        """A number over `count` examples of the split, all by default; `protocol` in `rest` are entries of its own."""
+        rest["protocol"] = self.protocol(**rest.get("protocol", {}))
+        count = len(self.examples.x) if count is None else count
+        return {"name": name, "value": value, "unit": unit, "group": group, "split": self.split, "count": count, **rest}
+
+
+def data_protocol(data: Any) -> dict[str, Any]:
+    """What numbers on these data depend on, whatever was trained on them: runs with the same one share a table."""
+    # Whether training drew anew concerns the model alone.
+    return {key: value for key, value in data.protocol().items() if key != "redraw"}
+
+
+def _seed(part: int) -> int:
+    """Of the noise of one part: those of one evaluation differ, those of two models are the same.
+
+    A hash, lest it is the seed of somebody's data too.
+    """
+    return int.from_bytes(hashlib.sha256(f"evaluation {SEED}, part {part}".encode()).digest()[:7])

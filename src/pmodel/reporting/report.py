@@ -1,0 +1,230 @@
+"""The results of one or several runs as a page that needs nothing else: numbers, pictures, and how they were made."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from pmodel.reporting.comparison import (
+    FLOOR,
+    Column,
+    Table,
+    as_typed,
+    bits_text,
+    comparison_tables,
+    error_text,
+    flat,
+    value_text,
+)
+from pmodel.reporting.report_pictures import Picture, curves_of, picture_of
+from pmodel.reporting.report_texts import FIGURES, meaning
+
+TEMPLATES = Path(__file__).parent / "templates"
+TITLES = {
+    "likelihood": "Likelihood",
+    "samples": "Quality of samples",
+    "memorization": "Memorization",
+    "reconstruction": "Reconstruction",
+    "clusters": "Clusters and labels",
+    "codes": "Codes",
+    "cost": "Cost",
+    "other": "Other numbers",
+}
+# What differs between any two runs and says nothing about them: where files lie.
+PLACES = {"dir", "dirpath", "path"}
+
+
+class Section(NamedTuple):
+    """One figure of all runs: the pictures by run, and for each reason the runs that have none."""
+
+    title: str
+    explanation: str
+    pictures: list[tuple[dict[str, Any], Picture]]
+    missing: dict[str, list[str]]
+
+
+def write_report(results: dict[str, Any], folder: Path) -> Path:
+    """Writes report.html into the folder of a results document (schema 2), below which its figures lie; its path.
+
+    One file: pictures are inside, nothing is fetched and no script runs. All texts of the document are escaped.
+    """
+    folder = Path(folder)
+    tables = comparison_tables(results)
+    names = dict.fromkeys(["samples", *FIGURES, *_others(results)])
+    runs = results["runs"]
+    sections = [_section(runs, name, folder) for name in names if name == "samples" or _is_in_any(name, runs)]
+    shared, own = _settings(runs)
+    page = (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            results=results,
+            runs=runs,
+            title=_title(tables),
+            introduction=_introduction(results, tables),
+            tables=tables,
+            sections=sections,
+            curves=curves_of(runs),
+            shared_settings=shared,
+            own_settings=own,
+        )
+    )
+    path = folder / "report.html"
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "value": value_text,
+        "error": error_text,
+        "bits": bits_text,
+        "flat": flat,
+        "typed": as_typed,
+        "meaning": meaning,
+        "by_group": _by_group,
+        "by_kind": _by_kind,
+        "protocol": _protocol,
+    }
+    environment.globals |= {"FLOOR": FLOOR, "TITLES": TITLES}
+    return environment
+
+
+def _title(tables: list[Table]) -> str:
+    runs = [run for table in tables for run in table.runs]
+    names = " and ".join(dict.fromkeys(table.title for table in tables))
+    return f"{runs[0]['label']} on {names}" if len(runs) == 1 else f"{_many(runs)} models on {names}"
+
+
+def _many(runs: list[dict[str, Any]]) -> str:
+    """Their number at the beginning of a sentence."""
+    words = ["Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten", "Eleven", "Twelve"]
+    return words[len(runs)] if len(runs) < len(words) else str(len(runs))
+
+
+def _introduction(results: dict[str, Any], tables: list[Table]) -> str:
+    """What was judged, on what, and how many examples of it."""
+    split = results["split"]
+    runs = [run for table in tables for run in table.runs]
+    subject = f"One trained model, {runs[0]['label']}, is" if len(runs) == 1 else f"{_many(runs)} trained models are"
+    places = []
+    for table in tables:
+        counts = [
+            number.get("count", 0) for run in table.runs for number in run["numbers"] if number.get("split") == split
+        ]
+        size = (table.runs[0]["data"].get("split_sizes") or {}).get(split) or max(counts, default=0)
+        examples = f"the {size:,} {split} examples" if size else f"the {split} examples"
+        description = _description(table.runs[0]["data"])
+        places.append(f"{examples} of {table.title}{f' ({description})' if description else ''}")
+    first = f"{subject} judged on {'; on '.join(places)}."
+    if split == "test":
+        first += " No model was trained on these examples."
+    if len(tables) > 1:
+        first += " Runs on different data stand in tables of their own, since their numbers do not compare."
+    return first
+
+
+def _description(data: dict[str, Any]) -> str:
+    parts = []
+    if shape := data.get("shape"):
+        sizes = " × ".join(map(str, shape[1:]))
+        channels = {1: "grey", 3: "in colour"}.get(shape[0], f"of {shape[0]} channels")
+        parts.append(f"{sizes} pixels, {channels}" if len(shape) == 3 else f"{shape[0]} coordinates")
+    if levels := data.get("num_levels"):
+        parts.append(f"{levels} levels")
+    if data.get("binarize", "none") != "none":
+        parts.append(f"binarization: {data['binarize']}")
+    if data.get("dequantize"):
+        parts.append("dequantized")
+    return ", ".join(parts)
+
+
+def _by_group(columns: list[Column]) -> dict[str, list[Column]]:
+    groups: dict[str, list[Column]] = {}
+    for column in columns:
+        groups.setdefault(column.group, []).append(column)
+    return groups
+
+
+def _by_kind(columns: list[Column]) -> dict[str, list[Column]]:
+    """Columns of one group by kind; none for all of them if they have none."""
+    kinds: dict[str, list[Column]] = {}
+    for column in columns:
+        kinds.setdefault(column.kind or "", []).append(column)
+    return kinds
+
+
+def _protocol(column: Column, table: Table) -> dict[str, str]:
+    """How a number was made, without what the data say for all; where runs differ, the value of each."""
+    data = flat(table.runs[0]["data"])
+    made = [
+        (label, {key: number[key] for key in ("split", "count") if key in number} | flat(number.get("protocol", {})))
+        for label, number in zip(table.labels, column.numbers, strict=True)
+        if number is not None
+    ]
+    entries = {}
+    for key in dict.fromkeys(key for _, protocol in made for key in protocol):
+        users: dict[str, list[str]] = {}
+        for label, protocol in made:
+            users.setdefault(as_typed(protocol[key]) if key in protocol else "–", []).append(label)
+        if key not in data or list(users) != [as_typed(data[key])]:
+            parts = [value if len(users) == 1 else f"{value} ({', '.join(labels)})" for value, labels in users.items()]
+            entries[key] = "; ".join(parts)
+    return entries
+
+
+def _others(results: dict[str, Any]) -> list[str]:
+    """Figures that the report does not know, by name."""
+    return sorted({name for run in results["runs"] for name in run.get("figures", {})} - FIGURES.keys())
+
+
+def _is_in_any(name: str, runs: list[dict[str, Any]]) -> bool:
+    return any(name in run.get("figures", {}) for run in runs)
+
+
+def _section(runs: list[dict[str, Any]], name: str, folder: Path) -> Section:
+    title, explanation = FIGURES.get(name, (name.replace("_", " ").capitalize(), ""))
+    pictures, missing = [], {}
+    for run in runs:
+        path = run.get("figures", {}).get(name)
+        if path and (folder / path).is_file():
+            data = (folder / path).read_bytes()
+            pictures.append((run, picture_of(data, f"{title}: {run['label']}, {run['model']}")))
+            continue
+        reason = run.get("missing_figures", {}).get(name, "not drawn")
+        missing.setdefault(f"{path} was not found" if path else reason, []).append(run["label"])
+    return Section(title, explanation, pictures, missing)
+
+
+def _settings(
+    runs: list[dict[str, Any]],
+) -> tuple[dict[str, list[str]], list[tuple[str, dict[str, str]]]]:
+    """Settings that differ: those that at least two runs have, a value for each run, and what only one run has."""
+    if len(runs) < 2:
+        return {}, []
+    settings = [{key: as_typed(v) for key, v in flat(run.get("config", {})).items() if _tells(key)} for run in runs]
+    users = {
+        key: [run for run in settings if key in run] for key in dict.fromkeys(key for run in settings for key in run)
+    }
+    shared = {
+        key: [run.get(key, "–") for run in settings]
+        for key, having in users.items()
+        if len(having) > 1 and (len(having) < len(runs) or len({run[key] for run in having}) > 1)
+    }
+    own = [
+        (run["label"], {key: value for key, value in entries.items() if len(users[key]) == 1})
+        for run, entries in zip(runs, settings, strict=True)
+    ]
+    return shared, [(label, entries) for label, entries in own if entries]
+
+
+def _tells(key: str) -> bool:
+    last = key.rpartition(".")[2]
+    return not (key.startswith(("paths.", "hydra.")) or last in PLACES or last.endswith("_dir"))

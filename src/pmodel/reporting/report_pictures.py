@@ -1,0 +1,83 @@
+"""Pictures and curves of a results document as they stand in a page."""
+
+import base64
+import io
+from typing import Any, NamedTuple
+
+from PIL import Image
+
+from pmodel.reporting.comparison import error_text, is_finite, value_text
+
+
+class Picture(NamedTuple):
+    """A picture in the page, in its own pixels."""
+
+    uri: str
+    width: int
+    height: int
+    alt: str
+
+
+class Curve(NamedTuple):
+    """Curves of one name: the plot of all runs, and their values."""
+
+    name: str
+    picture: Picture
+    x_label: str
+    y_label: str
+    x: list[float]
+    rows: list[tuple[str, list[str]]]
+
+
+def picture_of(png: bytes, alt: str) -> Picture:
+    """A PNG as a data URI."""
+    with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
+        width, height = image.size
+    return Picture(f"data:image/png;base64,{base64.b64encode(png).decode()}", width, height, alt)
+
+
+def curves_of(runs: list[dict[str, Any]]) -> list[Curve]:
+    """Each curve of the document, with all runs that have it in one plot."""
+    found: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    for run in runs:
+        for curve in run.get("curves", []):
+            found.setdefault(curve["name"], []).append((run["label"], curve))
+    return [_curve(name, lines) for name, lines in found.items()]
+
+
+def _curve(name: str, lines: list[tuple[str, dict[str, Any]]]) -> Curve:
+    # Imports matplotlib.
+    from pmodel.reporting.sweeps import curves_with_spread
+
+    points: dict[str, dict[float, tuple[float, float]]] = {}
+    for label, curve in lines:
+        errors = curve.get("error") or [None] * len(curve["x"])
+        points[label] = {
+            x: (y, float("nan") if error is None else error)
+            for x, y, error in zip(curve["x"], curve["y"], errors, strict=True)
+            if is_finite(y)
+        }
+    first = lines[0][1]
+    x_label, y_label = first.get("x_label", ""), first.get("y_label", "")
+    drawn = {_plain(label): [(x, *values) for x, values in by_x.items()] for label, by_x in points.items() if by_x}
+    buffer = io.BytesIO()
+    plot = curves_with_spread(drawn, _plain(x_label), _plain(y_label), first.get("log_x", False))
+    Image.fromarray(plot).save(buffer, "PNG")
+    xs = sorted({x for _, curve in lines for x in curve["x"]})
+    rows = [(label, [_point(by_x.get(x)) for x in xs]) for label, by_x in points.items()]
+    labels = ", ".join(points)
+    return Curve(name, picture_of(buffer.getvalue(), f"{name}: {labels}"), x_label, y_label, xs, rows)
+
+
+def _point(value_and_error: tuple[float, float] | None) -> str:
+    if value_and_error is None:
+        return "–"
+    value, error = value_and_error
+    number = {"value": value, "standard_error": error}
+    return f"{value_text(number)} ± {error_text(number)}" if error_text(number) else value_text(number)
+
+
+def _plain(text: str) -> str:
+    """A text that matplotlib takes neither for mathematics nor, in a legend, for a line without a name."""
+    escaped = text.replace("$", r"\$")
+    return f" {escaped}" if escaped.startswith("_") else escaped

@@ -1,0 +1,221 @@
+"""Each metric against what it is made of, and the reasons where a model can't answer."""
+
+import math
+
+import pytest
+import torch
+from hydra.utils import get_class
+from support import CONFIG_DIR, array_data, config
+from torch import Generator, Tensor
+from torch.distributions import Normal
+
+from pmodel.evaluation.clusters import Clustering
+from pmodel.evaluation.codes import LinearProbe
+from pmodel.evaluation.findings import Floor
+from pmodel.evaluation.likelihood import Likelihood, Parzen
+from pmodel.evaluation.memorization import Memorization
+from pmodel.evaluation.points import Clouds
+from pmodel.evaluation.reconstruction import Reconstruction
+from pmodel.evaluation.samples import SampleQuality
+from pmodel.evaluation.subject import Subject
+from pmodel.reporting.results import Curve, Missing
+
+CPU = torch.device("cpu")
+METRICS = {
+    name: node for name, node in config("run=x", "cache_dir=null", name="eval")["metric"].items() if name != "features"
+}
+
+
+class Silent:
+    """Can answer nothing."""
+
+    device = CPU
+    num_parameters = 0
+
+
+class StandardNormal(Silent):
+    """N(0, I) in the plane, with a bound that is `gap / K` below the log-density."""
+
+    gap = 3.0
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        return Normal(0.0, 1.0).log_prob(x).sum(1)
+
+    def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
+        return torch.randn(n, 2, generator=generator)
+
+    def elbo(self, x: Tensor, num_samples: int = 1, *, generator: Generator | None = None) -> Tensor:
+        return self.log_prob(x) - self.gap / num_samples
+
+
+class Copies(Silent):
+    """Draws training examples."""
+
+    def __init__(self, x: Tensor):
+        self.x = x
+
+    def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
+        return self.x[torch.randint(len(self.x), (n,), generator=generator)]
+
+
+def plane(count: int = 600, num_validation: int = 200):
+    """Normal points; the first `num_validation` are no training examples of the split that is judged."""
+    x = torch.randn(count, 2, generator=torch.Generator().manual_seed(1))
+    data = array_data(x, num_validation=num_validation)
+    data.parts = {"train": x[num_validation:], "validation": x[:num_validation]}
+    return data
+
+
+def found(metric, model, data) -> list:
+    return list(metric.measure(Subject(model, data, "validation")))
+
+
+def numbers(findings) -> dict:
+    return {n["name"]: n for n in findings if isinstance(n, dict)}
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_model_that_answers_nothing_gets_reasons_and_no_number(name):
+    from pmodel.instantiate import instantiate
+
+    node = METRICS[name] | ({"num_samples": 5} if name == "parzen" else {})
+    findings = found(instantiate(node), Silent(), plane())
+    assert set(numbers(findings)) <= {"parameters"}
+    reasons = [f for f in findings if isinstance(f, Missing)]
+    assert all(f.reason.startswith(("the model has no ", "the run left no ")) and f.group for f in reasons)
+    assert reasons or name == "modes"  # only of a known mixture
+
+
+def test_likelihoods_are_means_of_the_models_own_with_their_standard_errors():
+    data, model = plane(), StandardNormal()
+    findings = found(Likelihood(num_samples=20), model, data)
+    by_name = numbers(findings)
+    log_prob = model.log_prob(data.parts["validation"]).double()
+    exact = by_name["negative log-density"]
+    assert exact["value"] == pytest.approx(-log_prob.mean().item())
+    assert exact["standard_error"] == pytest.approx(log_prob.std().item() / math.sqrt(200))
+    assert (exact["kind"], exact["count"], exact["better"]) == ("exact", 200, "lower")
+    assert "bits_per_dim" not in exact
+    for name, k in {"negative ELBO": 1, "negative importance-weighted bound (K = 20)": 20}.items():
+        assert by_name[name]["value"] == pytest.approx(exact["value"] + model.gap / k)
+        assert by_name[name]["kind"] == "bound"
+        assert by_name[name]["protocol"]["num_samples"] == k
+    (curve,) = (f for f in findings if isinstance(f, Curve))
+    assert curve.x == [1, 5, 20]
+    assert curve.y == pytest.approx([exact["value"] + model.gap / k for k in curve.x])
+
+
+def test_a_bound_of_fewer_examples_says_so():
+    by_name = numbers(found(Likelihood(num_samples=1, num_examples=30), StandardNormal(), plane()))
+    assert by_name["negative ELBO"]["count"] == 30
+    assert by_name["negative log-density"]["count"] == 200
+
+
+def test_the_parzen_window_of_true_samples_is_near_their_density_and_half_of_the_examples_chooses_its_width():
+    data = plane()
+    by_name = numbers(found(Parzen(2000), StandardNormal(), data))
+    estimate = by_name["Parzen-window estimate"]
+    assert estimate["count"] == 100
+    expected = StandardNormal().log_prob(data.parts["validation"][100:]).mean().item()
+    assert estimate["value"] == pytest.approx(expected, abs=0.1)
+    assert (estimate["better"], estimate["kind"]) == ("higher", "estimate")
+
+
+def test_copies_of_training_examples_are_nearer_than_unseen_ones_and_fresh_draws_are_not():
+    data = plane()
+    copied = numbers(found(Memorization(300), Copies(data.parts["train"]), data))
+    fresh = numbers(found(Memorization(300), StandardNormal(), data))
+    for name in copied:
+        assert copied[name]["value"] == 1
+        assert copied[name]["protocol"]["median_distance_of_samples"] == 0
+        assert 0.4 < fresh[name]["value"] < 0.6
+    assert len(copied) == 2
+
+
+def test_true_draws_have_distances_like_the_floor_and_shifted_ones_are_far():
+    data = plane()
+
+    class Shifted(StandardNormal):
+        def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
+            return super().sample(n, generator=generator) + 2
+
+    for metric, name in ((SampleQuality(400), "Fréchet distance"), (Clouds(400), "sliced Wasserstein distance")):
+        good, bad = found(metric, StandardNormal(), data), found(metric, Shifted(), data)
+        floors = {f.number["name"]: f.number for f in good if isinstance(f, Floor)}
+        near, far = numbers(good)[name]["value"], numbers(bad)[name]["value"]
+        assert far > 5 * floors[name]["value"]
+        assert near < 3 * floors[name]["value"]
+        assert floors[name]["count"] == 200
+        assert floors[name]["protocol"]["num_train"] == 400
+        assert [f for f in bad if isinstance(f, Floor)] == [f for f in good if isinstance(f, Floor)]
+
+
+def test_fourier_features_know_no_classes():
+    findings = found(SampleQuality(100), StandardNormal(), plane())
+    (reason,) = {f for f in findings if isinstance(f, Missing)}
+    assert reason.name == "Inception score"
+    assert reason.reason == "its random Fourier features know no classes"
+
+
+def test_reconstruction_error_is_the_mean_square_of_what_is_lost():
+    class Halves(Silent):
+        def reconstruct(self, x: Tensor) -> Tensor:
+            return x / 2
+
+    data = plane()
+    (number,) = found(Reconstruction(), Halves(), data)
+    assert number["value"] == pytest.approx((data.parts["validation"] / 2).square().mean().item())
+    assert number["unit"] == "squared error per coordinate"
+
+
+class Sign(Silent):
+    """Clusters and codes that are what the labels below say."""
+
+    def assign(self, x: Tensor) -> Tensor:
+        return (x[:, 0] > 0).long()
+
+    def encode(self, x: Tensor) -> Tensor:
+        return x
+
+
+def labelled():
+    data = plane()
+    load = data.load
+    data.load = lambda split: (load(split)[0], (load(split)[0][:, 0] > 0).long())
+    return data
+
+
+def test_clusters_and_codes_that_know_the_labels_have_full_marks_and_unlabelled_data_have_a_reason():
+    scores = numbers(found(Clustering(), Sign(), labelled()))
+    assert {name: number["value"] for name, number in scores.items()} == {"clustering_accuracy": 1, "nmi": 1, "ari": 1}
+    (probe,) = found(LinearProbe(), Sign(), labelled())
+    assert probe["value"] > 0.97
+    assert (probe["protocol"]["num_train"], probe["protocol"]["code_dim"]) == (400, 2)
+    for metric in (Clustering(), LinearProbe()):
+        assert {f.reason for f in found(metric, Sign(), plane())} == {"the data have no labels"}
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_settings_out_of_range_name_themselves(name):
+    metric = get_class(METRICS[name]["_target_"])
+    for setting in (key for key in METRICS[name] if key.startswith(("num_", "k_"))):
+        with pytest.raises(ValueError, match=rf"^metric\.{name}\.{setting}=0: expected at least \d"):
+            metric(**{setting: 0})
+
+
+def test_the_metrics_in_conf_are_all_there_are():
+    import inspect
+    import pkgutil
+
+    from pmodel import evaluation
+    from pmodel.evaluation.findings import Metric
+
+    modules = [f"pmodel.evaluation.{m.name}" for m in pkgutil.iter_modules(evaluation.__path__)]
+    defined = {
+        f"{module}.{name}"
+        for module in modules
+        for name, value in inspect.getmembers(__import__(module, fromlist=["x"]), inspect.isclass)
+        if issubclass(value, Metric) and value is not Metric and value.__module__ == module
+    }
+    assert defined == {node["_target_"] for node in METRICS.values()}
+    assert (CONFIG_DIR / "metric" / "default.yaml").is_file()

@@ -1,0 +1,82 @@
+"""What metrics share: every example once, the same draws always."""
+
+import pytest
+import torch
+from support import array_data
+from torch import Generator, Tensor
+
+from pmodel.evaluation.subject import PART, Subject
+from pmodel.evaluation.workers import Workers
+
+
+class Draws:
+    """A model that draws normal points, and counts how often it is asked."""
+
+    device = torch.device("cpu")
+    asked = 0
+
+    def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
+        self.asked += n
+        return torch.randn(n, 2, generator=generator)
+
+
+class OneOf(Workers):
+    """One of several processes, of which the others have done their pieces already."""
+
+    def __init__(self, rank: int, count: int, board: dict[int, list]):
+        super().__init__("cpu", rank, count)
+        self.board = board
+
+    def map(self, function, pieces):
+        own = [(i, function(i)) for i in pieces[self.rank :: self.count]]
+        self.board.setdefault(self.rank, []).extend(i for i, _ in own)
+        return [value for _, value in own]
+
+
+def subject(model=None, workers=None, count: int = 103, batch_size: int = 500) -> Subject:
+    x = torch.arange(2 * count, dtype=torch.float32).reshape(count, 2)
+    data = array_data(x, num_validation=count)
+    return Subject(model or Draws(), data, "validation", workers=workers, batch_size=batch_size)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 103, 500])
+def test_every_example_is_passed_once_in_its_order_whatever_the_batch_size(batch_size):
+    judged = subject(batch_size=batch_size)
+    seen = []
+    values = judged.over(lambda x, _: seen.append(x) or x[:, 0], judged.examples.x)
+    assert torch.equal(torch.cat(seen), judged.examples.x)
+    assert torch.equal(values, judged.examples.x[:, 0])
+
+
+@pytest.mark.parametrize("count", [2, 3, 16])
+def test_pieces_are_shared_out_without_a_gap_or_a_repetition(count):
+    board: dict[int, list] = {}
+    for rank in range(count):
+        Workers.map(OneOf(0, 1, {}), lambda i: i, range(0))  # nothing to do is no error
+        OneOf(rank, count, board).map(lambda i: i, range(11))
+    assert sorted(i for own in board.values() for i in own) == list(range(11))
+
+
+def test_draws_are_the_same_however_many_are_asked_for_first():
+    a, b = subject(), subject()
+    few, many = a.samples(10), b.samples(3 * PART + 1)
+    assert torch.equal(few, many[:10])
+    assert torch.equal(a.samples(3 * PART + 1), many)
+    assert a.model.asked == 4 * PART
+    assert len(many.unique(dim=0)) == len(many)
+
+
+def test_noise_of_two_parts_differs_and_does_not_touch_the_global_state():
+    judged = subject(count=20, batch_size=10)
+    state = torch.get_rng_state()
+    noise = judged.over(lambda x, g: torch.rand(len(x), generator=g), judged.examples.x)
+    assert torch.equal(state, torch.get_rng_state())
+    assert len(noise.unique()) == 20
+    assert torch.equal(noise, judged.over(lambda x, g: torch.rand(len(x), generator=g), judged.examples.x))
+
+
+def test_the_time_of_a_sample_is_unknown_before_any_was_drawn():
+    judged = subject()
+    assert judged.seconds_per_sample != judged.seconds_per_sample
+    judged.samples(1)
+    assert judged.seconds_per_sample > 0

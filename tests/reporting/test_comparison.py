@@ -1,0 +1,226 @@
+"""Which runs stand side by side, which is best, and why a number is missing; in the terminal too."""
+
+import copy
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+from evaluated_runs import DATA, EXACT, MODELS, SAMPLE, document
+
+from pmodel.reporting.comparison import FLOOR, GROUPS, Column, Table, comparison_tables, error_text
+from pmodel.reporting.comparison_text import comparison_text, superscript
+from pmodel.reporting.summary import format_value
+
+
+def results_of(*runs: list[dict], **data) -> dict:
+    """A document of runs with these numbers, labelled a, b, …"""
+    return {
+        "split": "test",
+        "runs": [
+            {"label": chr(97 + i), "model": "M", "data": data or DATA, "numbers": numbers, "missing": []}
+            for i, numbers in enumerate(runs)
+        ],
+    }
+
+
+def score(value: float | None, **more) -> dict:
+    return {"name": "score", "value": value, "unit": "", "group": "samples", "better": "lower", **more}
+
+
+def column_of(table: Table, name: str) -> Column:
+    (column,) = [column for column in table.columns if column.name == name]
+    return column
+
+
+@pytest.mark.parametrize("better", ["lower", "higher"])
+def test_the_best_are_those_that_no_other_beats_by_a_slow_loop(better):
+    generator = np.random.default_rng(0)
+    for _ in range(200):
+        # Few values, so that ties occur; some that are none.
+        values = [
+            None if v == 5 else math.nan if v == 6 else float(v)
+            for v in generator.integers(0, 7, generator.integers(1, 6))
+        ]
+        (table,) = comparison_tables(results_of(*([score(v, better=better)] for v in values)))
+        finite = [v for v in values if v is not None and not math.isnan(v)]
+        expected = []
+        for v in values:
+            beaten = any(o < v if better == "lower" else o > v for o in finite) if v in finite else True
+            expected.append(not beaten and len(finite) > 1)
+        assert table.columns[0].best == expected
+
+
+def test_nothing_is_best_of_one_run_or_without_a_direction():
+    undirected = {key: value for key, value in score(1.0).items() if key != "better"}
+    for results in (results_of([score(1.0)]), results_of([score(1.0)], []), results_of([undirected], [undirected])):
+        assert not any(comparison_tables(results)[0].columns[0].best)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ({"count": 100}, {"count": 99}, "count 100 (a), 99 (b)"),
+        ({"split": "test"}, {"split": "validation"}, "split test (a), validation (b)"),
+        ({"protocol": {"hash": "x"}}, {"protocol": {"hash": "y"}}, "hash x (a), y (b)"),
+        ({"protocol": {"net": {"seed": 0}}}, {"protocol": {"net": {"seed": None}}}, "net.seed 0 (a), null (b)"),
+        ({"protocol": {"size": [1, 2]}}, {"protocol": {"size": [1, 3]}}, "size [1, 2] (a), [1, 3] (b)"),
+    ],
+)
+def test_numbers_that_were_measured_differently_are_not_held_against_each_other(first, second, said):
+    (table,) = comparison_tables(results_of([score(1.0, **first)], [score(2.0, **second)]))
+    assert table.columns[0].best == [False, False]
+    assert table.columns[0].difference == said
+    assert said in comparison_text(results_of([score(1.0, **first)], [score(2.0, **second)]), 120)
+    (table,) = comparison_tables(results_of([score(1.0, **first)], [score(2.0, **first)]))
+    assert table.columns[0].best == [True, False]
+    assert table.columns[0].difference == ""
+
+
+def test_what_is_a_models_own_or_only_one_protocol_names_does_not_matter():
+    first, second = {"protocol": {"sigma": 0.1, "n": 5}}, {"protocol": {"sigma": 0.2, "n": 5, "K": 3}}
+    (table,) = comparison_tables(results_of([score(1.0, **first)], [score(2.0, **second)]))
+    assert table.columns[0].best == [True, False]
+
+
+def test_runs_on_different_data_share_no_table_and_the_heading_says_what_differs():
+    results = document()
+    for run in results["runs"][::2]:
+        run["data"] = {**DATA, "binarize": "dynamic"}
+    first, second = comparison_tables(results)
+    assert first.labels == list(MODELS)[::2]
+    assert second.labels == list(MODELS)[1::2]
+    assert first.heading == "mnist, binarize: dynamic"
+    assert second.heading == "mnist, binarize: static"
+    text = comparison_text(results, 200)
+    assert text.index(first.heading) < text.index("pixelrnn") < text.index(second.heading) < text.index("pixelcnn")
+    # Each is the best of its own table, where all of one were the best of none.
+    assert column_of(first, "log-likelihood").best.count(True) == 1
+    assert len(comparison_tables(document())) == 1
+    assert comparison_tables(document())[0].heading == "mnist"
+
+
+def test_columns_are_in_the_order_of_groups_and_exact_values_before_bounds_before_estimates():
+    results = document()
+    for run in results["runs"]:
+        run["numbers"].reverse()
+    (table,) = comparison_tables(results)
+    places = [(GROUPS.index(c.group), {"exact": 0, "bound": 1, "estimate": 2, None: 3}[c.kind]) for c in table.columns]
+    assert places == sorted(places)
+    assert [column.kind for column in table.columns[:4]] == ["exact", "bound", "bound", "estimate"]
+
+
+def test_an_exact_value_and_a_bound_of_one_name_never_share_a_column_nor_do_units():
+    kinds = [score(1.0, kind="exact"), score(2.0, kind="bound"), score(3.0, kind="exact", unit="bits")]
+    (table,) = comparison_tables(results_of(*([number] for number in kinds)))
+    assert len(table.columns) == 3
+    for column in table.columns:
+        assert [number is not None for number in column.numbers].count(True) == 1
+        assert not any(column.best)
+    assert {footnote.reason for footnote in table.footnotes} == {
+        "stands in another column, exact",
+        "stands in another column, bound",
+    }
+
+
+def test_the_floor_is_never_best_and_does_not_keep_a_run_from_it():
+    (table,) = comparison_tables(document())
+    column = column_of(table, "Fréchet distance")
+    assert column.floor["value"] < min(SAMPLE.values())
+    assert [label for label, best in zip(table.labels, column.best, strict=True) if best] == ["pixelrnn"]
+    row = next(line for line in comparison_text(document(), 200).splitlines() if "2.874*" in line)
+    assert row.endswith("0.412")
+
+
+def test_each_hole_leads_to_the_reason_that_its_run_gives_and_equal_reasons_are_one_note():
+    results = document()
+    (table,) = comparison_tables(results)
+    assert len({footnote.reason for footnote in table.footnotes}) == len(table.footnotes) == 6
+    for column in table.columns:
+        for run, number, note in zip(results["runs"], column.numbers, column.notes, strict=True):
+            assert (number is None) == (note is not None)
+            if number is None:
+                footnote = table.footnotes[note]
+                # A bound's name goes on with its K.
+                given = {missing["name"]: missing["reason"] for missing in run["missing"]}
+                assert footnote.reason == given[column.name.partition(" (")[0]]
+                assert footnote.runs.count(run["label"]) == 1
+    assert [(absence.name, absence.runs) for absence in table.absent] == [("modes covered", list(MODELS))]
+
+
+def test_a_hole_that_nobody_explains_says_so():
+    (table,) = comparison_tables(results_of([score(1.0)], []))
+    assert table.footnotes == [("not measured", ["b"])]
+
+
+def cells_of(text: str) -> dict[tuple[str, str], str]:
+    """Reads a terminal's table back by where the labels end: (run, the line's name) → cell; the first of a name."""
+    found: dict[tuple[str, str], str] = {}
+    for block in text.split("\n\n"):
+        head, _, rest = block.partition("\nlikelihood, exact")
+        ends = [(match.group(), match.end()) for match in re.finditer(r"\S+", head.split("\n")[-1])]
+        for line in rest.split("\n"):
+            start = 30
+            for label, end in ends:
+                found.setdefault((label, line[:30].strip()), line[start : end + 1].strip())
+                start = end + 1
+    return found
+
+
+@pytest.mark.parametrize("width", [48, 80, 135, 300])
+def test_the_terminals_table_has_each_value_below_its_run_whatever_the_width(width):
+    results = document()
+    text = comparison_text(results, width)
+    assert max(map(len, text.splitlines())) <= width
+    cells = cells_of(text)
+    for label in MODELS:
+        value = cells[label, "log-likelihood, nats ↑"]
+        expected = format_value(EXACT[label]) if label in EXACT else "–¹"
+        assert value.rstrip("*") == expected
+        assert value.endswith("*") == (label == "pixelrnn")
+        bits = -EXACT[label] / 784 / math.log(2) if label in EXACT else None
+        assert cells[label, "bits/dim"] == ("" if bits is None else f"{bits:.3f}")
+    blocks = [block for block in text.split("\n\n") if "likelihood, exact" in block]
+    assert (len(blocks) == 1) == (width >= 135)
+    assert [
+        label for block in blocks for label in re.findall(r"\S+", block.split("likelihood")[0]) if label in MODELS
+    ] == list(MODELS)
+    for i, footnote in enumerate(comparison_tables(results)[0].footnotes):
+        assert f"{superscript(i)} {footnote.reason}" in text.replace("\n  ", " ")
+
+
+def test_a_single_run_is_a_list_with_the_floor_beside_its_numbers():
+    text = comparison_text(document(["vae"]), 80)
+    (line,) = [line for line in text.splitlines() if line.startswith("Fréchet distance")]
+    assert re.split(r"\s{2,}", line) == [
+        "Fréchet distance",
+        "9.27",
+        "± 0.031",
+        "distance of features",
+        "(10,000 test examples)",
+        "floor 0.412",
+    ]
+    assert "elbo (K = 1), bound" in text
+    assert f"{FLOOR} in place of samples" in text
+    assert "– log-likelihood: the model has no log_prob" in text
+    assert "*" not in text
+
+
+def test_values_that_are_not_finite_are_said_to_be():
+    text = comparison_text(results_of([score(None)], [score(math.inf)], [score(1.5)]), 80)
+    assert text.count("not finite") == 2
+    assert "1.5*" not in text
+
+
+@pytest.mark.parametrize(("error", "expected"), [(0.2431, "0.24"), (0.0312, "0.031"), (4.13, "4.1"), (1234.5, "1,234")])
+def test_standard_errors_have_two_digits(error, expected):
+    assert error_text({"standard_error": error}) == expected
+
+
+def test_a_document_from_a_file_is_read_as_in_memory_and_stays_as_it_was():
+    results = document()
+    before = copy.deepcopy(results)
+    text = comparison_text(results, 100)
+    assert results == before
+    assert comparison_text(json.loads(json.dumps(results)), 100) == text

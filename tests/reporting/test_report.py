@@ -1,0 +1,265 @@
+"""The page of an evaluation: what stands in it, read back by the standard library's parser of HTML."""
+
+import base64
+import copy
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from evaluated_runs import DATA, MODELS, SAMPLE, document, with_figures
+from PIL import Image
+
+from pmodel.reporting.comparison import FLOOR
+from pmodel.reporting.report import write_report
+from pmodel.reporting.report_texts import FIGURES, MEANINGS, meaning
+
+EVIL = '<script>alert("1")</script> & \'<b onclick="x">\''
+# Elements without an end.
+VOID = {"meta", "link", "img", "br"}
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and text, of which each piece knows the elements around it."""
+
+    def __init__(self, text: str):
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[tuple[tuple[str, ...], str]] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if data.strip():
+            self.texts.append((tuple(self.open), " ".join(data.split())))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    def text(self) -> str:
+        return " ".join(text for around, text in self.texts if "style" not in around)
+
+
+@pytest.fixture(scope="module")
+def nine(tmp_path_factory) -> tuple[dict, str]:
+    folder = tmp_path_factory.mktemp("eval")
+    results = with_figures(document(), folder)
+    path = write_report(results, folder)
+    assert path == folder / "report.html"
+    return results, path.read_text(encoding="utf-8")
+
+
+def page_of(results: dict, folder: Path) -> Page:
+    return Page(write_report(results, folder).read_text(encoding="utf-8"))
+
+
+def test_every_element_is_closed_ids_are_unique_and_links_lead_to_them(nine):
+    page = Page(nine[1])
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    links = [attributes["href"] for attributes in page.all("a")]
+    assert len(links) > 50
+    assert {link.removeprefix("#") for link in links} <= set(ids)
+    headings = [tag for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
+    assert headings.count("h1") == 1
+
+
+def test_the_page_needs_nothing_else_and_runs_nothing(nine):
+    page = Page(nine[1])
+    assert not {"script", "iframe", "object", "embed", "base", "form"} & {tag for tag, _ in page.tags}
+    for tag, attributes in page.tags:
+        for name, value in attributes.items():
+            assert not name.startswith("on")
+            if name in ("src", "href", "srcset", "action", "data"):
+                assert value.startswith(("data:", "#")), (tag, name, value)
+    assert "url(" not in nine[1]
+    assert "@import" not in nine[1]
+    assert "http://" not in nine[1]
+    assert "https://" not in nine[1]
+    policy = next(meta["content"] for meta in page.all("meta") if meta.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'")
+
+
+def test_pictures_are_the_files_in_their_own_pixels_with_texts_in_their_place(nine, tmp_path):
+    results = with_figures(document(), tmp_path)
+    page = page_of(results, tmp_path)
+    pictures = {}
+    for image in page.all("img"):
+        data = base64.b64decode(image["src"].removeprefix("data:image/png;base64,"), validate=True)
+        width, height = Image.open(io.BytesIO(data)).size
+        assert (image["width"], image["height"]) == (str(width), str(height))
+        pictures[image["alt"]] = data
+    assert len(pictures) == len(page.all("img"))
+    files = 0
+    for run in results["runs"]:
+        for name, path in run["figures"].items():
+            title = FIGURES[name][0] if name in FIGURES else "Of tomorrow"
+            assert pictures[f"{title}: {run['label']}, {run['model']}"] == (tmp_path / path).read_bytes()
+            files += 1
+    # All others are plots of the document's curves.
+    assert len(pictures) == files + 1
+
+
+def test_a_figure_that_a_run_lacks_has_its_reason_and_one_that_is_no_file_says_so(tmp_path):
+    results = with_figures(document(), tmp_path)
+    (tmp_path / results["runs"][4]["figures"]["samples"]).unlink()
+    text = page_of(results, tmp_path).text()
+    assert "kmeans, pca, autoencoder: the model has no sample" in text
+    assert "vae: figures/run_4/samples.png was not found" in text
+    assert "kmeans, pca, gmm, autoencoder, vae, gan, dcgan: the model has no complete" in text
+    # Unknown to the report, and no reason given.
+    assert "kmeans, pca, gmm, autoencoder, pixelcnn, pixelrnn, gan, dcgan: not drawn" in text
+
+
+def test_samples_have_a_section_even_if_no_run_has_any(tmp_path):
+    text = page_of(document(), tmp_path).text()
+    assert "Samples" in text
+    assert FIGURES["samples"][1] in text
+    assert FIGURES["completions"][1] not in text
+
+
+@pytest.mark.parametrize("place", ["label", "model", "run", "checkpoint"])
+def test_what_users_name_is_text_and_never_markup(place, tmp_path):
+    results = with_figures(document(["vae", "gan"]), tmp_path)
+    plain = page_of(results, tmp_path)
+    results["runs"][0][place] = EVIL
+    page = page_of(results, tmp_path)
+    assert [tag for tag, _ in page.tags] == [tag for tag, _ in plain.tags]
+    assert " ".join(EVIL.split()) in page.text()
+
+
+def test_no_other_text_of_the_document_becomes_markup(tmp_path):
+    results = with_figures(document(["vae", "gan"]), tmp_path)
+    plain = page_of(results, tmp_path)
+    evil = copy.deepcopy(results)
+    evil["hardware"] = evil["code"] = evil["versions"]["torch"] = evil["settings"]["probe"]["num_labels"] = EVIL
+    for run in evil["runs"]:
+        run["data"] = {**DATA, "class_names": [EVIL], EVIL: EVIL}
+        run["config"]["model"]["activation"] = run["label"] + EVIL
+        run["config"]["model"][EVIL + run["label"]] = 1
+        run["missing_figures"] = dict.fromkeys(run["missing_figures"], EVIL)
+        for missing in run["missing"]:
+            missing["reason"] = EVIL + missing["reason"]
+        for number in run["numbers"] + run["floors"]:
+            number["name"] += EVIL
+            number["unit"] += EVIL
+            number["protocol"] = {"feature_network": EVIL}
+        for curve in run["curves"]:
+            curve["name"] += EVIL
+            curve["x_label"] = EVIL + "$\\frac"
+    text = write_report(evil, tmp_path).read_text(encoding="utf-8")
+    known = {tag for tag, _ in plain.tags}
+    page = Page(text)
+    assert {tag for tag, _ in page.tags} <= known | {"ul", "ol", "li", "p", "strong", "sup"}
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+    assert text.count("<b ") == text.count("<script") == 0
+
+
+def test_the_summary_has_a_row_for_each_run_and_marks_the_best_with_more_than_colour(nine):
+    start, end = nine[1].index('aria-label="Quality of samples"'), nine[1].index('aria-label="Memorization"')
+    rows = nine[1][start:end].split("<tr>")[1:]
+    labels = [re.search(r'<span class="label">(.*?)</span>', row) for row in rows]
+    assert [match[1] for match in labels if match] == [*MODELS, FLOOR]
+    best = [row for row in rows if 'class="best"' in row]
+    assert len(best) == 1
+    assert "pixelrnn" in best[0]
+    assert best[0].count("★") == 3
+    assert "2.874" in best[0]
+    assert "kernel distance</strong> was measured differently" in nine[1][start:end]
+    assert "★" not in rows[-1]
+
+
+def test_exact_values_bounds_and_estimates_are_headed_apart(nine):
+    kinds = re.findall(r'<th scope="colgroup" colspan="(\d)" class="first">(\w+)</th>', nine[1])
+    assert kinds == [("1", "exact"), ("2", "bound"), ("1", "estimate")]
+
+
+@pytest.mark.parametrize(
+    ("labels", "title", "introduction"),
+    [
+        (
+            ["vae"],
+            "vae on mnist",
+            "One trained model, vae, is judged on the 10,000 test examples of mnist "
+            "(28 × 28 pixels, grey, 2 levels, binarization: static).",
+        ),
+        (["vae", "gan"], "Two models on mnist", "Two trained models are judged on the 10,000 test examples of mnist"),
+    ],
+)
+def test_title_and_introduction_say_what_was_judged_on_what(labels, title, introduction, tmp_path):
+    page = page_of(document(labels), tmp_path)
+    assert [text for around, text in page.texts if around[-1] in ("title", "h1")] == [title, title]
+    assert introduction in page.text()
+
+
+def test_data_that_differ_have_tables_of_their_own_with_what_differs(tmp_path):
+    results = document(["vae", "gan"])
+    results["runs"][1]["data"] = {**DATA, "binarize": "dynamic"}
+    page = page_of(results, tmp_path)
+    tags = [text for around, text in page.texts if around[-2:] == ("h3", "span")]
+    assert tags == ["binarize: static", "binarize: dynamic"]
+    assert "their numbers do not compare" in page.text()
+    assert "★" not in page.text().replace("★ marks the best", "")
+
+
+def test_settings_that_differ_are_compared_and_places_are_not(nine):
+    text = nine[1][nine[1].index('id="settings"') : nine[1].index('id="protocol"')]
+    keys = re.findall(r'<th scope="row"><span class="label">(.*?)</span>', text)
+    assert keys == ["trainer.max_epochs", "model._target_", "model.latent_dim"]
+    assert re.findall(r"<td>(40|25)</td>", text) == ["25" if label == "pixelrnn" else "40" for label in MODELS]
+    assert re.findall(r"<dt>(.*?)</dt>", text) == [f"model.{label}" for label in MODELS]
+
+
+def test_a_single_run_has_nothing_to_compare_and_shows_what_was_typed(tmp_path):
+    results = document(["vae"])
+    assert "nothing to compare" in page_of(results, tmp_path).text()
+    results["runs"][0]["overrides"] = ["model=vae", "data.binarize=static"]
+    assert "model=vae data.binarize=static" in page_of(results, tmp_path).text()
+
+
+def test_each_number_has_its_protocol_and_checkpoints_their_hashes(nine):
+    results, text = nine
+    protocol = Page(text[text.index('<section id="protocol">') : text.index('<section id="provenance">')]).text()
+    for run in results["runs"]:
+        assert run["checkpoint_sha256"] in text
+        for number in run["numbers"]:
+            assert number["name"] in protocol
+            assert meaning(number["name"]) in protocol
+    assert "sigma 0.13 (gmm, vae, gan); 0.18 (pixelcnn, pixelrnn); 0.15 (dcgan)" in protocol
+    # What the data say for all is said once.
+    assert protocol.count("split_seed") == 1
+
+
+def test_curves_are_one_plot_of_all_runs_with_their_values(nine):
+    section = nine[1][nine[1].index('<section id="curves">') : nine[1].index('<section id="settings">')]
+    page = Page(section)
+    assert [image["alt"] for image in page.all("img")] == ["importance-weighted bound over K: autoencoder, vae"]
+    assert "K 1 10 100 500" in page.text()
+    assert "vae -90.07 ± 0.25 -88.10 ± 0.24" in page.text()
+
+
+def test_curves_with_holes_are_drawn_without_them(tmp_path):
+    results = document(["vae"])
+    (curve,) = results["runs"][0]["curves"]
+    curve["y"][1] = None
+    del curve["error"]
+    assert "vae -90.07 – -86.90" in page_of(results, tmp_path).text()
+
+
+def test_meanings_are_those_of_the_longest_name_that_fits():
+    assert meaning("log-likelihood of levels, lower bound") == MEANINGS["log-likelihood of levels"]
+    assert meaning("Fréchet distance") == MEANINGS["fréchet"]
+    assert meaning("a number of tomorrow") == ""
+    assert len(SAMPLE) == 6
+    assert all(np.char.endswith([*MEANINGS.values(), *(text for _, text in FIGURES.values())], "."))

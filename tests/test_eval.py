@@ -1,0 +1,306 @@
+"""eval.py from end to end: what it writes, what is the same twice, on two devices, and what it refuses."""
+
+import json
+import os
+import pickle
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import Run
+from support import ROOT, run_directory
+
+import pmodel
+
+SMALL = ["data.limit=96", "trainer.max_epochs=2", "callbacks=minimal", "logger=none"]
+# Few of everything.
+QUICK = [
+    *("metric.likelihood.num_samples=10", "metric.samples.num_samples=60", "metric.memorization.num_samples=50"),
+    "metric.modes.num_samples=500",
+]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Runs of a VAE, k-means and a PixelCNN, made once; tests that change one copy it."""
+    folder = tmp_path_factory.mktemp("runs")
+    for model in ("vae", "kmeans", "pixelcnn"):
+        small = ["model.hidden_channels=4", "model.num_blocks=1"] if model == "pixelcnn" else []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                sys, "argv", ["train.py", f"model={model}", f"paths.log_dir={folder / model}", *SMALL, *small]
+            )
+            runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+    return {model: run_directory(folder / model) for model in ("vae", "kmeans", "pixelcnn")}
+
+
+@pytest.fixture
+def vae(trained: dict[str, Path], tmp_path: Path) -> Path:
+    return shutil.copytree(trained["vae"], tmp_path / "vae")
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Few of everything, and one place for what can be kept."""
+    return [*QUICK, f"cache_dir={tmp_path_factory.mktemp('features')}"]
+
+
+def read(folder: Path) -> dict[str, Any]:
+    (file,) = folder.glob("*/results.json")
+    return json.loads(file.read_text())
+
+
+def without_times(results: dict[str, Any]) -> dict[str, Any]:
+    for run in results["runs"]:
+        for number in run["numbers"]:
+            if number["name"] == "time per sample":
+                number["value"] = None
+    return results
+
+
+def test_an_evaluation_is_a_table_a_json_file_and_a_page_in_the_run(evaluate: Run, quick: list[str], vae: Path):
+    outcome = evaluate(f"run={vae}", *quick)
+    assert outcome.code == 0, outcome.err
+    assert outcome.err == ""
+    (folder,) = (vae / "eval").iterdir()
+    written = {"results.json", "report.html", "table.md", "samples.png", "figures"}
+    assert {file.name for file in folder.iterdir()} == written
+    assert (folder / "figures" / "samples.png").is_file()
+    assert "negative ELBO" in outcome.out
+    assert f"report    vae/eval/{folder.name}/report.html" in outcome.out
+    results = read(vae / "eval")
+    assert {"schema", "split", "hardware", "versions", "code", "settings", "runs"} == set(results)
+    (run,) = results["runs"]
+    numbers = {number["name"]: number for number in run["numbers"]}
+    assert numbers["negative importance-weighted bound (K = 10)"]["count"] == 96
+    for name, number in numbers.items():
+        if name not in ("parameters", "time per sample", "training time"):
+            assert number["split"] == "test", name
+            assert number["protocol"]["binarize"] == "none"
+    frechet = numbers["Fréchet distance"]["protocol"]
+    assert (frechet["num_generated"], frechet["num_real"]) == (60, 96)
+    assert {"feature_network", "feature_hash", "resizer", "noise_seed"} <= set(frechet)
+    assert {floor["name"] for floor in run["floors"]} >= {
+        "Fréchet distance",
+        "kernel distance",
+        "precision",
+        "coverage",
+    }
+    assert run["missing"] != []
+    assert all(missing["reason"] for missing in run["missing"])
+    assert run["figures"]["samples"] == "figures/samples.png"
+    assert "the model has no" in run["missing_figures"]["centres"]
+
+
+def test_several_runs_stand_in_one_document_without_an_unexplained_hole(
+    evaluate: Run, quick: list[str], trained: dict[str, Path], tmp_path: Path
+):
+    outcome = evaluate(f"run=[{','.join(map(str, trained.values()))}]", *quick)
+    assert outcome.code == 0, outcome.err
+    results = read(tmp_path / "logs" / "eval")
+    assert [run["label"] for run in results["runs"]] == ["vae", "kmeans", "pixelcnn"]
+    assert all(run["data"] == results["runs"][0]["data"] for run in results["runs"])
+    names = [{n["name"] for n in run["numbers"]} for run in results["runs"]]
+    reasons = [{m["name"] for m in run["missing"]} for run in results["runs"]]
+    everything = set.union(*names)
+    for own, explained in zip(names, reasons, strict=True):
+        assert own | explained >= everything
+        assert not own & explained
+    assert "negative log-likelihood" in names[2]
+    assert "negative log-likelihood" in reasons[0]
+
+
+def test_the_same_run_twice_gives_the_same_file_but_for_times(evaluate: Run, quick: list[str], vae: Path):
+    texts = []
+    for _ in range(2):
+        assert evaluate(f"run={vae}", *quick).code == 0
+        texts.append(json.dumps(without_times(read(vae / "eval"))))
+        shutil.rmtree(vae / "eval")
+    assert texts[0] == texts[1]
+
+
+def test_two_devices_give_the_numbers_of_one_each_example_counted_once(evaluate: Run, quick: list[str], vae: Path):
+    """97 examples in batches of 10: neither divides by two."""
+    config = vae / "config.yaml"
+    config.write_text(config.read_text().replace("limit: 96", "limit: 97"))
+    typed = [f"run={vae}", "batch_size=10", *quick, "trainer.accelerator=cpu"]
+    assert evaluate(*typed).code == 0
+    one = without_times(read(vae / "eval"))
+    shutil.rmtree(vae / "eval")
+    command = [sys.executable, str(ROOT / "eval.py"), *typed, "trainer.devices=2"]
+    done = subprocess.run(
+        command, cwd=vae.parent, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == 0, done.stderr
+    two = without_times(read(vae / "eval"))
+    assert done.stdout.count("judging vae") == 1
+    assert two["hardware"].startswith("2 ×")
+    for a, b in zip(one["runs"][0]["numbers"], two["runs"][0]["numbers"], strict=True):
+        assert a == b
+        if a["name"] in ("negative ELBO", "reconstruction error", "linear probe accuracy", "Fréchet distance"):
+            assert a["count"] == 97
+    assert one["runs"] == two["runs"]
+
+
+def test_the_directory_of_a_multirun_stands_for_its_jobs_but_those_that_failed(
+    evaluate: Run, quick: list[str], trained: dict[str, Path], tmp_path: Path
+):
+    for i, model in enumerate(("kmeans", "vae", "vae")):
+        shutil.copytree(trained[model], tmp_path / "sweep" / f"{i}-{model}-digits")
+    failed = tmp_path / "sweep" / "2-vae-digits" / "status.json"
+    failed.write_text(json.dumps({"schema": 1, "status": "failed", "reason": "ValueError: no luck"}))
+    outcome = evaluate("run=sweep", *quick, "metric.samples=null", "metric.memorization=null")
+    assert outcome.code == 0, outcome.err
+    assert "left out: run=sweep/2-vae-digits: that run failed (ValueError: no luck)" in outcome.out
+    results = read(tmp_path / "sweep" / "eval")
+    assert [run["run"] for run in results["runs"]] == ["sweep/0-kmeans-digits", "sweep/1-vae-digits"]
+
+
+def test_labels_tell_runs_of_one_name_apart_by_what_was_typed(
+    evaluate: Run, quick: list[str], trained: dict[str, Path], tmp_path: Path
+):
+    for seed in (1, 2):
+        run = shutil.copytree(trained["kmeans"], tmp_path / f"seed{seed}")
+        (run / "overrides.yaml").write_text(f"- model=kmeans\n- seed={seed}\n")
+    runs = [f"{tmp_path}/seed1", f"{tmp_path}/seed2", f"{tmp_path}/seed2/checkpoints/last.ckpt"]
+    outcome = evaluate(f"run=[{','.join(runs)}]", "metric.probe=null", *quick)
+    assert outcome.code == 0, outcome.err
+    labels = [run["label"] for run in read(tmp_path / "logs" / "eval")["runs"]]
+    assert labels == ["kmeans seed=1", "kmeans seed=2 (1)", "kmeans seed=2 (2)"]
+
+
+class Code:
+    """What a pickle runs when it is loaded."""
+
+    def __reduce__(self):
+        return os.mkdir, ("was-run",)
+
+
+@pytest.mark.parametrize("kind", ["zip", "pickle"])
+def test_a_checkpoint_that_carries_code_is_refused_and_nothing_of_it_runs(
+    evaluate: Run, vae: Path, kind: str, tmp_path: Path
+):
+    file = vae / "checkpoints" / "best.ckpt"
+    if kind == "zip":
+        content = torch.load(file, weights_only=True)
+        torch.save({**content, "extra": Code()}, file)
+    else:
+        file.write_bytes(pickle.dumps(Code(), protocol=2))
+    outcome = evaluate(f"run={vae}")
+    assert outcome.code == 1
+    assert outcome.err.startswith("error: run=vae: ")
+    assert outcome.err.count("\n") == 1
+    assert "nothing of it was run" in outcome.err
+    assert not (tmp_path / "was-run").exists()
+    assert not list(vae.glob("eval/*/results.json"))
+
+
+def lines(outcome: Any) -> list[str]:
+    return outcome.err.splitlines()
+
+
+def test_a_damaged_or_foreign_checkpoint_is_one_line(evaluate: Run, vae: Path):
+    file = vae / "checkpoints" / "best.ckpt"
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    assert evaluate(f"run={vae}").err.startswith(f"error: run=vae: {file} is no whole checkpoint of a model (")
+    torch.save({"weights": torch.zeros(3)}, file)
+    assert "is no checkpoint of a model of pmodel (it has no state_dict)" in evaluate(f"run={vae}").err
+    torch.save(torch.load(vae / "checkpoints" / "last.ckpt", weights_only=True) | {"state_dict": {}}, file)
+    (line,) = lines(evaluate(f"run={vae}"))
+    assert line.startswith("error: run=vae: vae/checkpoints/best.ckpt does not fit pmodel.models.vae.VAE: ")
+    content = torch.load(vae / "checkpoints" / "last.ckpt", weights_only=True)
+    content["hyper_parameters"]["beta_max"] = 2.0
+    torch.save(content, file)
+    (line,) = lines(evaluate(f"run={vae}"))
+    assert "does not fit pmodel.models.vae.VAE: " in line
+    assert "beta_max" in line
+
+
+def test_what_is_wrong_with_a_run_is_said_before_anything_heavy_is_imported(evaluate: Run, vae: Path, tmp_path: Path):
+    def refusal(*typed: str) -> str:
+        outcome = evaluate(*typed)
+        assert outcome.code == 2
+        (line,) = lines(outcome)
+        return line.removeprefix("error: ")
+
+    assert refusal() == "run must be set: type run=… (a run directory, a checkpoint, or the directory of a multirun)"
+    assert refusal("run=nowhere") == "run=nowhere: there is no such run directory or checkpoint"
+    (tmp_path / "empty").mkdir()
+    assert refusal("run=empty").endswith("a checkpoint in one, but there is no empty/config.yaml")
+    assert "takes several runs at once" in refusal("-m", f"run={vae}")
+    assert "did you mean split?" in refusal(f"run={vae}", "splt=test")
+    assert "split expects one of train, validation, test, got 'tset'; did you mean test?" in refusal(
+        f"run={vae}", "split=tset"
+    )
+    assert "did you mean metric.samples.num_samples?" in refusal(f"run={vae}", "metric.samples.num_sample=3")
+    assert "metric/features has no option 'incepton'; did you mean inception?" in refusal(
+        f"run={vae}", "metric/features=incepton"
+    )
+    status = vae / "status.json"
+    status.write_text(json.dumps({"status": "failed", "reason": "ValueError: x"}))
+    assert refusal(f"run={vae}").startswith(f"run={vae}: that run failed (ValueError: x)")
+    for schema, age in ((0, "an older"), (99, "a newer")):
+        status.write_text(json.dumps({"schema": schema, "status": "done"}))
+        assert refusal(f"run={vae}") == (
+            f"run={vae}: its form is {schema}, and this version of pmodel reads 1: {age} version wrote it"
+        )
+    status.unlink()
+    shutil.rmtree(vae / "checkpoints")
+    assert refusal(f"run={vae}").startswith(f"run={vae}: there is no checkpoint in it yet")
+    assert not (vae / "eval").exists()
+
+
+def test_a_failed_run_can_be_judged_by_a_checkpoint_that_is_named(evaluate: Run, quick: list[str], vae: Path):
+    (vae / "status.json").write_text(json.dumps({"status": "failed", "reason": "ValueError: x"}))
+    outcome = evaluate(f"run={vae}/checkpoints/last.ckpt", *quick)
+    assert outcome.code == 0, outcome.err
+    assert read(vae / "eval")["runs"][0]["checkpoint"] == "checkpoints/last.ckpt"
+
+
+def test_an_unreachable_download_of_weights_names_the_setting_that_avoids_it(
+    evaluate: Run, vae: Path, monkeypatch: pytest.MonkeyPatch
+):
+    import urllib.request
+    from urllib.error import URLError
+
+    def unreachable(*_: Any, **__: Any) -> None:
+        raise URLError("no network")
+
+    monkeypatch.setattr(urllib.request, "urlopen", unreachable)
+    outcome = evaluate(f"run={vae}", f"data_dir={vae.parent}", "metric/features=inception", *QUICK)
+    assert outcome.code == 1
+    (line,) = lines(outcome)
+    assert line.startswith("error: metric/features=inception: ")
+    assert "metric/features=classifier" in line
+    assert "metric.features.weights=" in line
+    assert not list(vae.glob("eval/*/results.json"))
+
+
+def test_open_run_gives_the_model_its_data_config_and_results(trained: dict[str, Path], vae: Path):
+    state = torch.get_rng_state()
+    run = pmodel.open_run(vae)
+    assert torch.equal(state, torch.get_rng_state())
+    assert run.model.sample(16).shape == (16, 1, 8, 8)
+    assert not run.model.training
+    assert run.data.examples("test", 5).x.shape == (5, 1, 8, 8)
+    assert run.config["model"]["latent_dim"] == run.model.latent_dim
+    assert "negative ELBO" in {number["name"] for number in run.results["numbers"]} | {"negative ELBO"}
+    assert run.epochs in (1, 2)
+    weights = torch.load(vae / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+    assert all(torch.equal(weights[name], value) for name, value in run.model.state_dict().items())
+    assert pmodel.open_run(vae / "checkpoints" / "last.ckpt").epochs == 2
+    with pytest.raises(ValueError, match="run=nowhere: there is no such run"):
+        pmodel.open_run("nowhere")
+
+
+def test_a_moved_run_is_judged_where_it_lies(evaluate: Run, quick: list[str], vae: Path, tmp_path: Path):
+    moved = shutil.move(vae, tmp_path / "elsewhere")
+    outcome = evaluate(f"run={moved}", *quick, "metric.samples=null", "metric.memorization=null")
+    assert outcome.code == 0, outcome.err
+    assert list(Path(moved).glob("eval/*/report.html"))
