@@ -1,10 +1,12 @@
-"""What an evaluation costs: the FID on Inception's features against torch-fidelity, the same weights and pictures.
+"""What an evaluation costs: a second one against the first, and the FID against torch-fidelity.
 
-Real training pictures of MNIST stand against real test pictures. The weights are random, drawn from a fixed seed, so
-the distance means nothing but that both agree on it; its difference is printed. Both start from bytes in memory and
-from a file of weights, and work on batches of their own choice: torch-fidelity's default is 64, its pictures are loaded
-in this process. A part of the time is the distance itself, of two 2048×2048 covariances, whatever the count; so the
-features alone have a row of their own, per picture.
+A second evaluation on the same data finds the features of real examples, and what follows from them alone, in a cache.
+
+For the FID, real training pictures of MNIST stand against real test pictures. The weights are random, drawn from a
+fixed seed, so the distance means nothing but that both agree on it; its difference is printed. Both start from bytes in
+memory and from a file of weights, and work on batches of their own choice: torch-fidelity's default is 64, its pictures
+are loaded in this process. A part of the time is the distance itself, of two 2048×2048 covariances, whatever the count;
+so the features alone have a row of their own, per picture.
 
     uv run benchmarks/evaluation.py --data-dir ../shared/data [--count 10000 --rounds 1]
 """
@@ -25,7 +27,47 @@ FEATURE_PICTURES = 64
 
 def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """The rows of each part; a part is a function of the command line's settings."""
-    return [*inception_rows(arguments)]
+    return [*again_rows(arguments), *inception_rows(arguments)]
+
+
+def again_rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Sample quality and memorization of a second model on the same data, with what the first evaluation kept, against
+    a first one; of grey noise and MNIST, with the data set's own small network."""
+    import torch
+
+    from pmodel.data.torchvision_images import MNIST
+    from pmodel.evaluation import subject
+    from pmodel.evaluation.memorization import Memorization
+    from pmodel.evaluation.samples import SampleQuality
+
+    class Noise:
+        """Draws grey noise: sampling costs nothing, so the rest is what an evaluation costs."""
+
+        device = torch.device("cpu")
+
+        def sample(self, n: int, *, generator: torch.Generator | None = None) -> torch.Tensor:
+            return torch.rand(n, 1, 28, 28, generator=generator)
+
+    limit = 2000 if arguments.quick else None
+
+    def seconds(folder: str) -> float:
+        data = MNIST([1, 28, 28], 256, data_dir=arguments.data_dir, num_validation=10_000, limit=limit)
+        subject._kept.clear()  # what one process remembers
+        start = time.perf_counter()
+        judged = subject.Subject(Noise(), data, cache_dir=Path(folder))
+        for metric in (SampleQuality(), Memorization()):
+            assert list(metric.measure(judged))
+        return time.perf_counter() - start
+
+    with tempfile.TemporaryDirectory() as kept:
+        seconds(kept)
+
+        def first() -> float:
+            with tempfile.TemporaryDirectory() as empty:
+                return seconds(empty)
+
+        rounds = 1 if arguments.quick else 3
+        return [row("a second evaluation on the same data", *in_turn(lambda: seconds(kept), first, rounds))]
 
 
 def inception_rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:

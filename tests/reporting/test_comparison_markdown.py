@@ -26,7 +26,7 @@ def test_each_value_stands_below_its_run_and_the_best_is_bold():
             if number is None:
                 assert cell.startswith("–<sup>")
             else:
-                value = cell.split(" ± ")[0]
+                value = cell.split(" ± ")[0].split(" (")[0]
                 assert value == (f"**{value_text(number)}**" if best else value_text(number))
 
 

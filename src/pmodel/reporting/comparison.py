@@ -111,7 +111,10 @@ def _table(runs: list[dict[str, Any]], differences: dict[str, Any]) -> Table:
         difference = _difference(numbers, runs) if better else ""
         best = [False] * len(runs) if difference else _best(numbers, better)
         group, kind, name, unit = key
-        columns.append(Column(name, unit, group, kind, better, numbers, notes, floors.get(name), best, difference))
+        shown_unit = "" if unit == "of 1" else unit  # a share needs no word
+        columns.append(
+            Column(name, shown_unit, group, kind, better, numbers, notes, floors.get(name), best, difference)
+        )
     footnotes = [Footnote(reason, users) for reason, users in reasons.items()]
     return Table(title, differences, runs, columns, footnotes, _absent(runs, [column.name for column in columns]))
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pmodel.reporting.comparison import FLOOR, Column, comparison_tables, error_text, value_text
+from pmodel.reporting.comparison import FLOOR, Column, bits_text, comparison_tables, error_text, value_text
 from pmodel.reporting.results import Number
 
 ARROWS = {"lower": " ↓", "higher": " ↑", None: ""}
@@ -28,7 +28,7 @@ def comparison_markdown(results: dict[str, Any]) -> str:
 
 
 def _name(column: Column) -> str:
-    kind = f" ({column.kind})" if column.kind else ""
+    kind = f", {column.kind}" if column.kind and column.kind not in column.name else ""
     unit = f", {column.unit}" if column.unit else ""
     return _escaped(f"{column.name}{kind}{unit}{ARROWS[column.better]}")
 
@@ -37,8 +37,8 @@ def _cell(number: Number | None, best: bool, note: str) -> str:
     if number is None:
         return f"–{note}"
     value = f"**{value_text(number)}**" if best else value_text(number)
-    error = error_text(number)
-    return f"{value} ± {error}" if error else value
+    error, bits = error_text(number), bits_text(number)
+    return value + (f" ± {error}" if error else "") + (f" ({bits} bits/dim)" if bits else "")
 
 
 def _escaped(text: str) -> str:
