@@ -258,8 +258,9 @@ def test_curves_with_holes_are_drawn_without_them(tmp_path):
 
 
 def test_meanings_are_those_of_the_longest_name_that_fits():
-    assert meaning("log-likelihood of levels, lower bound") == MEANINGS["log-likelihood of levels"]
-    assert meaning("Fréchet distance") == MEANINGS["fréchet"]
+    assert meaning("negative log-likelihood of levels") == MEANINGS["negative log-likelihood of levels"]
+    assert meaning("negative log-likelihood") == MEANINGS["negative log-likelihood"]
+    assert meaning("negative importance-weighted bound (K = 7)") == MEANINGS["negative importance-weighted bound"]
     assert meaning("a number of tomorrow") == ""
     assert len(SAMPLE) == 6
     assert all(np.char.endswith([*MEANINGS.values(), *(text for _, text in FIGURES.values())], "."))

@@ -72,59 +72,53 @@ FIGURES: dict[str, tuple[str, str]] = {
     ),
 }
 
-# The beginning of a number's name, in small letters → what it means. The longest that fits counts.
+# The beginning of a number's name → what it means. The longest that fits counts.
 MEANINGS: dict[str, str] = {
-    "log-likelihood": "The mean of log p(x) over the examples, exact: how probable the model finds pictures that "
-    "it has never seen.",
     "negative log-likelihood": "The mean of −log p(x) over the examples, exact: how improbable the model finds "
     "pictures that it has never seen.",
-    "log-likelihood of levels": "What a continuous density says at least about the probability of the levels, from "
-    "examples with uniform noise added.",
-    "log-density": "The mean logarithm of a density, which depends on the unit of x and compares with no probability.",
+    "negative log-likelihood of levels": "What a density says at most about −log p of the levels, from examples with "
+    "uniform noise added.",
     "negative log-density": "The mean negative logarithm of a density, which depends on the unit of x and compares "
     "with no probability.",
-    "elbo": "The evidence lower bound: log p(x) is at least that high.",
-    "negative elbo": "The negative evidence lower bound: −log p(x) is at most that high.",
-    "importance-weighted": "A bound on log p(x) from K weighted samples of the code; it tightens as K grows.",
-    "annealed importance sampling": "An estimate of log p(x) along a path of distributions from the prior to the "
-    "posterior.",
-    "parzen": "The log-density of examples under Gaussian kernels on samples: an estimate, and a poor judge.",
-    "fréchet": "The Fréchet distance between Gaussians fitted to the features of real and of generated examples; it "
-    "depends on the feature network and on both counts.",
-    "frechet": "The Fréchet distance between Gaussians fitted to the features of real and of generated examples; it "
-    "depends on the feature network and on both counts.",
-    "fid": "The Fréchet distance of Inception's features of real and of generated examples; it depends on both counts.",
-    "kernel": "The squared maximum mean discrepancy of the features of real and of generated examples under a kernel; "
-    "unlike the Fréchet distance it has no bias of the count.",
-    "kid": "The squared maximum mean discrepancy of Inception's features under a polynomial kernel.",
-    "inception score": "How sure a classifier is about each sample and how varied its verdicts are; real examples play "
+    "negative ELBO": "The negative evidence lower bound: −log p(x) is at most that high.",
+    "negative importance-weighted bound": "An upper bound on −log p(x) from K weighted samples of the code; it "
+    "tightens as K grows.",
+    "Parzen-window estimate": "The log-density of examples under Gaussian kernels on samples: an estimate, and a poor "
+    "judge.",
+    "Fréchet distance": "The Fréchet distance between Gaussians fitted to the features of real and of generated "
+    "examples; it depends on the feature network and on both counts.",
+    "kernel distance": "The squared maximum mean discrepancy of the features of real and of generated examples: unlike "
+    "the Fréchet distance it has no bias of the count, so equal sets can fall below 0.",
+    "Inception score": "How sure a classifier is about each sample and how varied its verdicts are; real examples play "
     "no part.",
     "precision": "The share of samples that lie among the real examples: whether what is drawn looks real.",
     "recall": "The share of real examples that lie among the samples: whether all that is real is drawn.",
-    "coverage": "The share of real examples that have a sample nearby.",
     "density": "How many real examples' neighbourhoods a sample lies in, on average.",
-    "modes": "How many modes of the known mixture get their share of samples.",
-    "high-quality": "The share of samples within three standard deviations of the nearest mode.",
-    "distance to the nearest": "How far samples are from the nearest training example; far less than for held-out "
-    "examples means copies.",
-    "nearest": "How near samples are to training examples, as held-out examples are by chance; nearer means copies.",
-    "squared error": "The mean of (x − x̂)² over all sub-pixels: what is lost on the way through the code.",
-    "reconstruction": "How far reconstructions are from what they reconstruct.",
-    "clustering": "The share of examples in a cluster that is matched with their label, under the best one-to-one "
-    "matching.",
+    "coverage": "The share of real examples that have a sample nearby.",
+    "sliced Wasserstein distance": "How far points have to move for one cloud to become the other, seen from many "
+    "directions.",
+    "squared maximum mean discrepancy": "How two clouds of points differ at the width of a Gaussian kernel; 0 on "
+    "average for equal ones.",
+    "modes covered": "How many modes of the known mixture get their share of samples.",
+    "high-quality samples": "The share of samples within three standard deviations of the nearest mode.",
+    "nearer to training than unseen": "Of all pairs of a sample and an unseen example, the share in which the sample "
+    "is nearer to its nearest training example: 0.5 if the model invents as it should, towards 1 the more it copies, "
+    "below where samples are unlike the data.",
+    "reconstruction error": "How far reconstructions are from what they reconstruct.",
+    "clustering_accuracy": "The share of examples in a cluster that is matched with their label, under the best "
+    "one-to-one matching.",
     "nmi": "Normalized mutual information of clusters and labels: 0 if independent, 1 if the same partition.",
-    "normalized mutual information": "Of clusters and labels: 0 if independent, 1 if the same partition.",
     "ari": "Adjusted Rand index: agreement of clusters and labels on pairs of examples, 0 by chance, 1 at best.",
-    "adjusted rand": "Agreement of clusters and labels on pairs of examples, 0 by chance, 1 at best.",
-    "linear probe": "How well a linear classifier on the codes finds the labels, which the model was never told.",
-    "active": "How many latent coordinates depend on x at all; the others are noise.",
+    "linear probe accuracy": "How well a linear classifier on the codes finds the labels, which the model was never "
+    "told.",
+    "accuracy": "The share of examples whose most probable label is right.",
     "parameters": "Trainable ones; of models without a gradient, the numbers that a fit chooses.",
     "training time": "Seconds of training, without validation, figures and checkpoints.",
-    "throughput": "Training examples per second, without validation, figures and checkpoints.",
+    "time per sample": "When 500 are drawn at once: the median over such draws.",
 }
 
 
 def meaning(name: str) -> str:
     """The sentence for a number of that name, "" if it is unknown."""
-    fitting = [start for start in MEANINGS if name.lower().startswith(start)]
+    fitting = [start for start in MEANINGS if name.startswith(start)]
     return MEANINGS[max(fitting, key=len)] if fitting else ""
