@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
@@ -16,6 +17,7 @@ def main(config: DictConfig) -> None:
 
     from pmodel.evaluation.workers import Workers
     from pmodel.judge import Judge, one_line_errors
+    from pmodel.quiet import quieten_libraries
     from pmodel.reporting.comparison_markdown import comparison_markdown
     from pmodel.reporting.comparison_text import comparison_text
     from pmodel.reporting.report import write_report
@@ -23,7 +25,8 @@ def main(config: DictConfig) -> None:
     from pmodel.reporting.summary import shown
 
     settings = OmegaConf.to_container(config, resolve=True)
-    with one_line_errors():
+    quieten_libraries()
+    with one_line_errors(Path(settings["paths"]["run_dir"])):
         workers = Workers.launch(settings["trainer"]["accelerator"], settings["trainer"]["devices"])
         lightning.seed_everything(0, verbose=False)
         judge = Judge(settings, workers)
@@ -36,6 +39,9 @@ def main(config: DictConfig) -> None:
         report = write_report(results, judge.folder)
         print(f"\n{comparison_text(results, shutil.get_terminal_size((132, 24)).columns)}\n")
         print(f"results   {shown(judge.folder / 'results.json')}\nreport    {shown(report)}", flush=True)
+        if results["failed"]:
+            first = results["failed"][0]
+            raise ValueError(f"{len(results['failed'])} runs could not be judged, the first: {first['reason']}")
 
 
 if __name__ == "__main__":

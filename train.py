@@ -41,7 +41,7 @@ def main(config: DictConfig) -> None:
         for logger in loggers:
             logger.log_hyperparams(settings)
         trainer.fit(model, datamodule=data, ckpt_path=resume_from, weights_only=True)
-        report(run, settings["name"], trainer)
+        report(run, settings["name"], trainer, settings["check"])
         if settings["check"]:
             print("check     one batch went through everything")
 

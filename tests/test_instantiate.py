@@ -15,6 +15,24 @@ def test_foreign_targets_are_refused_at_any_depth(target):
             instantiate(node)
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("pmodel.runs.torch.load", "pmodel.runs.torch.hub.load", "pmodel.runs.json.loads", "pmodel.runs.open_run"),
+        *("torch.nn.init.os.system", "torch.optim.lr_scheduler.partial", "torch.nn.functional.relu"),
+        *("pmodel.models.vae.Tensor", "pmodel.runs.DictConfig"),
+    ],
+)
+def test_names_that_go_through_what_a_module_has_imported_are_refused(target):
+    with pytest.raises(ValueError, match=f"^_target_={target}: .*$"):
+        instantiate({"_target_": "torch.nn.Identity", "nested": {"_target_": target}})
+
+
+def test_classes_that_a_package_shows_under_a_shorter_name_are_built():
+    assert isinstance(instantiate({"_target_": "torch.nn.ReLU"}), torch.nn.ReLU)
+    assert instantiate({"_target_": "torch.optim.Adam"}, [torch.zeros(1, requires_grad=True)]).defaults["lr"] == 1e-3
+
+
 def test_a_checkpoint_that_names_a_foreign_target_runs_nothing(tmp_path):
     model, _ = build()
     marker = tmp_path / "ran"

@@ -1,6 +1,5 @@
 """What a training says: two lines before it begins, and its numbers and its files at the end."""
 
-import shlex
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -13,6 +12,7 @@ from pmodel.reporting.provenance import provenance
 from pmodel.reporting.results import Number, write_results
 from pmodel.reporting.summary import numbers_table, paths_table, shown
 from pmodel.runs import RunDirectory
+from pmodel.saved import evaluate_command
 
 
 class Announcement(Callback):
@@ -33,14 +33,17 @@ class Announcement(Callback):
             )
 
 
-def report(run: RunDirectory, name: str, trainer: Trainer) -> None:
-    """Writes results.json, and shows its numbers and the paths of the run's files."""
+def report(run: RunDirectory, name: str, trainer: Trainer, check: bool = False) -> None:
+    """Writes results.json, and shows its numbers, the paths of the run's files and the command that judges it.
+
+    check: it was one batch only, which nobody judges
+    """
     if trainer.is_global_zero:
         numbers = collect_numbers(trainer, trainer.datamodule.protocol())
         write_results(run.results, numbers, _context(run, trainer))
         print(f"\n{name}\n{numbers_table(numbers)}\n{paths_table(run.path, sorted(run.path.glob('figures/*.png')))}")
-        if run.last_checkpoint.exists():
-            print(f"evaluate  uv run eval.py {shlex.quote(f'run={shown(run.path)}')}")
+        if run.last_checkpoint.exists() and not check:
+            print(f"evaluate  {evaluate_command(shown(run.path))}")
 
 
 def collect_numbers(trainer: Trainer, protocol: dict[str, Any]) -> list[Number]:

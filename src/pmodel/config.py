@@ -1,6 +1,7 @@
 """Checks a config before anything heavy is imported: one line, naming the key as typed, and exit code 2."""
 
 import gc
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,8 +20,8 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
 from pmodel.config_tree import INSTANTIATE_KEYS, Checker, ConfigError, Origins, show, suggest
-from pmodel.resolvers import register_resolvers
-from pmodel.saved import find_runs
+from pmodel.resolvers import eval_dir, register_resolvers
+from pmodel.saved import find_runs, quoted, read_config
 from pmodel.signatures import resolve, signature, typed_fields
 
 CONFIG_DIR = Path(__file__).parents[2] / "conf"
@@ -56,12 +57,19 @@ class Devices(TypedDict):
     devices: int | str | list[int]
 
 
+class Place(TypedDict):
+    """`data` in conf/eval.yaml"""
+
+    path: str | None
+
+
 class EvalConfig(TypedDict):
     """The top-level keys of conf/eval.yaml."""
 
     run: str | list[str]
     split: Literal["train", "validation", "test"]
     data_dir: str | None
+    data: Place
     cache_dir: str | None
     batch_size: int
     trainer: Devices
@@ -154,16 +162,22 @@ def _check_runs(overrides: list[str], multirun: bool) -> None:
     value = typed[-1].value()
     if not isinstance(value, str | list) or not value:
         raise ConfigError(f"{typed[-1].input_line}: expected a run directory or a checkpoint, or a list of these")
+    paths = value if isinstance(value, list) else [value]
     try:
-        find_runs(value if isinstance(value, list) else [value])
+        found, _ = find_runs(paths)
+        for run in found:
+            read_config(run.folder, f"run={run.folder}")
     except ValueError as error:
         raise ConfigError(str(error)) from None
+    if len(paths) == 1 and not any(o.key_or_group == "hydra.run.dir" for o in parse_overrides(overrides)):
+        _check_writable(Path(eval_dir(paths, "")), typed[-1].input_line)
 
 
-def quoted(text: str) -> str:
-    """A string as Hydra's override grammar takes it, whatever is in it."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+def _check_writable(folder: Path, place: str) -> None:
+    """Refuses a place that Hydra could not make its directory in."""
+    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        raise ConfigError(f"{place}: {there} can't be written; hydra.run.dir=… writes elsewhere")
 
 
 def parse_overrides(lines: list[str]) -> list[Override]:

@@ -1,5 +1,6 @@
 """Builds objects from plain dicts with a `_target_`; the only place that does, and only for targets it trusts."""
 
+import importlib
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -26,12 +27,33 @@ def instantiate(node: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
             Hydra's wrapping, which hides the message behind the target's name, is taken off.
     """
     for target in _targets(node):
-        if not target.startswith(TRUSTED):
-            raise ValueError(f"_target_={target}: only targets that begin with {', '.join(TRUSTED)} are built")
+        check_target(target)
     try:
         return hydra_instantiate(node, *args, _convert_="all", _recursive_=False, **kwargs)
     except InstantiationException as error:
         raise (error.__cause__ or error) from None
+
+
+def check_target(target: str, prefixes: tuple[str, ...] = TRUSTED) -> None:
+    """Refuses what is not a class of a module whose name begins with one of `prefixes`.
+
+    A dotted name can go through what a module has imported, to anything: pmodel.runs.torch.load. So its first part has
+    to be a module of that very name, and its last a class that was written in one of the packages.
+
+    Raises:
+        ValueError: of one line.
+    """
+    refused = ValueError(f"_target_={target}: only classes of {', '.join(prefixes)} are built")
+    if not target.startswith(prefixes):
+        raise refused
+    module, _, name = target.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"_target_={target}: {error}") from None
+    packages = {".".join(prefix.split(".")[:2]).rstrip(".") for prefix in prefixes}
+    if not (isinstance(found, type) and any(f"{found.__module__}.".startswith(f"{name}.") for name in packages)):
+        raise refused
 
 
 def _targets(node: Any) -> list[str]:

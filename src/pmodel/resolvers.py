@@ -7,7 +7,7 @@ from typing import Any, Literal
 from omegaconf import OmegaConf
 
 from pmodel.config_tree import ConfigError
-from pmodel.saved import find_runs
+from pmodel.saved import find_runs, read_config
 
 
 def register_resolvers() -> None:
@@ -101,14 +101,14 @@ def eval_dir(run: str | list[str], log_dir: str) -> str:
     if len(paths) > 1:
         return f"{log_dir}/eval"
     path = Path(paths[0]).expanduser()
-    return str((path.absolute().parents[1] if path.is_file() else path) / "eval")
+    return str((path.absolute().parent.parent if path.is_file() else path) / "eval")
 
 
 def features_dir(data_dir: str | None, run: str | list[str]) -> str:
     """Where the features of data sets are kept: beside the data, those of the first run if nobody says where."""
     if data_dir is None:
         runs, _ = find_runs([run] if isinstance(run, str) else list(run))
-        data_dir = str(OmegaConf.load(runs[0].folder / "config.yaml").get("data_dir", "data"))
+        data_dir = str(read_config(runs[0].folder, f"run={runs[0].folder}").get("data_dir", "data"))
     return f"{data_dir}/features"
 
 

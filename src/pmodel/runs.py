@@ -8,6 +8,7 @@ checkpoints/ metrics.csv figures/ results.json
 eval/           what eval.py wrote, a folder each time
 """
 
+import hashlib
 import json
 import logging
 import signal
@@ -32,11 +33,11 @@ from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from pmodel.callbacks.last import Stopped
-from pmodel.instantiate import instantiate
+from pmodel.instantiate import check_target, instantiate
 from pmodel.quiet import quieten_libraries
 from pmodel.reporting.results import write_json
 from pmodel.reporting.summary import shown
-from pmodel.saved import SCHEMA, find_run, read_checkpoint, read_config
+from pmodel.saved import SCHEMA, find_run, read_checkpoint, read_config, read_json
 
 log = logging.getLogger("pmodel")
 
@@ -188,11 +189,12 @@ def recorded(run: RunDirectory) -> Iterator[None]:
         handler.close()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A run that was opened.
 
     folder, checkpoint: its directory, and the file that the weights are from
+    sha256: the first 12 hexadecimal digits of that file's hash
     config: all its settings, as plain values
     model: with these weights, in eval mode, on the CPU
     data: its data module; a split is read when it is first asked for
@@ -202,26 +204,41 @@ class Run:
 
     folder: Path
     checkpoint: Path
+    sha256: str
     config: dict[str, Any]
     model: LightningModule
     data: LightningDataModule
     epochs: int
     state: dict[str, Any]
 
+    def __repr__(self) -> str:
+        return f"Run({shown(self.folder)}, {type(self.model).__name__}, {self.checkpoint.name}, {self.epochs} epochs)"
+
     @cached_property
     def results(self) -> dict[str, Any] | None:
-        """What the newest evaluation of this run wrote, else its training; None if it has not come so far."""
+        """What the newest evaluation of this run alone wrote, else its training; None if it has not come so far.
+
+        Its "numbers" are a list; see docs/evaluation.md.
+        """
         newest = max(self.folder.glob("eval/*/results.json"), key=lambda file: file.stat().st_mtime_ns, default=None)
-        file = newest or self.folder / "results.json"
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+        found = read_json(newest or self.folder / "results.json", f"run={shown(self.folder)}")
+        if found is None or "runs" not in found:
+            return found
+        return {key: value for key, value in found.items() if key != "runs"} | found["runs"][0]
 
 
-def open_run(path: str | Path, data_dir: str | Path | None = None, place: str | None = None) -> Run:
+def open_run(
+    path: str | Path,
+    data_dir: str | Path | None = None,
+    data_path: str | Path | None = None,
+    place: str | None = None,
+) -> Run:
     """Opens a finished run, on any machine: `open_run("logs/train/…").model.sample(16)`.
 
     Args:
         path: a run directory, whose best.ckpt is taken, or last.ckpt if there is none; or a checkpoint in one.
         data_dir: where downloaded data lie now; None: where the run found them.
+        data_path: likewise of a folder of pictures, or of a file of points.
         place: what messages call the path.
 
     Raises:
@@ -233,24 +250,33 @@ def open_run(path: str | Path, data_dir: str | Path | None = None, place: str | 
     config = read_config(found.folder, place)
     if data_dir is not None:
         config["data_dir"] = str(data_dir)
-        if "data_dir" in config["data"]:
-            config["data"]["data_dir"] = str(data_dir)
-    content = read_checkpoint(found.checkpoint, place)
+    for key, value in {"data_dir": data_dir, "path": data_path}.items():
+        if value is not None and key in config["data"]:
+            config["data"][key] = str(value)
+    read = found.checkpoint.read_bytes()
+    content = read_checkpoint(found.checkpoint, place, read)
     target = config["model"]["_target_"]
     # Layers draw initial weights from the global state, which is the caller's.
     with torch.random.fork_rng(devices=[]):
         try:
-            model = instantiate({"_target_": target, **content["hyper_parameters"]})
+            check_target(target, ("pmodel.models.",))
+            model = instantiate({**content["hyper_parameters"], "_target_": target})
             model.load_state_dict(content["state_dict"])
             epochs = epochs_trained(content)
         except (RuntimeError, TypeError, KeyError, ValueError, AttributeError, ImportError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ValueError(f"{place}: {shown(found.checkpoint)} does not fit {target}: {reason}") from None
+            raise ValueError(f"{place}: {shown(found.checkpoint)} does not fit {target}: {_reason(error)}") from None
     try:
+        check_target(config["data"]["_target_"], ("pmodel.data.",))
         data = instantiate(config["data"])
-    except (TypeError, AttributeError, ImportError, ValueError) as error:
-        raise ValueError(f"{place}: the data in its config.yaml don't fit this version: {error}") from None
-    return Run(found.folder, found.checkpoint, config, model.eval(), data, epochs, content.get("callbacks", {}))
+    except (TypeError, AttributeError, ImportError) as error:
+        raise ValueError(f"{place}: the data in its config.yaml don't fit this version: {_reason(error)}") from None
+    sha256 = hashlib.sha256(read).hexdigest()[:12]
+    state = content.get("callbacks", {})
+    return Run(found.folder, found.checkpoint, sha256, config, model.eval(), data, epochs, state)
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or repr(error)).splitlines()[0]
 
 
 def epochs_trained(checkpoint: dict[str, Any]) -> int:

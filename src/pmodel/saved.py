@@ -6,7 +6,9 @@ Light to import: what is asked for on the command line is looked for before anyt
 import json
 import pickle
 import re
+import shlex
 import warnings
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,7 +43,7 @@ def find_run(path: str | Path, place: str) -> SavedRun:
     if path.is_dir():
         folder, options = path, [path / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")]
     elif path.is_file():
-        folder, options = path.absolute().parents[1], [path]
+        folder, options = path.absolute().parent.parent, [path]
     else:
         raise ValueError(f"{place}: there is no such run directory or checkpoint")
     if not (folder / "config.yaml").is_file():
@@ -98,19 +100,17 @@ def _number(job: Path) -> tuple[float, str]:
 
 def _check_status(folder: Path, place: str, of_checkpoint: bool) -> None:
     """Refuses a run that failed, unless one of its checkpoints is named, and one of another form."""
-    try:
-        status = json.loads((folder / "status.json").read_text(encoding="utf-8"))
-        schema, state, reason = status.get("schema", 1), status.get("status"), status.get("reason", "")
-    except FileNotFoundError:
+    status = read_json(folder / "status.json", place)
+    if status is None:
         return  # a checkpoint and its config.yaml are enough
-    except (OSError, ValueError, AttributeError) as error:
-        raise ValueError(f"{place}: {folder / 'status.json'} can't be read ({type(error).__name__})") from None
+    schema = status.get("schema", 1)
     if schema != SCHEMA:
         age = "an older" if isinstance(schema, int) and schema < SCHEMA else "a newer"
         raise ValueError(
             f"{place}: its form is {schema}, and this version of pmodel reads {SCHEMA}: {age} version wrote it"
         )
-    if state == "failed" and not of_checkpoint:
+    if status.get("status") == "failed" and not of_checkpoint:
+        reason = status.get("reason", "")
         raise ValueError(f"{place}: that run failed ({reason}); a checkpoint in it can be named instead")
 
 
@@ -144,8 +144,54 @@ def read_config(folder: Path, place: str, parts: tuple[str, ...] = ("model", "da
     return plain
 
 
-def read_checkpoint(file: Path, place: str) -> dict[str, Any]:
+def read_json(file: Path, place: str) -> dict[str, Any] | None:
+    """A file of a run; None where there is none.
+
+    Raises:
+        ValueError: of one line, if it is not whole.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{place}: {file} can't be read ({type(error).__name__})") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{place}: {file} is none of pmodel's files")
+    return content
+
+
+def read_overrides(folder: Path, place: str) -> list[str]:
+    """What was typed for a run; empty where nobody wrote it down.
+
+    Raises:
+        ValueError: of one line, if the file is not whole.
+    """
+    file = folder / "overrides.yaml"
+    if not file.is_file():
+        return []
+    try:
+        return list(map(str, OmegaConf.to_container(OmegaConf.load(file))))
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException, TypeError) as error:
+        raise ValueError(f"{place}: {file} can't be read ({type(error).__name__})") from None
+
+
+def quoted(text: str) -> str:
+    """A string as Hydra's override grammar takes it, whatever is in it."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def evaluate_command(path: str) -> str:
+    """What to type in a shell to judge the run, or the runs, in a directory."""
+    plain = re.fullmatch(r"[\w./:@-]+", path, re.ASCII)
+    return f"uv run eval.py {shlex.quote('run=' + (path if plain else quoted(path)))}"
+
+
+def read_checkpoint(file: Path, place: str, content: bytes | None = None) -> dict[str, Any]:
     """What a checkpoint holds, on the CPU.
+
+    content: the file's bytes, if they have been read already
 
     Raises:
         ValueError: of one line, if the file is damaged, is no checkpoint of a model, or holds anything but tensors and
@@ -156,7 +202,8 @@ def read_checkpoint(file: Path, place: str) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the form of a file that is refused in a moment
-            content = torch.load(file, map_location="cpu", weights_only=True)
+            source = file if content is None else BytesIO(content)
+            found = torch.load(source, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         asked = re.search(r"GLOBAL ([\w.]+)", str(error))
         if asked:
@@ -169,7 +216,7 @@ def read_checkpoint(file: Path, place: str) -> dict[str, Any]:
         raise ValueError(
             f"{place}: {file} is no whole checkpoint of a model ({type(error).__name__} while reading it)"
         ) from None
-    missing = [key for key in NEEDED if not (isinstance(content, dict) and isinstance(content.get(key), dict))]
+    missing = [key for key in NEEDED if not (isinstance(found, dict) and isinstance(found.get(key), dict))]
     if missing:
         raise ValueError(f"{place}: {file} is no checkpoint of a model of pmodel (it has no {missing[0]})")
-    return content
+    return found

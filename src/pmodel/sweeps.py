@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pmodel.reporting.results import Number
 from pmodel.reporting.summary import format_value, shown, table
-from pmodel.saved import find_runs
+from pmodel.saved import evaluate_command, find_runs
 
 # Jobs that differ in nothing else are repetitions of one another.
 REPEATS = ("seed", "data.label_seed", "data.split_seed")
@@ -74,7 +74,7 @@ class SweepSummary(Callback):
             reason = figure.save(path, jobs)
             print(f"figure    {shown(path) if reason is None else f'{name}: {reason}'}")
         if can_be_judged(folder):
-            print(f"evaluate  uv run eval.py run={shown(folder)}")
+            print(f"evaluate  {evaluate_command(shown(folder))}")
         failed = [job for job in jobs if job.status != "done"]
         if failed:
             first = f"{shown(failed[0].path)}: {failed[0].reason}"

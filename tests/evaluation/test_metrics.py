@@ -12,7 +12,7 @@ from torch.distributions import Normal
 from pmodel.evaluation.clusters import Clustering
 from pmodel.evaluation.codes import LinearProbe
 from pmodel.evaluation.findings import Floor
-from pmodel.evaluation.likelihood import Likelihood, Parzen
+from pmodel.evaluation.likelihood import Likelihood, Parzen, bound_name
 from pmodel.evaluation.memorization import Memorization
 from pmodel.evaluation.points import Clouds
 from pmodel.evaluation.reconstruction import Reconstruction
@@ -96,7 +96,8 @@ def test_likelihoods_are_means_of_the_models_own_with_their_standard_errors():
     assert exact["standard_error"] == pytest.approx(log_prob.std().item() / math.sqrt(200))
     assert (exact["kind"], exact["count"], exact["better"]) == ("exact", 200, "lower")
     assert "bits_per_dim" not in exact
-    for name, k in {"negative ELBO": 1, "negative importance-weighted bound (K = 20)": 20}.items():
+    for k in (1, 20):
+        name = bound_name(k, continuous=True)
         assert by_name[name]["value"] == pytest.approx(exact["value"] + model.gap / k)
         assert by_name[name]["kind"] == "bound"
         assert by_name[name]["protocol"]["num_samples"] == k
@@ -105,9 +106,56 @@ def test_likelihoods_are_means_of_the_models_own_with_their_standard_errors():
     assert curve.y == pytest.approx([exact["value"] + model.gap / k for k in curve.x])
 
 
+def test_a_density_and_a_probability_of_levels_never_share_a_name():
+    data = plane()
+    data.num_levels = 17
+    findings = found(Likelihood(num_samples=20), StandardNormal(), data)
+    levels = numbers(findings)
+    StandardNormal.continuous_density = True
+    try:
+        densities = numbers(found(Likelihood(num_samples=20), StandardNormal(), data))
+    finally:
+        del StandardNormal.continuous_density
+    assert not set(levels) & set(densities)
+    assert all("bits_per_dim" in number for number in levels.values())
+    assert not any("bits_per_dim" in number for number in densities.values())
+    assert {f.name for f in findings if isinstance(f, Missing)} == set(densities)
+
+
+def test_training_examples_are_no_unseen_ones():
+    data = labelled()
+    for metric, model in ((Memorization(50), StandardNormal()), (LinearProbe(), Sign())):
+        findings = list(metric.measure(Subject(model, data, "train")))
+        assert findings
+        assert all(isinstance(f, Missing) and f.reason.startswith("split=train: ") for f in findings)
+    for metric in (SampleQuality(50), Clouds(50)):
+        findings = list(metric.measure(Subject(StandardNormal(), data, "train")))
+        assert numbers(findings)
+        assert not [f for f in findings if isinstance(f, Floor)]
+
+
+def test_balls_need_more_examples_than_neighbours():
+    findings = found(SampleQuality(num_samples=4, num_real=4), StandardNormal(), plane())
+    reasons = {f.name: f.reason for f in findings if isinstance(f, Missing)}
+    assert reasons["density"] == reasons["coverage"] == "4 examples have no 5 neighbours"
+    assert "precision" not in reasons
+    assert all(math.isfinite(n["value"]) for n in numbers(findings).values())
+
+
+def test_counts_are_of_what_was_compared():
+    by_name = numbers(found(SampleQuality(num_samples=60, num_real=100), StandardNormal(), plane()))
+    assert by_name["Fréchet distance"]["count"] == 100
+    assert by_name["precision"]["count"] == by_name["precision"]["protocol"]["num_compared"] == 60
+
+
+def test_clouds_of_one_point_have_a_reason():
+    findings = found(Clouds(50), StandardNormal(), plane(num_validation=1))
+    assert {f.reason for f in findings} == {"the examples are too few, or mostly the same"}
+
+
 def test_a_bound_of_fewer_examples_says_so():
     by_name = numbers(found(Likelihood(num_samples=1, num_examples=30), StandardNormal(), plane()))
-    assert by_name["negative ELBO"]["count"] == 30
+    assert by_name["negative ELBO of a density"]["count"] == 30
     assert by_name["negative log-density"]["count"] == 200
 
 

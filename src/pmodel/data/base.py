@@ -133,11 +133,20 @@ class InMemoryDataModule(LightningDataModule):
             **({} if self.num_labels is None else {"num_labels": self.num_labels, "label_seed": self.label_seed}),
         }
 
+    def __str__(self) -> str:
+        """Lightning's own asks every loader for what ours has not."""
+        return f"{type(self).__name__}(shape={list(self.shape)}, num_levels={self.num_levels}, {self.split_sizes})"
+
     def examples(self, split: Split, n: int, seed: int | None = None) -> Batch:
         """The first n examples of a split (all, if it has fewer), always the same, as the model sees them; on the CPU.
 
         With a seed, n examples drawn by it at random, without replacement.
+
+        Raises:
+            ValueError: if there is no such split.
         """
+        if split not in SPLITS:
+            raise ValueError(f"split={split}: expected one of {', '.join(SPLITS)}")
         x, label = self._split(split)
         if seed is None:
             x, label = x[:n].cpu(), label[:n].cpu()

@@ -31,6 +31,10 @@ class LinearProbe(Metric):
         x, label = train.x[: self.num_train], train.label[: self.num_train]
         if not isinstance(model, Encodes):
             yield from self.missing("the model has no encode", name)
+        elif isinstance(model, Classifies):
+            yield from self.missing("the model was told the labels", name)
+        elif subject.split == "train":
+            yield from self.missing("split=train: the probe is fitted on these examples", name)
         elif not ((label >= 0).all() and (subject.examples.label >= 0).all()):
             yield from self.missing("the data have no labels", name)
         elif len(label.unique()) < 2:

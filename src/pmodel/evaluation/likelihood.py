@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from pmodel.capabilities import LogProb, LowerBound, Samples
+from pmodel.capabilities import LogProb, LowerBound, Samples, SamplesClasses
 from pmodel.evaluation.findings import Finding, Metric
 from pmodel.evaluation.subject import SEED, Subject
 from pmodel.metrics.likelihood import Estimate, bits_per_dim, estimate
@@ -24,9 +24,10 @@ OF_LEVELS = "negative log-likelihood of levels"
 ELBO = "negative ELBO"
 
 
-def importance_weighted(k: int) -> str:
-    """The name of the bound with k samples."""
-    return f"negative importance-weighted bound (K = {k})"
+def bound_name(k: int, continuous: bool) -> str:
+    """The name of the bound with k samples, of the probability of levels or of a density."""
+    name = ELBO if k == 1 else f"negative importance-weighted bound (K = {k})"
+    return f"{name} of a density" if continuous else name
 
 
 class Likelihood(Metric):
@@ -37,7 +38,7 @@ class Likelihood(Metric):
       x; where the data were dequantized, also the bound on that of the levels (Theis et al.: A note on the evaluation
       of generative models, 2015, arXiv 1511.01844, section 3.1)
     - models with an `elbo`: the negative ELBO, the negative importance-weighted bound with `num_samples` samples (Burda
-      et al., 2015, arXiv 1509.00519), and a curve of the bound over their number
+      et al., 2015, arXiv 1509.00519), and a curve of the bound over their number; those of a density have other names
 
     Args:
         num_samples: K, of the tightest bound.
@@ -56,49 +57,63 @@ class Likelihood(Metric):
     def measure(self, subject: Subject) -> Iterator[Finding]:
         data, model = subject.data, subject.model
         continuous = data.num_levels is None or getattr(model, "continuous_density", False)
+        of_levels = [OF_LEVELS] if getattr(data, "dequantize", False) else []
+        own, other = (DENSITY, EXACT) if continuous else (EXACT, DENSITY)
+        kind = "a density, which knows nothing of levels" if continuous else "of levels, no density"
         if isinstance(model, LogProb):
-            exact = DENSITY if continuous else EXACT
-            yield from (
-                self.missing("its log_prob is a density, which knows nothing of levels", EXACT)
-                if continuous
-                else self.missing("its log_prob is of levels, no density", DENSITY)
-            )
             found = estimate(subject.over(lambda x, _: model.log_prob(x), subject.examples.x))
-            yield _number(subject, exact, found, "exact", bits=not continuous)
-            if getattr(data, "dequantize", False):
-                # A level is a cell of volume L^−D.
-                cell = math.prod(data.shape) * math.log(data.source_levels)
-                bound = found._replace(mean=found.mean - cell)
-                yield _number(subject, OF_LEVELS, bound, "bound", bits=True)
+            protocol = _conditional(model)
+            yield _number(subject, own, found, "exact", bits=not continuous, protocol=protocol)
+            if of_levels:
+                yield _of_levels(subject, found, protocol)
+            yield from self.missing(f"its log_prob is {kind}", other)
+        elif isinstance(model, LowerBound):
+            yield from self.missing("the model has no log_prob, only a bound", EXACT, DENSITY)
         else:
-            of_levels = [OF_LEVELS] if getattr(data, "dequantize", False) else []
             yield from self.missing("the model has no log_prob", EXACT, DENSITY, *of_levels)
+        ks = dict.fromkeys([1, self.num_samples])
         if isinstance(model, LowerBound):
-            yield from self._bounds(subject)
+            yield from self._bounds(subject, continuous)
+            yield from self.missing(f"its elbo is {kind}", *(bound_name(k, not continuous) for k in ks))
         else:
-            yield from self.missing("the model has no elbo", ELBO, importance_weighted(self.num_samples))
+            yield from self.missing(
+                "the model has no elbo", *(bound_name(k, density) for density in (False, True) for k in ks)
+            )
 
-    def _bounds(self, subject: Subject) -> Iterator[Finding]:
+    def _bounds(self, subject: Subject, continuous: bool) -> Iterator[Finding]:
         x = subject.examples.x[: self.num_examples]
-        bits = subject.data.num_levels is not None
         found: dict[int, Estimate] = {}
         for k in sorted({*(k for k in CURVE if k < self.num_samples), 1, self.num_samples}):
             found[k] = estimate(subject.over(lambda part, noise, k=k: _bound(subject.model, part, k, noise), x, PART))
         for k in dict.fromkeys([1, self.num_samples]):
-            name = ELBO if k == 1 else importance_weighted(k)
-            own = {"num_samples": k, "noise_seed": SEED}
-            yield _number(subject, name, found[k], "bound", bits, own)
+            protocol = {"num_samples": k, "noise_seed": SEED}
+            yield _number(subject, bound_name(k, continuous), found[k], "bound", not continuous, protocol)
+        if getattr(subject.data, "dequantize", False):
+            yield _of_levels(subject, found[self.num_samples], {"num_samples": self.num_samples, "noise_seed": SEED})
         if len(found) > 1:
-            means, errors = [-f.mean for f in found.values()], [f.standard_error for f in found.values()]
             yield Curve(
-                "upper bound on −log p(x) over the number of samples",
+                f"upper bound on −log p(x){', a density,' if continuous else ''} over the number of samples",
                 list(map(float, found)),
-                means,
-                errors,
+                [-f.mean for f in found.values()],
+                [f.standard_error for f in found.values()],
                 "samples of z, K",
                 "nats",
                 log_x=True,
             )
+
+
+def _of_levels(subject: Subject, density: Estimate, protocol: dict[str, Any]) -> Number:
+    """What the density of dequantized examples says at most about −log p of their levels: a level is a cell of volume
+    L^−D."""
+    cell = math.prod(subject.data.shape) * math.log(subject.data.source_levels)
+    return _number(subject, OF_LEVELS, density._replace(mean=density.mean - cell), "bound", True, protocol)
+
+
+def _conditional(model: Any) -> dict[str, Any]:
+    """How a class-conditional model has a log p(x): by the sum over all labels."""
+    num_classes = getattr(model, "num_classes", None)
+    is_told = isinstance(model, SamplesClasses) and num_classes is not None
+    return {"summed_over_labels": num_classes} if is_told else {}
 
 
 def _bound(model: LowerBound, x: Tensor, k: int, noise: Any) -> Tensor:

@@ -12,7 +12,7 @@ from pmodel.metrics.copying import copying
 from pmodel.metrics.nearest import nearest
 from pmodel.reporting.results import Group
 
-NAMES = {"pixels": "nearer to training than unseen, pixels", "features": "nearer to training than unseen, features"}
+NAME = "nearer to training than unseen"
 
 
 class Memorization(Metric):
@@ -38,19 +38,24 @@ class Memorization(Metric):
         self.num_samples, self.num_examples, self.num_train = num_samples, num_examples, num_train
 
     def measure(self, subject: Subject) -> Iterator[Finding]:
+        coordinates = "pixels" if len(subject.data.shape) == 3 else "coordinates"
+        names = (f"{NAME}, {coordinates}", f"{NAME}, features")
         if not isinstance(subject.model, Samples):
-            yield from self.missing("the model has no sample", *NAMES.values())
+            yield from self.missing("the model has no sample", *names)
+            return
+        if subject.split == "train":
+            yield from self.missing("split=train: these examples are not unseen", *names)
             return
         train = subject.training_examples.x[: self.num_train]
         unseen = subject.examples.x[: self.num_examples]
         samples = subject.samples(self.num_samples)
-        pixels = (samples, unseen, train)
-        features = (
+        in_coordinates = (samples, unseen, train)
+        in_features = (
             subject.features_of_samples(self.num_samples),
             subject.real_features(unseen),
             subject.real_features(train),
         )
-        for space, (fake, real, among) in {"pixels": pixels, "features": features}.items():
+        for name, (fake, real, among) in zip(names, (in_coordinates, in_features), strict=True):
             unseen_distances = subject.kept(
                 "distances", (real, among), lambda real=real, among=among: {"nearest": _distances(real, among, subject)}
             )["nearest"]
@@ -62,15 +67,18 @@ class Memorization(Metric):
                 "median_distance_of_samples": distances[0].median().item(),
                 "median_distance_of_unseen": distances[1].median().item(),
             }
-            if space == "features":
+            if fake is in_features[0]:
                 extractor = subject.extractor
                 own |= {
                     "feature_network": extractor.name,
                     "feature_hash": extractor.hash,
                     "resizer": extractor.resizer,
                 }
+            if not distances[0].isfinite().all():
+                yield from self.missing("some of the samples are not finite", name)
+                continue
             value = copying(*distances)
-            yield subject.number(NAMES[space], value, "of 1", self.group, len(real), protocol=own)
+            yield subject.number(name, value, "of 1", self.group, len(real), protocol=own, ideal=0.5)
 
 
 def _distances(x: Tensor, among: Tensor, subject: Subject) -> Tensor:

@@ -1,5 +1,6 @@
 """How near a model's samples are to real examples, by the features of a network."""
 
+import math
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ from pmodel.metrics.frechet import Moments, frechet_distance
 from pmodel.metrics.inception_score import inception_score
 from pmodel.metrics.kernel import kernel_distance
 from pmodel.metrics.manifolds import density_coverage, precision_recall
-from pmodel.reporting.results import Group, Number
+from pmodel.reporting.results import Group
 
 FRECHET, KERNEL, SCORE = "Fréchet distance", "kernel distance", "Inception score"
 MANIFOLDS = ("precision", "recall", "density", "coverage")
@@ -73,23 +74,21 @@ class SampleQuality(Metric):
             "resizer": extractor.resizer,
         }
         yield from self._numbers(subject, self._values(subject, real, fake), own)
-        if extractor.num_classes is None:
-            yield from self.missing(f"its {extractor.name} know no classes", SCORE)
+        if subject.split == "train":
+            return  # real training examples are what samples are compared with
         train = subject.training_examples.x[: self.num_samples]
-        own = {**own, "num_generated": 0, "num_train": len(train)}
-        del own["noise_seed"]
-        key = (
-            f"{self.k_precision_recall}, {self.k_density_coverage}",
-            extractor.hash,
-            subject.examples.x[: self.num_real],
-            train,
-        )
+        own = {**own, "num_train": len(train)}
+        del own["noise_seed"], own["num_generated"]
+        key = (f"{self.k_precision_recall}, {self.k_density_coverage}", extractor.hash, real, train)
         floor = subject.kept("floor", key, lambda: self._values(subject, real, subject.real_features(train)))
-        yield from map(Floor, self._numbers(subject, floor, own))
+        for number in self._numbers(subject, floor, own):
+            if isinstance(number, dict):
+                yield Floor(number)
 
     def _values(self, subject: Subject, real: Tensor, other: Tensor) -> dict[str, Tensor]:
-        """The value of each number, float64."""
+        """The value of each number, float64; NaN where there is none."""
         found = {FRECHET: frechet_distance(Moments.of(other), Moments.of(real)), KERNEL: kernel_distance(other, real)}
+        found[SCORE] = math.nan
         if subject.extractor.num_classes is not None:
             found[SCORE] = inception_score(subject.extractor.probabilities(other).cpu())
         n = min(len(real), len(other))
@@ -97,11 +96,29 @@ class SampleQuality(Metric):
         found |= density_coverage(real[:n], other[:n], self.k_density_coverage)._asdict()
         return {name: torch.tensor(value, dtype=torch.float64) for name, value in found.items()}
 
-    def _numbers(self, subject: Subject, values: dict[str, Tensor], own: dict[str, Any]) -> Iterator[Number]:
+    def _numbers(self, subject: Subject, values: dict[str, Tensor], own: dict[str, Any]) -> Iterator[Finding]:
         ks = dict(zip(MANIFOLDS, [self.k_precision_recall] * 2 + [self.k_density_coverage] * 2, strict=True))
-        compared = min(own["num_real"], own["num_generated"] or own["num_train"])
+        num_others = own.get("num_generated", own.get("num_train"))
         for name, value in values.items():
-            balls = {"k": ks[name], "num_compared": compared} if name in ks else {}
-            unit, protocol = UNITS.get(name, "of 1"), own | balls
-            count = own["num_real"]
-            yield subject.number(name, value.item(), unit, self.group, count, better=BETTER[name], protocol=protocol)
+            count, protocol, rest = own["num_real"], own, {}
+            if name in ks:
+                count = min(own["num_real"], num_others)
+                protocol = own | {"k": ks[name], "num_compared": count}
+            elif name == SCORE:
+                # It looks at no real example.
+                count, rest = num_others, {"split": "drawn" if "num_generated" in own else "train"}
+                protocol = {key: entry for key, entry in own.items() if key != "num_real"}
+            if not value.isfinite():
+                yield from self.missing(self._reason(subject, name, count, ks.get(name)), name)
+                continue
+            unit = UNITS.get(name, "of 1")
+            number = subject.number(name, value.item(), unit, self.group, count, better=BETTER[name], protocol=protocol)
+            yield number | rest
+
+    def _reason(self, subject: Subject, name: str, count: int, k: int | None) -> str:
+        """Why a number is NaN."""
+        if name == SCORE and subject.extractor.num_classes is None:
+            return f"its {subject.extractor.name} know no classes"
+        if k is not None and count <= k:
+            return f"{count} examples have no {k} neighbours"
+        return "some of the samples are not finite"

@@ -23,8 +23,15 @@ class Workers:
     def launch(cls, accelerator: str = "auto", devices: int | str | list[int] = 1) -> "Workers":
         """Starts a process for each device, by Lightning's Fabric; each comes back from here."""
         from lightning.fabric import Fabric
+        from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-        fabric = Fabric(accelerator=accelerator, devices=devices)
+        try:
+            fabric = Fabric(accelerator=accelerator, devices=devices)
+        except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ValueError(
+                f"trainer.accelerator={accelerator}, trainer.devices={devices}: no such devices here: {reason}"
+            ) from None
         fabric.launch()
         return cls(fabric.device, fabric.global_rank, fabric.world_size)
 
@@ -37,18 +44,36 @@ class Workers:
         """[function(i) for i in pieces], on every process; each piece is computed by one of them.
 
         What a piece gives must not depend on who computes it, and lies on the CPU.
+
+        Raises:
+            ValueError: what one of them raises, on all.
         """
-        own = {i: function(i) for i in pieces[self.rank :: self.count]}
         if self.count == 1:
-            return list(own.values())
-        everyone: list[dict[int, T] | None] = [None] * self.count
-        distributed.all_gather_object(everyone, own)
-        return [everyone[place % self.count][i] for place, i in enumerate(pieces)]
+            return [function(i) for i in pieces]
+        own = self._attempt(lambda: {i: function(i) for i in pieces[self.rank :: self.count]})
+        everyone: list[Any] = [None] * self.count
+        distributed.all_gather_object(everyone, (pieces, own))
+        assert all(asked == pieces for asked, _ in everyone), "the processes are at different pieces of work"
+        parts = [self._result(attempt) for _, attempt in everyone]
+        return [parts[place % self.count][i] for place, i in enumerate(pieces)]
 
     def from_first(self, function: Callable[[], T]) -> T:
-        """What the first process makes of it, on every process."""
+        """What the first process makes of it, on every process; likewise a ValueError."""
         if self.count == 1:
             return function()
-        made: list[Any] = [function() if self.is_first else None]
+        made: list[Any] = [self._attempt(function) if self.is_first else None]
         distributed.broadcast_object_list(made, src=0)
-        return made[0]
+        return self._result(made[0])
+
+    def _attempt(self, function: Callable[[], T]) -> tuple[T | None, str | None]:
+        """What a function gives, or what is wrong with the user's input: the others wait for it."""
+        try:
+            return function(), None
+        except ValueError as error:
+            return None, str(error)
+
+    def _result(self, attempt: tuple[Any, str | None]) -> Any:
+        value, error = attempt
+        if error is not None:
+            raise ValueError(error)
+        return value

@@ -3,6 +3,7 @@
 import logging
 import math
 import weakref
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,10 @@ class FeatureExtractor(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """Features (B, D), float32, on the network's device, of examples on any device; in bounded memory."""
         device = next(self.parameters()).device
-        return torch.cat([self.network(part.to(device, torch.float32)) for part in x.split(self.part)])
+        # A GPU's TensorFloat-32 has 10 bits, and the features that are kept for the next evaluation may be a CPU's.
+        exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+        with exact if device.type == "cuda" else nullcontext():
+            return torch.cat([self.network(part.to(device, torch.float32)) for part in x.split(self.part)])
 
     @torch.no_grad()
     def probabilities(self, features: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import logging
 import os
 import shutil
 import urllib.request
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from http.client import HTTPException
 from importlib.metadata import version
 from io import BytesIO
@@ -102,10 +102,7 @@ class Inception(nn.Module):
         check_shape(tuple(x.shape[1:]))
         levels = (x.nan_to_num().clamp(0, 1) * 255).round().to(torch.uint8)
         pictures = levels.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-        # A GPU's TensorFloat-32 has 10 bits, and the features that are kept for the next evaluation may be a CPU's.
-        exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
-        with exact if x.is_cuda else nullcontext():
-            (features,) = self.network(pictures)
+        (features,) = self.network(pictures)
         return features.masked_fill(~x.flatten(1).isfinite().all(1, keepdim=True), torch.nan)
 
 

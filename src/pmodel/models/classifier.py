@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor, nn
 
 from pmodel.capabilities import Encodes, TrainableFeatures
-from pmodel.instantiate import instantiate
+from pmodel.instantiate import check_target, instantiate
 from pmodel.models.autoencoder import Network
 from pmodel.nets.precision import in_own_dtype, upcast
 from pmodel.saved import find_run, read_checkpoint, read_config
@@ -241,4 +241,5 @@ def read_run(features: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     run = find_run(features, place)
     target = read_config(run.folder, place, ("model",))["model"]["_target_"]
     content = read_checkpoint(run.checkpoint, place)
-    return {"_target_": target, **content["hyper_parameters"]}, content["state_dict"]
+    check_target(target, ("pmodel.models.",))
+    return {**content["hyper_parameters"], "_target_": target}, content["state_dict"]

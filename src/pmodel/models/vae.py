@@ -7,6 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from pmodel.distributions import LikelihoodName, make_likelihood
+from pmodel.distributions.gaussian import Gaussian
 from pmodel.distributions.noise import normal
 from pmodel.instantiate import instantiate
 from pmodel.models.autoencoder import Network
@@ -61,6 +62,8 @@ class VAE(GradientModule):
         self.data_shape, self.latent_dim = torch.Size(data_shape), latent_dim
         self.beta, self.free_bits = beta, free_bits
         self.likelihood = make_likelihood(likelihood, num_levels, num_mixtures, likelihood_scale)
+        # A Gaussian likelihood is a density, even of data on levels.
+        self.continuous_density = isinstance(self.likelihood, Gaussian)
         channels, *positions = data_shape
         self.output_shape = [self.likelihood.num_parameters(channels), *positions]
         self.encoder = instantiate(network["encoder"], data_shape=data_shape, num_outputs=2 * latent_dim)

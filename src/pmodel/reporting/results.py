@@ -14,7 +14,8 @@ Group = Literal["likelihood", "samples", "memorization", "reconstruction", "clus
 class Number(TypedDict):
     """One measured number; `split` and `count` say on which examples.
 
-    `bits_per_dim` is the same number in that unit. `better` says which of two values is, where one is; `kind` of a
+    `bits_per_dim` is the same number in that unit. `better` says which of two values is, where one is, and `ideal`
+    what is best where it lies between; `kind` of a
     likelihood whether it is exact, a bound or an estimate; `group` where it stands in a table.
     """
 
@@ -27,6 +28,7 @@ class Number(TypedDict):
     bits_per_dim: NotRequired[float]
     protocol: NotRequired[dict[str, Any]]
     better: NotRequired[Literal["lower", "higher"]]
+    ideal: NotRequired[float]
     kind: NotRequired[Literal["exact", "bound", "estimate"]]
     group: NotRequired[Group]
 
