@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from evaluated_runs import DATA, EXACT, MODELS, SAMPLE, document
 
-from pmodel.reporting.comparison import FLOOR, GROUPS, Column, Table, comparison_tables, error_text
-from pmodel.reporting.comparison_text import comparison_text, superscript
+from pmodel.reporting.comparison import FLOOR, GROUPS, MARKED, Column, Table, comparison_tables
+from pmodel.reporting.comparison_text import LABEL_WIDTH, comparison_text, superscript
+from pmodel.reporting.conditions import conditions, counted_elsewhere
 from pmodel.reporting.summary import format_value
+from pmodel.reporting.texts import error_text
 
 
 def results_of(*runs: list[dict], **data) -> dict:
@@ -48,13 +50,42 @@ def test_the_best_are_those_that_no_other_beats_by_a_slow_loop(better):
         expected = []
         for v in values:
             beaten = any(o < v if better == "lower" else o > v for o in finite) if v in finite else True
-            expected.append(not beaten and len(finite) > 1)
+            expected.append(not beaten and len(set(finite)) > 1)
         assert table.columns[0].best == expected
 
 
-def test_nothing_is_best_of_one_run_or_without_a_direction():
+def test_what_is_within_the_standard_error_of_the_best_is_marked_too_by_a_slow_loop():
+    generator = np.random.default_rng(1)
+    seen = set()
+    for better in ("lower", "higher"):
+        for _ in range(200):
+            values = generator.normal(size=4).tolist()
+            errors = [None if e > 0.8 else e for e in generator.uniform(0, 1, 4).tolist()]
+            runs = [
+                [score(v, better=better, **({} if e is None else {"standard_error": e}))]
+                for v, e in zip(values, errors, strict=True)
+            ]
+            first = values.index(min(values) if better == "lower" else max(values))
+            expected = []
+            for i in range(4):
+                known = errors[i] is not None and errors[first] is not None
+                near = known and (values[i] - values[first]) ** 2 < errors[i] ** 2 + errors[first] ** 2
+                expected.append(i == first or near)
+            assert comparison_tables(results_of(*runs))[0].columns[0].best == expected
+            seen.add(sum(expected))
+    assert seen == {1, 2, 3, 4}
+
+
+def test_nothing_is_best_of_one_run_without_a_direction_of_equal_values_or_of_costs():
     undirected = {key: value for key, value in score(1.0).items() if key != "better"}
-    for results in (results_of([score(1.0)]), results_of([score(1.0)], []), results_of([undirected], [undirected])):
+    for results in (
+        results_of([score(1.0)]),
+        results_of([score(1.0)], []),
+        results_of([undirected], [{**undirected, "value": 2.0}]),
+        results_of([score(8.0)], [score(8.0)], []),
+        results_of([score(1.0, group="cost")], [score(2.0, group="cost")]),
+        results_of([{**undirected, "ideal": 0.5}], [{**undirected, "ideal": 0.5, "value": 0.5}]),
+    ):
         assert not any(comparison_tables(results)[0].columns[0].best)
 
 
@@ -99,6 +130,39 @@ def test_runs_on_different_data_share_no_table_and_the_heading_says_what_differs
     assert column_of(first, "log-likelihood").best.count(True) == 1
     assert len(comparison_tables(document())) == 1
     assert comparison_tables(document())[0].heading == "mnist"
+
+
+POINTS = {"data": "points", "shape": [2], "num_levels": None, "split_sizes": {"train": 100, "test": 20}, "path": None}
+LIMITED = {**DATA, "limit": 2000, "split_sizes": {"train": 2000, "test": 2000}}
+LEVELS = {**DATA, "binarize": "none", "num_levels": 256}
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        # The titles say it all.
+        ([DATA, {**POINTS, "name": "ring"}, {**POINTS, "name": "line"}], ["mnist", "points ring", "points line"]),
+        # Sizes and levels follow; what one of them has not set is no word.
+        ([DATA, LIMITED], ["mnist", "mnist, limit: 2000"]),
+        ([DATA, LEVELS], ["mnist, binarize: static", "mnist, binarize: none"]),
+        ([DATA, {**DATA, "num_levels": 3}], ["mnist, num_levels: 2", "mnist, num_levels: 3"]),
+        # Those of one title are told from each other, and from no others.
+        ([DATA, POINTS, LIMITED], ["mnist", "points", "mnist, limit: 2000"]),
+        # Nothing else tells the first from the last.
+        (
+            [DATA, LIMITED, {**DATA, "num_levels": 3}],
+            ["mnist, num_levels: 2", "mnist, num_levels: 2, limit: 2000", "mnist, num_levels: 3"],
+        ),
+    ],
+)
+def test_headings_are_as_short_as_can_be_and_no_two_alike(data, expected):
+    results = results_of(*([score(1.0)] for _ in data))
+    for run, own in zip(results["runs"], data, strict=True):
+        run["data"] = own
+    headings = [re.sub(r", split_sizes\.\w+: \d+", "", table.heading) for table in comparison_tables(results)]
+    assert headings == expected
+    if len(data) == 2:
+        assert "split_sizes" not in comparison_text(results, 300)
 
 
 def test_columns_are_in_the_order_of_groups_and_exact_values_before_bounds_before_estimates():
@@ -146,7 +210,21 @@ def test_each_hole_leads_to_the_reason_that_its_run_gives_and_equal_reasons_are_
                 given = {missing["name"]: missing["reason"] for missing in run["missing"]}
                 assert footnote.reason == given[column.name.partition(" (")[0]]
                 assert footnote.runs.count(run["label"]) == 1
-    assert [(absence.name, absence.runs) for absence in table.absent] == [("modes covered", list(MODELS))]
+    assert table.absent == [("the data are no known mixture", ["modes covered"], list(MODELS))]
+
+
+def test_what_is_missing_for_one_reason_of_the_same_runs_is_one_line():
+    results = results_of([score(1.0)], [score(2.0)])
+    lacks = [("nmi", "the model has no assign"), ("loss", "no loss"), ("ari", "the model has no assign")]
+    for run, reasons in zip(results["runs"], (lacks, lacks[:2]), strict=True):
+        run["missing"] = [{"name": name, "group": "clusters", "reason": reason} for name, reason in reasons]
+    text = comparison_text(results, 100)
+    assert text.endswith(
+        "\nnot measured:\n  the model has no assign: nmi\n  no loss: loss\n  the model has no assign (a): ari"
+    )
+    results["runs"][1]["missing"] = results["runs"][0]["missing"]
+    text = comparison_text(results, 100)
+    assert text.endswith("\nnot measured:\n  the model has no assign: nmi, ari\n  no loss: loss")
 
 
 def test_a_hole_that_nobody_explains_says_so():
@@ -190,21 +268,103 @@ def test_the_terminals_table_has_each_value_below_its_run_whatever_the_width(wid
         assert f"{superscript(i)} {footnote.reason}" in text.replace("\n  ", " ")
 
 
-def test_a_single_run_is_a_list_with_the_floor_beside_its_numbers():
-    text = comparison_text(document(["vae"]), 80)
-    (line,) = [line for line in text.splitlines() if line.startswith("Fréchet distance")]
-    assert re.split(r"\s{2,}", line) == [
-        "Fréchet distance",
+def test_a_single_run_is_a_list_below_headings_with_the_floor_beside_its_numbers():
+    results = document(["vae"])
+    few = next(number for number in results["runs"][0]["numbers"] if number["name"] == "recall")
+    few["count"] = 500
+    text = comparison_text(results, 100)
+    lines = text.splitlines()
+    assert lines[0] == "vae: 10,000 test examples of mnist"
+    (line,) = [line for line in lines if line.startswith("  Fréchet distance")]
+    assert re.split(r"\s{2,}", line.strip()) == [
+        "Fréchet distance\u00a0↓",
         "9.27",
         "± 0.031",
         "distance of features",
-        "(10,000 test examples)",
         "floor 0.412",
     ]
-    assert "elbo (K = 1), bound" in text
+    # Only what was measured on others says on how many.
+    assert [line.split("\u00a0")[0].strip() for line in lines if "examples)" in line] == ["recall"]
+    assert "(500 test examples)" in text
+    headings = [line for line in lines[1 : lines.index("samples: 10,000")] if line and not line.startswith(" ")]
+    assert headings == [
+        *("likelihood, bound", "likelihood, estimate"),
+        *("samples", "memorization", "reconstruction", "codes", "cost"),
+    ]
+    assert lines[lines.index("likelihood, bound") + 1].startswith("  elbo (K = 1)\u00a0↑")
     assert f"{FLOOR} in place of samples" in text
-    assert "– log-likelihood: the model has no log_prob" in text
+    assert "\n  the model has no log_prob: log-likelihood" in text
     assert "*" not in text
+
+
+def test_what_all_numbers_share_is_said_once_with_what_differs_from_it():
+    (table,) = comparison_tables(document())
+    assert table.examples == "10,000 test examples"
+    assert conditions(table) == ["samples: 10,000 (kernel distance: 1,000)", "features: labels, 91d0c8a2b7e4"]
+    assert counted_elsewhere(table) == {}
+    text = comparison_text(document(), 200)
+    assert text.startswith("10,000 test examples of mnist\n")
+    assert text.count("features: labels, 91d0c8a2b7e4") == 1
+    assert f"* marks {MARKED}" in text
+    made = {"num_generated": 50, "num_real": 20, "feature_network": "net", "feature_hash": "ff"}
+    numbers = [
+        score(1.0, split="test", count=20, protocol=made),
+        score(1.0, split="test", count=20, protocol=made) | {"name": "other"},
+        score(1.0, split="drawn", count=70) | {"name": "modes"},
+        score(1.0, split="test", count=20, protocol={"num_generated": 9}, group="memorization"),
+        score(1.0, split="test", count=10) | {"name": "few"},
+    ]
+    (table,) = comparison_tables(results_of(numbers))
+    assert conditions(table) == [
+        "samples: 50 (modes: 70; memorization: 9)",
+        "real examples: 20",
+        "features: net, ff",
+    ]
+    assert table.examples == "20 test examples"
+    assert counted_elsewhere(table) == {"few": "10 test examples"}
+
+
+@pytest.mark.parametrize(
+    ("label", "lines"),
+    [
+        ("vae trainer.max_epochs=-1", ["vae trainer.", "max_epochs=-1"]),
+        ("vae model.optimizer.lr=0.0001", ["vae model.", "optimizer.", "lr=0.0001"]),
+        ("gan model.weight_penalty=12345678.25", ["gan model.", "weight_penalty=", "12345678.25"]),
+        ("vae (stopped)", ["vae (stopped)"]),
+        ("vae callbacks=minimal logger=none", ["vae callbacks=", "minimal", "logger=none"]),
+        ("a_word_that_is_longer_than_two_lines", ["a_word_that_is_", "longer_than_two_", "lines"]),
+        ("pixelcnn_on_fashion_mnist", ["pixelcnn_on_fashion_mnist"]),
+    ],
+)
+def test_labels_break_at_spaces_equals_signs_and_dots_and_in_no_number(label, lines):
+    results = results_of([score(1.0)], [score(2.0)])
+    results["runs"][0]["label"] = label
+    head = comparison_text(results, 120).split("\n\n", 2)[1].split("samples")[0].splitlines()
+    seen = [re.split(r"\s{2,}", line.strip())[0] for line in head]
+    assert seen == lines
+    assert all(len(line) <= LABEL_WIDTH for line in lines if len(lines) > 1)
+
+
+def test_where_numbers_are_best_stands_beside_their_names():
+    between = {"name": "between", "value": 0.4, "unit": "", "group": "memorization", "ideal": 0.5}
+    neither = {"name": "neither", "value": 0.4, "unit": "", "group": "memorization"}
+    numbers = [score(1.0), score(1.0, better="higher") | {"name": "more"}, between, neither]
+    for results in (results_of(numbers), results_of(numbers, numbers)):
+        lines = [line.replace("\u00a0", " ") for line in comparison_text(results, 100).splitlines()]
+        for name in ("score ↓", "more ↑", "between (0.5 is ideal)", "neither"):
+            assert len([line for line in lines if re.match(rf"  {re.escape(name)} +[\d.]+( |$)", line)]) == 1
+
+
+def test_runs_that_did_not_end_or_were_not_judged_are_named():
+    results = results_of([score(1.0)], [score(2.0)], [score(3.0)])
+    for run, status in zip(results["runs"], ("stopped", "done", None), strict=True):
+        run["status"] = status
+    results["failed"] = [{"run": "logs/x", "label": "gan", "reason": "the model was not fitted yet"}]
+    text = comparison_text(results, 100)
+    assert re.search(r"a \(stopped\) +b +c\n", text)
+    assert text.endswith("\n\nnot judged:\n  gan (logs/x): the model was not fitted yet")
+    results["runs"] = results["runs"][:1]
+    assert comparison_text(results, 100).startswith("a (stopped): 10,000 test examples of mnist\n")
 
 
 def test_values_that_are_not_finite_are_said_to_be():

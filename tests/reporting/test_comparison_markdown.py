@@ -2,8 +2,9 @@
 
 from evaluated_runs import document
 
-from pmodel.reporting.comparison import comparison_tables, value_text
+from pmodel.reporting.comparison import MARKED, comparison_tables
 from pmodel.reporting.comparison_markdown import comparison_markdown
+from pmodel.reporting.texts import value_text
 
 
 def rows_of(text: str) -> list[list[str]]:
@@ -35,3 +36,25 @@ def test_a_label_is_text_and_breaks_no_table():
     results["runs"][0]["label"] = "<b>|*x*_y"
     head = comparison_markdown(results).splitlines()[2]
     assert "\\<b\\>\\|\\*x\\*\\_y" in head
+
+
+def test_examples_conditions_reasons_and_runs_that_failed_stand_around_the_table():
+    results = document(["vae", "pixelcnn"])
+    results["failed"] = [{"run": "logs/a_run", "label": "dcgan", "reason": "no checkpoint"}]
+    results["runs"][0]["status"] = "stopped"
+    text = comparison_markdown(results)
+    assert text.startswith("**10,000 test examples of mnist**\n")
+    assert "| vae (stopped) | pixelcnn |" in text
+    assert "- samples: 10,000\n" in text
+    assert "- features: labels, 91d0c8a2b7e4\n" in text
+    assert f"bold type marks {MARKED}" in text
+    assert "- the data are no known mixture: modes covered\n" in text
+    assert text.endswith("Not judged:\n\n- dcgan (logs/a\\_run): no checkpoint\n")
+
+
+def test_an_ideal_stands_in_the_place_of_an_arrow():
+    results = document(["vae"])
+    number = next(n for n in results["runs"][0]["numbers"] if n["name"] == "precision")
+    del number["better"]
+    number["ideal"] = 0.5
+    assert "| precision (0.5 is ideal) |" in comparison_markdown(results)

@@ -12,9 +12,9 @@ import pytest
 from evaluated_runs import DATA, MODELS, SAMPLE, document, with_figures
 from PIL import Image
 
-from pmodel.reporting.comparison import FLOOR
+from pmodel.reporting.comparison import FLOOR, MARKED
 from pmodel.reporting.report import write_report
-from pmodel.reporting.report_texts import FIGURES, MEANINGS, meaning
+from pmodel.reporting.report_texts import FIGURES, MEANINGS, OF_POINTS, explanation, meaning
 
 EVIL = '<script>alert("1")</script> & \'<b onclick="x">\''
 # Elements without an end.
@@ -203,6 +203,117 @@ def test_title_and_introduction_say_what_was_judged_on_what(labels, title, intro
     assert introduction in page.text()
 
 
+def test_a_page_of_one_run_explains_no_sign_that_it_has_not(tmp_path):
+    page = page_of(document(["vae"]), tmp_path)
+    assert "Each column is a number: the arrow" in page.text()
+    assert "Each row" not in page.text()
+    assert "★" not in page.text()
+    assert "– means not measured" not in page.text()
+    assert "ol" not in [tag for tag, _ in page.tags]
+    (line,) = [text for around, text in page.texts if around[-1] == "li" and "modes covered" in text]
+    assert line == "the data are no known mixture: modes covered"
+    text = page_of(document(["vae", "gan"]), tmp_path).text()
+    assert "Each row is a run and each column a number" in text
+    assert f"★ marks {MARKED}." in text
+    assert "– means not measured" in text
+
+
+def test_conditions_that_all_numbers_share_stand_once_below_them(nine):
+    summary = nine[1][nine[1].index('<section id="summary">') : nine[1].index('id="figure-1"')]
+    conditions = (
+        "10,000 test examples of mnist; samples: 10,000 (kernel distance: 1,000); features: labels, 91d0c8a2b7e4."
+    )
+    assert Page(summary[: summary.index("</section>") + len("</section>")]).text().count(conditions) == 1
+
+
+def test_figures_say_once_of_which_split_they_are(tmp_path):
+    results = with_figures(document(["vae", "gan"]), tmp_path)
+    sentence = "Held-out examples in the figures below are those of the validation split"
+    assert page_of(results, tmp_path).text().count(sentence) == 1
+    results["split"] = "validation"
+    assert sentence not in page_of(results, tmp_path).text()
+    assert sentence not in page_of(document(["vae", "gan"]), tmp_path).text()
+
+
+def test_points_have_sentences_of_their_own(tmp_path):
+    points = {"data": "points", "shape": [1]}
+    assert set(OF_POINTS) == {"samples", "samples_over_time", "reconstructions", "neighbours"}
+    for name, (_, of_pictures) in FIGURES.items():
+        assert explanation(name, [DATA, DATA]) == of_pictures
+        of_points = OF_POINTS.get(name, of_pictures)
+        assert explanation(name, [points]) == of_points
+        both = [of_pictures] if name not in OF_POINTS else [of_pictures, of_points]
+        assert explanation(name, [points, DATA, points]) == " ".join(both)
+    assert explanation("of_tomorrow", [points]) == ""
+    results = with_figures(document(["vae"]), tmp_path)
+    results["runs"][0]["data"] = points
+    text = page_of(results, tmp_path).text()
+    assert OF_POINTS["samples"] in text
+    assert "sharp" not in text
+    assert "(1 coordinate)" in text
+
+
+def test_more_columns_than_a_page_is_wide_go_on_in_a_second_table(tmp_path):
+    results = document(["vae", "gan"])
+    for run in results["runs"]:
+        (one,) = [number for number in run["numbers"] if number["name"] == "precision"]
+        run["numbers"] += [one | {"name": f"more {i}"} for i in range(6)]
+    text = write_report(results, tmp_path).read_text(encoding="utf-8")
+    heads = []
+    for title in ("Quality of samples", "Quality of samples, continued"):
+        part = text[text.index(f'aria-label="{title}"') :]
+        part = part[: part.index("</thead>")]
+        heads.append([name.strip() for name in re.findall(r'<th scope="col">(.*?)\n', part)])
+    names = ["Fréchet distance", "kernel distance", "precision", "recall", *(f"more {i}" for i in range(6))]
+    assert [["run</th>", *names[:5]], ["run</th>", *names[5:]]] == heads
+
+
+def test_a_run_that_was_stopped_or_could_not_be_judged_says_so(tmp_path):
+    results = with_figures(document(["vae", "gan"]), tmp_path)
+    results["runs"][0]["status"], results["runs"][1]["status"] = "stopped", "done"
+    results["failed"] = [{"run": "logs/x", "label": "dcgan", "reason": EVIL}]
+    page = page_of(results, tmp_path)
+    tags = [text for around, text in page.texts if around[-3:] == ("th", "span", "span")]
+    assert set(tags) == {"stopped"}
+    assert [text for around, text in page.texts if around[-1] == "figcaption"][:2] == ["vae (stopped)", "gan"]
+    assert "done" not in page.text()
+    assert f"Not judged dcgan (logs/x): {EVIL}" in page.text()
+    assert "Not judged" not in page_of(document(), tmp_path).text()
+
+
+def test_an_ideal_stands_where_an_arrow_would(tmp_path):
+    results = document(["vae"])
+    del results["runs"][0]["numbers"][3]["better"]
+    results["runs"][0]["numbers"][3]["ideal"] = 0.5
+    small = [text for around, text in page_of(results, tmp_path).texts if around[-1] == "small"]
+    assert [text for text in small if "ideal" in text] == ["distance of features 0.5 is ideal"]
+
+
+def test_classes_that_the_names_of_runs_tell_apart_are_no_row_of_settings(tmp_path):
+    results = document(["vae", "gan"])
+    for run in results["runs"]:
+        run["config"]["name"] = f"{run['label']}-mnist"
+        run["config"]["model"]["network"] = {"_target_": run["label"]}
+    network = "model.network._target_"
+    for name, expected in (("gan-mnist", [network, "name"]), ("vae-mnist", ["model._target_", network])):
+        results["runs"][1]["config"]["name"] = name
+        text = write_report(results, tmp_path).read_text(encoding="utf-8")
+        assert sorted(re.findall(r'<th scope="row"><span class="label">([\w.]*\.\w+|name)<', text)) == expected
+    # Two of one name, and of two classes.
+    results = document(["vae", "gan", "kmeans"])
+    for run, name in zip(results["runs"], ("a", "a", "b"), strict=True):
+        run["config"]["name"] = name
+    assert "model._target_</span>" in write_report(results, tmp_path).read_text(encoding="utf-8")
+
+
+def test_floats_of_the_protocol_have_four_digits(tmp_path):
+    results = document(["vae"])
+    results["runs"][0]["numbers"][0]["protocol"]["bandwidth"] = 2.828643854222218
+    page = page_of(results, tmp_path)
+    assert "bandwidth 2.829 " in page.text()
+    assert "2.8286" not in page.text()
+
+
 def test_data_that_differ_have_tables_of_their_own_with_what_differs(tmp_path):
     results = document(["vae", "gan"])
     results["runs"][1]["data"] = {**DATA, "binarize": "dynamic"}
@@ -210,7 +321,7 @@ def test_data_that_differ_have_tables_of_their_own_with_what_differs(tmp_path):
     tags = [text for around, text in page.texts if around[-2:] == ("h3", "span")]
     assert tags == ["binarize: static", "binarize: dynamic"]
     assert "their numbers do not compare" in page.text()
-    assert "★" not in page.text().replace("★ marks the best", "")
+    assert "★" not in page.text()
 
 
 def test_settings_that_differ_are_compared_and_places_are_not(nine):
@@ -241,11 +352,14 @@ def test_each_number_has_its_protocol_and_checkpoints_their_hashes(nine):
     assert protocol.count("split_seed") == 1
 
 
-def test_curves_are_one_plot_of_all_runs_with_their_values(nine):
+def test_curves_are_one_plot_of_all_runs_with_their_values(nine, tmp_path):
     section = nine[1][nine[1].index('<section id="curves">') : nine[1].index('<section id="settings">')]
     page = Page(section)
     assert [image["alt"] for image in page.all("img")] == ["importance-weighted bound over K: autoencoder, vae"]
     assert "K 1 10 100 500" in page.text()
+    results = document(["vae"])
+    results["runs"][0]["curves"][0]["x"] = [1.0, 10.0, 100.0, 0.25]
+    assert "K 0.25 1 10 100 " in page_of(results, tmp_path).text()
     assert "vae -90.07 ± 0.25 -88.10 ± 0.24" in page.text()
 
 

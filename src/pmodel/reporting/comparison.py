@@ -2,16 +2,21 @@
 
 import json
 import math
+from collections import Counter
 from typing import Any, NamedTuple
 
+from pmodel.reporting.headings import data_title, differences
 from pmodel.reporting.results import Number
-from pmodel.reporting.summary import format_value
+from pmodel.reporting.texts import as_typed, direction, examples_text, flat, is_finite, label_text
 
 GROUPS = ("likelihood", "samples", "memorization", "reconstruction", "clusters", "codes", "cost")
 KINDS = ("exact", "bound", "estimate")
 # Entries of a protocol that are a model's own, and no difference in the measurement: a Parzen window is as wide as
 # suits its samples, a code as long as it is.
 OF_MODEL = {"sigma", "code_dim", "median_distance_of_samples"}
+# Groups of numbers that are no quality of a model: none is marked best.
+UNMARKED = {"cost"}
+MARKED = "the best of those measured alike, and what is within the standard error of it"
 FLOOR = "real training examples"
 
 
@@ -20,7 +25,8 @@ class Column(NamedTuple):
 
     numbers: one for each run, None where it has none
     notes: for each run that has none, the place of the reason in the table's footnotes
-    best: for each run, whether its value is the best; nowhere true unless at least two were measured alike
+    best: for each run, whether its value is the best or within the standard error of it; nowhere true unless at least
+        two were measured alike and differ
     difference: what keeps them from being held against each other, "" where nothing does
     """
 
@@ -29,11 +35,17 @@ class Column(NamedTuple):
     group: str
     kind: str | None
     better: str | None
+    ideal: float | None
     numbers: list[Number | None]
     notes: list[int | None]
     floor: Number | None
     best: list[bool]
     difference: str
+
+    @property
+    def direction(self) -> str:
+        """An arrow to where it is better, or the value that is best."""
+        return direction(self.better, self.ideal)
 
 
 class Footnote(NamedTuple):
@@ -44,10 +56,10 @@ class Footnote(NamedTuple):
 
 
 class Absence(NamedTuple):
-    """A number that no run of a table has, a reason, and the runs that lack it for that."""
+    """A reason, the numbers that no run of a table has, and the runs that lack them for it."""
 
-    name: str
     reason: str
+    names: list[str]
     runs: list[str]
 
 
@@ -55,11 +67,13 @@ class Table(NamedTuple):
     """Runs on the same data, and their numbers.
 
     title: the data's name
-    differences: the entries in which its data differ from those of other tables
+    differences: the entries that tell its data from those of other tables of that title
+    examples: how many of which split, "250 test examples"
     """
 
     title: str
     differences: dict[str, Any]
+    examples: str
     runs: list[dict[str, Any]]
     columns: list[Column]
     footnotes: list[Footnote]
@@ -68,6 +82,11 @@ class Table(NamedTuple):
     @property
     def labels(self) -> list[str]:
         return [run["label"] for run in self.runs]
+
+    @property
+    def heads(self) -> list[str]:
+        """The labels, and beside them how a training ended that did not reach its end."""
+        return [label_text(run) for run in self.runs]
 
     @property
     def heading(self) -> str:
@@ -80,18 +99,26 @@ def comparison_tables(results: dict[str, Any]) -> list[Table]:
     together: dict[str, list[dict[str, Any]]] = {}
     for run in results["runs"]:
         together.setdefault(json.dumps(run["data"], sort_keys=True), []).append(run)
-    data = [flat(runs[0]["data"]) for runs in together.values()]
-    keys = [key for key in dict.fromkeys(key for entries in data for key in entries) if key != "data"]
-    differing = [key for key in keys if len({as_typed(entries.get(key)) for entries in data}) > 1]
-    return [
-        _table(runs, {key: entries.get(key) for key in differing})
-        for runs, entries in zip(together.values(), data, strict=True)
-    ]
+    told = differences([runs[0]["data"] for runs in together.values()])
+    return [_table(runs, part, results["split"]) for runs, part in zip(together.values(), told, strict=True)]
 
 
-def _table(runs: list[dict[str, Any]], differences: dict[str, Any]) -> Table:
+def failures(results: dict[str, Any]) -> list[str]:
+    """A line for each run that could not be judged: its name, its directory, and why."""
+    return [f"{run['label']} ({run['run']}): {run['reason']}" for run in results.get("failed", [])]
+
+
+def absences(table: Table) -> list[str]:
+    """A line for each reason: what is not measured for it, and of which runs if not of all."""
+    lines = []
+    for reason, names, runs in table.absent:
+        users = "" if set(runs) == set(table.labels) else f" ({', '.join(runs)})"
+        lines.append(f"{reason}{users}: {', '.join(names)}")
+    return lines
+
+
+def _table(runs: list[dict[str, Any]], told: dict[str, Any], split: str) -> Table:
     data = runs[0]["data"]
-    title = " ".join(str(data[key]) for key in ("data", "name") if data.get(key)) or "data"
     found = [{_key(number): number for number in run["numbers"]} for run in runs]
     floors = {number["name"]: number for run in reversed(runs) for number in run.get("floors", [])}
     reasons: dict[str, list[str]] = {}
@@ -108,15 +135,25 @@ def _table(runs: list[dict[str, Any]], differences: dict[str, Any]) -> Table:
                 notes[i] = list(reasons).index(reason)
         measured = [number for number in numbers if number is not None]
         better = next((number["better"] for number in measured if "better" in number), None)
+        ideal = next((number["ideal"] for number in measured if "ideal" in number), None)
         difference = _difference(numbers, runs) if better else ""
-        best = [False] * len(runs) if difference else _best(numbers, better)
         group, kind, name, unit = key
+        best = [False] * len(runs) if difference or group in UNMARKED else _best(numbers, better)
         shown_unit = "" if unit == "of 1" else unit  # a share needs no word
         columns.append(
-            Column(name, shown_unit, group, kind, better, numbers, notes, floors.get(name), best, difference)
+            Column(name, shown_unit, group, kind, better, ideal, numbers, notes, floors.get(name), best, difference)
         )
     footnotes = [Footnote(reason, users) for reason, users in reasons.items()]
-    return Table(title, differences, runs, columns, footnotes, _absent(runs, [column.name for column in columns]))
+    absent = _absent(runs, [column.name for column in columns])
+    return Table(data_title(data), told, _examples(runs, split), runs, columns, footnotes, absent)
+
+
+def _examples(runs: list[dict[str, Any]], split: str) -> str:
+    """How many examples of the split most numbers were measured on; of none, how many the data have."""
+    measured = [number for run in runs for number in run["numbers"] if number.get("split") == split]
+    counts = Counter(number["count"] for number in measured if "count" in number)
+    size = (runs[0]["data"].get("split_sizes") or {}).get(split)
+    return examples_text(counts.most_common(1)[0][0] if counts else size, split)
 
 
 def _key(number: Number) -> tuple[str, str | None, str, str]:
@@ -150,13 +187,16 @@ def _continues(name: str, shorter: str) -> bool:
 
 
 def _absent(runs: list[dict[str, Any]], present: list[str]) -> list[Absence]:
-    """What some run says to lack, and no column is of."""
+    """What some run says to lack, and no column is of: in one place what the same runs lack for the same reason."""
     found: dict[tuple[str, str], list[str]] = {}
     for run in runs:
         for missing in run["missing"]:
             if not any(_continues(name, missing["name"]) for name in present):
-                found.setdefault((missing["name"], missing["reason"]), []).append(run["label"])
-    return [Absence(name, reason, users) for (name, reason), users in found.items()]
+                found.setdefault((missing["reason"], missing["name"]), []).append(run["label"])
+    together: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (reason, name), users in found.items():
+        together.setdefault((reason, tuple(users)), []).append(name)
+    return [Absence(reason, names, list(users)) for (reason, users), names in together.items()]
 
 
 def _difference(numbers: list[Number | None], runs: list[dict[str, Any]]) -> str:
@@ -182,48 +222,14 @@ def _made(number: Number) -> dict[str, Any]:
 
 
 def _best(numbers: list[Number | None], better: str | None) -> list[bool]:
-    values = [number["value"] if number is not None and is_finite(number["value"]) else None for number in numbers]
-    comparable = [value for value in values if value is not None]
-    if better is None or len(comparable) < 2:
-        return [False] * len(values)
-    best = min(comparable) if better == "lower" else max(comparable)
-    return [value == best for value in values]
+    """Which are the best, or so near to it that the standard errors of both, combined, exceed the difference."""
+    finite = [number for number in numbers if number is not None and is_finite(number["value"])]
+    if better is None or len({number["value"] for number in finite}) < 2:
+        return [False] * len(numbers)
+    best = (min if better == "lower" else max)(finite, key=lambda number: number["value"])
+    return [number in finite and _is_near(number, best) for number in numbers]
 
 
-def is_finite(value: float | None) -> bool:
-    """Whether a number has a value: NaN and infinities stand as null in a file."""
-    return value is not None and math.isfinite(value)
-
-
-def flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as {"a.b.c": value}; lists and empty dicts are values."""
-    entries: dict[str, Any] = {}
-    for key, value in node.items():
-        if isinstance(value, dict) and value:
-            entries |= flat(value, f"{prefix}{key}.")
-        else:
-            entries[f"{prefix}{key}"] = value
-    return entries
-
-
-def as_typed(value: Any) -> str:
-    """A setting as one types it: null, true, 0.001, [1, 28, 28], words without quotes."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-
-
-def value_text(number: Number) -> str:
-    """The value as all tables write it."""
-    return format_value(number["value"]) if is_finite(number["value"]) else "not finite"
-
-
-def error_text(number: Number) -> str:
-    """The standard error in two digits, "" where there is none."""
-    error = number.get("standard_error")
-    if not is_finite(error):
-        return ""
-    return f"{error:,.0f}" if error >= 10 else f"{error:.2g}"
-
-
-def bits_text(number: Number) -> str:
-    """Bits per dimension, "" where there are none."""
-    return f"{number['bits_per_dim']:.3f}" if is_finite(number.get("bits_per_dim")) else ""
+def _is_near(number: Number, best: Number) -> bool:
+    distance, errors = abs(number["value"] - best["value"]), [each.get("standard_error") for each in (number, best)]
+    return distance == 0 or (all(map(is_finite, errors)) and distance < math.hypot(*errors))

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from pmodel.reporting.comparison import FLOOR, Column, bits_text, comparison_tables, error_text, value_text
+from pmodel.reporting.comparison import FLOOR, MARKED, Column, Table, absences, comparison_tables, failures
+from pmodel.reporting.conditions import conditions, counted_elsewhere
 from pmodel.reporting.results import Number
-
-ARROWS = {"lower": " ↓", "higher": " ↑", None: ""}
+from pmodel.reporting.texts import bits_text, error_text, value_text
 
 
 def comparison_markdown(results: dict[str, Any]) -> str:
@@ -13,7 +13,7 @@ def comparison_markdown(results: dict[str, Any]) -> str:
     parts = []
     for part in comparison_tables(results):
         floor = any(column.floor for column in part.columns)
-        head = ["", *map(_escaped, part.labels), *([FLOOR] if floor else [])]
+        head = ["", *map(_escaped, part.heads), *([FLOOR] if floor else [])]
         rows = [head, ["---", *["---:"] * (len(head) - 1)]]
         for column in part.columns:
             cells = [
@@ -21,16 +21,36 @@ def comparison_markdown(results: dict[str, Any]) -> str:
                 for number, best, note in zip(column.numbers, column.best, column.notes, strict=True)
             ]
             rows.append([_name(column), *cells, *([_cell(column.floor, False, "") if column.floor else ""] * floor)])
-        lines = ["| " + " | ".join(row) + " |" for row in rows]
-        notes = [f"{i}. {reason}" for i, (reason, _) in enumerate(part.footnotes, start=1)]
-        parts.append("\n".join([f"**{_escaped(part.heading)}**", "", *lines, "", *notes]).rstrip())
+        parts.append(f"**{_escaped(f'{part.examples} of {part.heading}')}**")
+        parts.append("\n".join("| " + " | ".join(row) + " |" for row in rows))
+        notes = _notes(part)
+        parts += ["\n".join(f"- {_escaped(note)}" for note in notes)] if notes else []
+        reasons = [f"{i}. {_escaped(reason)}" for i, (reason, _) in enumerate(part.footnotes, start=1)]
+        parts += ["\n".join(reasons)] if reasons else []
+        if part.absent:
+            parts.append("\n".join(["Not measured:", "", *(f"- {_escaped(line)}" for line in absences(part))]))
+    if failed := failures(results):
+        parts.append("\n".join(["Not judged:", "", *(f"- {_escaped(line)}" for line in failed)]))
     return "\n\n".join(parts) + "\n"
+
+
+def _notes(part: Table) -> list[str]:
+    """What all numbers share, what bold type means, and what was measured differently."""
+    notes = conditions(part)
+    notes += [f"{name}: on {examples}" for name, examples in counted_elsewhere(part).items()]
+    if any(any(column.best) for column in part.columns):
+        notes.append(f"bold type marks {MARKED}")
+    notes += [
+        f"{column.name}: measured differently: {column.difference}" for column in part.columns if column.difference
+    ]
+    return notes
 
 
 def _name(column: Column) -> str:
     kind = f", {column.kind}" if column.kind and column.kind not in column.name else ""
     unit = f", {column.unit}" if column.unit else ""
-    return _escaped(f"{column.name}{kind}{unit}{ARROWS[column.better]}")
+    where = column.direction
+    return _escaped(f"{column.name}{kind}{unit}{where and (f' {where}' if len(where) == 1 else f' ({where})')}")
 
 
 def _cell(number: Number | None, best: bool, note: str) -> str:

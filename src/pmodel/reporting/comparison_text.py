@@ -1,65 +1,86 @@
 """The comparison of runs as lines for a terminal."""
 
+import re
 import textwrap
+from collections.abc import Callable
 from typing import Any
 
-from pmodel.reporting.comparison import (
-    FLOOR,
-    Column,
-    Table,
-    bits_text,
-    comparison_tables,
-    error_text,
-    value_text,
-)
+from pmodel.reporting.comparison import FLOOR, MARKED, Column, Table, absences, comparison_tables, failures
+from pmodel.reporting.conditions import conditions, counted_elsewhere
 from pmodel.reporting.results import Number
 from pmodel.reporting.summary import table
+from pmodel.reporting.texts import bits_text, error_text, value_text
 
-ARROWS = {"lower": "\u00a0↓", "higher": "\u00a0↑", None: ""}
 # A run's label is broken into lines of that length, a number's name into lines of the other.
-LABEL_WIDTH, NAME_WIDTH = 12, 28
+LABEL_WIDTH, NAME_WIDTH = 16, 28
 
 
 def comparison_text(results: dict[str, Any], width: int) -> str:
     """All numbers of a results document: a list for one run, for several a table with a column for each run.
 
-    A table that is wider than `width` characters goes on below, with the runs that are left.
+    A table that is wider than `width` characters goes on below, with the runs that are left. Below it stand the
+    conditions that its numbers share, what there is to note, and at last the runs that could not be judged.
     """
     tables = comparison_tables(results)
     parts = []
     for part in tables:
-        if len(tables) > 1:
-            parts.append(f"{part.heading}\n{'─' * min(width, len(part.heading))}")
-        parts.append(_list(part, titled=len(tables) > 1) if len(part.runs) == 1 else _table(part, width))
-    return "\n\n".join(parts)
+        alone = len(part.runs) == 1
+        heading = f"{f'{part.heads[0]}: ' * alone}{part.examples} of {part.heading}"
+        lines = textwrap.wrap(heading, width)
+        parts.append("\n".join([*lines, "─" * max(map(len, lines))] if len(tables) > 1 else lines))
+        parts += [_list(part)] if alone else _blocks(part, width)
+        notes = conditions(part) + _notes(part)
+        parts.append("\n".join(line for note in notes for line in textwrap.wrap(note, width, subsequent_indent="    ")))
+    if failed := failures(results):
+        lines = [line for note in failed for line in textwrap.wrap(note, width, subsequent_indent="    ")]
+        parts.append("\n".join(["not judged:", *(f"  {line}" for line in lines)]))
+    return "\n\n".join(filter(None, parts))
 
 
-def _list(part: Table, titled: bool) -> str:
-    """One line per number of the only run, as a training's end has them, and the floor beside it."""
-    rows = []
+def _list(part: Table) -> str:
+    """One line per number of the only run below its group's heading, and the floor beside it."""
+    rows, headings = [], {}
+    elsewhere = counted_elsewhere(part)
     for column in part.columns:
+        if _heading(column) not in headings.values():
+            headings[len(rows)] = _heading(column)
         (number,) = column.numbers
         error, bits = error_text(number), bits_text(number)
         rows.append(
             [
-                column.name if (column.kind or "") in column.name else f"{column.name}, {column.kind}",
+                f"  {_named(column, '')}",
                 value_text(number),
                 f"± {error}" if error else "",
                 column.unit,
                 f"{bits} bits/dim" if bits else "",
-                f"({number['count']:,} {number['split']} examples)" if {"count", "split"} <= number.keys() else "",
+                f"({elsewhere[column.name]})" if column.name in elsewhere else "",
                 f"floor {value_text(column.floor)}" if column.floor else "",
             ]
         )
-    lines = [part.labels[0]] if titled else []
-    lines += [table(rows, right={1, 2, 4})] if rows else []
-    if any(column.floor for column in part.columns):
-        lines.append(f"floor: {FLOOR} in place of samples")
-    return "\n".join([*lines, *_not_measured(part)])
+    lines = table(rows, right={1, 2, 4}).split("\n") if rows else ["no number was measured"]
+    return "\n".join(text for i, line in enumerate(lines) for text in (headings.get(i), line) if text is not None)
 
 
-def _table(part: Table, width: int) -> str:
-    """Numbers as rows, runs and the floor as columns, in as many blocks as the width asks for; below, what to note."""
+def _notes(part: Table) -> list[str]:
+    """What a sign stands for, what was measured differently, and what was not measured, for which reason."""
+    alone = len(part.runs) == 1
+    notes = [f"* marks {MARKED}"] if any(any(column.best) for column in part.columns) else []
+    if any(column.floor for column in part.columns) and alone:
+        notes.append(f"floor: {FLOOR} in place of samples")
+    if not alone:
+        notes += [f"{name}: on {examples}" for name, examples in counted_elsewhere(part).items()]
+    notes += [
+        f"{column.name}: measured differently: {column.difference}" for column in part.columns if column.difference
+    ]
+    notes += [f"{superscript(i)} {reason} ({', '.join(runs)})" for i, (reason, runs) in enumerate(part.footnotes)]
+    if part.absent:
+        notes.append("not measured:")
+    notes += [f"  {line}" for line in absences(part)]
+    return notes
+
+
+def _blocks(part: Table, width: int) -> list[str]:
+    """Numbers as rows, runs and the floor as columns, in as many blocks as the width asks for."""
     names, columns = _cells(part)
     left = max(map(len, names))
     blocks: list[list[str]] = []
@@ -71,15 +92,7 @@ def _table(part: Table, width: int) -> str:
         blocks[-1] = [line + cell.rjust(size) for line, cell in zip(blocks[-1], cells, strict=True)]
     if alone:
         blocks[-1] = _filled(blocks[-1], left)
-    tables = ["\n".join(line.rstrip() for line in block).lstrip("\n") for block in blocks]
-    notes = ["* the best of those measured alike"] if any(any(column.best) for column in part.columns) else []
-    notes += [
-        f"{column.name}: measured differently: {column.difference}" for column in part.columns if column.difference
-    ]
-    notes += [f"{superscript(i)} {reason} ({', '.join(runs)})" for i, (reason, runs) in enumerate(part.footnotes)]
-    notes += _not_measured(part)
-    lines = [line for note in notes for line in textwrap.wrap(note, width, subsequent_indent="  ")]
-    return "\n\n".join(tables + (["\n".join(lines)] if lines else []))
+    return ["\n".join(line.rstrip() for line in block).lstrip("\n") for block in blocks]
 
 
 def _filled(block: list[str], left: int) -> list[str]:
@@ -98,7 +111,7 @@ def _filled(block: list[str], left: int) -> list[str]:
 def _cells(part: Table) -> tuple[list[str], list[list[str]]]:
     """The names of all lines, and for each run and the floor the cells beside them."""
     floor = any(column.floor for column in part.columns)
-    heads = [_broken(label, LABEL_WIDTH) for label in part.labels] + ([_broken(FLOOR, 8)] if floor else [])
+    heads = [_broken_label(label) for label in part.heads] + ([_broken(FLOOR, 8)] if floor else [])
     height = max(map(len, heads))
     names = [""] * height
     # A mark's place stays free where there is none, so that digits stand below digits.
@@ -111,13 +124,11 @@ def _cells(part: Table) -> tuple[list[str], list[list[str]]]:
 
     heading = None
     for column in part.columns:
-        own = f"{column.group}, {column.kind}" if column.kind else column.group
-        if own != heading:
-            add(own, [""] * len(columns))
-            heading = own
+        if _heading(column) != heading:
+            heading = _heading(column)
+            add(heading, [""] * len(columns))
         numbers = [*column.numbers, *([column.floor] if floor else [])]
-        name = f"{column.name}{f', {column.unit}' if column.unit else ''}{ARROWS[column.better]}"
-        *above, last = _broken(name, NAME_WIDTH)
+        *above, last = _broken(_named(column, column.unit), NAME_WIDTH)
         for line in above:
             add(f"  {line}", [""] * len(columns))
         add(f"  {last}", _values(column) + ([_with_place(column.floor, value_text)] if floor else []))
@@ -128,6 +139,17 @@ def _cells(part: Table) -> tuple[list[str], list[list[str]]]:
     return names, columns
 
 
+def _heading(column: Column) -> str:
+    return f"{column.group}, {column.kind}" if column.kind else column.group
+
+
+def _named(column: Column, unit: str) -> str:
+    """A number's name with its unit, and where it is better; an arrow stays with the word before it."""
+    where = column.direction
+    name = f"{column.name}, {unit}" if unit else column.name
+    return f"{name}\u00a0{where}" if len(where) == 1 else f"{name}{where and f' ({where})'}"
+
+
 def _values(column: Column) -> list[str]:
     """Each run's value and its mark, or the place of the reason."""
     return [
@@ -136,7 +158,7 @@ def _values(column: Column) -> list[str]:
     ]
 
 
-def _with_place(number: Number | None, text: Any) -> str:
+def _with_place(number: Number | None, text: Callable[[Number], str]) -> str:
     return f"{text(number)} " if number is not None else ""
 
 
@@ -146,10 +168,28 @@ def _broken(text: str, width: int) -> list[str]:
     return [line.replace("\u00a0", " ") for line in lines]
 
 
-def _not_measured(part: Table) -> list[str]:
-    """A line for each number that no run has."""
-    several = len(part.runs) > 1
-    return [f"– {name}: {reason}" + (f" ({', '.join(runs)})" if several else "") for name, reason, runs in part.absent]
+def _broken_label(label: str) -> list[str]:
+    """Lines of LABEL_WIDTH, as far as spaces and "." allow, and "=" where a setting is longer than a line: a word or a
+    number is never broken, unless it is longer than two lines; then, after "_"."""
+    lines = [""]
+    for word in label.split():
+        start = " " if lines[-1] else ""
+        # No dot between two digits.
+        pieces = re.findall(r".+?(?:(?<!\d)\.|\.(?!\d)|$)", word)
+        for sign, longest in (("=", LABEL_WIDTH), ("_", 2 * LABEL_WIDTH)):
+            pieces = [part for whole in pieces for part in _cut(whole, sign, longest)]
+        for piece in pieces:
+            if len(lines[-1] + start + piece) <= LABEL_WIDTH or not lines[-1]:
+                lines[-1] += start + piece
+            else:
+                lines.append(piece)
+            start = ""
+    return lines
+
+
+def _cut(text: str, sign: str, longest: int) -> list[str]:
+    """The text, in parts that end with the sign if it is longer."""
+    return re.findall(f".+?(?:{sign}|$)", text) if len(text) > longest else [text]
 
 
 def superscript(place: int) -> str:

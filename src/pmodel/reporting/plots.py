@@ -63,20 +63,33 @@ def rows_and_columns(count: int, most: int) -> tuple[int, int]:
 
 
 def clouds(groups: dict[str, np.ndarray]) -> np.ndarray:
-    """Clouds of 1-D or 2-D points (N, D), each in a panel of its own with the same axes: histograms or scatters."""
-    figure = new_figure(4 * len(groups), 4)
+    """Clouds of 1-D or 2-D points (N, D), each in a panel of its own with the same axes: histograms or scatters.
+
+    Four panels in a row at most.
+    """
+    rows, columns = rows_and_columns(len(groups), 4)
     everything = np.concatenate(list(groups.values()))
     low, high = np.nanmin(everything, axis=0), np.nanmax(everything, axis=0)
     margin = 0.05 * (high - low) + 1e-6
-    for axes, (title, points) in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups.items(), strict=True):
+    is_line = everything.shape[1] == 1
+    is_to_scale = not is_line and to_scale(*everything.T)
+    height = 3.7 * (high[1] - low[1]) / (high[0] - low[0]) + 0.5 if is_to_scale else 4.2
+    figure = new_figure(4 * columns, rows * min(max(height, 1.8), 4.2))
+    # Of axes to scale, another layout than that takes too little room for the titles.
+    figure.set_layout_engine("compressed")
+    places = figure.subplots(rows, columns, squeeze=False, sharey=is_line).ravel()
+    for axes in places[len(groups) :]:
+        axes.remove()
+    for axes, (title, points) in zip(places, groups.items(), strict=False):
         axes.set_title(title)
         axes.set_xlim(low[0] - margin[0], high[0] + margin[0])
-        if points.shape[1] == 1:
+        if is_line:
             axes.hist(points[:, 0], bins=80, range=(low[0], high[0]), density=True)
+            axes.tick_params(labelleft=True)
             continue
         axes.set_ylim(low[1] - margin[1], high[1] + margin[1])
         axes.scatter(points[:, 0], points[:, 1], s=4, alpha=0.5, linewidths=0)
-        axes.set_aspect("equal" if to_scale(*everything.T) else "auto")
+        axes.set_aspect("equal" if is_to_scale else "auto")
         axes.locator_params(nbins=6)
     return render(figure)
 

@@ -5,19 +5,12 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pmodel.reporting.comparison import (
-    FLOOR,
-    Column,
-    Table,
-    as_typed,
-    bits_text,
-    comparison_tables,
-    error_text,
-    flat,
-    value_text,
-)
+from pmodel.reporting.comparison import FLOOR, MARKED, Column, Table, absences, comparison_tables, failures
+from pmodel.reporting.conditions import conditions, counted_elsewhere
+from pmodel.reporting.plots import rows_and_columns
 from pmodel.reporting.report_pictures import Picture, curves_of, picture_of
-from pmodel.reporting.report_texts import FIGURES, meaning
+from pmodel.reporting.report_texts import FIGURES, explanation, meaning
+from pmodel.reporting.texts import as_typed, bits_text, error_text, flat, label_text, rounded, value_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 TITLES = {
@@ -32,6 +25,10 @@ TITLES = {
 }
 # What differs between any two runs and says nothing about them: where files lie.
 PLACES = {"dir", "dirpath", "path"}
+# Classes that a run's name tells apart, where the names differ as they do.
+NAMED = {"model._target_", "data._target_"}
+# Columns of one table; more stand in a second one below.
+MOST_COLUMNS = 7
 
 
 class Section(NamedTuple):
@@ -64,6 +61,7 @@ def write_report(results: dict[str, Any], folder: Path) -> Path:
             introduction=_introduction(results, tables),
             tables=tables,
             sections=sections,
+            failed=failures(results),
             curves=curves_of(runs),
             shared_settings=shared,
             own_settings=own,
@@ -90,16 +88,21 @@ def _environment() -> Environment:
         "typed": as_typed,
         "meaning": meaning,
         "by_group": _by_group,
+        "shown": label_text,
+        "absences": absences,
+        "conditions": conditions,
+        "counted_elsewhere": counted_elsewhere,
         "by_kind": _by_kind,
         "protocol": _protocol,
     }
-    environment.globals |= {"FLOOR": FLOOR, "TITLES": TITLES}
+    environment.globals |= {"FLOOR": FLOOR, "MARKED": MARKED, "TITLES": TITLES}
     return environment
 
 
 def _title(tables: list[Table]) -> str:
     runs = [run for table in tables for run in table.runs]
-    names = " and ".join(dict.fromkeys(table.title for table in tables))
+    *names, last = dict.fromkeys(table.title for table in tables) or ["no data"]
+    names = f"{', '.join(names)} and {last}" if names else last
     return f"{runs[0]['label']} on {names}" if len(runs) == 1 else f"{_many(runs)} models on {names}"
 
 
@@ -111,20 +114,14 @@ def _many(runs: list[dict[str, Any]]) -> str:
 
 def _introduction(results: dict[str, Any], tables: list[Table]) -> str:
     """What was judged, on what, and how many examples of it."""
-    split = results["split"]
     runs = [run for table in tables for run in table.runs]
-    subject = f"One trained model, {runs[0]['label']}, is" if len(runs) == 1 else f"{_many(runs)} trained models are"
+    subject = f"One trained model, {label_text(runs[0])}, is" if len(runs) == 1 else f"{_many(runs)} trained models are"
     places = []
     for table in tables:
-        counts = [
-            number.get("count", 0) for run in table.runs for number in run["numbers"] if number.get("split") == split
-        ]
-        size = (table.runs[0]["data"].get("split_sizes") or {}).get(split) or max(counts, default=0)
-        examples = f"the {size:,} {split} examples" if size else f"the {split} examples"
         description = _description(table.runs[0]["data"])
-        places.append(f"{examples} of {table.title}{f' ({description})' if description else ''}")
-    first = f"{subject} judged on {'; on '.join(places)}."
-    if split == "test":
+        places.append(f"the {table.examples} of {table.title}{f' ({description})' if description else ''}")
+    first = f"{subject} judged on {'; on '.join(dict.fromkeys(places))}."
+    if results["split"] == "test":
         first += " No model was trained on these examples."
     if len(tables) > 1:
         first += " Runs on different data stand in tables of their own, since their numbers do not compare."
@@ -136,7 +133,9 @@ def _description(data: dict[str, Any]) -> str:
     if shape := data.get("shape"):
         sizes = " × ".join(map(str, shape[1:]))
         channels = {1: "grey", 3: "in colour"}.get(shape[0], f"of {shape[0]} channels")
-        parts.append(f"{sizes} pixels, {channels}" if len(shape) == 3 else f"{shape[0]} coordinates")
+        parts.append(
+            f"{sizes} pixels, {channels}" if len(shape) == 3 else f"{shape[0]} coordinate{'s' * (shape[0] != 1)}"
+        )
     if levels := data.get("num_levels"):
         parts.append(f"{levels} levels")
     if data.get("binarize", "none") != "none":
@@ -146,11 +145,15 @@ def _description(data: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _by_group(columns: list[Column]) -> dict[str, list[Column]]:
+def _by_group(columns: list[Column]) -> dict[str, list[list[Column]]]:
+    """Columns by group; those of a group in rows that are as full as each other."""
     groups: dict[str, list[Column]] = {}
     for column in columns:
         groups.setdefault(column.group, []).append(column)
-    return groups
+    sizes = {group: rows_and_columns(len(own), MOST_COLUMNS)[1] for group, own in groups.items()}
+    return {
+        group: [own[i : i + sizes[group]] for i in range(0, len(own), sizes[group])] for group, own in groups.items()
+    }
 
 
 def _by_kind(columns: list[Column]) -> dict[str, list[Column]]:
@@ -162,7 +165,10 @@ def _by_kind(columns: list[Column]) -> dict[str, list[Column]]:
 
 
 def _protocol(column: Column, table: Table) -> dict[str, str]:
-    """How a number was made, without what the data say for all; where runs differ, the value of each."""
+    """How a number was made, without what the data say for all; where runs differ, the value of each.
+
+    Floats in four significant digits.
+    """
     data = flat(table.runs[0]["data"])
     made = [
         (label, {key: number[key] for key in ("split", "count") if key in number} | flat(number.get("protocol", {})))
@@ -173,8 +179,8 @@ def _protocol(column: Column, table: Table) -> dict[str, str]:
     for key in dict.fromkeys(key for _, protocol in made for key in protocol):
         users: dict[str, list[str]] = {}
         for label, protocol in made:
-            users.setdefault(as_typed(protocol[key]) if key in protocol else "–", []).append(label)
-        if key not in data or list(users) != [as_typed(data[key])]:
+            users.setdefault(rounded(protocol[key]) if key in protocol else "–", []).append(label)
+        if key not in data or list(users) != [rounded(data[key])]:
             parts = [value if len(users) == 1 else f"{value} ({', '.join(labels)})" for value, labels in users.items()]
             entries[key] = "; ".join(parts)
     return entries
@@ -190,7 +196,7 @@ def _is_in_any(name: str, runs: list[dict[str, Any]]) -> bool:
 
 
 def _section(runs: list[dict[str, Any]], name: str, folder: Path) -> Section:
-    title, explanation = FIGURES.get(name, (name.replace("_", " ").capitalize(), ""))
+    title = FIGURES[name][0] if name in FIGURES else name.replace("_", " ").capitalize()
     pictures, missing = [], {}
     for run in runs:
         path = run.get("figures", {}).get(name)
@@ -200,7 +206,8 @@ def _section(runs: list[dict[str, Any]], name: str, folder: Path) -> Section:
             continue
         reason = run.get("missing_figures", {}).get(name, "not drawn")
         missing.setdefault(f"{path} was not found" if path else reason, []).append(run["label"])
-    return Section(title, explanation, pictures, missing)
+    shown = [run for run, _ in pictures] or runs
+    return Section(title, explanation(name, [run["data"] for run in shown]), pictures, missing)
 
 
 def _settings(
@@ -218,6 +225,10 @@ def _settings(
         for key, having in users.items()
         if len(having) > 1 and (len(having) < len(runs) or len({run[key] for run in having}) > 1)
     }
+    names = shared.get("name", [])
+    for key in NAMED & shared.keys():
+        if len(set(zip(names, shared[key], strict=False))) == len(set(names)) > 1:
+            del shared[key]
     own = [
         (run["label"], {key: value for key, value in entries.items() if len(users[key]) == 1})
         for run, entries in zip(runs, settings, strict=True)

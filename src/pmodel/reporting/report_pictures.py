@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from pmodel.reporting.comparison import error_text, is_finite, value_text
+from pmodel.reporting.texts import error_text, is_finite, value_text
 
 
 class Picture(NamedTuple):
@@ -25,7 +25,7 @@ class Curve(NamedTuple):
     picture: Picture
     x_label: str
     y_label: str
-    x: list[float]
+    x: list[str]
     rows: list[tuple[str, list[str]]]
 
 
@@ -66,7 +66,9 @@ def _curve(name: str, lines: list[tuple[str, dict[str, Any]]]) -> Curve:
     xs = sorted({x for _, curve in lines for x in curve["x"]})
     rows = [(label, [_point(by_x.get(x)) for x in xs]) for label, by_x in points.items()]
     labels = ", ".join(points)
-    return Curve(name, picture_of(buffer.getvalue(), f"{name}: {labels}"), x_label, y_label, xs, rows)
+    return Curve(
+        name, picture_of(buffer.getvalue(), f"{name}: {labels}"), x_label, y_label, [f"{x:.6g}" for x in xs], rows
+    )
 
 
 def _point(value_and_error: tuple[float, float] | None) -> str:

@@ -1,5 +1,7 @@
 """What the report says about figures and numbers that it knows by name, to a class that sees them first."""
 
+from typing import Any
+
 # Figures in the order of the report: name → title, and what one sees.
 FIGURES: dict[str, tuple[str, str]] = {
     "samples": (
@@ -40,13 +42,13 @@ FIGURES: dict[str, tuple[str, str]] = {
         "regions.",
     ),
     "latent_scatter": (
-        "Codes of held-out pictures",
-        "Each point is the code of a held-out picture, coloured by its class, which the model was never told.",
+        "Codes of held-out examples",
+        "Each point is the code of a held-out example, coloured by its class, which the model was never told.",
     ),
-    "centres": ("Cluster centres", "The mean of each cluster: what the model takes for the typical pictures."),
+    "centres": ("Cluster centres", "The mean of each cluster: what the model takes for the typical examples."),
     "components": (
         "Components",
-        "The directions of largest variance: every picture is described as the mean plus so much of each.",
+        "The directions of largest variance: every example is described as the mean plus so much of each.",
     ),
     "clusters": ("Clusters", "Examples, coloured by the cluster that the model assigned them to."),
     "density": ("Density", "The model's density below the points: the smallest regions that hold a share of it."),
@@ -70,6 +72,18 @@ FIGURES: dict[str, tuple[str, str]] = {
         "The quantities of training over the epochs: where the validation curve turns while the other falls on, the "
         "model has begun to learn by heart.",
     ),
+}
+
+# What one sees of points, where that is another thing than of pictures.
+OF_POINTS: dict[str, str] = {
+    "samples": "Points that the model drew from nothing but noise, beside real ones: compare where they lie, and which "
+    "places they miss.",
+    "samples_over_time": "The same noise after more and more epochs, over the real points: which places a model finds "
+    "first, and which last.",
+    "reconstructions": "Held-out points, and where each is after the model has encoded it and decoded it again: what "
+    "is missing did not pass through the code.",
+    "neighbours": "Samples and the training points that are nearest to them: a sample that lies on its neighbour was "
+    "copied, not invented.",
 }
 
 # The beginning of a number's name → what it means. The longest that fits counts.
@@ -116,6 +130,13 @@ MEANINGS: dict[str, str] = {
     "training time": "Seconds of training, without validation, figures and checkpoints.",
     "time per sample": "When 500 are drawn at once: the median over such draws.",
 }
+
+
+def explanation(name: str, data: list[dict[str, Any]]) -> str:
+    """What one sees in the figure of that name, of these data, "" if it is unknown: of pictures, of points or both."""
+    of_points = {name in OF_POINTS and len(entries.get("shape") or []) == 1 for entries in data}
+    texts = [OF_POINTS[name] if points else FIGURES.get(name, ("", ""))[1] for points in sorted(of_points)]
+    return " ".join(texts)
 
 
 def meaning(name: str) -> str:

@@ -1,0 +1,64 @@
+"""Under which conditions the numbers of a table were measured, said once for all of them."""
+
+from typing import Any
+
+from pmodel.reporting.comparison import Column, Table
+from pmodel.reporting.results import Number
+from pmodel.reporting.texts import examples_text
+
+
+def conditions(table: Table) -> list[str]:
+    """Counts of samples and of real examples, and the feature network with its hash: what most numbers have, and in
+    brackets those that have another: "samples: 2,000 (memorization: 1,000)"."""
+    lines = []
+    for title, condition in (("samples", _samples), ("real examples", _real), ("features", _features)):
+        found: dict[str, list[Column]] = {}
+        for column in table.columns:
+            for value in dict.fromkeys(filter(None, map(condition, column.numbers))):
+                found.setdefault(value, []).append(column)
+        if found:
+            usual = max(found, key=lambda value: len(found[value]))
+            others = [f"{_names(found, value)}: {value}" for value in found if value != usual]
+            lines.append(f"{title}: {usual}" + (f" ({'; '.join(others)})" if others else ""))
+    return lines
+
+
+def counted_elsewhere(table: Table) -> dict[str, str]:
+    """Numbers that were measured on other real examples than the table's, by their names: on which."""
+    found: dict[str, str] = {}
+    for column in table.columns:
+        places = [(number.get("count"), number["split"]) for number in column.numbers if number and "split" in number]
+        texts = dict.fromkeys(examples_text(*place) for place in places if place[1] != "drawn")
+        if texts and list(texts) != [table.examples]:
+            found[column.name] = " or ".join(texts)
+    return found
+
+
+def _names(found: dict[str, list[Column]], value: str) -> str:
+    """The columns that have this value: a whole group in a word."""
+    names = []
+    for column in found[value]:
+        others = [other.group for own, columns in found.items() if own != value for other in columns]
+        names.append(column.name if column.group in others else column.group)
+    return ", ".join(dict.fromkeys(names))
+
+
+def _samples(number: Number | None) -> str:
+    return _count(number["count"] if number and number.get("split") == "drawn" else _made(number, "num_generated"))
+
+
+def _real(number: Number | None) -> str:
+    return _count(_made(number, "num_real"))
+
+
+def _features(number: Number | None) -> str:
+    named = (_made(number, "feature_network"), _made(number, "feature_hash"))
+    return ", ".join(str(part) for part in named if part)
+
+
+def _made(number: Number | None, key: str) -> Any:
+    return (number or {}).get("protocol", {}).get(key)
+
+
+def _count(count: int | None) -> str:
+    return "" if count is None else f"{count:,}"
