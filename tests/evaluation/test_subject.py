@@ -80,3 +80,63 @@ def test_the_time_of_a_sample_is_unknown_before_any_was_drawn():
     assert judged.seconds_per_sample != judged.seconds_per_sample
     judged.samples(1)
     assert judged.seconds_per_sample > 0
+
+
+@pytest.fixture
+def forget(monkeypatch):
+    """Empties what the process remembers, as a new one would; call it again for another new process."""
+
+    def empty() -> None:
+        monkeypatch.setattr("pmodel.evaluation.subject._kept", {})
+
+    empty()
+    return empty
+
+
+def test_what_depends_on_real_examples_alone_is_measured_once_for_each_key(tmp_path, forget):
+    judged, calls = subject(), []
+    judged.cache_dir = tmp_path
+    x, y = torch.zeros(4, 2), torch.ones(4, 2)
+
+    def measured(*key: Tensor | str) -> Tensor:
+        return judged.kept("sum", key, lambda: calls.append(key) or {"value": torch.tensor(float(len(calls)))})["value"]
+
+    assert measured(x, "k = 3") == 1
+    assert measured(x, "k = 3") == 1
+    forget()  # from the file
+    assert measured(x, "k = 3") == 1
+    assert [measured(x, "k = 5"), measured(y, "k = 3"), measured(x[:3], "k = 3")] == [2, 3, 4]
+    assert measured(x.reshape(2, 4), "k = 3") == 5
+    judged.cache_dir = None
+    forget()
+    assert measured(x, "k = 3") == 6
+
+
+def test_a_damaged_file_of_the_cache_is_replaced_with_a_word(tmp_path, forget, caplog):
+    judged = subject()
+    judged.cache_dir = tmp_path
+    for expected in (1.0, 2.0):
+        forget()
+        assert judged.kept("sum", ("a",), lambda e=expected: {"value": torch.tensor(e)})["value"] == expected
+        (file,) = tmp_path.glob("sum-*.pt")
+        file.write_bytes(b"no tensors")
+    assert "its sum is measured anew" in caplog.text
+
+
+def test_a_second_evaluation_passes_no_real_example_through_the_network(tmp_path, forget, monkeypatch):
+    from pmodel.evaluation.memorization import Memorization
+    from pmodel.evaluation.samples import SampleQuality
+    from pmodel.metrics.features import FeatureExtractor
+
+    passed = []
+    features = FeatureExtractor.features
+    monkeypatch.setattr(FeatureExtractor, "features", lambda self, x: passed.append(len(x)) or features(self, x))
+    found = []
+    for _ in range(2):
+        forget()
+        passed.clear()
+        judged = subject(count=60)
+        judged.cache_dir = tmp_path
+        found.append([list(metric.measure(judged)) for metric in (SampleQuality(50), Memorization(50))])
+    assert sum(passed) == 50  # the samples
+    assert found[0] == found[1]
