@@ -16,6 +16,7 @@ from conftest import Run
 from support import ROOT, run_directory
 
 import pmodel
+from pmodel.reporting.comparison import comparison_tables
 
 SMALL = ["data.limit=96", "trainer.max_epochs=2", "callbacks=minimal", "logger=none"]
 # Few of everything.
@@ -114,6 +115,24 @@ def test_several_runs_stand_in_one_document_without_an_unexplained_hole(
         assert not own & explained
     assert "negative log-likelihood" in names[2]
     assert "negative log-likelihood" in reasons[0]
+
+
+def test_a_density_beside_levels_leaves_no_hole_without_a_reason(
+    evaluate: Run, quick: list[str], trained: dict[str, Path], tmp_path: Path
+):
+    gaussian = tmp_path / "gaussian"
+    with pytest.MonkeyPatch.context() as patch:
+        typed = ["model=vae", "model.likelihood=gaussian", f"paths.log_dir={gaussian}", *SMALL]
+        patch.setattr(sys, "argv", ["train.py", *typed])
+        runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+    runs = [run_directory(gaussian), trained["vae"], trained["kmeans"], trained["pixelcnn"]]
+    outcome = evaluate(f"run=[{','.join(map(str, runs))}]", *quick, "callbacks.figures=null")
+    assert outcome.code == 0, outcome.err
+    assert "negative ELBO, of a density" in outcome.out.replace("\n  ", " ")
+    results = read(tmp_path / "logs" / "eval")
+    (table,) = comparison_tables(results)
+    assert {"negative ELBO", "negative ELBO, of a density"} <= {column.name for column in table.columns}
+    assert "not measured" not in {footnote.reason for footnote in table.footnotes}
 
 
 def test_the_same_run_twice_gives_the_same_file_but_for_times(evaluate: Run, quick: list[str], vae: Path):

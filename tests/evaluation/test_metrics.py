@@ -155,7 +155,7 @@ def test_clouds_of_one_point_have_a_reason():
 
 def test_a_bound_of_fewer_examples_says_so():
     by_name = numbers(found(Likelihood(num_samples=1, num_examples=30), StandardNormal(), plane()))
-    assert by_name["negative ELBO of a density"]["count"] == 30
+    assert by_name["negative ELBO, of a density"]["count"] == 30
     assert by_name["negative log-density"]["count"] == 200
 
 

@@ -27,7 +27,7 @@ ELBO = "negative ELBO"
 def bound_name(k: int, continuous: bool) -> str:
     """The name of the bound with k samples, of the probability of levels or of a density."""
     name = ELBO if k == 1 else f"negative importance-weighted bound (K = {k})"
-    return f"{name} of a density" if continuous else name
+    return f"{name}, of a density" if continuous else name
 
 
 class Likelihood(Metric):
@@ -76,9 +76,8 @@ class Likelihood(Metric):
             yield from self._bounds(subject, continuous)
             yield from self.missing(f"its elbo is {kind}", *(bound_name(k, not continuous) for k in ks))
         else:
-            yield from self.missing(
-                "the model has no elbo", *(bound_name(k, density) for density in (False, True) for k in ks)
-            )
+            # The names with "of a density" begin with these.
+            yield from self.missing("the model has no elbo", *(bound_name(k, False) for k in ks))
 
     def _bounds(self, subject: Subject, continuous: bool) -> Iterator[Finding]:
         x = subject.examples.x[: self.num_examples]
