@@ -74,23 +74,12 @@ def inception_rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """The whole of a FID, and Inception's features alone."""
     import torch
     import torch_fidelity
-    from inception_weights import write_inception_weights
-    from torch.utils.data import Dataset
+    from inception_weights import Pictures, write_inception_weights
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     from pmodel.data.torchvision_images import MNIST
     from pmodel.metrics.frechet import Moments, frechet_distance
     from pmodel.metrics.inception import inception_extractor
-
-    class Pictures(Dataset):
-        def __init__(self, levels: torch.Tensor):
-            self.levels = levels
-
-        def __len__(self) -> int:
-            return len(self.levels)
-
-        def __getitem__(self, i: int) -> torch.Tensor:
-            return self.levels[i]
 
     count, rounds = (32, 1) if arguments.quick else (int(arguments.count), int(arguments.rounds))
     data = MNIST([1, 28, 28], 256, batch_size=64, data_dir=arguments.data_dir)

@@ -43,3 +43,16 @@ def write_inception_weights(file: Path, seed: int = 0) -> Path:
             network.train()(pictures)
         torch.save(nn.Module.state_dict(network), file)
     return file
+
+
+class Pictures(torch.utils.data.Dataset):
+    """Bytes (n, 3, H, W) as torch-fidelity takes them: one after the other."""
+
+    def __init__(self, levels: torch.Tensor):
+        self.levels = levels
+
+    def __len__(self) -> int:
+        return len(self.levels)
+
+    def __getitem__(self, i: int) -> torch.Tensor:
+        return self.levels[i]

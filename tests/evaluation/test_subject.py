@@ -99,7 +99,9 @@ def test_what_depends_on_real_examples_alone_is_measured_once_for_each_key(tmp_p
     x, y = torch.zeros(4, 2), torch.ones(4, 2)
 
     def measured(*key: Tensor | str) -> Tensor:
-        return judged.kept("sum", key, lambda: calls.append(key) or {"value": torch.tensor(float(len(calls)))})["value"]
+        return judged.kept("sums", key, lambda: calls.append(key) or {"value": torch.tensor(float(len(calls)))})[
+            "value"
+        ]
 
     assert measured(x, "k = 3") == 1
     assert measured(x, "k = 3") == 1
@@ -107,9 +109,10 @@ def test_what_depends_on_real_examples_alone_is_measured_once_for_each_key(tmp_p
     assert measured(x, "k = 3") == 1
     assert [measured(x, "k = 5"), measured(y, "k = 3"), measured(x[:3], "k = 3")] == [2, 3, 4]
     assert measured(x.reshape(2, 4), "k = 3") == 5
+    assert measured(x.view(torch.int32), "k = 3") == 6
     judged.cache_dir = None
     forget()
-    assert measured(x, "k = 3") == 6
+    assert measured(x, "k = 3") == 7
 
 
 def test_a_damaged_file_of_the_cache_is_replaced_with_a_word(tmp_path, forget, caplog):
@@ -117,10 +120,26 @@ def test_a_damaged_file_of_the_cache_is_replaced_with_a_word(tmp_path, forget, c
     judged.cache_dir = tmp_path
     for expected in (1.0, 2.0):
         forget()
-        assert judged.kept("sum", ("a",), lambda e=expected: {"value": torch.tensor(e)})["value"] == expected
-        (file,) = tmp_path.glob("sum-*.pt")
+        assert judged.kept("sums", ("a",), lambda e=expected: {"value": torch.tensor(e)})["value"] == expected
+        (file,) = tmp_path.glob("sums-*.pt")
         file.write_bytes(b"no tensors")
-    assert "its sum is measured anew" in caplog.text
+    assert "its sums are measured anew" in caplog.text
+
+
+def test_what_is_too_large_or_has_no_place_is_measured_each_time(tmp_path, forget, monkeypatch, caplog):
+    judged = subject()
+    judged.cache_dir = tmp_path / "cache"
+    monkeypatch.setattr("pmodel.evaluation.subject.MAX_KEPT_BYTES", 0)
+    monkeypatch.setattr("pmodel.evaluation.subject.MAX_FILE_BYTES", 7)
+    for expected in (1.0, 2.0):
+        found = judged.kept("sums", ("a",), lambda e=expected: {"value": torch.tensor([e, e])})
+        assert found["value"][0] == expected
+    assert not judged.cache_dir.exists()
+    judged.kept("sums", ("a",), lambda: {"value": torch.tensor(3.0)})
+    assert len(list(judged.cache_dir.iterdir())) == 1
+    judged.cache_dir = tmp_path / "cache" / next(judged.cache_dir.iterdir()).name / "below a file"
+    assert judged.kept("sums", ("b",), lambda: {"value": torch.tensor(4.0)})["value"] == 4
+    assert "the next evaluation measures its sums anew" in caplog.text
 
 
 def test_a_second_evaluation_passes_no_real_example_through_the_network(tmp_path, forget, monkeypatch):

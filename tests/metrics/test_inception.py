@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch_fidelity
-from inception_weights import write_inception_weights
+from inception_weights import Pictures, write_inception_weights
 from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
 
 from pmodel.metrics.frechet import Moments, frechet_distance
@@ -38,17 +38,6 @@ def pictures(n: int, C: int, H: int, W: int, seed: int = 0) -> tuple[torch.Tenso
     levels = (smooth * 255).round().clamp(1, 254)
     x = (levels + 0.9 * (torch.rand(levels.shape, generator=generator) - 0.5)) / 255
     return levels.byte().expand(-1, 3, -1, -1).contiguous(), x
-
-
-class Pictures(torch.utils.data.Dataset):
-    def __init__(self, levels: torch.Tensor):
-        self.levels = levels
-
-    def __len__(self) -> int:
-        return len(self.levels)
-
-    def __getitem__(self, i: int) -> torch.Tensor:
-        return self.levels[i]
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (3, 45, 70), (3, 310, 305)])

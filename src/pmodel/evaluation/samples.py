@@ -80,7 +80,7 @@ class SampleQuality(Metric):
         own = {**own, "num_train": len(train)}
         del own["noise_seed"], own["num_generated"]
         key = (f"{self.k_precision_recall}, {self.k_density_coverage}", extractor.hash, real, train)
-        floor = subject.kept("floor", key, lambda: self._values(subject, real, subject.real_features(train)))
+        floor = subject.kept("floors", key, lambda: self._values(subject, real, subject.real_features(train)))
         for number in self._numbers(subject, floor, own):
             if isinstance(number, dict):
                 yield Floor(number)

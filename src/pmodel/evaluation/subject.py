@@ -13,7 +13,6 @@ from torch import Generator, Tensor
 
 from pmodel.evaluation.features import Features
 from pmodel.evaluation.workers import Workers
-from pmodel.metrics.feature_cache import find_features, keep_features
 from pmodel.metrics.tensor_files import read_tensors, sha256, write_tensors
 from pmodel.reporting.results import Group, Number
 
@@ -26,7 +25,10 @@ RECIPE = 1
 # Numbers in all examples of a split that are held at once: 2^28 float32 are 1 GiB.
 MAX_VALUES = 2**28
 
-# What this process has read or measured already; small tensors.
+# The largest tensors that are kept in a file, and in the memory of the process.
+MAX_FILE_BYTES, MAX_KEPT_BYTES = 2**30, 2**26
+
+# What this process has read or measured already.
 _kept: dict[tuple[str, str], dict[str, Tensor]] = {}
 
 
@@ -122,33 +124,30 @@ class Subject:
 
     def real_features(self, x: Tensor) -> Tensor:
         """Features (N, D) of real examples, kept for the next evaluation."""
-        asked = (self.extractor, x, self.cache_dir)
-        found = self.workers.from_first(lambda: find_features(*asked))
-        if found is None:
-            found = self.features_of(x)
-            if self.workers.is_first:
-                keep_features(found, *asked)
-        return found
+        network = (self.extractor.name, self.extractor.hash, self.extractor.resizer)
+        return self.kept("features", (*network, x), lambda: {"features": self.features_of(x)})["features"]
 
     def kept(
         self, what: str, key: tuple[Tensor | str, ...], compute: Callable[[], dict[str, Tensor]]
     ) -> dict[str, Tensor]:
-        """Named tensors that depend on real examples alone, kept for the next evaluation.
+        """Named tensors that depend on real examples alone, kept for the next evaluation if they are not too large.
 
         what: a word for the name of the file; key: all that they depend on
         """
-        known = (what, sha256(str(RECIPE), *key, *(str(tuple(x.shape)) for x in key if isinstance(x, Tensor))))
+        forms = (f"{x.dtype} {tuple(x.shape)}" for x in key if isinstance(x, Tensor))
+        known = (what, sha256(str(RECIPE), *key, *forms))
         if known in _kept:
             return _kept[known]
         file = None if self.cache_dir is None else self.cache_dir / f"{what}-{known[1][:24]}.pt"
         found = None
         if file is not None:
-            found = self.workers.from_first(lambda: read_tensors(file, f"its {what} is measured anew"))
+            found = self.workers.from_first(lambda: read_tensors(file, f"its {what} are measured anew"))
         if found is None:
             found = compute()
-            if self.workers.is_first and file is not None:
+            if self.workers.is_first and file is not None and _size(found) <= MAX_FILE_BYTES:
                 write_tensors(file, found, f"the next evaluation measures its {what} anew")
-        _kept[known] = found
+        if _size(found) <= MAX_KEPT_BYTES:
+            _kept[known] = found
         return found
 
     def features_of_samples(self, n: int) -> Tensor:
@@ -173,6 +172,11 @@ def data_protocol(data: Any) -> dict[str, Any]:
     """What numbers on these data depend on, whatever was trained on them: runs with the same one share a table."""
     # Whether training drew anew concerns the model alone.
     return {key: value for key, value in data.protocol().items() if key != "redraw"}
+
+
+def _size(tensors: dict[str, Tensor]) -> int:
+    """In bytes."""
+    return sum(x.nbytes for x in tensors.values())
 
 
 def _seed(part: int) -> int:
