@@ -5,7 +5,7 @@ import sys
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from pmodel.config import checked_command_line
+from pmodel.command_line import checked_command_line
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")

@@ -9,8 +9,9 @@ from hydra import compose, initialize_config_dir
 from lightning.pytorch.callbacks import Checkpoint
 from omegaconf import OmegaConf
 
-from pmodel.config import CONFIG_DIR, register_resolvers
+from pmodel.config import CONFIG_DIR
 from pmodel.data.base import InMemoryDataModule
+from pmodel.resolvers import register_resolvers
 
 ROOT = Path(__file__).parents[1]
 

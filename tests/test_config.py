@@ -8,7 +8,9 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from support import config
 
-from pmodel.config import CONFIG_DIR, ConfigError, check_overrides, checked_command_line, register_resolvers
+from pmodel.command_line import checked_command_line
+from pmodel.config import CONFIG_DIR, ConfigError, check_overrides
+from pmodel.resolvers import register_resolvers
 
 GROUPS = ["model", "data", "trainer", "logger", "callbacks", "experiment", "debug", "paths"]
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from support import CONFIG_DIR, ROOT, run_directory
 
-from pmodel.config import checked_command_line
+from pmodel.command_line import checked_command_line
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [
