@@ -1,16 +1,21 @@
-"""Loggers: a CSV file that a resumed run goes on with, and W&B that never asks for an account."""
+"""A CSV file that a resumed run goes on with, and pictures for any logger that shows them."""
 
 import csv
-import os
-import secrets
+import io
+import logging
 import time
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.utilities.apply_func import convert_tensors_to_scalars
+from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
-from lightning.pytorch.loggers import WandbLogger as LightningWandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from numpy import ndarray
+
+from pmodel.atomic import NotWritten, write_atomically
+
+log = logging.getLogger("pmodel")
 
 
 class CSVLogger(Logger):
@@ -46,73 +51,64 @@ class CSVLogger(Logger):
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         step = step or 0
         # Later rows were written by a process that was cut after its last checkpoint.
-        while self.rows and next(reversed(self.rows)) > step:
-            self.rows.popitem()
+        self.forget(step + 1)
         self.rows.setdefault(step, {"step": step}).update(metrics)
+
+    def forget(self, step: int) -> None:
+        """Drops the rows from a step on."""
+        while self.rows and next(reversed(self.rows)) >= step:
+            self.rows.popitem()
 
     @rank_zero_only
     def save(self) -> None:
         if time.monotonic() - self._written > self.SECONDS_BETWEEN_WRITES:
-            self._write()
+            self.flush()
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        self._write()
+        try:
+            self.flush()
+        except NotWritten as error:
+            if status == "success":
+                raise
+            log.warning(str(error))  # what ended the training is being said
 
-    def _write(self) -> None:
+    @rank_zero_only
+    def flush(self) -> None:
+        """Has metrics.csv hold all rows.
+
+        Raises:
+            NotWritten: of one line, if the disk is full or the folder can't be written to.
+        """
         self._written = time.monotonic()
         names = {name for row in self.rows.values() for name in row} - {"epoch", "step"}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_suffix(".csv.tmp")
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, ["step", "epoch", *sorted(names)])
-            writer.writeheader()
-            writer.writerows(self.rows[step] for step in sorted(self.rows))
-        temporary.replace(self.path)
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, ["step", "epoch", *sorted(names)])
+        writer.writeheader()
+        writer.writerows(self.rows[step] for step in sorted(self.rows))
+        write_atomically(self.path, text.getvalue().encode())
 
 
-class WandbLogger(LightningWandbLogger):
-    """W&B under an id kept in the run directory, so that a resumed run goes on as the same W&B run.
+def write_rows(trainer: Trainer) -> None:
+    """Has metrics.csv hold all that was logged so far, for a checkpoint that is about to be written.
 
-    Without an account it works offline and says so in one line.
+    At an epoch's end that is when its last hooks are called, and Lightning passes its numbers on only after them.
     """
+    connector = trainer._logger_connector
+    for logger in trainer.loggers:
+        if isinstance(logger, CSVLogger):
+            # None between the last step of an epoch and the first one of the next.
+            if connector._first_loop_iter is None and (values := connector.metrics["log"]):
+                row = {"epoch": trainer.current_epoch, **convert_tensors_to_scalars(values)}
+                logger.log_metrics(row, trainer.fit_loop.epoch_loop._batches_that_stepped - 1)
+            logger.flush()
 
-    def __init__(
-        self,
-        save_dir: str,
-        project: str = "pmodel",
-        name: str | None = None,
-        group: str | None = None,
-        tags: list[str] | None = None,
-        offline: bool = False,
-        log_model: bool | str = False,
-    ):
-        import wandb
 
-        folder = Path(save_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        id_file = folder / "wandb_id"
-        if not id_file.exists():
-            id_file.write_text(secrets.token_hex(4) + "\n", encoding="utf-8")
-        by_user = offline or os.environ.get("WANDB_MODE") in ("offline", "dryrun", "disabled")
-        if not by_user and not wandb.login(prompt=False, verify=False):
-            print("W&B: no account on this machine, so this run is logged offline (`wandb login` changes that)")
-            offline = True
-        # Lightning's own `offline` would set WANDB_MODE for every later run of this process.
-        mode = {"mode": "offline", "settings": wandb.Settings(silent=True)} if offline else {}
-        super().__init__(
-            save_dir=save_dir,
-            project=project,
-            name=name or "/".join(folder.absolute().parts[-2:]),
-            id=id_file.read_text(encoding="utf-8").strip(),
-            resume=None if offline else "allow",
-            group=group,
-            tags=tags,
-            log_model=log_model and not (offline or by_user),
-            **mode,
-        )
-        # W&B warns of this argument, which Lightning always passes.
-        self._wandb_init.pop("anonymous", None)
+def forget_rows(trainer: Trainer) -> None:
+    """Takes out of metrics.csv what a process logged after the checkpoint from which training goes on."""
+    for logger in trainer.loggers:
+        if isinstance(logger, CSVLogger):
+            logger.forget(trainer.global_step)
 
 
 def log_image(loggers: list[Logger], name: str, image: ndarray, step: int) -> None:
@@ -120,5 +116,5 @@ def log_image(loggers: list[Logger], name: str, image: ndarray, step: int) -> No
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.experiment.add_image(name, image, step, dataformats="HWC")
-        elif isinstance(logger, LightningWandbLogger):
-            logger.log_image(name, [image])
+        elif hasattr(logger, "log_image"):  # W&B's, the project's own or Lightning's
+            logger.log_image(name, [image], step)

@@ -30,7 +30,8 @@ class FakeTrainer:
         self.fit_loop = SimpleNamespace(
             epoch_progress=SimpleNamespace(current=SimpleNamespace(processed=epochs)),
             epoch_loop=SimpleNamespace(
-                batch_progress=SimpleNamespace(total=SimpleNamespace(processed=batches or 10 * epochs))
+                batch_progress=SimpleNamespace(total=SimpleNamespace(processed=batches or 10 * epochs)),
+                _batches_that_stepped=batches or 10 * epochs,
             ),
         )
 

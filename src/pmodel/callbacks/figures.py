@@ -105,6 +105,11 @@ class Figures(Callback):
         if self._drawn_at != batches_done(trainer):
             self._show(trainer, pl_module)
 
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # A run that was cut after its last step is resumed with no step left to do.
+        if self._drawn_at == -1 and epochs_done(trainer) > 0:
+            self._show(trainer, pl_module)
+
     def _show(self, trainer: Trainer, model: LightningModule, moment: str | None = None) -> None:
         self._drawn_at = batches_done(trainer)
         if not (trainer.is_global_zero and model.fitted):
@@ -116,7 +121,7 @@ class Figures(Callback):
                 self._save(picture, self.figures_dir / f"{figure.name}.png")
                 if figure.keeps_history and moment:
                     self._save(picture, self.figures_dir / figure.name / f"{moment}.png")
-                log_image(trainer.loggers, f"figures/{figure.name}", picture, trainer.global_step)
+                log_image(trainer.loggers, f"figures/{figure.name}", picture, step_of_loggers(trainer))
 
     def drawn(self, scene: Scene, model: LightningModule) -> Iterator[tuple[Figure, np.ndarray | NotShown]]:
         """Each figure with its picture, or why there is none; of a model in eval mode.
@@ -154,6 +159,11 @@ def epochs_done(trainer: Trainer) -> int:
 def batches_done(trainer: Trainer) -> int:
     """How many batches the model was trained on."""
     return trainer.fit_loop.epoch_loop.batch_progress.total.processed
+
+
+def step_of_loggers(trainer: Trainer) -> int:
+    """The step under which Lightning has logged the last numbers: it counts batches from 0, and no player's steps."""
+    return max(trainer.fit_loop.epoch_loop._batches_that_stepped - 1, 0)
 
 
 @contextmanager

@@ -5,6 +5,8 @@ import math
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 
+from pmodel.atomic import write_atomically
+
 SCHEMA = 2
 
 # The parts of a table of numbers, in its order.
@@ -60,10 +62,8 @@ def write_results(path: Path, numbers: list[Number], context: dict[str, Any]) ->
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes a JSON file in one step: a reader sees the old file or the new one, never a part."""
-    temporary = path.with_suffix(path.suffix + ".tmp")
     text = json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False)
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_atomically(path, f"{text}\n".encode())
 
 
 def _finite(node: Any) -> Any:
