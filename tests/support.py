@@ -1,5 +1,11 @@
 """What tests call to compose a config and to build from it."""
 
+import os
+import socket
+import time
+import traceback
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -90,3 +96,45 @@ class StopAt(Checkpoint):
     def _save(self, trainer: lightning.Trainer) -> None:
         trainer.save_checkpoint(self.path)
         raise InterruptedError
+
+
+def on_two_processes(work: Callable[[int], dict], folder: Path, timeout: float = 120) -> list[dict]:
+    """What `work(rank)` returns, tensors and plain values, in each of two processes that Lightning takes for its own.
+
+    They are forked, since to start Python and to import everything takes far longer than what tests do there. Where
+    there is a GPU, which no fork may share, they are started anew: `work` is then a function of a module.
+    """
+    method = "spawn" if torch.cuda.is_available() else "fork"
+    context = torch.multiprocessing.get_context(method)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    files = [folder / f"rank_{rank}.pt" for rank in range(2)]
+    processes = [context.Process(target=_as_rank, args=(work, rank, port, file)) for rank, file in enumerate(files)]
+    for process in processes:
+        process.start()
+    deadline = time.monotonic() + timeout
+    try:
+        for process in processes:
+            process.join(max(0, deadline - time.monotonic()))
+        codes = [process.exitcode for process in processes]
+        assert codes == [0, 0], "\n".join(f.read_text() for f in folder.glob("rank_*.txt")) or f"exit codes {codes}"
+    finally:
+        for process in processes:
+            process.kill()
+    return [torch.load(file, weights_only=True) for file in files]
+
+
+def _as_rank(work: Callable[[int], dict], rank: int, port: int, file: Path) -> None:
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "NODE_RANK": "0"}
+    os.environ.update(shared | {"LOCAL_RANK": str(rank)})
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    try:
+        torch.save(work(rank), file)
+    except BaseException:
+        file.with_suffix(".txt").write_text(f"rank {rank}\n{traceback.format_exc()}")
+        os._exit(1)  # the other one may wait in vain, and is killed
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()

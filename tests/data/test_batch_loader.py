@@ -57,13 +57,14 @@ def test_evaluation_keeps_the_order_and_has_no_keys():
     assert {batch.key for batch in batches} == {NO_KEY}
 
 
-def test_keys_differ_between_all_steps_epochs_ranks_and_seeds():
-    keys = []
-    for seed in range(3):
-        for rank in range(2):
-            batches = loader(shuffle=True, seed=seed, rank=rank, world_size=2)
-            keys += [batch.key for _ in range(4) for batch in batches]
-    assert len(set(keys)) == len(keys) == 3 * 2 * 4 * 6
+def test_keys_differ_between_all_steps_epochs_and_seeds_and_are_those_of_one_device_on_each():
+    def drawn(**place: int) -> list[int]:
+        loaders = [loader(shuffle=True, seed=seed, **place) for seed in range(3)]
+        return [batch.key for batches in loaders for _ in range(4) for batch in batches]
+
+    keys = drawn()
+    assert len(set(keys)) == len(keys) == 3 * 4 * 6
+    assert all(drawn(rank=rank, world_size=2) == keys for rank in range(2))
     assert all(0 <= key < 2**63 for key in keys)
     assert len({key % 2**32 for key in keys}) == len(keys)
 

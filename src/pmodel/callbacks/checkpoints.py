@@ -18,6 +18,11 @@ class NamedCheckpoint(ModelCheckpoint):
     def state_key(self) -> str:
         return type(self).__name__
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        # Lightning leaves it out, though it is part of the state.
+        self.current_score = state_dict["current_score"]
+
 
 class Snapshots(NamedCheckpoint):
     """Keeps the newest `keep` of every n-th epoch, as epoch_012.ckpt."""

@@ -23,7 +23,7 @@ class Timing(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self.examples += len(batch.x) * trainer.world_size
+        self.examples += len(batch.x) if batch.total is None else batch.total
         now = time.perf_counter()
         self.seconds += now - self._since
         self._since = now

@@ -7,7 +7,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Generator, Tensor
 
 from pmodel.data import levels
-from pmodel.data.batch import NO_KEY, Batch, RawBatch
+from pmodel.data.batch import NO_KEY, Batch, RawBatch, StepBatch
 from pmodel.data.keys import mix_key
 from pmodel.data.labels import balanced_subset
 from pmodel.data.loader import BatchLoader
@@ -155,7 +155,7 @@ class InMemoryDataModule(LightningDataModule):
             chosen = torch.randperm(len(x), generator=generator)[:n].to(x.device)
             x, label = x[chosen].cpu(), label[chosen].cpu()
         key = mix_key(self.split_seed, _DRAWS, SPLITS.index(split)) if split == "train" else NO_KEY
-        return self._as_seen(RawBatch(x, label, key))
+        return Batch(self._as_seen(RawBatch(x, label, key)), label)
 
     def keep_on(self, device: torch.device | str) -> None:
         """Moves the splits, and those loaded later, to a device: batches are then cut there, without a transfer."""
@@ -189,33 +189,33 @@ class InMemoryDataModule(LightningDataModule):
 
     def transfer_batch_to_device(self, batch: RawBatch, device: torch.device, dataloader_idx: int) -> RawBatch:
         """The batch on the device; Lightning's own way searches every batch for tensors."""
-        return RawBatch(batch.x.to(device), batch.label.to(device), batch.key)
+        return batch._replace(x=batch.x.to(device), label=batch.label.to(device))
 
-    def on_after_batch_transfer(self, batch: RawBatch, dataloader_idx: int = 0) -> Batch:
-        """What the model sees of a stored batch, on the batch's device, drawn from its key alone."""
+    def on_after_batch_transfer(self, batch: RawBatch, dataloader_idx: int = 0) -> StepBatch:
+        """What the model sees of a stored batch, on the batch's device, drawn from its key and its place alone."""
         if self.gives_levels and batch.key != NO_KEY and not batch.x.is_floating_point() and not self._draws_anew:
-            return Batch(batch.x, batch.label)
-        return self._as_seen(batch)
+            return StepBatch(batch.x, batch.label, batch.first, batch.total)
+        return StepBatch(self._as_seen(batch), batch.label, batch.first, batch.total)
 
     @property
     def _draws_anew(self) -> bool:
         """Whether something is drawn at each step of training."""
         return self.redraw and (self.flip or self.dequantize or self.binarize == "dynamic")
 
-    def _as_seen(self, batch: RawBatch) -> Batch:
-        x, label, key = batch
+    def _as_seen(self, batch: RawBatch) -> Tensor:
+        x, _, key, *place = batch
         if x.is_floating_point():
-            return Batch(x, label)
+            return x
         if key == NO_KEY or not self._draws_anew:
-            return Batch(levels.intensity(x, self._stored_levels), label)
+            return levels.intensity(x, self._stored_levels)
         generator = torch.Generator(x.device).manual_seed(key)
         if self.flip:
-            x = levels.flip(x, generator)
+            x = levels.flip(x, generator, *place)
         if self.binarize == "dynamic":
-            return Batch(levels.draw_binary(x, self.source_levels, generator).float(), label)
+            return levels.draw_binary(x, self.source_levels, generator, *place).float()
         if self.dequantize:
-            return Batch(levels.dequantize(x, self.source_levels, generator), label)
-        return Batch(levels.intensity(x, self._stored_levels), label)
+            return levels.dequantize(x, self.source_levels, generator, *place)
+        return levels.intensity(x, self._stored_levels)
 
     def state_dict(self) -> dict[str, Any]:
         """The position in training. Lightning saves that of the loader too, but restores it only within an epoch."""

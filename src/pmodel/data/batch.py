@@ -13,16 +13,19 @@ class RawBatch(NamedTuple):
 
     x: pictures (B, C, H, W), uint8 levels (float32 where an evaluation split is dequantized); or points (B, D), float32
     label: classes (B,), int64, -1 where there is none
-    key: seed in [0, 2**63) of this batch's random draws, or NO_KEY
+    key: seed in [0, 2**63) of this batch's random draws, the same on all devices, or NO_KEY
+    first, total: where these B examples begin among those of all devices, and how many these are; None: B
     """
 
     x: Tensor
     label: Tensor
     key: int
+    first: int = 0
+    total: int | None = None
 
 
 class Batch(NamedTuple):
-    """What a model sees.
+    """Examples as a model sees them.
 
     x: images (B, C, H, W), float32 in [0, 1] on `num_levels` equally spaced levels k / (num_levels - 1), or
         continuous in [0, 1) where dequantized; or points (B, D), float32
@@ -31,3 +34,15 @@ class Batch(NamedTuple):
 
     x: Tensor
     label: Tensor
+
+
+class StepBatch(NamedTuple):
+    """What a step is given: a `Batch`, and which part it is of one over all devices.
+
+    first, total: where these B examples begin among those of all devices, and how many these are; None: B
+    """
+
+    x: Tensor
+    label: Tensor
+    first: int = 0
+    total: int | None = None

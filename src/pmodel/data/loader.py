@@ -15,8 +15,8 @@ class BatchLoader:
 
     With `shuffle`, epoch e visits the examples in a permutation drawn from (seed, e) alone, so nothing but the
     position needs to be saved. Batch i holds positions iB … (i + 1)B - 1 of it, over all ranks together; rank r takes
-    an even, contiguous share. Nothing is padded, repeated or left out: the last batch is smaller, and if it is too
-    small to give every rank an example, it joins the batch before it.
+    an even, contiguous share, and knows where in the batch it lies. Nothing is padded, repeated or left out: the last
+    batch is smaller, and if it is too small to give every rank an example, it joins the batch before it.
 
     x: examples (N, …); label: (N,); both on one device, which is where the batches are
     batch_size: B, the number of examples in a batch over all ranks; N and B are at least `world_size`
@@ -58,26 +58,27 @@ class BatchLoader:
     def _batches(self) -> Iterator[RawBatch]:
         order = self._order() if self.shuffle else None
         for i in range(self._position, len(self)):
-            share = self._share(i)
+            share, *place = self._share(i)
             self._position, self._in_use = i + 1, True
             if order is None:
-                yield RawBatch(self.x[share], self.label[share], NO_KEY)
+                yield RawBatch(self.x[share], self.label[share], NO_KEY, *place)
             else:
-                key = mix_key(self.seed, self._epoch, i, self.rank)
+                # The 0 stands for the first device, whose key they all have.
+                key = mix_key(self.seed, self._epoch, i, 0)
                 index = order[share]
-                yield RawBatch(self.x.index_select(0, index), self.label.index_select(0, index), key)
+                yield RawBatch(self.x.index_select(0, index), self.label.index_select(0, index), key, *place)
 
     def _order(self) -> Tensor:
         epoch = self._epoch if self.reshuffle else 0
         generator = torch.Generator().manual_seed(mix_key(self.seed, epoch))
         return torch.randperm(len(self.x), generator=generator).to(self.x.device)
 
-    def _share(self, i: int) -> slice:
-        """This rank's positions of batch i."""
+    def _share(self, i: int) -> tuple[slice, int, int]:
+        """This rank's positions of batch i, where in the batch they begin, and how many positions that has."""
         start = i * self.batch_size
         count = (len(self.x) if i == len(self) - 1 else start + self.batch_size) - start
         first, last = (start + count * r // self.world_size for r in (self.rank, self.rank + 1))
-        return slice(first, last)
+        return slice(first, last), first - start, count
 
     def limit_epoch(self, limit: int | float) -> None:
         """Says that the trainer ends each epoch after `limit` batches, or that share of them, so that a run which

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pmodel.capabilities import Encodes, TrainableFeatures
 from pmodel.instantiate import check_target, instantiate
 from pmodel.models.autoencoder import Network
+from pmodel.nets.dropout import Dropout
 from pmodel.nets.precision import in_own_dtype, upcast
 from pmodel.saved import find_run, read_checkpoint, read_config
 from pmodel.training.gradient import GradientModule, Schedule
@@ -100,7 +101,7 @@ class Classifier(GradientModule):
         num_features = self._freeze()
         self.register_buffer("feature_mean", torch.zeros(num_features))
         self.register_buffer("feature_std", torch.ones(num_features))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.head = nn.Linear(num_features, num_classes)
         self.train()  # building left the backbone in eval mode
 

@@ -11,6 +11,7 @@ from torch.nn.utils.parametrizations import spectral_norm as with_spectral_norm
 
 from pmodel.distributions.noise import normal, uniform
 from pmodel.instantiate import instantiate
+from pmodel.nets.batch_share import own_share
 from pmodel.nets.normalization import batch_statistics
 from pmodel.nets.precision import in_own_dtype, upcast
 from pmodel.training.adversarial import AdversarialModule, Optimizers, Schedules
@@ -125,11 +126,11 @@ class GAN(AdversarialModule):
         return len(self.data_shape) == 3
 
     def draw_codes(self, n: int, label: Tensor | None = None) -> Tensor:
-        z = self.own_share(lambda count: self._noise(count, None), n)
+        z = own_share(lambda count: self._noise(count, None), n)
         if self.num_classes is None:
             return z
         if label is None:
-            label = self.own_share(lambda count: torch.randint(self.num_classes, (count,), device=self.device), n)
+            label = own_share(lambda count: torch.randint(self.num_classes, (count,), device=self.device), n)
         return self._with_label(z, label)
 
     def _noise(self, n: int, generator: Generator | None) -> Tensor:

@@ -11,6 +11,7 @@ from pmodel.distributions.gaussian import Gaussian
 from pmodel.distributions.noise import normal
 from pmodel.instantiate import instantiate
 from pmodel.models.autoencoder import Network
+from pmodel.nets.batch_share import batch_mean, own_share
 from pmodel.nets.precision import in_own_dtype, upcast
 from pmodel.training.gradient import GradientModule, Schedule
 
@@ -77,14 +78,14 @@ class VAE(GradientModule):
     def loss(self, batch: Any) -> dict[str, Tensor]:
         x = batch.x
         mean, log_var = self.posterior(x)
-        z = mean + (0.5 * log_var).exp() * torch.randn_like(mean)
+        z = mean + (0.5 * log_var).exp() * own_share(lambda n: normal((n, self.latent_dim), mean, None), len(mean))
         reconstruction = -self.likelihood.log_prob(in_own_dtype(self.decoder, z), x)
         kl_per_dim = kl_to_standard_normal(mean, log_var)
         kl = kl_per_dim.sum(1)
         counted = kl
         if self.free_bits > 0:
             free = torch.full_like(kl_per_dim, self.free_bits)
-            counted = torch.where(kl_per_dim.mean(0) > self.free_bits, kl_per_dim, free).sum(1)
+            counted = torch.where(batch_mean(kl_per_dim) > self.free_bits, kl_per_dim, free).sum(1)
         return {
             "loss": reconstruction + self.beta * counted,
             "elbo": -(reconstruction + kl),

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pmodel.nets.autoregressive import AutoregressiveNetwork, Steps
+from pmodel.nets.dropout import Dropout
 from pmodel.nets.masked_conv import ConvSteps, Head, HeadSteps, MaskedConv2d, matrix
 from pmodel.nets.shifted_conv import RowSteps, ShiftedConv2d
 
@@ -91,7 +92,7 @@ class GatedLayer(nn.Module):
         self.vertical = ShiftedConv2d(in_features, 2 * h, (k // 2 + 1, k), condition_channels=E)
         self.across = nn.Conv2d(2 * h, 2 * h, 1, bias=False)
         self.horizontal = MaskedConv2d(in_features, 2 * h, k, "A" if first else "B", C, 2, E, rows_above=False)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.out = MaskedConv2d(h, h, 1, "B", C)
 
     def forward(self, above: Tensor, here: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:

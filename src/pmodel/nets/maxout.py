@@ -4,6 +4,8 @@ import math
 
 from torch import Tensor, nn
 
+from pmodel.nets.dropout import Dropout
+
 
 class Maxout(nn.Module):
     """max over `pieces` linear maps of x: (B, in_features) → (B, out_features)."""
@@ -33,10 +35,10 @@ class MaxoutEncoder(nn.Module):
         dropout: float = 0.5,
     ):
         super().__init__()
-        layers: list[nn.Module] = [nn.Flatten(), nn.Dropout(input_dropout)]
+        layers: list[nn.Module] = [nn.Flatten(), Dropout(input_dropout)]
         width = math.prod(data_shape)
         for hidden in hidden_dims:
-            layers += [Maxout(width, hidden, pieces), nn.Dropout(dropout)]
+            layers += [Maxout(width, hidden, pieces), Dropout(dropout)]
             width = hidden
         self.net = nn.Sequential(*layers, nn.Linear(width, num_outputs))
 

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pmodel.nets.autoregressive import AutoregressiveNetwork, Steps
+from pmodel.nets.dropout import Dropout
 from pmodel.nets.masked_conv import ConvSteps
 from pmodel.nets.shifted_conv import RowSteps, ShiftedConv2d, ShiftedUpConv2d, UpPixelSteps, UpRowSteps
 
@@ -153,7 +154,7 @@ class GatedBlock(nn.Module):
         h = hidden_channels
         self.first = ShiftedConv2d(2 * h, h, kernel_size, to_the_right)
         self.others = nn.ModuleList(nn.Conv2d(2 * h, h, 1, bias=False) for _ in range(num_others))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.second = ShiftedConv2d(2 * h, 2 * h, kernel_size, to_the_right, condition_channels=condition_channels)
         with torch.no_grad():
             self.second.weight *= 0.1

@@ -1,21 +1,20 @@
 """Training by a game: k steps of a discriminator on real and generated examples, then one of a generator."""
 
 from abc import abstractmethod
-from collections.abc import Callable
 from copy import deepcopy
 from typing import Any, ClassVar, Literal, TypedDict
 
 import torch
-from lightning.fabric.utilities.seed import reset_seed
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pmodel.instantiate import instantiate
+from pmodel.nets.batch_share import own_share
 from pmodel.nets.normalization import batch_statistics
 from pmodel.training.epoch_means import EpochMeans
 from pmodel.training.gradient import Schedule
-from pmodel.training.health import GameHealth
+from pmodel.training.health import ADVICE, GameHealth
 from pmodel.training.measured import MeasuredModule
 from pmodel.training.objectives import OBJECTIVES, ObjectiveName
 from pmodel.training.penalties import full_precision, gradient_penalty, r1_penalty
@@ -65,6 +64,7 @@ class AdversarialModule(MeasuredModule):
     # A GAN's losses don't say how good it is.
     monitor = "val/frechet"
     headline = ("discriminator_loss", "generator_loss")
+    advice = ADVICE["diverged"]
     # What stands in one panel of the curves.
     panels: ClassVar[dict[str, tuple[str, ...]]] = {
         "D(x) and D(G(z)), means": ("d_real", "d_fake"),
@@ -145,12 +145,6 @@ class AdversarialModule(MeasuredModule):
     def real_codes(self, batch: Any) -> Tensor:
         """Fresh codes for the generated counterparts of a batch of real examples, with their labels where used."""
 
-    def own_share(self, draw: Callable[[int], Tensor], n: int) -> Tensor:
-        """This device's n of what `draw` draws for all: several devices, whose random states begin as one, then have
-        different noise, and together that of one device with all of the batch."""
-        rank, world_size = (0, 1) if self._trainer is None else (self.trainer.global_rank, self.trainer.world_size)
-        return draw(n * world_size)[rank * n :][:n]
-
     @property
     def judged_generator(self) -> nn.Module:
         """The generator that samples come from: the averaged one, if there is one."""
@@ -170,12 +164,14 @@ class AdversarialModule(MeasuredModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> None:
         discriminator_optimizer, generator_optimizer = self.optimizers()
-        terms = self._discriminator_step(batch, discriminator_optimizer)
+        with self.share_of(batch):
+            terms = self._discriminator_step(batch, discriminator_optimizer)
         self.train_means.update(terms)
         self.discriminator_steps += 1
         if self.discriminator_steps == self.num_discriminator_steps:
             self.discriminator_steps = 0
-            generator_terms = self._generator_step(len(batch.x), generator_optimizer)
+            with self.share_of(batch):
+                generator_terms = self._generator_step(batch, generator_optimizer)
             self.generator_means.update(generator_terms)
             terms |= generator_terms
         self.last_terms |= terms
@@ -190,14 +186,15 @@ class AdversarialModule(MeasuredModule):
             with torch.no_grad():
                 fake = self.generated(self.generator, codes)
             terms = self._discriminator_terms(self.score(x, codes), self.score(fake, codes))
-            loss = terms["discriminator_loss"].mean()
+            loss = self.device_mean(terms["discriminator_loss"], batch)
             if self.penalty_weight:
-                u = self.own_share(lambda n: torch.rand(n, device=self.device), len(x))
+                u = own_share(lambda n: torch.rand(n, device=self.device), len(x))
                 terms["gradient_penalty"] = gradient_penalty(lambda x: self.score(x, codes, True), x, fake, u)
-                loss = loss + self.penalty_weight * terms["gradient_penalty"].mean()
+                loss = loss + self.penalty_weight * self.device_mean(terms["gradient_penalty"], batch)
             if self.r1:
                 terms["r1"] = r1_penalty(lambda x: self.score(x, codes, True), x)
-                loss = loss + self.r1 * terms["r1"].mean()
+                loss = loss + self.r1 * self.device_mean(terms["r1"], batch)
+            self.check_loss(loss, terms)
             self._backward(loss, optimizer)
             optimizer.step()
         # Here, not in a hook of the batch's end: a checkpoint may be written before that.
@@ -209,18 +206,21 @@ class AdversarialModule(MeasuredModule):
         terms["discriminator_gradient"] = self._gradient_norm.expand(len(x))
         return {name: term.detach() for name, term in terms.items()}
 
-    def _generator_step(self, n: int, optimizer: LightningOptimizer) -> dict[str, Tensor]:
+    def _generator_step(self, batch: Any, optimizer: LightningOptimizer) -> dict[str, Tensor]:
+        n = len(batch.x)
         with self.toggled_optimizer(optimizer):
             codes = self.draw_codes(n)
-            loss = self.objective.generator(self.score(self.generated(self.generator, codes), codes))
-            self._backward(loss.mean(), optimizer)
+            term = self.objective.generator(self.score(self.generated(self.generator, codes), codes))
+            loss = self.device_mean(term, batch)
+            self.check_loss(loss, {"generator_loss": term})
+            self._backward(loss, optimizer)
             # Not by the optimizer's own `step`, which adds to `global_step`.
             self.trainer.strategy.optimizer_step(optimizer.optimizer, _no_closure)
         self.generator_steps += 1
         self._step_schedule(1, "step")
         if self.averaged_generator is not None:
             self._average()
-        return {"generator_loss": loss.detach(), "generator_gradient": self._gradient_norm.expand(n)}
+        return {"generator_loss": term.detach(), "generator_gradient": self._gradient_norm.expand(n)}
 
     def _backward(self, loss: Tensor, optimizer: LightningOptimizer) -> None:
         optimizer.zero_grad()
@@ -282,19 +282,15 @@ class AdversarialModule(MeasuredModule):
             schedule.scheduler.step()
 
     def _log_step(self) -> None:
-        values = {f"step/{name}": term.mean().item() for name, term in self.last_terms.items()}
+        values = {f"step/{name}": value for name, value in self.step_values(self.last_terms).items()}
         for name, optimizer in zip(("discriminator", "generator"), self.trainer.optimizers, strict=True):
             values[f"step/{name}_lr"] = optimizer.param_groups[0]["lr"]
-        self.health.check_finite(values, self.global_step)
         for logger in self.loggers:
             logger.log_metrics(values, step=self.global_step - 1)
 
     def on_train_start(self) -> None:
         super().on_train_start()
         self.generator_means.to(self.device)
-        if self.global_step == 0:
-            # As Lightning does where it starts several processes: the noise does not depend on their number.
-            reset_seed()
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         if not self.trainer.is_last_batch:
@@ -305,6 +301,7 @@ class AdversarialModule(MeasuredModule):
         self.counts |= {f"train/{name}": count for name in of_generator}
         self.train_means.reset()
         self.generator_means.reset()
+        self.check_values(values)
         self.health.note(values, self.objective, self.global_step)
         self.log_epoch("train", values)
 
@@ -323,7 +320,9 @@ class AdversarialModule(MeasuredModule):
         checkpoint["game"] = {
             "discriminator_steps": self.discriminator_steps,
             "generator_steps": self.generator_steps,
-            "generator_means": self.generator_means.state_dict(self.sum_over_devices),
+            "generator_means": self.states_of(self.generator_means),
+            # A step that is logged shows the generator's last one, which may have been before this checkpoint.
+            "last_values": self.step_values(self.last_terms) if self.last_terms else {},
             "health": self.health.state_dict(),
         }
 
@@ -331,8 +330,11 @@ class AdversarialModule(MeasuredModule):
         super().on_load_checkpoint(checkpoint)
         game = checkpoint["game"]
         self.discriminator_steps, self.generator_steps = game["discriminator_steps"], game["generator_steps"]
+        self.last_terms = {
+            name: torch.tensor([value], dtype=torch.float64) for name, value in game.get("last_values", {}).items()
+        }
         self.health.load_state_dict(game["health"])
-        self.generator_means.load_state_dict(game["generator_means"], empty=not self.takes_sums)
+        self.generator_means.load_state_dict(self.own_state(game["generator_means"]))
 
 
 def _no_closure() -> None:

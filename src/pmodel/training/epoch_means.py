@@ -46,15 +46,22 @@ class EpochMeans:
         """Moves the sums, which a checkpoint brings to the CPU."""
         self.sums = None if self.sums is None else self.sums.to(device)
 
-    def state_dict(self, reduce: Callable[[Tensor], Tensor] | None = None) -> dict:
-        """The names, sums and count, of all devices if `reduce` sums a tensor over them."""
-        if self.sums is None or reduce is None:
-            return {"names": self.names, "sums": self.sums, "count": self.count}
-        *sums, count = reduce(torch.cat([self.sums, self.sums.new_tensor([self.count])]))
-        return {"names": self.names, "sums": torch.stack(sums), "count": int(count)}
+    def state_dict(self) -> dict:
+        """The names, sums and count of this device."""
+        return {"names": self.names, "sums": None if self.sums is None else self.sums.cpu(), "count": self.count}
 
-    def load_state_dict(self, state: dict, empty: bool = False) -> None:
-        """Goes on with a state; `empty`: with its names alone, for a device whose sums another one has."""
+    def load_state_dict(self, state: dict) -> None:
+        """Goes on with a state."""
         self.names, self.sums, self.count = state["names"], state["sums"], state["count"]
-        if empty and self.sums is not None:
-            self.sums, self.count = torch.zeros_like(self.sums), 0
+
+
+def merged(states: list[dict]) -> dict:
+    """The state of `EpochMeans` over all devices, of each one's."""
+    if states[0]["sums"] is None:
+        return states[0]
+    return {**states[0], "sums": sum(s["sums"] for s in states), "count": sum(s["count"] for s in states)}
+
+
+def without_sums(state: dict) -> dict:
+    """A state of the same names, of no examples."""
+    return state if state["sums"] is None else {**state, "sums": torch.zeros_like(state["sums"]), "count": 0}

@@ -50,17 +50,20 @@ class GradientModule(MeasuredModule):
                 network.compile()
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        terms = self.loss(batch)
+        with self.share_of(batch):
+            terms = self.loss(batch)
+        loss = self.device_mean(terms["loss"], batch)
+        self.check_loss(loss, terms)
         self.train_means.update(terms)
         # Not the terms themselves: these would keep the whole graph of the step alive.
         self.last_terms = {name: term.detach() for name, term in terms.items()}
         every = self.trainer.log_every_n_steps
         if every > 0 and (self.global_step + 1) % every == 0:
-            values = {f"step/{name}": term.mean().item() for name, term in terms.items()}
+            values = {f"step/{name}": value for name, value in self.step_values(terms).items()}
             values["step/lr"] = self.trainer.optimizers[0].param_groups[0]["lr"]
             for logger in self.loggers:
                 logger.log_metrics(values, step=self.global_step)
-        return terms["loss"].mean()
+        return loss
 
     def configure_optimizers(self) -> Any:
         config = dict(self.optimizer_config)

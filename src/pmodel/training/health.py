@@ -30,21 +30,8 @@ class GameHealth:
         # The batch since which each concern has been found.
         self.since: dict[str, int] = {}
 
-    def check_finite(self, values: dict[str, float], step: int) -> None:
-        """Ends a training that no step can mend.
-
-        Raises:
-            ValueError: names the quantity that is no number, the step, and what to try.
-        """
-        for name, value in values.items():
-            # A loss scale that was too large gives infinite gradients, and skips that step; losses come before it.
-            if not math.isfinite(value) and not name.endswith("_gradient"):
-                quantity = name.rpartition("/")[2]
-                raise ValueError(f"the game diverged: {quantity} is {value} at step {step}; {ADVICE['diverged']}")
-
     def note(self, values: dict[str, float], objective: Objective, batches: int) -> None:
         """Takes the means of an epoch, after so many batches in all."""
-        self.check_finite(values, batches)
         self.batches, self.verdicts = batches, (values["d_real"], values["d_fake"])
         self._lasting("settled", objective.settled(*self.verdicts))
 

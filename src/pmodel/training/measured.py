@@ -1,17 +1,33 @@
-"""What all ways of training share: numbers per example, averaged over each epoch and logged under train/ and val/."""
+"""What all ways of training share: numbers per example, averaged over each epoch and logged under train/ and val/.
 
+They must be numbers: a training whose loss is infinite or none ends at once. On a CPU that is looked at in each step,
+before the gradient; on a GPU, where each look waits for the device, in the steps that are logged, at the end of each
+epoch, and before a checkpoint is written.
+"""
+
+import math
 from abc import abstractmethod
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Literal
 
 import torch
+from lightning.fabric.utilities.seed import reset_seed
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from pmodel.training.epoch_means import EpochMeans
+from pmodel.nets.batch_share import share
+from pmodel.processes import of_all_processes
+from pmodel.training.divergence import Diverged, all_finite, diverged, not_finite
+from pmodel.training.epoch_means import EpochMeans, merged, without_sums
 
 
 class MeasuredModule(LightningModule):
-    """A model that says what it is judged by: `terms`, named numbers per example."""
+    """A model that says what it is judged by: `terms`, named numbers per example.
+
+    On several devices each step draws the noise, and takes the gradient, of one device with the whole batch: see
+    `pmodel.nets.batch_share`, and `device_mean`. What a network normalizes by the statistics of a batch
+    (`torch.nn.BatchNorm2d`) is normalized by those of a device's share.
+    """
 
     # What best.ckpt follows.
     monitor: str = "val/loss"
@@ -20,6 +36,8 @@ class MeasuredModule(LightningModule):
     headline: tuple[str, ...] = ()
     # The unit of each term, per example.
     units: ClassVar[dict[str, str]] = {}
+    # What to try when training diverges.
+    advice: ClassVar[str] = "try a lower model.optimizer.lr or trainer.gradient_clip_val=1"
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,6 +72,9 @@ class MeasuredModule(LightningModule):
 
     def on_train_start(self) -> None:
         self.train_means.to(self.device)
+        if self.global_step == 0:
+            # As Lightning does where it starts several processes: the noise does not depend on their number.
+            reset_seed()
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         if self.trainer.is_last_batch:
@@ -65,7 +86,8 @@ class MeasuredModule(LightningModule):
         torch.manual_seed(0)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        self.val_means.update(self.terms(batch))
+        with self.share_of(batch):
+            self.val_means.update(self.terms(batch))
 
     def on_validation_epoch_end(self) -> None:
         cpu_state, cuda_state = self._training_rng
@@ -78,9 +100,68 @@ class MeasuredModule(LightningModule):
         """The sum of a tensor over all devices, each of which gets it."""
         return self.trainer.strategy.reduce(x.clone(), reduce_op="sum")
 
+    def share_of(self, batch: Any) -> AbstractContextManager[None]:
+        """A context in which noise is that of the whole batch, of which this device has a share."""
+        return share(batch.first, len(batch.x), batch.total)
+
+    def device_mean(self, term: Tensor, batch: Any) -> Tensor:
+        """The mean of a term (B,), weighted so that its mean over the devices is the one over all of the batch."""
+        mean, whole = term.mean(), len(batch.x) * self.trainer.world_size
+        return mean if batch.total in (None, whole) else mean * (whole / batch.total)
+
+    def step_values(self, terms: dict[str, Tensor]) -> dict[str, float]:
+        """The mean of each term (B,), of whatever step, over the examples of all devices, for the loggers.
+
+        Raises:
+            Diverged: if one is infinite or none.
+        """
+        if self.trainer.world_size == 1:
+            values = {name: term.mean().item() for name, term in terms.items()}
+        else:
+            local = [[term.detach().sum().double().to(self.device) for term in terms.values()]]
+            local += [[torch.tensor(len(term)).to(local[0][0]) for term in terms.values()]]
+            sums, counts = self.sum_over_devices(torch.stack([torch.stack(part) for part in local]))
+            values = dict(zip(terms, (sums / counts).tolist(), strict=True))
+        self.check_values(values)
+        return values
+
+    def check_loss(self, loss: Tensor, terms: dict[str, Tensor]) -> None:
+        """Ends a training before the gradient of a loss that is infinite or none; on a CPU.
+
+        loss: of this step, on this device; terms: what it is made of, (B,) each
+
+        Raises:
+            Diverged: on all devices, if it is so on one.
+        """
+        if loss.device.type != "cpu":
+            return
+        broken = not math.isfinite(loss.item())
+        if self.trainer.world_size > 1:
+            anywhere = torch.tensor(float(broken))
+            torch.distributed.all_reduce(anywhere)
+            broken = anywhere.item() > 0
+        if broken:
+            parts = [loss.detach(), *(term.detach().mean() for term in terms.values())]
+            value, *parts = self.sum_over_devices(torch.stack(parts)).tolist()
+            raise self._diverged(not_finite(dict(zip(terms, parts, strict=True))) or {"loss": value})
+
+    def check_values(self, values: dict[str, float]) -> None:
+        """Raises Diverged if one of named numbers, the same on every device, is infinite or none."""
+        if broken := not_finite(values):
+            raise self._diverged(broken)
+
+    def _diverged(self, broken: dict[str, float]) -> Diverged:
+        precision = str(self.trainer.precision)
+        wider = "" if precision in ("32-true", "64-true") else f", or trainer.precision=32-true, not {precision}"
+        # Of the step under way, or of the last one between two.
+        step = -(-self.trainer.fit_loop.epoch_loop.batch_progress.total.ready // self.trainer.accumulate_grad_batches)
+        return diverged(self.trainer, broken, step, self.advice + wider)
+
     def _log_means(self, split: str, means: EpochMeans) -> None:
         values, self.counts[split] = means.compute(self.sum_over_devices)
         means.reset()
+        if split == "train":
+            self.check_values(values)
         self.log_epoch(split, values)
 
     def log_epoch(self, split: str, values: dict[str, float]) -> None:
@@ -90,15 +171,44 @@ class MeasuredModule(LightningModule):
         self.log_dict(named, on_step=False, on_epoch=True, batch_size=1)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["epoch_means"] = self.train_means.state_dict(self.sum_over_devices)
+        checkpoint["epoch_means"] = self.states_of(self.train_means)
+        self._check_weights(checkpoint)
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.train_means.load_state_dict(checkpoint["epoch_means"], empty=not self.takes_sums)
+    def states_of(self, means: EpochMeans) -> list[dict[str, Any]]:
+        """The state of `EpochMeans` on each device: one sum over all would be rounded otherwise in a resumed run.
+
+        Raises:
+            Diverged: if a sum is infinite or none; it is not for a checkpoint.
+        """
+        states = of_all_processes(means.state_dict())
+        whole = merged(states)
+        if whole["sums"] is not None:
+            self.check_values(dict(zip(whole["names"], whole["sums"].tolist(), strict=True)))
+        return states
+
+    def own_state(self, states: list[dict[str, Any]]) -> dict[str, Any]:
+        """This device's of what `states_of` gave, or where they were others, all of it on the first one."""
+        rank, world_size = self.place
+        states = states if isinstance(states, list) else [states]  # an older version's, over all devices
+        if len(states) == world_size:
+            return states[rank]
+        return merged(states) if rank == 0 else without_sums(states[0])
 
     @property
-    def takes_sums(self) -> bool:
-        """Whether this process goes on with a checkpoint's sums, which are over all devices: only one may."""
-        return self._trainer is None or self._trainer.is_global_zero
+    def place(self) -> tuple[int, int]:
+        """Which of how many devices this is."""
+        return (0, 1) if self._trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+    def _check_weights(self, checkpoint: dict[str, Any]) -> None:
+        """Raises Diverged if a weight is infinite or none: a finite loss may have had an infinite gradient."""
+        saved = checkpoint.get("state_dict", {})
+        weights = {name: saved[name] for name, _ in self.named_parameters() if name in saved}
+        if weights and not all_finite(weights.values()):
+            broken = [name for name, weight in weights.items() if not weight.isfinite().all()]
+            raise self._diverged({f"a weight of {broken[0]}": math.nan})
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.train_means.load_state_dict(self.own_state(checkpoint["epoch_means"]))
 
 
 def _cuda_rng_state(device: torch.device) -> Tensor | None:

@@ -2,10 +2,15 @@
 
 from typing import Any
 
+from lightning.fabric.plugins.environments import ClusterEnvironment
 from lightning.pytorch import LightningModule
+from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 
+from pmodel.checkpoint_io import AtomicCheckpointIO
+from pmodel.launch import Launch, num_processes
 from pmodel.training.adversarial import AdversarialModule
+from pmodel.training.gradient import GradientModule
 from pmodel.training.streaming import StreamingModule
 
 
@@ -42,14 +47,31 @@ def adapted(model: LightningModule, settings: dict[str, Any]) -> dict[str, Any]:
     return changed
 
 
+def plugins(launch: Launch) -> list[Any]:
+    """What the trainer needs besides: how its processes find one another, said rather than guessed, and how checkpoints
+    are written.
+
+    Lightning would take any process in a Slurm job for one that `srun` started, and requeue jobs on its own.
+    """
+    if launch.by == "torchrun":
+        environment: ClusterEnvironment = TorchElasticEnvironment()
+    else:
+        environment = SLURMEnvironment(auto_requeue=False) if launch.by == "slurm" else LightningEnvironment()
+    return [environment, AtomicCheckpointIO()]
+
+
 def _strategy(model: LightningModule, settings: dict[str, Any]) -> str | Strategy:
-    alone = settings["devices"] in (1, "1") and settings["num_nodes"] == 1
-    if settings["strategy"] == "auto" and not alone:
-        if isinstance(model, StreamingModule):
-            return StreamingDDP()
-        if isinstance(model, AdversarialModule):
-            # Each backward pass reaches one player alone.
-            return "ddp_find_unused_parameters_true"
+    alone = num_processes(settings) == 1 and settings["num_nodes"] == 1
+    if "fsdp" in settings["strategy"] and not isinstance(model, GradientModule):
+        raise ValueError(
+            f"trainer.strategy={settings['strategy']}: expected a model that is trained by one gradient, such as a VAE"
+            " or a PixelCNN; trainer=gpu trainer.devices=… shares the work of any model"
+        )
+    if settings["strategy"] in ("auto", "ddp") and not alone and isinstance(model, StreamingModule):
+        return StreamingDDP()
+    if settings["strategy"] == "auto" and not alone and isinstance(model, AdversarialModule):
+        # Each backward pass reaches one player alone.
+        return "ddp_find_unused_parameters_true"
     if settings["strategy"] == "ddp" and not alone and isinstance(model, AdversarialModule):
         raise ValueError(
             "trainer.strategy=ddp: expected auto or ddp_find_unused_parameters_true with a GAN, each of whose backward"

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Generator, Tensor
 
+from pmodel.processes import of_all_processes
+from pmodel.training.divergence import all_finite
 from pmodel.training.measured import MeasuredModule
 
 # What statistics are taken of at once: 64 MiB of float64; and so many bytes that their sums are below 2^24.
@@ -36,6 +38,7 @@ class StreamingModule(MeasuredModule):
         init_size: how many training examples, drawn at random, `initialize` sees.
     """
 
+    advice = "look for values in the data that are infinite or no numbers"
     # Whether `statistics` takes pictures on levels as bytes, without their scaling to [0, 1].
     reads_levels: bool = False
     num_levels: int | None = None
@@ -112,6 +115,9 @@ class StreamingModule(MeasuredModule):
             self.start_seed.copy_(self.trainer.strategy.broadcast(torch.randint(2**62, ())))
             self.initialize(self.start_examples(), self.start_generator())
             self.initialized.fill_(True)
+        if self.fitted and not self.totals and self.last_change <= self.tolerance:
+            # Resumed after the epoch that ended it: another one would change it once more.
+            self.trainer.should_stop = True
 
     def start_examples(self) -> Tensor:
         """`init_size` training examples, drawn without replacement by `start_seed`: the same on every device."""
@@ -144,8 +150,11 @@ class StreamingModule(MeasuredModule):
         totals = {name: self.sum_over_devices(value) for name, value in self.totals.items()}
         self.totals = {}
         self.counts["train"] = int(totals.pop("count"))
+        self.check_totals(totals)
         with torch.no_grad():
             change, train = self.refit(totals, self.counts["train"])
+        # The first change has no bound: it is from no parameters at all.
+        self.check_values(train if math.isinf(change) else {**train, "change": change})
         self.last_change.fill_(change)
         self.num_refits += 1
         # A first fit has nothing to compare with.
@@ -153,15 +162,30 @@ class StreamingModule(MeasuredModule):
         if change <= self.tolerance:
             self.trainer.should_stop = True
 
+    def check_totals(self, totals: dict[str, Tensor]) -> None:
+        """Raises Diverged if one of the sums over all devices has an infinite number or none."""
+        if totals and not all_finite(totals.values()):
+            self.check_values({f"the sum of {name}": value.abs().max().item() for name, value in totals.items()})
+
     def configure_optimizers(self) -> None:
         return None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
-        checkpoint["totals"] = {name: self.sum_over_devices(value) for name, value in self.totals.items()}
+        checkpoint["totals"] = of_all_processes({name: value.cpu() for name, value in self.totals.items()})
+        self.check_totals(_added_up(checkpoint["totals"]))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
-        self.totals = {
-            name: value if self.takes_sums else torch.zeros_like(value) for name, value in checkpoint["totals"].items()
-        }
+        states, (rank, world_size) = checkpoint["totals"], self.place
+        states = states if isinstance(states, list) else [states]  # an older version's, over all devices
+        if len(states) == world_size:
+            # One sum over all devices would be rounded otherwise than in a run that was never cut.
+            self.totals = states[rank]
+        else:
+            totals = _added_up(states)
+            self.totals = totals if rank == 0 else {name: torch.zeros_like(value) for name, value in totals.items()}
+
+
+def _added_up(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: sum(state[name] for state in states) for name in states[0]}

@@ -1,0 +1,43 @@
+"""The end of a training whose numbers are none any more: what broke, at which step, and where to go on from."""
+
+import math
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from lightning.pytorch import Trainer
+from torch import Tensor
+
+
+class Diverged(ValueError):  # noqa: N818
+    """A training that no further step can mend."""
+
+
+def not_finite(values: Mapping[str, float]) -> dict[str, float]:
+    """Those of named numbers that are infinite or none.
+
+    Norms of gradients may be infinite: a loss scale that was too large makes them so, and skips that step.
+    """
+    return {k: v for k, v in values.items() if not math.isfinite(v) and not k.endswith("_gradient")}
+
+
+def all_finite(tensors: Iterable[Tensor]) -> Tensor:
+    """Whether every number of every tensor is finite: a bool, on their device."""
+    return torch.stack([tensor.isfinite().all() for tensor in tensors]).all()
+
+
+def diverged(trainer: Trainer, broken: Mapping[str, float], step: int, advice: str) -> Diverged:
+    """The error that names the quantities, the step (counted from 1), the last good checkpoint, and what to try."""
+    (name, value), *others = broken.items()
+    named = f"{name} is {value}" + "".join(f", {other} {number}" for other, number in others)
+    return Diverged(f"the training diverged: {named} at step {step}; {last_good_checkpoint(trainer)}; {advice}")
+
+
+def last_good_checkpoint(trainer: Trainer) -> str:
+    """The checkpoint that was written last, or that training was resumed from, in a few words."""
+    path = getattr(trainer.strategy.checkpoint_io, "last_written", None) or trainer.ckpt_path
+    if path is None:
+        return "no checkpoint was written before"
+    here, path = Path.cwd(), Path(path).absolute()
+    return f"the last good checkpoint is {os.path.relpath(path, here) if path.is_relative_to(here) else path}"
