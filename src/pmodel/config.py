@@ -16,6 +16,8 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
 from pmodel.config_tree import INSTANTIATE_KEYS, Checker, ConfigError, Origins, show, suggest
+from pmodel.search.settings import check_search
+from pmodel.search.space import dimension
 from pmodel.signatures import resolve, signature, typed_fields
 
 CONFIG_DIR = Path(__file__).parents[2] / "conf"
@@ -97,38 +99,65 @@ def check_overrides(
     """
     parsed = parse_overrides(overrides)
     with initialize_config_dir(str(folders[0]), version_base="1.3"), _one_line_errors():
-        own_sweep = experiments_sweep(config_name, parsed)
-        for job in _jobs([*parsed, *(own_sweep or [])], multirun or own_sweep is not None):
+        hydra = _hydras_own(config_name, parsed)
+        own_sweep = _own_sweep(hydra, parsed)
+        everything = [*parsed, *(own_sweep or [])]
+        searches = hydra is not None and check_search(hydra.sweeper, everything)
+        for job in _jobs(everything, multirun or own_sweep is not None, searches):
             _Job(config_name, job, list(folders)).check()
 
 
 def experiments_sweep(config_name: str, overrides: list[Override]) -> list[Override] | None:
-    """What an experiment sweeps by itself (`hydra.mode: MULTIRUN` and `hydra.sweeper.params` in its file), but for the
-    settings that are typed, which Hydra prefers; None if it sweeps nothing."""
-    chosen = [o.input_line for o in overrides if o.key_or_group == "experiment" and not o.is_sweep_override()]
+    """What an experiment, or an option of the group `sweep`, sweeps by itself (`hydra.mode: MULTIRUN` and
+    `hydra.sweeper.params` in its file), but for the settings that are typed, which Hydra prefers; None if it sweeps
+    nothing."""
+    return _own_sweep(_hydras_own(config_name, overrides), overrides)
+
+
+def _own_sweep(hydra: DictConfig | None, overrides: list[Override]) -> list[Override] | None:
+    if hydra is None or hydra.mode != RunMode.MULTIRUN:
+        return None
+    typed = {o.key_or_group for o in overrides}
+    params = hydra.sweeper.get("params") or {}
+    return parse_overrides([f"{key}={values}" for key, values in params.items() if key not in typed])
+
+
+def _hydras_own(config_name: str, overrides: list[Override]) -> DictConfig | None:
+    """The config's node `hydra`, as far as experiments, sweeps and what is typed for it decide; None if none does."""
+    chosen = [
+        o.input_line
+        for o in overrides
+        if (o.key_or_group in ("experiment", "sweep") or o.is_hydra_override()) and not o.is_sweep_override()
+    ]
+    if "sweep=wandb" in chosen:
+        raise ConfigError("sweep=wandb: this file is for W&B's own command: wandb sweep conf/sweep/wandb.yaml")
     if not chosen:
         return None
     try:
-        hydra = compose(config_name, chosen, return_hydra_config=True).hydra
-        params = hydra.sweeper.get("params") or {}
+        return compose(config_name, chosen, return_hydra_config=True).hydra
     except (HydraException, OmegaConfBaseException, MarkedYAMLError, ValueError, KeyError):
         return None  # what is wrong with it is said when the jobs are checked
-    typed = {o.key_or_group for o in overrides}
-    lines = [f"{key}={values}" for key, values in params.items() if key not in typed]
-    return parse_overrides(lines) if hydra.mode == RunMode.MULTIRUN else None
 
 
-def _jobs(overrides: list[Override], multirun: bool) -> Iterator[list[Override]]:
-    """The override lists to check: for a sweep each value once, beside the first values of all other sweeps."""
+def _jobs(overrides: list[Override], multirun: bool, searches: bool = False) -> Iterator[list[Override]]:
+    """The override lists to check: for a sweep each value once, beside the first values of all other sweeps; for a
+    search the ends of a range only."""
     sweeps = [o for o in overrides if o.is_sweep_override()]
     if sweeps and not multirun:
         raise ConfigError(f"{sweeps[0].input_line}: several values need --multirun (-m), which runs a job for each")
-    for sweep in sweeps:
-        if not sweep.is_discrete_sweep() and not any(o.key_or_group == "hydra/sweeper" for o in overrides):
-            raise ConfigError(f"{sweep.input_line}: expected values to run one after the other, such as a,b,c")
-    values = {o.key_or_group: list(o.sweep_string_iterator()) for o in sweeps if o.is_discrete_sweep()}
+    if searches:
+        values = {o.key_or_group: dimension(o).probes() for o in sweeps}
+    else:
+        values = {o.key_or_group: list(o.sweep_string_iterator()) for o in sweeps if o.is_discrete_sweep()}
+        for sweep in sweeps:
+            if not sweep.is_discrete_sweep() and not any(o.key_or_group == "hydra/sweeper" for o in overrides):
+                raise ConfigError(f"{sweep.input_line}: expected values to run one after the other, such as a,b,c")
     first = {key: options[0] for key, options in values.items()}
-    variants = [first, *({**first, key: option} for key, options in values.items() for option in options[1:])]
+    if searches:  # many values: the i-th of each beside one another
+        most = max(len(options) for options in values.values())
+        variants = [{key: options[min(i, len(options) - 1)] for key, options in values.items()} for i in range(most)]
+    else:
+        variants = [first, *({**first, key: option} for key, options in values.items() for option in options[1:])]
     parser = OverridesParser.create()
     for variant in variants:
         lines = [
@@ -168,6 +197,9 @@ class _Job:
         config = compose(self.config_name, [*(o.input_line for o in overrides), *placeholder], return_hydra_config=True)
         HydraConfig.instance().set_config(config)
         OmegaConf.set_struct(config, False)
+        # Resolved while what it refers to is there.
+        self.launcher = OmegaConf.to_container(config.hydra.launcher, resolve=True)
+        self.hydra = config.hydra
         del config["hydra"]
         return config
 
@@ -194,6 +226,7 @@ class _Job:
             for key in sorted(OmegaConf.missing_keys(config)):
                 where = origins.file(key) or self.config_name
                 raise ConfigError(f"{key} must be set: type {key}=… ({where} leaves it open)")
+        Checker(origins, types=True).target(self.launcher, "hydra.launcher")
 
     def defaults_list(self) -> list:
         lines = [*(o.input_line for o in [*self.groups, *self.values]), *self.search_path]
@@ -218,6 +251,10 @@ class _Job:
         node: Any = config
         parts = override.key_or_group.replace("/", ".").split(".")
         if parts[0] == "hydra":
+            if len(parts) == 3 and parts[1] in ("launcher", "sweeper") and parts[2] not in list(self.hydra[parts[1]]):
+                where, names = f"hydra.{parts[1]}", [k for k in self.hydra[parts[1]] if k not in INSTANTIATE_KEYS]
+                hint = suggest(parts[2], names, where)
+                raise ConfigError(f"{override.input_line}: {where} has no {parts[2]!r}{hint}")
             return
         for depth, part in enumerate(parts):
             here = ".".join(parts[:depth])

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import Any, Literal
 
-from omegaconf import OmegaConf
+from omegaconf import ListConfig, OmegaConf
 
 from pmodel.config_tree import ConfigError
 from pmodel.saved import find_runs, read_config
@@ -26,6 +26,8 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("if_pictures", if_pictures, replace=True)
     OmegaConf.register_new_resolver("features_dir", features_dir, replace=True)
     OmegaConf.register_new_resolver("eval_dir", eval_dir, replace=True)
+    OmegaConf.register_new_resolver("num_devices", num_devices, replace=True)
+    OmegaConf.register_new_resolver("gpus_per_node", gpus_per_node, replace=True)
     OmegaConf.register_new_resolver("if_equal", lambda a, b, yes, no: yes if a == b else no, replace=True)
 
 
@@ -110,6 +112,26 @@ def features_dir(data_dir: str | None, run: str | list[str]) -> str:
         runs, _ = find_runs([run] if isinstance(run, str) else list(run))
         data_dir = str(read_config(runs[0].folder, f"run={runs[0].folder}").get("data_dir", "data"))
     return f"{data_dir}/features"
+
+
+def num_devices(devices: int | str | list[int]) -> int:
+    """How many devices `trainer.devices` asks for.
+
+    Raises:
+        ConfigError: for `auto` and -1, which a machine answers only when the job is on it.
+    """
+    if isinstance(devices, str) and "," in devices:
+        devices = [int(device) for device in devices.split(",")]
+    if isinstance(devices, list | ListConfig):
+        return len(devices)
+    if not str(devices).isdigit() or int(devices) < 1:
+        raise ConfigError(f"trainer.devices={devices}: expected a number; the launcher asks for so many")
+    return int(devices)
+
+
+def gpus_per_node(accelerator: str, devices: int | str | list[int]) -> int | None:
+    """How many GPUs to ask a cluster for: one for each device; None where the CPU trains."""
+    return None if accelerator == "cpu" else num_devices(devices)
 
 
 def required(key: str, hint: str) -> None:

@@ -1,0 +1,104 @@
+"""Ends a trial of a search that does worse than the others did."""
+
+import logging
+from pathlib import Path
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from pmodel.callbacks.figures import epochs_done
+from pmodel.search.study import JOURNAL, STUDY, open_journal
+
+log = logging.getLogger("pmodel")
+
+
+class Pruned(Exception):  # noqa: N818  (it is no error)
+    """The trial is not worth going on with; its checkpoints are those of any run."""
+
+
+class Pruning(Callback):
+    """Reports the quantity that the model is judged by, `monitor`, after each epoch that measured it, and raises
+    `Pruned` before the next epoch if the best so far is worse than the median of the other trials at that epoch.
+
+    The study is found by the run's directory, `<search>/<number of the trial>-…`; elsewhere nothing is pruned. The
+    first process alone talks to it, and tells the others.
+
+    Args:
+        run_dir: the run's directory.
+        num_startup_trials: none is pruned before so many have ended.
+        num_warmup_epochs: none is pruned before it has had so many epochs.
+    """
+
+    def __init__(self, run_dir: str, num_startup_trials: int = 5, num_warmup_epochs: int = 5):
+        for name, value in {"num_startup_trials": num_startup_trials, "num_warmup_epochs": num_warmup_epochs}.items():
+            if value < 0:
+                raise ValueError(f"callbacks.pruning.{name}={value}: expected at least 0")
+        self.run_dir = Path(run_dir)
+        self.num_startup_trials, self.num_warmup_epochs = num_startup_trials, num_warmup_epochs
+        self._study, self._storage, self._trial_id = None, None, None
+        self._validated, self._reason = False, None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._reason, reason = None, None
+        if trainer.is_global_zero and self._open():
+            # A trial that was cut after this epoch's report, and before its end, is judged now as it was then.
+            epoch = epochs_done(trainer)
+            if epoch and self._storage.get_trial(self._trial_id).last_step == epoch:
+                reason = self._judgement(epoch, _monitor(trainer, pl_module))
+        self._reason = trainer.strategy.broadcast(reason)
+
+    def _open(self) -> bool:
+        import optuna
+
+        number, journal = self.run_dir.name.partition("-")[0], self.run_dir.parent / JOURNAL
+        if not (number.isdigit() and journal.is_file()):
+            log.warning("callbacks.pruning: %s is no trial of a search; nothing is pruned", self.run_dir)
+            return False
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        pruner = optuna.pruners.MedianPruner(self.num_startup_trials, self.num_warmup_epochs)
+        self._storage = open_journal(journal)
+        self._study = optuna.load_study(study_name=STUDY, storage=self._storage, pruner=pruner)
+        study_id = self._storage.get_study_id_from_name(STUDY)
+        self._trial_id = self._storage.get_trial_id_from_study_id_trial_number(study_id, int(number))
+        return True
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._validated = True
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        monitor = _monitor(trainer, pl_module)
+        measured = self._validated or monitor.startswith("train/")  # Lightning keeps an old number
+        self._validated = False
+        if not (trainer.is_last_batch and measured and monitor in trainer.callback_metrics):
+            return
+        reason = None
+        if self._study is not None:
+            reason = self._report(epochs_done(trainer), trainer.callback_metrics[monitor].item(), monitor)
+        self._reason = trainer.strategy.broadcast(reason)
+
+    def _report(self, epoch: int, value: float, monitor: str) -> str | None:
+        trial = self._storage.get_trial(self._trial_id)
+        if trial.state.is_finished():  # the run goes on for longer, after the search
+            return None
+        if epoch not in trial.intermediate_values:  # else the run was cut after this report, and has come here again
+            self._storage.set_trial_intermediate_value(self._trial_id, epoch, value)
+        return self._judgement(epoch, monitor)
+
+    def _judgement(self, epoch: int, monitor: str) -> str | None:
+        """Why the trial ends, if it does."""
+        trial = self._storage.get_trial(self._trial_id)
+        if trial.state.is_finished() or not self._study.pruner.prune(self._study, trial):
+            return None
+        best = min if self._study.direction.name == "MINIMIZE" else max
+        value = best(trial.intermediate_values.values())
+        return f"by epoch {epoch} the best {monitor}, {value:.4g}, is worse than the median of the other trials"
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Not at the end of an epoch: the checkpoints are written after all other callbacks.
+        if self._reason is not None:
+            raise Pruned(self._reason)
+
+
+def _monitor(trainer: Trainer, model: LightningModule) -> str:
+    """What best.ckpt follows."""
+    validates = trainer.datamodule.split_sizes.get("validation")
+    return model.monitor if validates else model.monitor.replace("val/", "train/")
