@@ -1,30 +1,52 @@
 """Trains a model on a data set: `uv run train.py --help`."""
 
 import sys
+from pathlib import Path
+from typing import Any
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from pmodel.command_line import checked_command_line
+from pmodel.command_line import arguments_of_run, checked_command_line
+from pmodel.launch import Processes, end_with_parent, launched, num_processes
+from pmodel.reporting.summary import shown
+from pmodel.run_directory import RunDirectory
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
-def main(config: DictConfig) -> None:
+def main(config: DictConfig) -> float | None:
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    hydra_config, launch = HydraConfig.get(), launched()
+    settings = OmegaConf.to_container(config, resolve=True)
+    run = RunDirectory(settings["paths"]["run_dir"], launch.rank)
+    again = hydra_config.mode == RunMode.MULTIRUN or launch.by in ("torchrun", "slurm")
+    with run.begun(config, list(hydra_config.overrides.task), settings["resume"], again) as start:
+        if start.ended:
+            print(f"skipped   {shown(run.path)}/ is {start.ended['status']}", flush=True)
+            return start.ended.get("value")
+        if launch.by == "pmodel":
+            end_with_parent()
+        count = num_processes(settings["trainer"]) if launch.by == "user" else 1
+        command = [sys.executable, __file__, *arguments_of_run(run.path, start.resume_from)]
+        # The other processes load their libraries while this one does.
+        with Processes(count, command, run.status_of, run.note_death) as processes:
+            return train(run, settings, start.resume_from, processes)
+
+
+def train(run: RunDirectory, settings: dict[str, Any], resume_from: Path | None, processes: Processes) -> float | None:
+    """Builds what the settings describe and trains it; gives the best value of what the model is judged by."""
     # These take seconds: a wrong config has been refused by now.
     import lightning
-    from hydra.core.hydra_config import HydraConfig
 
     from pmodel.announce import Announcement, report
     from pmodel.callbacks.no_profiler import NoProfiler
     from pmodel.instantiate import instantiate
-    from pmodel.runs import RunDirectory, checkpoint_to_resume, recorded
-    from pmodel.training.strategies import adapted
+    from pmodel.recording import recorded
+    from pmodel.training.strategies import adapted, plugins
 
-    run = RunDirectory(config.paths.run_dir)
-    settings = OmegaConf.to_container(config, resolve=True)
-    resume_from = checkpoint_to_resume(run, settings["trainer"]) if settings["resume"] is not None else None
-    run.write_config(config, list(HydraConfig.get().overrides.task))
-    with recorded(run):
+    with recorded(run, settings, processes) as reached:
         if settings["check"]:
             settings["trainer"] |= {"max_epochs": 1, "limit_train_batches": 1}
             settings["data"] |= {"limit": settings["data"]["batch_size"]}
@@ -36,14 +58,15 @@ def main(config: DictConfig) -> None:
         callbacks = [instantiate(node) for node in settings["callbacks"].values() if node]
         callbacks.append(Announcement(settings["name"], run))
         profiler = settings["trainer"]["profiler"] or NoProfiler()
-        chosen = {"logger": loggers, "callbacks": callbacks, "profiler": profiler}
+        chosen = {"logger": loggers, "callbacks": callbacks, "profiler": profiler, "plugins": plugins(launched())}
         trainer = instantiate(settings["trainer"], **chosen, **adapted(model, settings["trainer"]))
         for logger in loggers:
             logger.log_hyperparams(settings)
         trainer.fit(model, datamodule=data, ckpt_path=resume_from, weights_only=True)
-        report(run, settings["name"], trainer, settings["check"])
-        if settings["check"]:
+        reached["value"] = report(run, settings["name"], trainer, settings["check"])
+        if settings["check"] and trainer.is_global_zero:
             print("check     one batch went through everything")
+    return reached.get("value")
 
 
 if __name__ == "__main__":

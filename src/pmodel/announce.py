@@ -11,7 +11,7 @@ from pmodel.callbacks.timing import Timing
 from pmodel.reporting.provenance import provenance
 from pmodel.reporting.results import Number, write_results
 from pmodel.reporting.summary import numbers_table, paths_table, shown
-from pmodel.runs import RunDirectory
+from pmodel.run_directory import RunDirectory
 from pmodel.saved import evaluate_command
 
 
@@ -33,10 +33,13 @@ class Announcement(Callback):
             )
 
 
-def report(run: RunDirectory, name: str, trainer: Trainer, check: bool = False) -> None:
+def report(run: RunDirectory, name: str, trainer: Trainer, check: bool = False) -> float | None:
     """Writes results.json, and shows its numbers, the paths of the run's files and the command that judges it.
 
     check: it was one batch only, which nobody judges
+
+    Returns:
+        The best value of what the model is judged by; None if it was not measured.
     """
     if trainer.is_global_zero:
         numbers = collect_numbers(trainer, trainer.datamodule.protocol())
@@ -44,6 +47,8 @@ def report(run: RunDirectory, name: str, trainer: Trainer, check: bool = False) 
         print(f"\n{name}\n{numbers_table(numbers)}\n{paths_table(run.path, sorted(run.path.glob('figures/*.png')))}")
         if run.last_checkpoint.exists() and not check:
             print(f"evaluate  {evaluate_command(shown(run.path))}")
+    best = next((callback for callback in trainer.callbacks if isinstance(callback, BestCheckpoint)), None)
+    return None if best is None else best.best_metrics.get(best.monitor)
 
 
 def collect_numbers(trainer: Trainer, protocol: dict[str, Any]) -> list[Number]:

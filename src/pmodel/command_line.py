@@ -6,15 +6,17 @@ import sys
 from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.types import Override
 
 from pmodel.config import CONFIG_DIR, check_overrides, parse_overrides
 from pmodel.config_tree import ConfigError, suggest
 from pmodel.resolvers import eval_dir, register_resolvers
-from pmodel.saved import find_runs, quoted, read_config
+from pmodel.saved import SWEEP_FILE, find_runs, quoted, read_config, read_json
 
 
 def checked_command_line(config_name: str, argv: list[str]) -> list[str]:
-    """The command line for Hydra, checked; `resume=<run directory>` becomes that run's own config.
+    """The command line for Hydra, checked; `resume=<run directory>` becomes that run's own config, `resume=<multirun>`
+    what was typed for it.
 
     Ends the process with one line on stderr and exit code 2 if the command line or a config file is wrong. Leaves
     `--help`, `--cfg`, `--info` and shell completion to Hydra.
@@ -67,24 +69,45 @@ def _with_resumed_config(argv: list[str], overrides: list[str], multirun: bool) 
     resume = [o for o in parsed if o.key_or_group == "resume"]
     if not resume or resume[-1].value() is None:
         return argv
-    typed, run = resume[-1].input_line, Path(str(resume[-1].value()))
+    typed, path = resume[-1].input_line, Path(str(resume[-1].value()))
     if multirun:
-        raise ConfigError(f"{typed}: goes on with one run; leave out --multirun")
-    for file in ("config.yaml", "checkpoints/last.ckpt"):
-        if str(run) == "." or not (run / file).is_file():
-            raise ConfigError(f"{typed}: expected a run directory, but there is no {run / file}")
-    for override in parsed:
-        if override not in resume and not override.key_or_group.startswith(RESUMABLE):
+        raise ConfigError(f"{typed}: goes on with what is there; leave out --multirun")
+    others = [o for o in parsed if o not in resume]
+    if (path / SWEEP_FILE).is_file():
+        return _whole_multirun(path, typed, others)
+    run = path.absolute().parent.parent if path.is_file() else path
+    if str(path) == "." or not (run / "config.yaml").is_file():
+        raise ConfigError(f"{typed}: expected a run directory, but there is no {run / 'config.yaml'}")
+    for override in others:
+        if not override.key_or_group.startswith(RESUMABLE):
             raise ConfigError(
                 f"{override.input_line}: a resumed run keeps its settings; it can change trainer.max_epochs,"
                 " .max_steps, .max_time, .accelerator, .devices, callbacks.… and logger.…, and where the data lie"
             )
-    own = {"hydra.run.dir": run, "paths.run_dir": run.absolute(), "resume": run}
+    options = [word for word in argv if word not in overrides]
+    return [*arguments_of_run(run, path), *options, *(o.input_line for o in others)]
+
+
+def _whole_multirun(folder: Path, typed: str, others: list[Override]) -> list[str]:
+    """What was typed for a multirun, to be run in its directory once more."""
+    if others:
+        raise ConfigError(f"{others[0].input_line}: a resumed multirun keeps its settings; leave it out")
+    try:
+        words = list(map(str, (read_json(folder / SWEEP_FILE, typed) or {})["typed"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{typed}: {folder / SWEEP_FILE} can't be read ({error})") from None
+    words = [word for word in words if not word.startswith("hydra.sweep.dir=")]
+    return [*words, f"hydra.sweep.dir={quoted(str(folder))}"]
+
+
+def arguments_of_run(run: Path, resume: Path | None) -> list[str]:
+    """The command line of a process that takes its settings from the config.yaml of a run directory."""
+    own: dict[str, Path] = {"hydra.run.dir": run, "paths.run_dir": run.absolute()}
+    if resume is not None:
+        own["resume"] = resume
     settings = [f"{key}={quoted(str(value))}" for key, value in own.items()]
     settings += ["hydra.output_subdir=null", "hydra/job_logging=none", "hydra/hydra_logging=none"]
-    options = [word for word in argv if word not in overrides]
-    rest = [o.input_line for o in parsed if o not in resume]
-    return ["--config-path", str(run.absolute()), "--config-name", "config", *options, *settings, *rest]
+    return ["--config-path", str(run.absolute()), "--config-name", "config", *settings]
 
 
 def _check_runs(overrides: list[str], multirun: bool) -> None:

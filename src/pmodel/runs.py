@@ -1,192 +1,49 @@
-"""What a run directory holds, how its state is kept from the first second to the last, and how to open it again.
-
-config.yaml     the resolved config; paths.run_dir is left open, so that the directory can be moved
-overrides.yaml  what was typed
-status.json     running, done, stopped or failed, and why
-train.log       what was logged, with the traceback of a failure
-checkpoints/ metrics.csv figures/ results.json
-eval/           what eval.py wrote, a folder each time
-"""
+"""Opens runs that were saved: to ask their models, or to go on with them."""
 
 import hashlib
-import json
-import logging
-import signal
-import sys
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException
-from hydra.types import RunMode
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule
-from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import DictConfig, OmegaConf
-from tqdm import tqdm
 
-from pmodel.callbacks.last import Stopped
 from pmodel.instantiate import check_target, instantiate
-from pmodel.quiet import quieten_libraries
-from pmodel.reporting.results import write_json
 from pmodel.reporting.summary import shown
-from pmodel.saved import SCHEMA, find_run, read_checkpoint, read_config, read_json
-
-log = logging.getLogger("pmodel")
+from pmodel.saved import find_run, read_checkpoint, read_config, read_json
 
 
-class RunDirectory:
-    """The paths of a run directory, and its status."""
-
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
-        self.config = self.path / "config.yaml"
-        self.overrides = self.path / "overrides.yaml"
-        self.status_file = self.path / "status.json"
-        self.log = self.path / "train.log"
-        self.results = self.path / "results.json"
-        self.last_checkpoint = self.path / "checkpoints" / "last.ckpt"
-
-    @rank_zero_only
-    def write_config(self, config: DictConfig, typed: list[str]) -> None:
-        """Writes config.yaml and adds what was typed to overrides.yaml."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        resolved = OmegaConf.to_container(config, resolve=True)
-        resolved = _replace_prefix(resolved, str(resolved["paths"]["run_dir"]), "${paths.run_dir}")
-        resolved["paths"]["run_dir"], resolved["resume"] = "???", None
-        self.config.write_text(OmegaConf.to_yaml(OmegaConf.create(resolved)), encoding="utf-8")
-        before = OmegaConf.to_container(OmegaConf.load(self.overrides)) if self.overrides.exists() else []
-        added = [line for line in typed if not line.startswith(("resume=", "paths.run_dir="))]
-        self.overrides.write_text(OmegaConf.to_yaml(OmegaConf.create([*before, *added])), encoding="utf-8")
-
-    @rank_zero_only
-    def set_status(self, status: str, **details: Any) -> None:
-        """Writes status.json: the status, `details` such as a reason, and since when."""
-        before = json.loads(self.status_file.read_text(encoding="utf-8")) if self.status_file.exists() else {}
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        kept = {"started": before.get("started", now)}
-        if "warnings" in before:
-            kept["warnings"] = before["warnings"]
-        write_json(self.status_file, {"schema": SCHEMA, "status": status, **kept, "updated": now, **details})
-
-    @rank_zero_only
-    def add_warning(self, message: str) -> None:
-        """Adds a line to the warnings of status.json."""
-        content = json.loads(self.status_file.read_text(encoding="utf-8"))
-        write_json(self.status_file, {**content, "warnings": [*content.get("warnings", []), message]})
-
-
-class Warnings(logging.Handler):
-    """Shows the project's own warnings, and keeps them in status.json."""
-
-    def __init__(self, run: RunDirectory):
-        super().__init__(logging.WARNING)
-        self.run = run
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno != logging.WARNING:
-            return  # a failure has a line of its own
-        tqdm.write(f"warning: {record.getMessage()}", file=sys.stderr)  # above a progress bar
-        self.run.add_warning(record.getMessage())
-
-
-def _replace_prefix(node: Any, prefix: str, by: str) -> Any:
-    """Replaces the folder `prefix` at the start of every path in nested dicts and lists."""
-    if isinstance(node, dict):
-        return {key: _replace_prefix(value, prefix, by) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_replace_prefix(value, prefix, by) for value in node]
-    if isinstance(node, str) and (node == prefix or node.startswith(prefix + "/")):
-        return by + node[len(prefix) :]
-    return node
-
-
-def checkpoint_to_resume(run: RunDirectory, trainer: dict[str, Any]) -> Path:
-    """last.ckpt of a run that has something left to do; nothing is written before that is known.
+def check_checkpoint(folder: Path, path: Path, trainer: dict[str, Any], done: bool) -> None:
+    """Refuses a checkpoint with which the run in a folder can't go on.
 
     Raises:
-        SystemExit: with one line, if the file is damaged or the run has done its `max_epochs` or `max_steps`.
+        ValueError: of one line, if the file is damaged (it then names the newest whole one), or if the run is done and
+            has trained for its `max_epochs` or `max_steps`.
     """
-    path = run.last_checkpoint
     try:
-        checkpoint = read_checkpoint(path, "resume")
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from None
-    try:
+        checkpoint = read_checkpoint(path, f"resume={shown(folder)}")
         epochs, steps = epochs_trained(checkpoint), checkpoint["global_step"]
+    except ValueError as error:
+        raise ValueError(f"{error}{_another(path)}") from None
     except (KeyError, TypeError):
-        raise SystemExit(f"error: resume: {shown(path)} is no whole checkpoint of a training") from None
-    done = {"max_epochs": epochs, "max_steps": steps}
-    for limit, count in done.items():
-        if trainer.get(limit) is not None and 0 <= trainer[limit] <= count:
+        raise ValueError(f"resume: {shown(path)} is no whole checkpoint of a training{_another(path)}") from None
+    for limit, count in {"max_epochs": epochs, "max_steps": steps}.items():
+        if done and trainer.get(limit) is not None and 0 <= trainer[limit] <= count:
             what = limit.removeprefix("max_")
-            raise SystemExit(f"error: resume: the run has done its {count} {what}; add trainer.{limit}=… for more")
-    return path
+            raise ValueError(f"resume: the run has done its {count} {what}; add trainer.{limit}=… for more")
 
 
-@contextmanager
-def recorded(run: RunDirectory) -> Iterator[None]:
-    """Keeps train.log and status.json while a run is on, and turns its end into one line and an exit code.
-
-    Raises:
-        SystemExit: with code 1 after a failure, 130 after Ctrl-C and 143 after SIGTERM; status.json says why.
-    """
-    handler = logging.FileHandler(run.log, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
-    root = logging.getLogger()
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
-    quieten_libraries()
-    run.set_status("running")
-    warnings = Warnings(run)
-    log.addHandler(warnings)
-    log.info("started")
-    code = 1
-    try:
-        yield
-        code = 0
-        run.set_status("done")
-        log.info("done")
-    except (Stopped, KeyboardInterrupt, SystemExit) as end:
-        # Lightning turns a KeyboardInterrupt into SystemExit(1).
-        if isinstance(end, SystemExit) and not isinstance(end.__context__, KeyboardInterrupt):
-            run.set_status("failed", reason=f"exit code {end.code}")
-            raise
-        number = end.signal_number if isinstance(end, Stopped) else signal.SIGINT
-        # Lightning leaves it ignored after a KeyboardInterrupt.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        code, reason = 128 + number, f"stopped by {signal.Signals(number).name}"
-        run.set_status("stopped", reason=reason)
-        log.info(reason)
-        hint = f"; go on with: uv run train.py resume={shown(run.path)}" if run.last_checkpoint.exists() else ""
-        print(f"\n{reason}{hint}", file=sys.stderr)
-        raise SystemExit(code) from None
-    except Exception as error:
-        first_line = (str(error).strip() or repr(error)).splitlines()[0]
-        run.set_status("failed", reason=f"{type(error).__name__}: {first_line}")
-        log.exception("failed")
-        # These are about what the user gave; anything else may be a defect, whose traceback should be seen.
-        if not isinstance(error, ValueError | MisconfigurationException):
-            traceback.print_exc()
-        message = f"error: {first_line} (traceback in {shown(run.log)})"
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            # An exception lets the sweep go on; Hydra repeats the first one's line at the end, with exit code 1.
-            print(message, file=sys.stderr)
-            raise CompactHydraException(f"a job failed: {first_line} ({shown(run.path)})") from None
-        raise SystemExit(message) from None
-    finally:
-        if "wandb" in sys.modules:
-            sys.modules["wandb"].finish(exit_code=code)
-        log.removeHandler(warnings)
-        root.removeHandler(handler)
-        handler.close()
+def _another(damaged: Path) -> str:
+    """What to type instead: the newest checkpoint that is whole, if there is one."""
+    others = {*damaged.parent.glob("*.ckpt")} - {damaged}
+    for path in sorted(others, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        try:
+            epochs = epochs_trained(read_checkpoint(path, ""))
+        except (ValueError, KeyError, TypeError):
+            continue
+        return f"; the newest whole one has {epochs} epochs: resume={shown(path)}"
+    return "; there is no other"
 
 
 @dataclass(frozen=True, repr=False)

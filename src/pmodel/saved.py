@@ -19,6 +19,8 @@ from yaml import YAMLError
 # Of a run directory: counts up with every change after which an older one can't be read any more. It is in status.json;
 # where that has none, it is 1.
 SCHEMA = 1
+# In a multirun's directory: what was typed, and how far it has come.
+SWEEP_FILE = "sweep.json"
 # What a checkpoint of a model holds, besides what a training needs to go on.
 NEEDED = ("state_dict", "hyper_parameters")
 
@@ -91,6 +93,16 @@ def jobs_of(folder: Path) -> list[Path]:
     if not folder.is_dir() or (folder / "config.yaml").is_file():
         return []
     return sorted((file.parent for file in folder.glob("*/config.yaml")), key=_number)
+
+
+def statuses(folder: Path) -> list[str]:
+    """What the jobs of a multirun, as far as it has come, say of themselves: running, done, ….
+
+    Raises:
+        ValueError: of one line, if a status.json is not whole.
+    """
+    found = [read_json(file, str(file.parent)) or {} for file in folder.glob("*/status.json")]
+    return [str(status.get("status")) for status in found]
 
 
 def _number(job: Path) -> tuple[float, str]:

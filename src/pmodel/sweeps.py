@@ -6,9 +6,11 @@ Hydra builds this before anything is trained, and in each run: nothing heavy is 
 import csv
 import json
 import math
+import os
 import shutil
 import statistics
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,10 +19,14 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from pmodel.directories import finish_sweep
+from pmodel.launch import launched
 from pmodel.reporting.results import Number
 from pmodel.reporting.summary import format_value, shown, table
+from pmodel.run_directory import ENDED
 from pmodel.saved import evaluate_command, find_runs
 
+TIME = "training time"
 # Jobs that differ in nothing else are repetitions of one another.
 REPEATS = ("seed", "data.label_seed", "data.split_seed")
 
@@ -54,7 +60,7 @@ class SweepSummary(Callback):
         self.figures = {name: Curves(**arguments) for name, arguments in (plain or {}).items() if arguments}
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        if config.hydra.mode != RunMode.MULTIRUN:
+        if config.hydra.mode != RunMode.MULTIRUN or not launched().is_first:
             return
         write_csv(Path(config.hydra.sweep.dir) / "summary.csv", read_jobs(Path(config.hydra.sweep.dir)))
         if job_return.status == JobStatus.FAILED and (Path(config.hydra.runtime.output_dir) / "status.json").exists():
@@ -66,6 +72,8 @@ class SweepSummary(Callback):
         jobs = read_jobs(folder)
         if not jobs:
             return
+        failed = [job for job in jobs if job.status not in ENDED]
+        finish_sweep(folder, "failed" if failed else "done")
         write_csv(folder / "summary.csv", jobs)
         columns = shutil.get_terminal_size((132, 24)).columns
         print(f"\n{summary_table(jobs, columns)}\n\nsummary   {shown(folder / 'summary.csv')}")
@@ -75,7 +83,6 @@ class SweepSummary(Callback):
             print(f"figure    {shown(path) if reason is None else f'{name}: {reason}'}")
         if can_be_judged(folder):
             print(f"evaluate  {evaluate_command(shown(folder))}")
-        failed = [job for job in jobs if job.status != "done"]
         if failed:
             first = f"{shown(failed[0].path)}: {failed[0].reason}"
             sys.exit(f"error: {len(failed)} of {len(jobs)} jobs failed, the first in {first}")
@@ -190,7 +197,8 @@ def write_csv(path: Path, jobs: list[Job]) -> None:
     """One row per job: its directory, the settings that differ, the status, a failure's reason, and all numbers."""
     settings = differing(jobs)
     names = list(dict.fromkeys(name for job in jobs for name in job.numbers))
-    temporary = path.with_suffix(".csv.tmp")
+    # Jobs that run side by side write it side by side.
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
     with temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["job", *settings, "status", "reason", *names])
@@ -202,8 +210,8 @@ def write_csv(path: Path, jobs: list[Job]) -> None:
 
 
 def summary_table(jobs: list[Job], columns: int) -> str:
-    """A line for each combination of settings: how many jobs of it are done, and the numbers that were measured on
-    examples, as means and standard deviations over repetitions.
+    """A line for each combination of settings: how many jobs of it are done, the numbers that were measured on
+    examples, as means and standard deviations over repetitions, and the time that training took.
 
     columns: a wider table is turned, to a line for each number, if that makes it narrower
     """
@@ -212,16 +220,22 @@ def summary_table(jobs: list[Job], columns: int) -> str:
     groups: dict[tuple[str, ...], list[Job]] = {}
     for job in jobs:
         groups.setdefault(tuple(job.settings.get(key, "") for key in settings), []).append(job)
-    rows = [[*settings, "jobs", *names]]
+    if any(TIME in job.numbers for job in jobs):
+        names.append(TIME)
+    rows = [[*settings, "jobs", *(f"{name}, s" if name == TIME else name for name in names)]]
     for key, group in groups.items():
-        done = sum(job.status == "done" for job in group)
-        count = str(done) if done == len(group) else f"{done} of {len(group)} done"
-        rows.append([*key, count, *(_mean_and_deviation(group, name) for name in names)])
+        rows.append([*key, _statuses(group), *(_mean_and_deviation(group, name) for name in names)])
     lines = table(rows, right=set(range(len(settings), len(rows[0]))))
     if _width(lines) <= columns:
         return lines
     turned = [list(column) for column in zip(*rows, strict=True)]
     return min(lines, table(turned, right=set(range(1, len(turned[0])))), key=_width)
+
+
+def _statuses(jobs: list[Job]) -> str:
+    """How many jobs are done; where some are not, what became of each."""
+    counts = Counter(job.status for job in jobs)
+    return str(len(jobs)) if set(counts) == {"done"} else ", ".join(f"{n} {status}" for status, n in counts.items())
 
 
 def _width(text: str) -> int:

@@ -1,0 +1,164 @@
+"""Where a run, or a multirun, writes: a directory of its own, or the one with which it goes on.
+
+Hydra calls this once a command line is composed, before anything is written. Light to import.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from pmodel.launch import Launch, launched, num_processes
+from pmodel.reporting.results import write_json
+from pmodel.reporting.summary import shown
+from pmodel.run_directory import ENDED, Claim, reserve
+from pmodel.saved import SWEEP_FILE, read_json, statuses
+
+# Of the multirun that this process runs: kept until it ends.
+_claims: list[Claim] = []
+
+
+class Directories(Callback):
+    """Gives each run a directory that no other has, and finds the multirun that the same command line had begun.
+
+    - Two runs that begin in the same second get two directories.
+    - All processes of a run that `torchrun` or `srun` started get the same one. That of a Slurm job is named after the
+      job, so that a requeued job finds it.
+    - A multirun that was cut, or of which jobs failed, is gone on with when it is typed again.
+    """
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        launch = launched()
+        _check_processes(config, launch)
+        folder = Path(config.hydra.run.dir)
+        with _one_line(config):
+            if launch.by == "torchrun":
+                folder = _agreed(folder if _typed(config, "hydra.run.dir") else None, folder, launch)
+            elif launch.by == "slurm" and not _typed(config, "hydra.run.dir"):
+                folder = folder.parent / _slurm_name()
+            elif not _typed(config, "hydra.run.dir"):
+                folder = reserve(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+        _set(config, "run", folder)
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        launch = launched()
+        if launch.count > 1:
+            sys.exit(f"error: --multirun: {launch.by} started {launch.count} processes of one training; leave it out")
+        typed = _typed(config, "hydra.sweep.dir")
+        folder, command = Path(config.hydra.sweep.dir), _command(config)
+        with _one_line(config):
+            if not typed:
+                folder = _begun(folder.parent, command) or reserve(folder)
+            _claims.append(Claim(folder))
+            before = read_json(folder / SWEEP_FILE, shown(folder))
+            if before is not None:
+                _check_same(folder, before, command)
+                ended = sum(status in ENDED for status in statuses(folder))
+                begun = sum(1 for _ in statuses(folder))
+                print(f"goes on with {shown(folder)}/: {ended} of {begun} jobs that were begun are done", flush=True)
+            write_json(folder / SWEEP_FILE, {"status": "running", "typed": sys.argv[1:], **command})
+        _set(config, "sweep", folder)
+
+
+def finish_sweep(folder: Path, status: str) -> None:
+    """Notes how a multirun ended: done, or failed where a job of it did."""
+    found = read_json(folder / SWEEP_FILE, shown(folder))
+    if found is not None:
+        write_json(folder / SWEEP_FILE, found | {"status": status})
+    while _claims:
+        _claims.pop().release()
+
+
+def _typed(config: DictConfig, key: str) -> bool:
+    return any(line.lstrip("+").startswith(f"{key}=") for line in config.hydra.overrides.hydra)
+
+
+def _set(config: DictConfig, mode: str, folder: Path) -> None:
+    """Fixes `hydra.run.dir` or `hydra.sweep.dir`, also in what jobs are composed from anew."""
+    with read_write(config), open_dict(config):
+        config.hydra[mode].dir = str(folder)
+        if mode == "sweep":
+            lines = [line for line in config.hydra.overrides.hydra if not line.startswith("hydra.sweep.dir=")]
+            config.hydra.overrides.hydra = [*lines, f"hydra.sweep.dir='{folder}'"]
+
+
+def _command(config: DictConfig) -> dict[str, Any]:
+    """What makes two multiruns the same: the jobs that they consist of."""
+    params = OmegaConf.to_container(config.hydra.sweeper).get("params")
+    return {"task": sorted(config.hydra.overrides.task), "params": params}
+
+
+def _begun(parent: Path, command: dict[str, Any]) -> Path | None:
+    """The newest multirun of the same jobs, if it was not finished and nobody else is at it."""
+    for file in sorted(parent.glob(f"*/{SWEEP_FILE}"), reverse=True):
+        found = read_json(file, shown(file.parent)) or {}
+        if any(found.get(key) != value for key, value in command.items()):
+            continue
+        if found.get("status") == "done":
+            return None
+        try:
+            Claim(file.parent).release()
+        except SystemExit:
+            continue
+        return file.parent
+    return None
+
+
+def _check_same(folder: Path, before: dict[str, Any], command: dict[str, Any]) -> None:
+    if any(before.get(key) != value for key, value in command.items()):
+        sys.exit(f"error: hydra.sweep.dir={shown(folder)}: there is a multirun of other jobs in it: {before['task']}")
+
+
+def _check_processes(config: DictConfig, launch: Launch) -> None:
+    """Compares what was started with what the trainer is to use."""
+    trainer = OmegaConf.to_container(config.trainer, resolve=True)
+    nodes = trainer["num_nodes"]
+    if launch.by in ("torchrun", "slurm"):
+        per_node = launch.count // launch.nodes
+        if (num_processes(trainer), nodes) != (per_node, launch.nodes):
+            sys.exit(
+                f"error: trainer.devices={trainer['devices']}, trainer.num_nodes={nodes}: {launch.by} started"
+                f" {launch.count} processes; type trainer.devices={per_node} trainer.num_nodes={launch.nodes}"
+            )
+    elif nodes != 1:
+        sys.exit(
+            f"error: trainer.num_nodes={nodes}: several machines need torchrun, or srun in a Slurm job, on each of"
+            " them (docs/many_devices.md)"
+        )
+
+
+def _slurm_name() -> str:
+    """The same in all processes of a job's step, and in the same step of the job when it is requeued."""
+    step = os.environ.get("SLURM_STEP_ID", "0")
+    return f"slurm_{os.environ['SLURM_JOB_ID']}" + ("" if step == "0" else f"_{step}")
+
+
+def _agreed(typed: Path | None, otherwise: Path, launch: Launch) -> Path:
+    """The directory that the first of torchrun's processes chooses, in all of them, and again after a restart."""
+    if typed is not None:
+        return typed
+    from torch.distributed import TCPStore
+
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    # torchrun itself serves it, and keeps it over restarts.
+    store = TCPStore(host, port, is_master=False)
+    key = "pmodel/run_dir"
+    if launch.is_first and not store.check([key]):
+        store.set(key, str(reserve(otherwise).absolute()))
+    return Path(store.get(key).decode())
+
+
+@contextmanager
+def _one_line(config: DictConfig) -> Iterator[None]:
+    """Turns what the file system refuses into one line that names the setting."""
+    try:
+        yield
+    except OSError as error:
+        place = f"paths.log_dir={config.paths.log_dir}"
+        sys.exit(f"error: {place}: can't be written to ({error.strerror}: {error.filename})")

@@ -1,0 +1,239 @@
+"""What a run directory holds, which run may write there, and what of it is left to do. Light to import.
+
+config.yaml     the resolved config; paths.run_dir is left open, so that the directory can be moved
+overrides.yaml  what was typed
+status.json     running, done, stopped, pruned or failed, and why
+train.log       what was logged, with the traceback of a failure
+checkpoints/ metrics.csv figures/ results.json
+eval/           what eval.py wrote, a folder each time
+
+Of several processes, all but the first have a status_1.json and a train_1.log of their own, until the run is done.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from omegaconf import DictConfig, OmegaConf
+
+from pmodel.atomic import NotWritten, write_atomically
+from pmodel.reporting.results import write_json
+from pmodel.reporting.summary import shown
+from pmodel.saved import SCHEMA, read_json, read_overrides
+
+# A run that has come to its end: nothing of it is left to do.
+ENDED = ("done", "pruned")
+
+
+class Start(NamedTuple):
+    """How a run begins.
+
+    resume_from: the checkpoint with which it goes on; None: from the beginning
+    ended: its status, if there is nothing left to do
+    """
+
+    resume_from: Path | None = None
+    ended: dict[str, Any] | None = None
+
+
+class RunDirectory:
+    """The paths of a run directory, and its status.
+
+    rank: which of several processes uses it; only the first writes what is not its own
+    """
+
+    def __init__(self, path: str | Path, rank: int = 0):
+        self.path, self.rank = Path(path), rank
+        self.config = self.path / "config.yaml"
+        self.overrides = self.path / "overrides.yaml"
+        self.log = self.path / ("train.log" if rank == 0 else f"train_{rank}.log")
+        self.results = self.path / "results.json"
+        self.last_checkpoint = self.path / "checkpoints" / "last.ckpt"
+        self.status_file = self.status_of(rank)
+
+    def status_of(self, rank: int) -> Path:
+        """Where a process keeps its status."""
+        return self.path / ("status.json" if rank == 0 else f"status_{rank}.json")
+
+    @contextlib.contextmanager
+    def begun(self, config: DictConfig, typed: list[str], resume: str | None, again: bool) -> Iterator[Start]:
+        """Takes the directory for this process, says how the run in it begins, and writes config.yaml where it does.
+
+        Args:
+            typed: what was typed for this run
+            resume: the run directory or the checkpoint that was named to go on with, if one was
+            again: whether a run that is there already is gone on with without being named, as a multirun's jobs are
+
+        Raises:
+            SystemExit: with one line, if another process uses the directory, or if there is a run in it with which this
+                one can't go on; nothing is written then.
+        """
+        if self.rank > 0:
+            yield self._begun_by_first(resume, again)
+            return
+        claim = Claim(self.path)
+        try:
+            try:
+                start = self._begin(config, resume, again)
+                if start.ended is None:
+                    self._write_config(config, typed)
+            except ValueError as error:
+                raise SystemExit(f"error: {error}") from None
+            yield start
+        finally:
+            claim.release()
+
+    def _begun_by_first(self, resume: str | None, again: bool) -> Start:
+        """What the first process finds too: until all have begun, it writes no checkpoint."""
+        status = read_json(self.status_of(0), shown(self.path)) or {}
+        if resume is None and again and status.get("status") in ENDED:
+            return Start(ended=status)
+        named = Path(resume) if resume is not None and Path(resume).is_file() else self.last_checkpoint
+        return Start(named if (resume is not None or again) and named.is_file() else None)
+
+    def _begin(self, config: DictConfig, resume: str | None, again: bool) -> Start:
+        status = read_json(self.status_file, shown(self.path)) or {}
+        if resume is not None:
+            checkpoint = Path(resume) if Path(resume).is_file() else self.last_checkpoint
+        elif not status:
+            return Start()
+        elif not again:
+            raise ValueError(
+                f"hydra.run.dir={shown(self.path)}: there is a run in it ({status.get('status')});"
+                f" resume={shown(self.path)} goes on with it"
+            )
+        elif self._settings_differ(config):
+            raise ValueError(
+                f"{shown(self.path)}: its settings have changed since it began; hydra.sweep.dir=… begins anew"
+            )
+        elif status.get("status") in ENDED:
+            return Start(ended=status)
+        else:
+            checkpoint = self.last_checkpoint
+        if not checkpoint.is_file():
+            return Start()  # it was cut before it had one
+        # Heavy to import, and needed before anything is written.
+        from pmodel.runs import check_checkpoint
+
+        trainer = OmegaConf.to_container(config.trainer, resolve=True)
+        check_checkpoint(self.path, checkpoint, trainer, done=status.get("status") in ENDED)
+        return Start(checkpoint)
+
+    def _settings_differ(self, config: DictConfig) -> bool:
+        if not self.config.is_file():
+            return False  # it was cut before it wrote one
+        before = OmegaConf.to_container(OmegaConf.load(self.config))
+        return before != self._portable(config)
+
+    def _portable(self, config: DictConfig) -> dict[str, Any]:
+        """The settings as plain values, with this directory's path left open."""
+        resolved = OmegaConf.to_container(config, resolve=True)
+        resolved = _replace_prefix(resolved, str(resolved["paths"]["run_dir"]), "${paths.run_dir}")
+        resolved["paths"]["run_dir"], resolved["resume"] = "???", None
+        return resolved
+
+    def _write_config(self, config: DictConfig, typed: list[str]) -> None:
+        """Writes config.yaml and adds what was typed to overrides.yaml."""
+        before = read_overrides(self.path, shown(self.path))
+        added = [line for line in typed if not line.startswith(("resume=", "paths.run_dir="))]
+        # A multirun that goes on types the same once more.
+        added = [] if before[-len(added) :] == added else added
+        for file, content in ((self.config, self._portable(config)), (self.overrides, [*before, *added])):
+            write_atomically(file, OmegaConf.to_yaml(OmegaConf.create(content)).encode())
+
+    @property
+    def how_to_go_on(self) -> str:
+        """The end of a line about a run that was cut: what to type, if it has a checkpoint."""
+        return f"; go on with: uv run train.py resume={shown(self.path)}" if self.last_checkpoint.exists() else ""
+
+    def note_death(self, line: str) -> None:
+        """Says, when a run has to be ended by force, that another of its processes died."""
+        with contextlib.suppress(NotWritten):
+            self.set_status("failed", reason=line)
+        print(f"error: {line}{self.how_to_go_on}", file=sys.stderr, flush=True)
+
+    def set_status(self, status: str, **details: Any) -> None:
+        """Writes status.json: the status, `details` such as a reason, and since when."""
+        before = json.loads(self.status_file.read_text(encoding="utf-8")) if self.status_file.exists() else {}
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        kept = {"started": before.get("started", now)}
+        if "warnings" in before:
+            kept["warnings"] = before["warnings"]
+        write_json(self.status_file, {"schema": SCHEMA, "status": status, **kept, "updated": now, **details})
+
+    def add_warning(self, message: str) -> None:
+        """Adds a line to the warnings of status.json."""
+        content = json.loads(self.status_file.read_text(encoding="utf-8"))
+        write_json(self.status_file, {**content, "warnings": [*content.get("warnings", []), message]})
+
+
+class Claim:
+    """A folder that one process at a time uses; the system gives it free when that process ends, however it ends.
+
+    Raises:
+        SystemExit: with one line, if another process uses it.
+    """
+
+    def __init__(self, folder: Path):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / ".lock"
+        self._file: IO[str] | None = None
+        while self._file is None:
+            file = self.path.open("a+", encoding="utf-8")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                owner = file.read().strip()
+                file.close()
+                raise SystemExit(f"error: {shown(folder)} is in use by {owner or 'another process'}") from None
+            except OSError:
+                pass  # a file system without locks
+            # The one that held it may have removed it between our opening and our taking it.
+            if self.path.exists() and self.path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                self._file = file
+            else:
+                file.close()
+        self._file.truncate(0)
+        self._file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        self._file.flush()
+
+    def release(self) -> None:
+        """Gives the folder free."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+            self._file.close()
+            self._file = None
+
+
+def reserve(path: Path) -> Path:
+    """Makes a folder that was not there before: this path, or with _2, _3 … if another process was quicker."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        candidate = path if number == 1 else path.with_name(f"{path.name}_{number}")
+        try:
+            candidate.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return candidate
+
+
+def _replace_prefix(node: Any, prefix: str, by: str) -> Any:
+    """Replaces the folder `prefix` at the start of every path in nested dicts and lists."""
+    if isinstance(node, dict):
+        return {key: _replace_prefix(value, prefix, by) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_replace_prefix(value, prefix, by) for value in node]
+    if isinstance(node, str) and (node == prefix or node.startswith(prefix + "/")):
+        return by + node[len(prefix) :]
+    return node

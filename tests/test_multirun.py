@@ -1,0 +1,192 @@
+"""A multirun that is cut and typed again, and where runs and multiruns write."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Run
+from forked import Fork, start_forked
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from support import CONFIG_DIR, ROOT
+
+from pmodel.command_line import checked_command_line
+from pmodel.directories import Directories, finish_sweep
+from pmodel.launch import Processes
+from pmodel.resolvers import register_resolvers
+from pmodel.saved import SWEEP_FILE
+
+FOUR = ["-m", "model=vae,gan", "seed=1,2", "trainer=ddp_cpu"]
+SMALL = ["data.limit=64", "data.batch_size=32", "trainer.max_epochs=12", "callbacks=minimal", "logger=csv"]
+SMALL += ["callbacks.frechet.every_n_epochs=12"]
+
+
+def status(job: Path) -> str:
+    return json.loads((job / "status.json").read_text())["status"]
+
+
+def weights(job: Path) -> dict[str, torch.Tensor]:
+    return torch.load(job / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+
+
+def test_a_multirun_on_two_processes_that_is_killed_goes_on_where_it_was(train: Run, tmp_path, monkeypatch):
+    """Four jobs; the third is killed in the middle of its training, with all that belongs to it."""
+    monkeypatch.setattr(Processes, "_start", start_forked)
+    command = [sys.executable, str(ROOT / "train.py"), *FOUR, *SMALL]
+    first = Fork(command, dict(os.environ))
+    third = "logs/multirun/*/2-gan-digits/checkpoints/last.ckpt"
+    until = time.monotonic() + 120
+    while not list(tmp_path.glob(third)):
+        assert time.monotonic() < until, "the third job has not come to its first checkpoint"
+        assert first.poll() is None
+        time.sleep(0.02)
+    first.kill()
+    first.wait(20)
+    (folder,) = tmp_path.glob("logs/multirun/*")
+    assert [status(job) for job in sorted(folder.glob("*-*"))] == ["done", "done", "running"]
+    ended = {job.name: (job / "results.json").stat().st_mtime_ns for job in sorted(folder.glob("*-vae-*"))}
+
+    outcome = train(*FOUR, *SMALL)
+    assert outcome.code == 0, outcome.err
+    assert list(tmp_path.glob("logs/multirun/*")) == [folder]
+    said = outcome.out.splitlines()
+    assert said[0] == f"goes on with {folder.relative_to(tmp_path)}/: 2 of 3 jobs that were begun are done"
+    skipped = [line for line in said if line.startswith("skipped")]
+    assert [line.split("/")[-2] for line in skipped] == ["0-vae-digits", "1-vae-digits"]
+    assert ended == {job.name: (job / "results.json").stat().st_mtime_ns for job in sorted(folder.glob("*-vae-*"))}
+    assert "resumed in epoch" in outcome.out
+    jobs = sorted(folder.glob("*-*-digits"))
+    assert [status(job) for job in jobs] == ["done"] * 4
+    assert len((folder / "summary.csv").read_text().splitlines()) == 5
+    assert json.loads((folder / SWEEP_FILE).read_text())["status"] == "done"
+    # As if nothing had happened.
+    whole = train(*(word for word in FOUR if word != "-m"), "model=gan", "seed=1", *SMALL, "paths.log_dir=whole")
+    assert whole.code == 2  # several values without -m
+    assert train("model=gan", "seed=1", "trainer=ddp_cpu", *SMALL, "paths.log_dir=whole").code == 0
+    (alone,) = tmp_path.glob("whole/train/*/*")
+    ours, uncut = weights(jobs[2]), weights(alone)
+    assert all(torch.equal(ours[name], uncut[name]) for name in uncut)
+    assert len(ours) == len(uncut)
+
+
+def composed(folder: Path, *typed: str, hydra: tuple[str, ...] = ()) -> DictConfig:
+    """The config of a multirun, as Hydra hands it to its callbacks."""
+    register_resolvers()
+    lines = [*typed, f"paths.log_dir={folder}", "name=test", *hydra]
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        config = compose("train", lines, return_hydra_config=True)
+    config.hydra.overrides.task, config.hydra.overrides.hydra = list(typed), list(hydra)
+    return config
+
+
+def begun(folder: Path, *typed: str, hydra: tuple[str, ...] = ()) -> Path:
+    config = composed(folder, *typed, hydra=hydra)
+    Directories().on_multirun_start(config)
+    assert any(str(config.hydra.sweep.dir) in line for line in config.hydra.overrides.hydra)
+    return Path(config.hydra.sweep.dir)
+
+
+def test_the_same_multirun_goes_on_until_it_is_done(tmp_path, capsys):
+    first = begun(tmp_path, "seed=1")
+    finish_sweep(first, "failed")
+    assert begun(tmp_path, "seed=1") == first
+    assert "goes on with" in capsys.readouterr().out
+    finish_sweep(first, "done")
+    second = begun(tmp_path, "seed=1")
+    assert second != first
+    assert capsys.readouterr().out == ""
+    finish_sweep(second, "done")
+
+
+def test_another_multirun_or_one_at_work_is_left_alone(tmp_path):
+    first = begun(tmp_path, "seed=1")
+    try:
+        other = begun(tmp_path, "seed=2")
+        same = begun(tmp_path, "seed=1")  # the first is at work: this very process
+        assert len({first, other, same}) == 3
+        with pytest.raises(SystemExit, match="in use by process"):
+            begun(tmp_path, "seed=1", hydra=(f"hydra.sweep.dir={first}",))
+    finally:
+        finish_sweep(first, "failed")
+    with pytest.raises(SystemExit, match=r"there is a multirun of other jobs in it: .'seed=1'"):
+        begun(tmp_path, "seed=3", hydra=(f"hydra.sweep.dir={first}",))
+
+
+def test_resume_of_a_multirun_is_what_was_typed_for_it(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "multirun"
+    folder.mkdir()
+    (folder / SWEEP_FILE).write_text(json.dumps({"typed": ["-m", "seed=1,2", "hydra.sweep.dir=old"], "task": []}))
+    argv = checked_command_line("train", [f"resume={folder}"])
+    assert argv == ["-m", "seed=1,2", f"hydra.sweep.dir='{folder}'"]
+    with pytest.raises(SystemExit):
+        checked_command_line("train", [f"resume={folder}", "seed=3"])
+    assert "seed=3: a resumed multirun keeps its settings" in capsys.readouterr().err
+
+
+def test_two_runs_in_the_same_second_have_two_directories(tmp_path, monkeypatch):
+    made = []
+    for _ in range(2):
+        config = composed(tmp_path, hydra=())
+        config.hydra.run.dir = str(tmp_path / "2026-01-31_12-00-00")
+        Directories().on_run_start(config)
+        made.append(Path(config.hydra.run.dir).name)
+    assert made == ["2026-01-31_12-00-00", "2026-01-31_12-00-00_2"]
+
+
+def test_a_slurm_job_finds_its_directory_again_when_it_is_requeued(tmp_path, monkeypatch):
+    for name, value in {"JOB_ID": "42", "STEP_ID": "0", "NTASKS": "2", "STEP_NUM_NODES": "1"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    made = set()
+    for task in ("0", "1", "0"):
+        monkeypatch.setenv("SLURM_PROCID", task)
+        config = composed(tmp_path, "trainer.devices=2")
+        Directories().on_run_start(config)
+        made.add(str(config.hydra.run.dir))
+    assert made == {f"{tmp_path}/train/test/slurm_42"}
+    config = composed(tmp_path, "trainer.devices=1")
+    with pytest.raises(SystemExit, match=r"slurm started 2 processes; type trainer.devices=2 trainer.num_nodes=1"):
+        Directories().on_run_start(config)
+
+
+def test_several_machines_need_something_that_starts_processes_on_them(tmp_path):
+    with pytest.raises(SystemExit, match=r"trainer.num_nodes=2: several machines need torchrun, or srun"):
+        Directories().on_run_start(composed(tmp_path, "trainer.num_nodes=2"))
+
+
+def test_a_directory_that_cannot_be_written_to_is_one_line(train: Run, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    for extra in ([], ["-m", "seed=1,2"]):
+        outcome = train("paths.log_dir=file/logs", *SMALL, *extra)
+        assert outcome.code == 1
+        assert outcome.err.startswith("error: paths.log_dir=file/logs: can't be written to (Not a directory: ")
+        assert outcome.err.count("\n") == 1
+
+
+def test_two_nodes_under_torchrun_share_a_directory_and_end_with_the_weights_of_one_process(train: Run, tmp_path):
+    settings = ["model=vae", "data.limit=65", "data.batch_size=33", "trainer.max_epochs=2", "callbacks=minimal"]
+    settings += ["logger=csv", "model/optimizer=sgd", "data.binarize=dynamic"]
+    nodes = []
+    for rank in range(2):
+        command = [str(Path(sys.executable).with_name("torchrun")), "--nnodes=2", "--nproc-per-node=1"]
+        command += [f"--node-rank={rank}", "--master-addr=127.0.0.1", "--master-port=29517", str(ROOT / "train.py")]
+        command += [*settings, "trainer.num_nodes=2", "trainer=cpu", "paths.log_dir=two"]
+        with (tmp_path / f"node_{rank}.txt").open("w") as out:
+            nodes.append(subprocess.Popen(command, cwd=tmp_path, stdout=out, stderr=out, stdin=subprocess.DEVNULL))
+    assert train(*settings, "paths.log_dir=one").code == 0
+    try:
+        assert [node.wait(180) for node in nodes] == [0, 0], (tmp_path / "node_0.txt").read_text()
+    finally:
+        for node in nodes:
+            node.send_signal(signal.SIGTERM)
+    assert "2 × cpu" in (tmp_path / "node_0.txt").read_text()
+    (one,), (two,) = (list(tmp_path.glob(f"{name}/train/*/*")) for name in ("one", "two"))
+    ours, alone = weights(two), weights(one)
+    assert all(torch.allclose(ours[name], alone[name], rtol=1e-5, atol=1e-6) for name in alone)
+    moved = torch.load(one / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
+    assert moved == 4

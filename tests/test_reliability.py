@@ -1,0 +1,251 @@
+"""What befalls real runs: each fault of docs/reliability.md that concerns a whole training, brought about.
+
+Each is one line that says what happened and how to go on, and loses nothing that was written before.
+"""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Run
+from forked import start_forked
+from support import ROOT, run_directory
+
+from pmodel.callbacks.timing import Timing
+from pmodel.launch import Processes
+from pmodel.models.vae import VAE
+
+SMALL = ["data.limit=64", "data.batch_size=16", "trainer.max_epochs=3", "callbacks=minimal", "logger=csv"]
+TWO = ["trainer=ddp_cpu"]
+
+
+@pytest.fixture
+def at_step(monkeypatch: pytest.MonkeyPatch):
+    """Lets something happen after so many steps, in the first process or in another one."""
+    original = Timing.on_train_batch_end
+
+    def arrange(step: int, happens, rank: int = 0):
+        def hook(self, trainer, *args):
+            original(self, trainer, *args)
+            if trainer.global_step == step and trainer.global_rank == rank:
+                happens()
+
+        monkeypatch.setattr(Timing, "on_train_batch_end", hook)
+
+    yield arrange
+    monkeypatch.setattr(Timing, "on_train_batch_end", original)
+
+
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Processes, "_start", start_forked)
+
+
+def status(run: Path) -> dict:
+    return json.loads((run / "status.json").read_text())
+
+
+def checkpoint(run: Path, name: str = "last.ckpt") -> dict:
+    return torch.load(run / "checkpoints" / name, weights_only=True)
+
+
+def same_weights(a: Path, b: Path) -> bool:
+    ours, theirs = checkpoint(a)["state_dict"], checkpoint(b)["state_dict"]
+    return list(ours) == list(theirs) and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def errors(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("error: ")]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_signal_to_one_of_two_processes_stops_both_and_they_go_on(rank, train: Run, tmp_path, at_step, forked):
+    assert train(*SMALL, *TWO, "paths.log_dir=whole").code == 0
+    at_step(6, lambda: os.kill(os.getpid(), signal.SIGTERM), rank)
+    outcome = train(*SMALL, *TWO)
+    assert outcome.code == 75
+    run = run_directory(tmp_path / "logs")
+    assert status(run)["status"] == "stopped"
+    assert f"stopped by SIGTERM; go on with: uv run train.py resume={run.relative_to(tmp_path)}" in outcome.err
+    assert checkpoint(run)["global_step"] == 6
+    at_step(-1, lambda: None)
+    assert train(f"resume={run}").code == 0
+    assert same_weights(run, run_directory(tmp_path / "whole"))
+
+
+def test_a_process_that_dies_ends_the_other_and_is_named(train: Run, tmp_path, at_step, forked):
+    at_step(6, lambda: os.kill(os.getpid(), signal.SIGKILL), rank=1)
+    start = time.monotonic()
+    outcome = train(*SMALL, *TWO)
+    assert time.monotonic() - start < 60
+    assert outcome.code == 1
+    (line,) = errors(outcome.err)
+    run = run_directory(tmp_path / "logs").relative_to(tmp_path)
+    assert "process 2 of 2 (rank 1) was killed by SIGKILL, as the system does when memory runs out" in line
+    assert f"go on with: uv run train.py resume={run}" in line
+    assert "Traceback" not in outcome.err
+    assert status(run)["status"] == "failed"
+    assert checkpoint(run)["global_step"] == 4
+
+
+def test_a_failure_of_another_process_is_told_in_its_words(train: Run, tmp_path, at_step, forked):
+    def fail():
+        raise ValueError("the second one has had enough")
+
+    at_step(6, fail, rank=1)
+    outcome = train(*SMALL, *TWO)
+    assert outcome.code == 1
+    (line,) = errors(outcome.err)
+    assert "process 2 of 2 (rank 1): ValueError: the second one has had enough" in line
+    run = run_directory(tmp_path / "logs")
+    assert "Traceback" in (run / "train_1.log").read_text()
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Path:
+    """A disk of 40 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("no right to mount a small disk")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_full_disk_leaves_the_last_good_checkpoint(train: Run, tmp_path, at_step, small_disk):
+    def fill():
+        with (small_disk / "filler").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(2**16))
+
+    at_step(6, fill)
+    outcome = train(*SMALL, "paths.log_dir=disk")
+    assert outcome.code == 1
+    (line,) = errors(outcome.err)
+    assert re.search(r"can't be written: the disk is full \(.* needed beside what it held, .* free\)", line)
+    assert "Traceback" not in outcome.err
+    run = run_directory(small_disk)
+    assert checkpoint(run)["global_step"] == 4
+    assert not list(run.rglob("*.tmp"))
+    at_step(-1, lambda: None)
+    (small_disk / "filler").unlink()
+    assert train(f"resume={run}").code == 0
+    assert checkpoint(run)["global_step"] == 12
+
+
+def test_a_loss_that_is_no_number_stops_at_once_with_the_term_the_step_and_the_checkpoint(
+    train: Run, tmp_path, monkeypatch
+):
+    original, calls = VAE.loss, []
+
+    def loss(self, batch):
+        calls.append(1)
+        terms = original(self, batch)
+        return {name: term * (float("nan") if len(calls) > 12 and name != "kl" else 1) for name, term in terms.items()}
+
+    monkeypatch.setattr(VAE, "loss", loss)
+    outcome = train(*SMALL)
+    assert outcome.code == 1
+    (line,) = errors(outcome.err)
+    run = run_directory(tmp_path / "logs")
+    assert re.search(r"loss is nan, .*reconstruction nan at step ", line)
+    assert f"the last good checkpoint is {run.relative_to(tmp_path)}/checkpoints/last.ckpt" in line
+    assert "lr" in line
+    assert all(value.isfinite().all() for value in checkpoint(run)["state_dict"].values())
+    step = int(re.search(r"at step (\d+)", line)[1])
+    assert checkpoint(run)["global_step"] < step <= 12
+
+
+def test_without_memory_the_settings_that_need_less_are_named(train: Run, tmp_path, at_step):
+    def run_out():
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    at_step(6, run_out)
+    outcome = train(*SMALL)
+    assert outcome.code == 1
+    (line,) = errors(outcome.err)
+    assert "out of memory on the GPU (2.00 GiB more were asked for): lower " in line
+    assert "data.batch_size (now 16)" in line
+    assert "go on with: uv run train.py resume=" in line
+    assert "Traceback" not in outcome.err
+
+
+def test_a_damaged_checkpoint_is_named_with_the_newest_whole_one(train: Run, tmp_path):
+    assert train(*SMALL, "callbacks.snapshots.every_n_epochs=1").code == 0
+    run = run_directory(tmp_path / "logs")
+    assert train(*SMALL, "trainer.max_epochs=4", "paths.log_dir=whole").code == 0
+    last, best = run / "checkpoints" / "last.ckpt", run / "checkpoints" / "best.ckpt"
+    last.write_bytes(last.read_bytes()[:1000])
+    best.write_bytes(b"")
+    before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
+    outcome = train(f"resume={run}", "trainer.max_epochs=4")
+    assert outcome.code == 1
+    newest = "checkpoints/epoch_002.ckpt"
+    (line,) = errors(outcome.err)
+    assert "last.ckpt is no whole checkpoint" in line
+    assert line.endswith(f"; the newest whole one has 3 epochs: resume={run.relative_to(tmp_path)}/{newest}")
+    assert before == {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
+    assert train(f"resume={run / newest}", "trainer.max_epochs=4").code == 0
+    assert same_weights(run, run_directory(tmp_path / "whole"))
+
+
+def test_a_run_that_was_cut_before_its_first_checkpoint_begins_again(train: Run, tmp_path, monkeypatch):
+    from pmodel.data.digits import Digits
+
+    def interrupted(self, split):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Digits, "load", interrupted)
+        assert train(*SMALL).code == 130
+    monkeypatch.chdir(tmp_path)
+    run = run_directory(tmp_path / "logs")
+    assert train(f"resume={run}").code == 0
+    assert status(run)["status"] == "done"
+    assert train(*SMALL, "paths.log_dir=whole").code == 0
+    assert same_weights(run, run_directory(tmp_path / "whole"))
+
+
+def test_a_run_that_was_cut_after_its_last_step_is_brought_to_its_end(train: Run, tmp_path, monkeypatch):
+    """Its figures and its results are those of a run that was not."""
+    from pmodel import announce
+
+    drawn = [word for word in SMALL if word != "callbacks=minimal"] + ["callbacks.final.num_samples=3"]
+    assert train(*drawn, "paths.log_dir=whole").code == 0
+
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(announce, "collect_numbers", killed)
+        assert train(*drawn).code == 130
+    monkeypatch.chdir(tmp_path)
+    run, whole = run_directory(tmp_path / "logs"), run_directory(tmp_path / "whole")
+    assert not (run / "results.json").exists()
+    shutil.rmtree(run / "figures")
+    outcome = train(f"resume={run}")
+    assert outcome.code == 0, outcome.err
+    ours, theirs = (
+        {n["name"]: n["value"] for n in json.loads((folder / "results.json").read_text())["numbers"]}
+        for folder in (run, whole)
+    )
+    assert ours.keys() == theirs.keys()
+    assert all(ours[name] == theirs[name] for name in ours if name not in ("training time", "throughput"))
+    for figure in ("samples", "reconstructions"):
+        assert (run / f"figures/{figure}.png").read_bytes() == (whole / f"figures/{figure}.png").read_bytes()
+
+
+def test_every_fault_in_the_table_names_a_test_that_exists():
+    rows = re.findall(r"^\| .* \| `(tests/\S+)::(\w+)` \|$", (ROOT / "docs/reliability.md").read_text(), re.MULTILINE)
+    assert len(rows) >= 10
+    for file, name in rows:
+        assert re.search(rf"^def {name}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), f"{file}::{name}"
