@@ -30,7 +30,7 @@ ALLOWED = {
     "callbacks": {"capabilities", "metrics", "evaluation", "reporting", "loggers", "processes", "search"},
     "signatures": set(),
     "config_tree": {"signatures"},
-    "resolvers": {"config_tree"},
+    "resolvers": {"config_tree", "launch"},
     "search": {"config_tree", "signatures"},
     "workers": {"config_tree", "resolvers"},
     "config": {"config_tree", "resolvers", "search", "signatures"},

@@ -58,18 +58,20 @@ def num_processes(trainer: dict[str, Any]) -> int:
     devices, strategy = trainer["devices"], trainer["strategy"]
     if isinstance(strategy, str) and any(word in strategy for word in SELF_STARTING):
         return 1
-    if isinstance(devices, list):
-        return max(1, len(devices))
     if str(devices) in ("auto", "-1"):
         import torch
 
         return max(1, torch.cuda.device_count()) if trainer["accelerator"] in ("auto", "gpu", "cuda") else 1
-    if isinstance(devices, str):
-        listed = [part for part in devices.split(",") if part.strip()]
-        if "," in devices:
-            return max(1, len(listed))
-        return max(1, int(devices)) if devices.isdigit() else 1
-    return max(1, devices)
+    return counted(devices) or 1
+
+
+def counted(devices: int | str | list[int]) -> int | None:
+    """How many devices a setting of Lightning's names; None where it names no number, such as `auto`."""
+    if isinstance(devices, str) and "," in devices:
+        devices = [int(part) for part in devices.split(",") if part.strip().isdigit()]
+    if not isinstance(devices, str | int):
+        return len(devices) or None
+    return int(devices) if str(devices).isdigit() and int(devices) > 0 else None
 
 
 class Processes:

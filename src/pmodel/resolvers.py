@@ -4,9 +4,10 @@ import math
 from pathlib import Path
 from typing import Any, Literal
 
-from omegaconf import ListConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from pmodel.config_tree import ConfigError
+from pmodel.launch import counted
 from pmodel.saved import find_runs, read_config
 
 
@@ -120,13 +121,10 @@ def num_devices(devices: int | str | list[int]) -> int:
     Raises:
         ConfigError: for `auto` and -1, which a machine answers only when the job is on it.
     """
-    if isinstance(devices, str) and "," in devices:
-        devices = [int(device) for device in devices.split(",")]
-    if isinstance(devices, list | ListConfig):
-        return len(devices)
-    if not str(devices).isdigit() or int(devices) < 1:
+    count = counted(devices)
+    if count is None:
         raise ConfigError(f"trainer.devices={devices}: expected a number; the launcher asks for so many")
-    return int(devices)
+    return count
 
 
 def gpus_per_node(accelerator: str, devices: int | str | list[int]) -> int | None:

@@ -105,11 +105,6 @@ class Figures(Callback):
         if self._drawn_at != batches_done(trainer):
             self._show(trainer, pl_module)
 
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # A run that was cut after its last step is resumed with no step left to do.
-        if self._drawn_at == -1 and epochs_done(trainer) > 0:
-            self._show(trainer, pl_module)
-
     def _show(self, trainer: Trainer, model: LightningModule, moment: str | None = None) -> None:
         self._drawn_at = batches_done(trainer)
         if not (trainer.is_global_zero and model.fitted):
