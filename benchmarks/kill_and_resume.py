@@ -97,7 +97,7 @@ class Runs:
             in_write = None if real or self.random.random() < 0.6 else self.random.randrange(1, 25)
             run = self._start(kind, processes, directory, in_write, real)
             kills.append(run.kill_after(wait if in_write is None else 600))
-            if kills[-1] == "ended before":
+            if kills[-1] == "ended before" or is_done(directory):
                 break
         else:
             self._start(kind, processes, directory, None, real).finish()
@@ -136,6 +136,12 @@ class Runs:
                 Fork(arguments, output, self.folder, None, rank=1, port=port, directory=directory),
             ]
         return Started([work.start() for work in works], output)
+
+
+def is_done(directory: Path) -> bool:
+    """Whether a run had come to its end when it was killed: there is nothing left to resume."""
+    status = directory / "status.json"
+    return status.is_file() and json.loads(status.read_text(encoding="utf-8"))["status"] == "done"
 
 
 def main() -> None:
