@@ -10,7 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 from support import ROOT
 
-from pmodel.run_directory import Claim, RunDirectory, Start, reserve
+from pmodel.run_directory import Claim, InUse, RunDirectory, Start, reserve
 
 
 def config(folder: Path, lr: float = 0.1):
@@ -50,7 +50,7 @@ def test_a_directory_in_use_is_refused_until_its_process_ends_even_by_force(tmp_
 
 def test_a_claim_is_given_back_and_leaves_nothing(tmp_path):
     claim = Claim(tmp_path)
-    with pytest.raises(SystemExit, match=f"process {os.getpid()}"):
+    with pytest.raises(InUse, match=f"process {os.getpid()}"):
         Claim(tmp_path)
     claim.release()
     assert list(tmp_path.iterdir()) == []

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from pmodel.launch import Launch, launched, num_processes
 from pmodel.reporting.results import write_json
 from pmodel.reporting.summary import shown
-from pmodel.run_directory import ENDED, Claim, reserve
+from pmodel.run_directory import ENDED, Claim, InUse, reserve
 from pmodel.saved import SWEEP_FILE, read_json, statuses
 
 # Of the multirun that this process runs: kept until it ends.
@@ -55,7 +55,10 @@ class Directories(Callback):
         with _one_line(config):
             if not typed:
                 folder = _begun(folder.parent, command) or reserve(folder)
-            _claims.append(Claim(folder))
+            try:
+                _claims.append(Claim(folder))
+            except InUse as error:
+                sys.exit(f"error: {error}")
             before = read_json(folder / SWEEP_FILE, shown(folder))
             if before is not None:
                 _check_same(folder, before, command)
@@ -104,7 +107,7 @@ def _begun(parent: Path, command: dict[str, Any]) -> Path | None:
             return None
         try:
             Claim(file.parent).release()
-        except SystemExit:
+        except InUse:
             continue
         return file.parent
     return None

@@ -11,9 +11,6 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException
-from hydra.types import RunMode
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from tqdm import tqdm
 
@@ -24,7 +21,7 @@ from pmodel.launch import Processes
 from pmodel.memory import out_of_memory_line
 from pmodel.quiet import quieten_libraries
 from pmodel.reporting.summary import shown
-from pmodel.run_directory import RunDirectory
+from pmodel.run_directory import RunDirectory, end_of_job
 from pmodel.wandb_start import finish
 
 log = logging.getLogger("pmodel")
@@ -168,8 +165,4 @@ def _fail(run: RunDirectory, error: Exception, settings: dict[str, Any], process
     if not (about_input or memory or full or death):
         traceback.print_exc()
     message = f"error: {first_line}{hint} (traceback in {shown(run.log)})"
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
-        # An exception lets the sweep go on; Hydra repeats the first one's line at the end, with exit code 1.
-        print(message, file=sys.stderr)
-        raise CompactHydraException(f"a job failed: {first_line} ({shown(run.path)})") from None
-    raise SystemExit(message) from None
+    raise end_of_job(message, f"{first_line} ({shown(run.path)})") from None

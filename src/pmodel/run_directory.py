@@ -21,6 +21,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from pmodel.atomic import NotWritten, write_atomically
@@ -72,20 +75,23 @@ class RunDirectory:
             again: whether a run that is there already is gone on with without being named, as a multirun's jobs are
 
         Raises:
-            SystemExit: with one line, if another process uses the directory, or if there is a run in it with which this
-                one can't go on; nothing is written then.
+            SystemExit, or in a multirun, which goes on, CompactHydraException: with one line, if another process uses
+                the directory, or if there is a run in it with which this one can't go on; nothing is written then.
         """
         if self.rank > 0:
             yield self._begun_by_first(resume, again)
             return
-        claim = Claim(self.path)
+        try:
+            claim = Claim(self.path)
+        except InUse as error:
+            raise end_of_job(f"error: {error}", str(error)) from None
         try:
             try:
                 start = self._begin(config, resume, again)
                 if start.ended is None:
                     self._write_config(config, typed)
             except ValueError as error:
-                raise SystemExit(f"error: {error}") from None
+                raise end_of_job(f"error: {error}", str(error)) from None
             yield start
         finally:
             claim.release()
@@ -174,11 +180,26 @@ class RunDirectory:
         write_json(self.status_file, {**content, "warnings": [*content.get("warnings", []), message]})
 
 
+def end_of_job(line: str, short: str) -> BaseException:
+    """What to raise where a job can't go on, with the line that says why; in a multirun the others do.
+
+    short: the same, for Hydra to repeat at the end of a multirun whose job left nothing behind
+    """
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        print(line, file=sys.stderr)
+        return CompactHydraException(f"a job failed: {short}")
+    return SystemExit(line)
+
+
+class InUse(ValueError):  # noqa: N818
+    """Another process writes there."""
+
+
 class Claim:
     """A folder that one process at a time uses; the system gives it free when that process ends, however it ends.
 
     Raises:
-        SystemExit: with one line, if another process uses it.
+        InUse: of one line, if another process uses it.
     """
 
     def __init__(self, folder: Path):
@@ -193,7 +214,7 @@ class Claim:
                 file.seek(0)
                 owner = file.read().strip()
                 file.close()
-                raise SystemExit(f"error: {shown(folder)} is in use by {owner or 'another process'}") from None
+                raise InUse(f"{shown(folder)} is in use by {owner or 'another process'}") from None
             except OSError:
                 pass  # a file system without locks
             # The one that held it may have removed it between our opening and our taking it.
