@@ -11,6 +11,8 @@ from pmodel.command_line import arguments_of_run, checked_command_line
 from pmodel.launch import Processes, end_with_parent, launched, num_processes
 from pmodel.reporting.summary import shown
 from pmodel.run_directory import RunDirectory
+from pmodel.stopping import at_once, interruptible, worker_is_done
+from pmodel.sweeps import cut
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
@@ -18,11 +20,13 @@ def main(config: DictConfig) -> float | None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
+    if worker_is_done():
+        return None
     hydra_config, launch = HydraConfig.get(), launched()
     settings = OmegaConf.to_container(config, resolve=True)
     run = RunDirectory(settings["paths"]["run_dir"], launch.rank)
     again = hydra_config.mode == RunMode.MULTIRUN or launch.by in ("torchrun", "slurm")
-    with run.begun(config, list(hydra_config.overrides.task), settings["resume"], again) as start:
+    with at_once(), run.begun(config, list(hydra_config.overrides.task), settings["resume"], again) as start:
         if start.ended:
             print(f"skipped   {shown(run.path)}/ is {start.ended['status']}", flush=True)
             return start.ended.get("value")
@@ -59,16 +63,17 @@ def train(run: RunDirectory, settings: dict[str, Any], resume_from: Path | None,
         callbacks.append(Announcement(settings["name"], run))
         profiler = settings["trainer"]["profiler"] or NoProfiler()
         chosen = {"logger": loggers, "callbacks": callbacks, "profiler": profiler, "plugins": plugins(launched())}
+        # Lightning has bars of its own where there is no callback for them.
+        chosen["enable_progress_bar"] = bool(settings["callbacks"].get("progress"))
         trainer = instantiate(settings["trainer"], **chosen, **adapted(model, settings["trainer"]))
         for logger in loggers:
             logger.log_hyperparams(settings)
         trainer.fit(model, datamodule=data, ckpt_path=resume_from, weights_only=True)
         reached["value"] = report(run, settings["name"], trainer, settings["check"])
-        if settings["check"] and trainer.is_global_zero:
-            print("check     one batch went through everything")
     return reached.get("value")
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = checked_command_line("train", sys.argv[1:])
-    main()
+    with interruptible(cut):
+        sys.argv[1:] = checked_command_line("train", sys.argv[1:])
+        main()

@@ -47,6 +47,8 @@ def report(run: RunDirectory, name: str, trainer: Trainer, check: bool = False) 
         print(f"\n{name}\n{numbers_table(numbers)}\n{paths_table(run.path, sorted(run.path.glob('figures/*.png')))}")
         if run.last_checkpoint.exists() and not check:
             print(f"evaluate  {evaluate_command(shown(run.path))}")
+        if check:
+            print("check     one batch went through everything")
     best = next((callback for callback in trainer.callbacks if isinstance(callback, BestCheckpoint)), None)
     return None if best is None else best.best_metrics.get(best.monitor)
 

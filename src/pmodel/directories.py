@@ -5,6 +5,7 @@ Hydra calls this once a command line is composed, before anything is written. Li
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +17,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from pmodel.launch import Launch, launched, num_processes
 from pmodel.reporting.results import write_json
 from pmodel.reporting.summary import shown
-from pmodel.run_directory import ENDED, Claim, InUse, reserve
+from pmodel.run_directory import Claim, InUse, reserve
 from pmodel.saved import SWEEP_FILE, read_json, statuses
+from pmodel.stopping import defer
 
 # Of the multirun that this process runs: kept until it ends.
 _claims: list[Claim] = []
@@ -62,11 +64,17 @@ class Directories(Callback):
             before = read_json(folder / SWEEP_FILE, shown(folder))
             if before is not None:
                 _check_same(folder, before, command)
-                ended = sum(status in ENDED for status in statuses(folder))
-                begun = sum(1 for _ in statuses(folder))
-                print(f"goes on with {shown(folder)}/: {ended} of {begun} jobs that were begun are done", flush=True)
+                if found := Counter(statuses(folder)):
+                    jobs = ", ".join(f"{count} {status}" for status, count in found.items())
+                    print(f"goes on with {shown(folder)}/ (jobs: {jobs})", flush=True)
             write_json(folder / SWEEP_FILE, {"status": "running", "typed": sys.argv[1:], **command})
         _set(config, "sweep", folder)
+        defer()
+
+
+def multirun_at_work() -> Path | None:
+    """The directory of this process's multirun, while it goes on."""
+    return _claims[-1].path.parent if _claims else None
 
 
 def finish_sweep(folder: Path, status: str) -> None:
@@ -104,6 +112,7 @@ def _begun(parent: Path, command: dict[str, Any]) -> Path | None:
         if any(found.get(key) != value for key, value in command.items()):
             continue
         if found.get("status") == "done":
+            print(f"a new multirun; the same one was done in {shown(file.parent)}/", flush=True)
             return None
         try:
             Claim(file.parent).release()

@@ -15,19 +15,17 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from tqdm import tqdm
 
 from pmodel.atomic import NotWritten
-from pmodel.callbacks.last import STOP_SIGNALS, Stopped
+from pmodel.callbacks.last import Stopped
 from pmodel.callbacks.pruning import Pruned
 from pmodel.launch import Processes
 from pmodel.memory import out_of_memory_line
 from pmodel.quiet import quieten_libraries
 from pmodel.reporting.summary import shown
-from pmodel.run_directory import RunDirectory, end_of_job
+from pmodel.run_directory import RunDirectory, end_of_job, in_multirun
+from pmodel.stopping import STOP_SIGNALS, exit_code, is_worker, on_signal
 from pmodel.wandb_start import finish
 
 log = logging.getLogger("pmodel")
-
-# sysexits.h calls it a temporary failure: run again. What a batch script asks for before it requeues its job.
-TRY_AGAIN = 75
 
 
 class Warnings(logging.Handler):
@@ -91,13 +89,15 @@ def recorded(run: RunDirectory, settings: dict[str, Any], processes: Processes) 
             if isinstance(end, SystemExit) and not isinstance(end.__context__, KeyboardInterrupt):
                 run.set_status("failed", reason=f"exit code {end.code}")
                 raise
-            number = end.signal_number if isinstance(end, Stopped) else signal.SIGINT
+            number = getattr(end, "signal_number", signal.SIGINT)
             code = _stop(run, number)
-            if callable(previous.get(number)) and number != signal.SIGINT:
+            if callable(previous.get(number)) and previous[number] not in (on_signal, signal.default_int_handler):
                 # That of a scheduler which asked to stop: it puts the job back into its queue.
                 signal.signal(number, previous[number])
                 signal.raise_signal(number)
-            raise SystemExit(code) from None
+            if not is_worker():
+                raise SystemExit(code) from None
+            on_signal(number)  # noted: it begins no other job
         except Exception as error:
             _fail(run, error, settings, processes)
         finally:
@@ -116,7 +116,8 @@ def _stopping() -> Iterator[dict[int, Any]]:
     """Outside of steps, where `LastCheckpoint` does better, a signal to stop ends the run at once."""
     previous: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
-        previous = {number: signal.signal(number, _raise_stopped) for number in STOP_SIGNALS if number != signal.SIGINT}
+        handlers = dict.fromkeys(STOP_SIGNALS, _raise_stopped) | {signal.SIGINT: signal.default_int_handler}
+        previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield previous
     finally:
@@ -130,14 +131,16 @@ def _raise_stopped(number: int, frame: FrameType | None) -> None:
 
 def _stop(run: RunDirectory, number: int) -> int:
     """Notes that a run was stopped, says how it goes on, and gives the exit code."""
-    # Lightning leaves it ignored after a KeyboardInterrupt.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # What is left to be done is short, and should be.
+    for other in STOP_SIGNALS:
+        signal.signal(other, signal.SIG_IGN)
     reason = f"stopped by {signal.Signals(number).name}"
     run.set_status("stopped", reason=reason)
     log.info(reason)
     if run.rank == 0:
-        print(f"\n{reason}{run.how_to_go_on}", file=sys.stderr)
-    return 128 + number if number == signal.SIGINT else TRY_AGAIN
+        # A multirun says itself how it goes on.
+        print(f"\n{reason}{'' if in_multirun() else run.how_to_go_on}", file=sys.stderr)
+    return exit_code(number)
 
 
 def _fail(run: RunDirectory, error: Exception, settings: dict[str, Any], processes: Processes) -> None:

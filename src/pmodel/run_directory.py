@@ -157,6 +157,8 @@ class RunDirectory:
     @property
     def how_to_go_on(self) -> str:
         """The end of a line about a run that was cut: what to type, if it has a checkpoint."""
+        if in_multirun():
+            return f"; go on with: uv run train.py resume={shown(HydraConfig.get().sweep.dir)}"
         return f"; go on with: uv run train.py resume={shown(self.path)}" if self.last_checkpoint.exists() else ""
 
     def note_death(self, line: str) -> None:
@@ -180,12 +182,17 @@ class RunDirectory:
         write_json(self.status_file, {**content, "warnings": [*content.get("warnings", []), message]})
 
 
+def in_multirun() -> bool:
+    """Whether this run is a job of a multirun."""
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
 def end_of_job(line: str, short: str) -> BaseException:
     """What to raise where a job can't go on, with the line that says why; in a multirun the others do.
 
     short: the same, for Hydra to repeat at the end of a multirun whose job left nothing behind
     """
-    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+    if in_multirun():
         print(line, file=sys.stderr)
         return CompactHydraException(f"a job failed: {short}")
     return SystemExit(line)

@@ -19,7 +19,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from pmodel.directories import finish_sweep
+from pmodel.directories import finish_sweep, multirun_at_work
 from pmodel.launch import launched
 from pmodel.reporting.results import Number
 from pmodel.reporting.summary import format_value, shown, table
@@ -86,6 +86,19 @@ class SweepSummary(Callback):
         if failed:
             first = f"{shown(failed[0].path)}: {failed[0].reason}"
             sys.exit(f"error: {len(failed)} of {len(jobs)} jobs failed, the first in {first}")
+
+
+def cut() -> str:
+    """Notes that the multirun of this process, if it runs one, was cut, and says how it goes on."""
+    folder = multirun_at_work()
+    if folder is None:
+        return ""
+    jobs = read_jobs(folder)
+    if jobs:
+        write_csv(folder / "summary.csv", jobs)
+    finish_sweep(folder, "stopped")
+    done = sum(job.status in ENDED for job in jobs)
+    return f"go on with: uv run train.py resume={shown(folder)} ({done} of {len(jobs)} jobs that were begun are done)"
 
 
 class Curves:

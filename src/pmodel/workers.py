@@ -8,6 +8,7 @@ from typing import IO
 
 from pmodel.config_tree import ConfigError
 from pmodel.resolvers import num_devices, register_resolvers
+from pmodel.stopping import become_worker
 
 # Locks that this process holds until it ends.
 _HELD: list[IO[str]] = []
@@ -46,6 +47,7 @@ def places(n_jobs: int | None, devices: int | str | list[int], gpus: list[str]) 
 def prepare(folder: str, num_workers: int, gpus: list[str], each: int) -> None:
     """Makes a new process fit for jobs; it keeps its place among the workers, and so its GPUs, for life."""
     register_resolvers()
+    become_worker(Path(folder))
     if gpus:
         place = claim(Path(folder), num_workers)
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus_of(place, gpus, each))

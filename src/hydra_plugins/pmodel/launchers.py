@@ -53,6 +53,7 @@ class JoblibLauncher(joblib_launcher.JoblibLauncher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+        from pmodel.stopping import workers_stop_first
         from pmodel.workers import prepare
 
         num_workers, gpus, each = max(self._places(job) for job in job_overrides)
@@ -65,7 +66,8 @@ class JoblibLauncher(joblib_launcher.JoblibLauncher):
             "initargs": (folder, num_workers, gpus, each),
         }
         try:
-            return super().launch(job_overrides, initial_job_idx)
+            with workers_stop_first(Path(folder)):
+                return super().launch(job_overrides, initial_job_idx)
         except TerminatedWorkerError:
             raise CompactHydraException(
                 "a worker process was killed, perhaps for its memory (hydra.launcher.n_jobs=… lowers their number);"
@@ -80,6 +82,8 @@ class _Submitit(submitit_launcher.BaseSubmititLauncher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         import submitit
+
+        from pmodel.stopping import at_once
 
         common = set(OmegaConf.structured(BaseQueueConf).keys())
         asked = {key: value for key, value in self.params.items() if value is not None}
@@ -98,7 +102,9 @@ class _Submitit(submitit_launcher.BaseSubmititLauncher):
             [f"job_id_for_{number}" for number in numbers],
             [Singleton.get_state()] * count,
         )
-        return [self._result(job, number) for job, number in zip(jobs, numbers, strict=True)]
+        print(f"{count} jobs; what they print is in {executor.folder}", flush=True)
+        with at_once():
+            return [self._result(job, number) for job, number in zip(jobs, numbers, strict=True)]
 
     def _result(self, job: Any, number: int) -> JobReturn:
         """What a job returned. One that died has failed; if its directory says that it began, the summary names it."""

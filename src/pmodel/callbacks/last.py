@@ -1,6 +1,7 @@
 """Ctrl-C, SIGTERM and their like end a run at the end of its step, with a checkpoint from which it goes on."""
 
 import signal
+import time
 from types import FrameType
 from typing import Any
 
@@ -9,9 +10,10 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from torch import distributed
 
-# Ctrl-C; what a cluster sends when a job's time is over or its machine is needed; and, of Slurm's `--signal` and of
-# submitit, two that are free for such a use.
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+from pmodel.stopping import STOP_SIGNALS
+
+# Two signals that come so close, in seconds, are one: a terminal sends Ctrl-C to all processes, and some hand it on.
+ONE_SIGNAL = 1.0
 
 
 class Stopped(Exception):  # noqa: N818  (it is no error)
@@ -41,15 +43,16 @@ class LastCheckpoint(Checkpoint):
             if value is not None and value < 1:
                 raise ValueError(f"callbacks.last.{name}={value}: expected at least 1")
         self.path, self.every_n_epochs, self.every_n_steps = path, every_n_epochs, every_n_steps
-        self._received = 0
+        self._received, self._received_at = 0, 0.0
         self._previous: dict[int, Any] = {}
         # Flags are exchanged on the CPU: on a GPU each exchange would wait for the step.
         self._group: distributed.ProcessGroup | None = None
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._received:
+        if self._received and time.monotonic() - self._received_at > ONE_SIGNAL:
             raise KeyboardInterrupt
-        self._received = number
+        if not self._received:
+            self._received, self._received_at = number, time.monotonic()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Not earlier: Lightning installs its own handlers before this, and would put ours back after the end.
