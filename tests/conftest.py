@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from support import ROOT
 
 from pmodel.quiet import NOISE
+from pmodel.stopping import STOP_SIGNALS
 
 # Tests are about numbers, not speed, and more threads only make small networks slower; the first is for processes that
 # tests start.
@@ -61,6 +63,7 @@ def script(name: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixt
     def run(*arguments: str) -> Outcome:
         monkeypatch.setattr(sys, "argv", [str(ROOT / name), *arguments])
         capfd.readouterr()
+        handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
         try:
             runpy.run_path(str(ROOT / name), run_name="__main__")
             code = 0
@@ -69,6 +72,10 @@ def script(name: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixt
             code = 1 if isinstance(end.code, str) else int(end.code or 0)
             if isinstance(end.code, str):
                 print(end.code, file=sys.stderr)
+        finally:
+            # A command that was stopped ignores signals until its process, which is this one here, has ended.
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
         return Outcome(code, *capfd.readouterr())
 
     return run

@@ -16,6 +16,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from support import CONFIG_DIR, ROOT
 
+from pmodel.callbacks.timing import Timing
 from pmodel.command_line import checked_command_line
 from pmodel.directories import Directories, finish_sweep
 from pmodel.launch import Processes
@@ -56,7 +57,7 @@ def test_a_multirun_on_two_processes_that_is_killed_goes_on_where_it_was(train: 
     assert outcome.code == 0, outcome.err
     assert list(tmp_path.glob("logs/multirun/*")) == [folder]
     said = outcome.out.splitlines()
-    assert said[0] == f"goes on with {folder.relative_to(tmp_path)}/: 2 of 3 jobs that were begun are done"
+    assert said[0] == f"goes on with {folder.relative_to(tmp_path)}/ (jobs: 2 done, 1 running)"
     skipped = [line for line in said if line.startswith("skipped")]
     assert [line.split("/")[-2] for line in skipped] == ["0-vae-digits", "1-vae-digits"]
     assert ended == {job.name: (job / "results.json").stat().st_mtime_ns for job in sorted(folder.glob("*-vae-*"))}
@@ -112,11 +113,16 @@ def test_the_same_multirun_goes_on_until_it_is_done(tmp_path, capsys):
     first = begun(tmp_path, "seed=1")
     finish_sweep(first, "failed")
     assert begun(tmp_path, "seed=1") == first
+    assert capsys.readouterr().out == ""  # no job was begun
+    (first / "0-test").mkdir()
+    (first / "0-test" / "status.json").write_text(json.dumps({"status": "stopped"}))
+    finish_sweep(first, "stopped")
+    assert begun(tmp_path, "seed=1") == first
     assert "goes on with" in capsys.readouterr().out
     finish_sweep(first, "done")
     second = begun(tmp_path, "seed=1")
     assert second != first
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().out == f"a new multirun; the same one was done in {first}/\n"
     finish_sweep(second, "done")
 
 
@@ -134,6 +140,57 @@ def test_another_multirun_or_one_at_work_is_left_alone(tmp_path):
         begun(tmp_path, "seed=3", hydra=(f"hydra.sweep.dir={first}",))
 
 
+def test_a_multirun_that_is_told_to_stop_says_how_all_of_it_goes_on(train: Run, tmp_path, monkeypatch):
+    original = Timing.on_train_batch_end
+
+    def told_in_the_second_job(self, trainer, *args):
+        original(self, trainer, *args)
+        if "1-vae" in trainer.logger.save_dir and trainer.global_step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    command = ["-m", "seed=1,2,3", *SMALL, "trainer.max_epochs=3", "logger=tensorboard"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Timing, "on_train_batch_end", told_in_the_second_job)
+        outcome = train(*command)
+    assert outcome.code == 130
+    (folder,) = tmp_path.glob("logs/multirun/*")
+    shown = folder.relative_to(tmp_path)
+    assert outcome.err.splitlines()[-2:] == [
+        "stopped by SIGINT",
+        f"go on with: uv run train.py resume={shown} (1 of 2 jobs that were begun are done)",
+    ]
+    assert json.loads((folder / SWEEP_FILE).read_text())["status"] == "stopped"
+    assert [line.split(",")[2] for line in (folder / "summary.csv").read_text().splitlines()] == [
+        "status",
+        "done",
+        "stopped",
+    ]
+    monkeypatch.chdir(tmp_path)
+    outcome = train(f"resume={shown}")
+    assert outcome.code == 0, outcome.err
+    assert [status(folder / f"{i}-vae-digits") for i in range(3)] == ["done"] * 3
+    assert "resumed in epoch 2" in outcome.out
+
+
+def test_a_signal_between_two_jobs_ends_a_multirun_before_the_next_one(train: Run, tmp_path, monkeypatch):
+    """There Hydra composes, and OmegaConf makes another error of an interruption."""
+    from pmodel import sweeps
+
+    original = sweeps.SweepSummary.on_job_end
+
+    def told(self, config, job_return, **kwargs):
+        original(self, config, job_return, **kwargs)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sweeps.SweepSummary, "on_job_end", told)
+        outcome = train("-m", "seed=1,2", *SMALL, "trainer.max_epochs=1")
+    assert outcome.code == 75
+    assert "stopped by SIGTERM; go on with: uv run train.py resume=" in outcome.err
+    assert "Traceback" not in outcome.err
+    assert len(list(tmp_path.glob("logs/multirun/*/*/status.json"))) == 1
+
+
 def test_resume_of_a_multirun_is_what_was_typed_for_it(tmp_path, monkeypatch, capsys):
     folder = tmp_path / "multirun"
     folder.mkdir()
@@ -143,6 +200,30 @@ def test_resume_of_a_multirun_is_what_was_typed_for_it(tmp_path, monkeypatch, ca
     with pytest.raises(SystemExit):
         checked_command_line("train", [f"resume={folder}", "seed=3"])
     assert "seed=3: a resumed multirun keeps its settings" in capsys.readouterr().err
+
+
+def test_the_newest_run_is_named_where_a_folder_of_runs_is(tmp_path, capsys):
+    run = tmp_path / "train" / "vae-digits" / "2026-01-31_12-00-00"
+    run.mkdir(parents=True)
+    (run / "config.yaml").write_text("")
+    with pytest.raises(SystemExit):
+        checked_command_line("train", [f"resume={run.parent}"])
+    assert capsys.readouterr().err.endswith(f"; the newest one in it is resume={run}\n")
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        (["hydra/launcher=joblib"], "hydra/launcher=joblib: a launcher starts the jobs of a multirun; add --multirun"),
+        (["-m", "hydra/launcher=slurm", "seed=1,2"], "hydra/launcher=slurm: there is no sbatch on this machine"),
+        (["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=0", "seed=1,2"], "hydra.launcher.n_jobs=0: expected"),
+    ],
+)
+def test_a_launcher_that_can_launch_nothing_is_refused(typed, message, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SystemExit, match="2"):
+        checked_command_line("train", typed)
+    assert message in capsys.readouterr().err
 
 
 def test_two_runs_in_the_same_second_have_two_directories(tmp_path, monkeypatch):
@@ -155,7 +236,7 @@ def test_two_runs_in_the_same_second_have_two_directories(tmp_path, monkeypatch)
     assert made == ["2026-01-31_12-00-00", "2026-01-31_12-00-00_2"]
 
 
-def test_a_slurm_job_finds_its_directory_again_when_it_is_requeued(tmp_path, monkeypatch):
+def test_a_slurm_job_finds_its_directory_again_when_it_is_requeued(tmp_path, monkeypatch, capsys):
     for name, value in {"JOB_ID": "42", "STEP_ID": "0", "NTASKS": "2", "STEP_NUM_NODES": "1"}.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
     made = set()
@@ -166,13 +247,15 @@ def test_a_slurm_job_finds_its_directory_again_when_it_is_requeued(tmp_path, mon
         made.add(str(config.hydra.run.dir))
     assert made == {f"{tmp_path}/train/test/slurm_42"}
     config = composed(tmp_path, "trainer.devices=1")
-    with pytest.raises(SystemExit, match=r"slurm started 2 processes; type trainer.devices=2 trainer.num_nodes=1"):
+    with pytest.raises(SystemExit, match="2"):
         Directories().on_run_start(config)
+    assert "slurm started 2 processes; type trainer.devices=2 trainer.num_nodes=1" in capsys.readouterr().err
 
 
-def test_several_machines_need_something_that_starts_processes_on_them(tmp_path):
-    with pytest.raises(SystemExit, match=r"trainer.num_nodes=2: several machines need torchrun, or srun"):
+def test_several_machines_need_something_that_starts_processes_on_them(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
         Directories().on_run_start(composed(tmp_path, "trainer.num_nodes=2"))
+    assert "trainer.num_nodes=2: several machines need torchrun, or srun" in capsys.readouterr().err
 
 
 def test_a_directory_that_cannot_be_written_to_is_one_line(train: Run, tmp_path):

@@ -244,6 +244,65 @@ def test_a_run_that_was_cut_after_its_last_step_is_brought_to_its_end(train: Run
         assert (run / f"figures/{figure}.png").read_bytes() == (whole / f"figures/{figure}.png").read_bytes()
 
 
+def test_a_run_that_was_moved_keeps_its_best_checkpoint(train: Run, tmp_path):
+    """Training goes on with a step that makes it worse."""
+    assert train(*SMALL, "model/schedule=exponential", "model.optimizer.lr=0.002", "hydra.run.dir=before").code == 0
+    first = checkpoint(tmp_path / "before", "best.ckpt")["epoch"]
+    state = torch.load(tmp_path / "before/checkpoints/last.ckpt", weights_only=True)
+    for group in state["optimizer_states"][0]["param_groups"]:
+        group["lr"] = 0.05
+    state["lr_schedulers"][0]["_last_lr"] = [0.05]
+    torch.save(state, tmp_path / "before/checkpoints/last.ckpt")
+    shutil.move(tmp_path / "before", tmp_path / "after")
+    assert train("resume=after", "trainer.max_epochs=4").code == 0
+    assert checkpoint(tmp_path / "after", "best.ckpt")["epoch"] == first
+    kept = checkpoint(tmp_path / "after")["callbacks"]["BestCheckpoint"]
+    assert kept["best_epoch"] == first + 1
+    assert kept["best_model_path"] == str(tmp_path / "after/checkpoints/best.ckpt")
+
+
+def test_what_goes_on_from_an_older_checkpoint_is_gone_on_with_itself(train: Run, tmp_path, at_step):
+    every = ["callbacks.snapshots.every_n_epochs=1", "callbacks.snapshots.keep=4"]
+    assert train(*SMALL, *every, "trainer.max_epochs=4").code == 0
+    run = run_directory(tmp_path / "logs")
+    at_step(6, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert train(f"resume={run}/checkpoints/epoch_000.ckpt", "trainer.max_epochs=3").code == 75
+    at_step(-1, lambda: None)
+    assert train(f"resume={run}").code == 0
+    assert checkpoint(run)["global_step"] == 12
+    best = checkpoint(run, "best.ckpt")
+    assert best["epoch"] + 1 == checkpoint(run)["callbacks"]["BestCheckpoint"]["best_epoch"] <= 3
+    epochs = [line.split(",")[1] for line in (run / "metrics.csv").read_text().splitlines()[1:]]
+    assert epochs == ["0", "1", "2"]
+
+
+def test_a_second_signal_does_not_wait_and_is_no_ctrl_c(train: Run, tmp_path, monkeypatch):
+    from pmodel.callbacks.progress import Progress
+
+    def told_twice(self, trainer, pl_module):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(1.1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "on_validation_start", told_twice, raising=False)
+        assert train(*SMALL).code == 75
+    assert status(run_directory(tmp_path / "logs"))["reason"] == "stopped by SIGTERM"
+
+
+def test_a_signal_while_the_last_figures_are_drawn_is_obeyed(train: Run, tmp_path, monkeypatch):
+    from pmodel.callbacks.progress import Progress
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "on_train_end", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        assert train(*SMALL).code == 75
+    monkeypatch.chdir(tmp_path)
+    run = run_directory(tmp_path / "logs")
+    assert status(run)["status"] == "stopped"
+    assert train(f"resume={run}").code == 0
+    assert status(run)["status"] == "done"
+
+
 def test_every_fault_in_the_table_names_a_test_that_exists():
     rows = re.findall(r"^\| .* \| `(tests/\S+)::(\w+)` \|$", (ROOT / "docs/reliability.md").read_text(), re.MULTILINE)
     assert len(rows) >= 10

@@ -108,6 +108,10 @@ def test_resume_of_a_finished_run_says_what_to_add(train, tmp_path):
     run = run_directory(tmp_path / "logs")
     before = {file.name: file.read_bytes() for file in run.glob("*.*")}
     outcome = train(f"resume={run}")
+    assert outcome.code == 2
+    more = "add trainer.max_epochs=… for more (or trainer.max_steps, trainer.max_time)"
+    assert outcome.err == f"error: resume={run}: that run is done; {more}\n"
+    outcome = train(f"resume={run}", "trainer.max_epochs=1")
     assert outcome.code == 1
     assert outcome.err == "error: resume: the run has done its 1 epochs; add trainer.max_epochs=… for more\n"
     assert before == {file.name: file.read_bytes() for file in run.glob("*.*")}
@@ -173,7 +177,12 @@ def test_a_failing_job_does_not_stop_a_sweep(train, tmp_path):
 
 
 def test_settings_of_the_trainer_that_cannot_be_met_are_one_line(train):
-    outcome = train("trainer.devices=0", *SMALL)
+    for setting in ("trainer.devices=0", "trainer.devices=two", "trainer.num_nodes=0", "trainer.max_epochs=-3"):
+        outcome = train(setting, *(word for word in SMALL if not word.startswith(setting.split("=")[0])))
+        assert outcome.code == 2
+        assert outcome.err.startswith(f"error: {setting}: expected a number of at least ")
+        assert outcome.err.count("\n") == 1
+    outcome = train("trainer.accelerator=abacus", *SMALL)
     assert outcome.code == 1
     assert "Traceback" not in outcome.err
 

@@ -20,6 +20,7 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
     Raises:
         NotWritten: of one line, which names the file, the reason and, where the disk is full, what was needed.
     """
+    path = path.resolve()  # a link stays one
     temporary = path.with_name(path.name + SUFFIX)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,6 +29,8 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
             file.flush()
             # Else a power cut may leave a name whose content was never written.
             os.fsync(file.fileno())
+            if path.exists():
+                os.fchmod(file.fileno(), path.stat().st_mode & 0o7777)
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:

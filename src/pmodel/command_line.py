@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import Override
 from pmodel.config import CONFIG_DIR, check_overrides, parse_overrides
 from pmodel.config_tree import ConfigError, suggest
 from pmodel.resolvers import eval_dir, register_resolvers
-from pmodel.saved import SWEEP_FILE, find_runs, quoted, read_config, read_json
+from pmodel.saved import ENDED, SWEEP_FILE, find_runs, quoted, read_config, read_json
 
 
 def checked_command_line(config_name: str, argv: list[str]) -> list[str]:
@@ -77,7 +77,14 @@ def _with_resumed_config(argv: list[str], overrides: list[str], multirun: bool) 
         return _whole_multirun(path, typed, others)
     run = path.absolute().parent.parent if path.is_file() else path
     if str(path) == "." or not (run / "config.yaml").is_file():
-        raise ConfigError(f"{typed}: expected a run directory, but there is no {run / 'config.yaml'}")
+        raise ConfigError(
+            f"{typed}: expected the directory of a run or a multirun, or a checkpoint, but there is no"
+            f" {run / 'config.yaml'}{_newest_below(path)}"
+        )
+    status = (read_json(run / "status.json", typed) or {}).get("status")
+    more = ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time")
+    if status in ENDED and not any(o.key_or_group in more for o in others):
+        raise ConfigError(f"{typed}: that run is {status}; add {more[0]}=… for more (or {more[1]}, {more[2]})")
     for override in others:
         if not override.key_or_group.startswith(RESUMABLE):
             raise ConfigError(
@@ -86,6 +93,18 @@ def _with_resumed_config(argv: list[str], overrides: list[str], multirun: bool) 
             )
     options = [word for word in argv if word not in overrides]
     return [*arguments_of_run(run, path), *options, *(o.input_line for o in others)]
+
+
+def _newest_below(folder: Path) -> str:
+    """The end of a line about a folder that is none of a run's: the newest in it that is."""
+    found = [
+        file.parent
+        for depth in ("*", "*/*")
+        for name in ("config.yaml", SWEEP_FILE)
+        for file in folder.glob(f"{depth}/{name}")
+    ]
+    newest = max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
+    return f"; the newest one in it is resume={newest}" if newest is not None and str(folder) != "." else ""
 
 
 def _whole_multirun(folder: Path, typed: str, others: list[Override]) -> list[str]:

@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
 from pmodel.config_tree import INSTANTIATE_KEYS, Checker, ConfigError, Origins, show, suggest
+from pmodel.early_checks import check_launcher, check_trainer
 from pmodel.search.settings import check_search
 from pmodel.search.space import dimension
 from pmodel.signatures import resolve, signature, typed_fields
@@ -102,6 +103,7 @@ def check_overrides(
         hydra = _hydras_own(config_name, parsed)
         own_sweep = _own_sweep(hydra, parsed)
         everything = [*parsed, *(own_sweep or [])]
+        check_launcher(hydra, parsed, multirun or own_sweep is not None)
         searches = hydra is not None and check_search(hydra.sweeper, everything)
         for job in _jobs(everything, multirun or own_sweep is not None, searches):
             _Job(config_name, job, list(folders)).check()
@@ -223,6 +225,8 @@ class _Job:
                 checker.fields(top, values, "")
                 checker.required(top, values, "")
             checker.tree(values, "")
+            if resolved and "trainer" in values:
+                check_trainer(values["trainer"])
             for key in sorted(OmegaConf.missing_keys(config)):
                 where = origins.file(key) or self.config_name
                 raise ConfigError(f"{key} must be set: type {key}=… ({where} leaves it open)")

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
@@ -18,7 +18,7 @@ from pmodel.launch import Launch, launched, num_processes
 from pmodel.reporting.results import write_json
 from pmodel.reporting.summary import shown
 from pmodel.run_directory import Claim, InUse, reserve
-from pmodel.saved import SWEEP_FILE, read_json, statuses
+from pmodel.saved import SWEEP_FILE, quoted, read_json, statuses
 from pmodel.stopping import defer
 
 # Of the multirun that this process runs: kept until it ends.
@@ -51,7 +51,7 @@ class Directories(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         launch = launched()
         if launch.count > 1:
-            sys.exit(f"error: --multirun: {launch.by} started {launch.count} processes of one training; leave it out")
+            _refuse(f"--multirun: {launch.by} started {launch.count} processes of one training; leave it out")
         typed = _typed(config, "hydra.sweep.dir")
         folder, command = Path(config.hydra.sweep.dir), _command(config)
         with _one_line(config):
@@ -96,19 +96,22 @@ def _set(config: DictConfig, mode: str, folder: Path) -> None:
         config.hydra[mode].dir = str(folder)
         if mode == "sweep":
             lines = [line for line in config.hydra.overrides.hydra if not line.startswith("hydra.sweep.dir=")]
-            config.hydra.overrides.hydra = [*lines, f"hydra.sweep.dir='{folder}'"]
+            config.hydra.overrides.hydra = [*lines, f"hydra.sweep.dir={quoted(str(folder))}"]
 
 
 def _command(config: DictConfig) -> dict[str, Any]:
     """What makes two multiruns the same: the jobs that they consist of."""
     params = OmegaConf.to_container(config.hydra.sweeper).get("params")
-    return {"task": sorted(config.hydra.overrides.task), "params": params}
+    return {"task": list(config.hydra.overrides.task), "params": params}
 
 
 def _begun(parent: Path, command: dict[str, Any]) -> Path | None:
     """The newest multirun of the same jobs, if it was not finished and nobody else is at it."""
     for file in sorted(parent.glob(f"*/{SWEEP_FILE}"), reverse=True):
-        found = read_json(file, shown(file.parent)) or {}
+        try:
+            found = read_json(file, shown(file.parent)) or {}
+        except ValueError:
+            continue  # damaged, and no reason not to begin another one
         if any(found.get(key) != value for key, value in command.items()):
             continue
         if found.get("status") == "done":
@@ -134,15 +137,21 @@ def _check_processes(config: DictConfig, launch: Launch) -> None:
     if launch.by in ("torchrun", "slurm"):
         per_node = launch.count // launch.nodes
         if (num_processes(trainer), nodes) != (per_node, launch.nodes):
-            sys.exit(
-                f"error: trainer.devices={trainer['devices']}, trainer.num_nodes={nodes}: {launch.by} started"
+            _refuse(
+                f"trainer.devices={trainer['devices']}, trainer.num_nodes={nodes}: {launch.by} started"
                 f" {launch.count} processes; type trainer.devices={per_node} trainer.num_nodes={launch.nodes}"
             )
     elif nodes != 1:
-        sys.exit(
-            f"error: trainer.num_nodes={nodes}: several machines need torchrun, or srun in a Slurm job, on each of"
+        _refuse(
+            f"trainer.num_nodes={nodes}: several machines need torchrun, or srun in a Slurm job, on each of"
             " them (docs/many_devices.md)"
         )
+
+
+def _refuse(line: str) -> NoReturn:
+    """Ends the command as a wrong command line does."""
+    print(f"error: {line}", file=sys.stderr)
+    raise SystemExit(2)
 
 
 def _slurm_name() -> str:

@@ -3,6 +3,7 @@
 Light to import: the other processes are started before anything heavy is loaded, and load it at the same time.
 """
 
+import _thread
 import os
 import signal
 import socket
@@ -19,6 +20,12 @@ from pmodel.saved import read_json
 
 # What a process needs to find the others, and what Lightning leaves behind.
 VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS")
+# Tells another process which one started it.
+PARENT = "PMODEL_PARENT"
+# Exit codes of processes that were stopped, as this one will be: no deaths, unless this one goes on.
+STOPPED = (75, 130)
+# A signal that nobody else uses, by which one thread makes another one raise an error.
+INTERRUPTION = signal.SIGURG
 # Strategies that start their processes themselves, as copies of this one.
 SELF_STARTING = ("spawn", "fork", "notebook")
 
@@ -101,6 +108,7 @@ class Processes:
         self.grace = grace
         self.others: list[subprocess.Popen] = []
         self._before: dict[str, str | None] = {}
+        self._handler: Any = None
         self._left = threading.Event()
         self._death: str | None = None
 
@@ -113,7 +121,9 @@ class Processes:
         os.environ.update(address | {"WORLD_SIZE": str(self.count), "LOCAL_RANK": "0", "OMP_NUM_THREADS": threads})
         for rank in range(1, self.count):
             self.status_file(rank).unlink(missing_ok=True)
-            self.others.append(self._start(os.environ | {"LOCAL_RANK": str(rank)}))
+            self.others.append(self._start(os.environ | {"LOCAL_RANK": str(rank), PARENT: str(os.getpid())}))
+        if threading.current_thread() is threading.main_thread():
+            self._handler = signal.signal(INTERRUPTION, self._raise_death)
         threading.Thread(target=self._watch, daemon=True, name="processes").start()
         return self
 
@@ -123,7 +133,9 @@ class Processes:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
         if self.count == 1:
             return
-        self._left.set()
+        self.ends()
+        if self._handler is not None:
+            signal.signal(INTERRUPTION, self._handler)
         # After a failure there is nothing to wait for; otherwise the others end with this one.
         self._end_others(patience=10.0 if self._death is None and not isinstance(error, Exception) else 0.0)
         _leave_process_group()
@@ -133,6 +145,14 @@ class Processes:
             else:
                 os.environ[name] = value
 
+    def ends(self) -> None:
+        """To be called where this process begins to end: how the others end is no news from then on."""
+        self._left.set()
+
+    def _raise_death(self, number: int, frame: Any) -> None:
+        if not self._left.is_set():
+            raise RuntimeError(self._death)
+
     def death(self, patience: float = 3.0) -> str | None:
         """A line about the process that died first, if one has; its end may come to light a little after its effect."""
         until = time.monotonic() + (patience if self.count > 1 else 0)
@@ -141,15 +161,23 @@ class Processes:
         return self._death
 
     def _watch(self) -> None:
+        stopped_at: dict[int, float] = {}
         while not self._left.wait(self.SECONDS_BETWEEN_LOOKS):
             for rank, process in enumerate(self.others, 1):
-                if process.poll():
+                code = process.poll()
+                if code in STOPPED and time.monotonic() - stopped_at.setdefault(rank, time.monotonic()) < self.grace:
+                    continue  # this one is about to, or it is no stop
+                if code:
                     self._death = self._describe(rank, process.returncode)
                     break
             if self._death is not None:
                 break
         else:
             return
+        # An exchange with the dead one mostly fails by itself. Where this process is at work alone, it is interrupted;
+        # where it waits within an exchange, no Python runs, and only force helps.
+        if not self._left.wait(min(3.0, self.grace)):
+            _thread.interrupt_main(INTERRUPTION)
         if not self._left.wait(self.grace):
             self.on_death(self._death)
             self._end_others(patience=0.0)
@@ -182,7 +210,7 @@ class Processes:
 
 def end_with_parent() -> None:
     """Ends this process soon after the one that started it, which may be killed in a way that it can't pass on."""
-    parent = os.getppid()
+    parent = int(os.environ.get(PARENT, os.getppid()))  # who may be gone by now
 
     def watch() -> None:
         while os.getppid() == parent:

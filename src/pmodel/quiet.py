@@ -29,8 +29,20 @@ NOISE = (
 )
 
 
+# What Lightning logs of itself: an advertisement, and a setting that is set.
+CHATTER = ("💡 Tip", "`weights_only` was not set")
+
+
+def _worth_keeping(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(CHATTER)
+
+
 def quieten_libraries() -> None:
-    """Sends Lightning's remarks on hardware and its tips to the log file alone, and drops `NOISE`."""
+    """Sends Lightning's remarks on hardware to the log file alone, and drops its `CHATTER` and `NOISE`."""
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.trainer.connectors.checkpoint_connector"):
+        logger = logging.getLogger(name)
+        if _worth_keeping not in logger.filters:
+            logger.addFilter(_worth_keeping)
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True

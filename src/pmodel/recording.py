@@ -76,10 +76,12 @@ def recorded(run: RunDirectory, settings: dict[str, Any], processes: Processes) 
             run.set_status("running")
             yield reached
             code = 0
+            processes.ends()
             run.set_status("done", **reached)
             log.info("done")
         except Pruned as end:
             code = 0
+            processes.ends()
             run.set_status("pruned", reason=str(end), **reached)
             log.info("pruned: %s", end)
             if run.rank == 0:
@@ -90,12 +92,14 @@ def recorded(run: RunDirectory, settings: dict[str, Any], processes: Processes) 
                 run.set_status("failed", reason=f"exit code {end.code}")
                 raise
             number = getattr(end, "signal_number", signal.SIGINT)
+            processes.ends()
             code = _stop(run, number)
             if callable(previous.get(number)) and previous[number] not in (on_signal, signal.default_int_handler):
                 # That of a scheduler which asked to stop: it puts the job back into its queue.
                 signal.signal(number, previous[number])
                 signal.raise_signal(number)
             if not is_worker():
+                previous.clear()  # signals stay ignored until the process has ended
                 raise SystemExit(code) from None
             on_signal(number)  # noted: it begins no other job
         except Exception as error:
@@ -155,6 +159,7 @@ def _fail(run: RunDirectory, error: Exception, settings: dict[str, Any], process
     # another process's end.
     about_input = isinstance(error, ValueError | MisconfigurationException)
     death = None if memory or full or about_input else processes.death()
+    processes.ends()
     first_line = memory or death or (str(error).strip() or repr(error)).splitlines()[0]
     if full:
         first_line = f"the disk is full: {first_line}"

@@ -29,10 +29,7 @@ from omegaconf import DictConfig, OmegaConf
 from pmodel.atomic import NotWritten, write_atomically
 from pmodel.reporting.results import write_json
 from pmodel.reporting.summary import shown
-from pmodel.saved import SCHEMA, read_json, read_overrides
-
-# A run that has come to its end: nothing of it is left to do.
-ENDED = ("done", "pruned")
+from pmodel.saved import ENDED, SCHEMA, read_json, read_overrides, resume_command
 
 
 class Start(NamedTuple):
@@ -113,7 +110,7 @@ class RunDirectory:
         elif not again:
             raise ValueError(
                 f"hydra.run.dir={shown(self.path)}: there is a run in it ({status.get('status')});"
-                f" resume={shown(self.path)} goes on with it"
+                f" {resume_command(shown(self.path))} goes on with it"
             )
         elif self._settings_differ(config):
             raise ValueError(
@@ -130,7 +127,10 @@ class RunDirectory:
 
         trainer = OmegaConf.to_container(config.trainer, resolve=True)
         check_checkpoint(self.path, checkpoint, trainer, done=status.get("status") in ENDED)
-        return Start(checkpoint)
+        if checkpoint.resolve() != self.last_checkpoint.resolve():
+            # What goes on from an older one is gone on with itself, where it is cut.
+            write_atomically(self.last_checkpoint, checkpoint.read_bytes())
+        return Start(self.last_checkpoint)
 
     def _settings_differ(self, config: DictConfig) -> bool:
         if not self.config.is_file():
@@ -158,8 +158,8 @@ class RunDirectory:
     def how_to_go_on(self) -> str:
         """The end of a line about a run that was cut: what to type, if it has a checkpoint."""
         if in_multirun():
-            return f"; go on with: uv run train.py resume={shown(HydraConfig.get().sweep.dir)}"
-        return f"; go on with: uv run train.py resume={shown(self.path)}" if self.last_checkpoint.exists() else ""
+            return f"; go on with: {resume_command(shown(HydraConfig.get().sweep.dir))}"
+        return f"; go on with: {resume_command(shown(self.path))}" if self.last_checkpoint.exists() else ""
 
     def note_death(self, line: str) -> None:
         """Says, when a run has to be ended by force, that another of its processes died."""
@@ -199,22 +199,25 @@ def end_of_job(line: str, short: str) -> BaseException:
 
 
 class InUse(ValueError):  # noqa: N818
-    """Another process writes there."""
+    """Another process writes there, or none can."""
 
 
 class Claim:
     """A folder that one process at a time uses; the system gives it free when that process ends, however it ends.
 
     Raises:
-        InUse: of one line, if another process uses it.
+        InUse: of one line, if another process uses it, or if it can't be written to.
     """
 
     def __init__(self, folder: Path):
-        folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / ".lock"
         self._file: IO[str] | None = None
         while self._file is None:
-            file = self.path.open("a+", encoding="utf-8")
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                file = self.path.open("a+", encoding="utf-8")
+            except OSError as error:
+                raise InUse(f"{shown(folder)} can't be written to ({error.strerror}: {error.filename})") from None
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

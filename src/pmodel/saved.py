@@ -19,6 +19,8 @@ from yaml import YAMLError
 # Of a run directory: counts up with every change after which an older one can't be read any more. It is in status.json;
 # where that has none, it is 1.
 SCHEMA = 1
+# Statuses of a run of which nothing is left to do.
+ENDED = ("done", "pruned")
 # In a multirun's directory: what was typed, and how far it has come.
 SWEEP_FILE = "sweep.json"
 # What a checkpoint of a model holds, besides what a training needs to go on.
@@ -101,7 +103,8 @@ def statuses(folder: Path) -> list[str]:
     Raises:
         ValueError: of one line, if a status.json is not whole.
     """
-    found = [read_json(file, str(file.parent)) or {} for file in folder.glob("*/status.json")]
+    files = sorted(folder.glob("*/status.json"), key=lambda file: _number(file.parent))
+    found = [read_json(file, str(file.parent)) or {} for file in files]
     return [str(status.get("status")) for status in found]
 
 
@@ -196,8 +199,17 @@ def quoted(text: str) -> str:
 
 def evaluate_command(path: str) -> str:
     """What to type in a shell to judge the run, or the runs, in a directory."""
+    return f"uv run eval.py {_setting('run', path)}"
+
+
+def resume_command(path: str) -> str:
+    """What to type in a shell to go on with the run, or the multirun, in a directory."""
+    return f"uv run train.py {_setting('resume', path)}"
+
+
+def _setting(key: str, path: str) -> str:
     plain = re.fullmatch(r"[\w./:@-]+", path, re.ASCII)
-    return f"uv run eval.py {shlex.quote('run=' + (path if plain else quoted(path)))}"
+    return shlex.quote(f"{key}={path if plain else quoted(path)}")
 
 
 def read_checkpoint(file: Path, place: str, content: bytes | None = None) -> dict[str, Any]:

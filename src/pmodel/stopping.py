@@ -72,6 +72,7 @@ def interruptible(cut: Callable[[], str]) -> Iterator[None]:
         if launched().is_first and (hint or not said):
             line = hint if said else f"\nstopped by {signal.Signals(number).name}{'; ' if hint else ''}{hint}"
             print(line, file=sys.stderr, flush=True)
+        previous.clear()  # they stay ignored until the process has ended
         raise SystemExit(end.code if said else exit_code(number)) from None
     finally:
         for number, handler in previous.items():

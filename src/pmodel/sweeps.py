@@ -23,8 +23,7 @@ from pmodel.directories import finish_sweep, multirun_at_work
 from pmodel.launch import launched
 from pmodel.reporting.results import Number
 from pmodel.reporting.summary import format_value, shown, table
-from pmodel.run_directory import ENDED
-from pmodel.saved import evaluate_command, find_runs
+from pmodel.saved import ENDED, evaluate_command, find_runs, resume_command
 
 TIME = "training time"
 # Jobs that differ in nothing else are repetitions of one another.
@@ -98,7 +97,7 @@ def cut() -> str:
         write_csv(folder / "summary.csv", jobs)
     finish_sweep(folder, "stopped")
     done = sum(job.status in ENDED for job in jobs)
-    return f"go on with: uv run train.py resume={shown(folder)} ({done} of {len(jobs)} jobs that were begun are done)"
+    return f"go on with: {resume_command(shown(folder))} ({done} of {len(jobs)} jobs that were begun are done)"
 
 
 class Curves:
@@ -235,14 +234,19 @@ def summary_table(jobs: list[Job], columns: int) -> str:
         groups.setdefault(tuple(job.settings.get(key, "") for key in settings), []).append(job)
     if any(TIME in job.numbers for job in jobs):
         names.append(TIME)
-    rows = [[*settings, "jobs", *(f"{name}, s" if name == TIME else name for name in names)]]
+    # Where there is one job in each line, its number is what its directory begins with.
+    single = len(jobs) > 1 and all(len(group) == 1 for group in groups.values())
+    rows = [
+        [*(["job"] if single else []), *settings, "jobs", *(f"{name}, s" if name == TIME else name for name in names)]
+    ]
     for key, group in groups.items():
-        rows.append([*key, _statuses(group), *(_mean_and_deviation(group, name) for name in names)])
-    lines = table(rows, right=set(range(len(settings), len(rows[0]))))
-    if _width(lines) <= columns:
-        return lines
-    turned = [list(column) for column in zip(*rows, strict=True)]
-    return min(lines, table(turned, right=set(range(1, len(turned[0])))), key=_width)
+        number = [group[0].path.name.partition("-")[0]] if single else []
+        rows.append([*number, *key, _statuses(group), *(_mean_and_deviation(group, name) for name in names)])
+    lines = table(rows, right=set(range(len(rows[0]) - len(names) - 1, len(rows[0]))))
+    if _width(lines) > columns:
+        turned = [list(column) for column in zip(*rows, strict=True)]
+        lines = min(lines, table(turned, right=set(range(1, len(turned[0])))), key=_width)
+    return f"{lines}\n± standard deviation over jobs" if "±" in lines else lines
 
 
 def _statuses(jobs: list[Job]) -> str:

@@ -32,7 +32,7 @@ def start(folder: Path, about: dict[str, Any], offline: bool, settings: dict[str
     reason = None
     if not offline:
         if not wandb.login(prompt=False, verify=False):
-            reason = "no account on this machine, so this run is logged offline (`wandb login` changes that)"
+            reason = "no account on this machine, so this run is logged offline (`uv run wandb login` changes that)"
         else:
             url = wandb.setup().settings.base_url
             problem = unreachable(url, settings["init_timeout"])
@@ -53,8 +53,8 @@ def start(folder: Path, about: dict[str, Any], offline: bool, settings: dict[str
     except Exception as error:
         print(f"W&B: not even an offline run can be kept here ({first_line(error)})", flush=True)
         return wandb.init(mode="disabled")
-    if reason is not None:
-        print(f"W&B: {reason}; to send it later: wandb sync {shown(Path(run.dir).parent)}", flush=True)
+    line = reason or "this run is logged offline"
+    print(f"W&B: {line}; to send it later: uv run wandb sync {shown(Path(run.dir).parent)}", flush=True)
     return run
 
 
@@ -68,7 +68,7 @@ def finish(exit_code: int) -> None:
         run.finish(exit_code=exit_code)
     except Exception as error:  # it took longer than finish_timeout, or W&B's own process is gone
         where = shown(Path(run.dir).parent)
-        print(f"W&B: not all was sent ({first_line(error)}); to send the rest: wandb sync {where}", flush=True)
+        print(f"W&B: not all was sent ({first_line(error)}); to send the rest: uv run wandb sync {where}", flush=True)
         with suppress(Exception):
             wandb.teardown()  # the next run begins anew
 

@@ -98,3 +98,14 @@ def test_abandoned_epoch_is_followed_by_the_next():
     cut = loader(shuffle=True)
     next(iter(cut))
     assert labels(cut) == epochs[1]
+
+
+def test_an_epoch_that_was_over_is_over_on_another_number_of_processes():
+    """Of 13 examples, two processes put the last one into the third batch, and one process into a fourth."""
+    x, label = torch.arange(13.0)[:, None], torch.zeros(13)
+    two = BatchLoader(x, label, 4, world_size=2)
+    assert len(list(two)) == 3
+    one = BatchLoader(x, label, 4)
+    assert len(one) == 4
+    one.load_state_dict(two.state_dict())
+    assert len(list(one)) == 4

@@ -54,6 +54,7 @@ class JoblibLauncher(joblib_launcher.JoblibLauncher):
         from joblib.externals.loky.process_executor import TerminatedWorkerError
 
         from pmodel.stopping import workers_stop_first
+        from pmodel.sweeps import cut
         from pmodel.workers import prepare
 
         num_workers, gpus, each = max(self._places(job) for job in job_overrides)
@@ -69,6 +70,7 @@ class JoblibLauncher(joblib_launcher.JoblibLauncher):
             with workers_stop_first(Path(folder)):
                 return super().launch(job_overrides, initial_job_idx)
         except TerminatedWorkerError:
+            print(cut(), file=sys.stderr)
             raise CompactHydraException(
                 "a worker process was killed, perhaps for its memory (hydra.launcher.n_jobs=… lowers their number);"
                 " the same command line goes on with what is left"

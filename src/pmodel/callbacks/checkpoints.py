@@ -1,14 +1,22 @@
 """best.ckpt, the weights that did best on validation, and a few older epochs."""
 
 import logging
+import math
+from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from pmodel.callbacks.figures import epochs_done
+from pmodel.saved import read_checkpoint
 
 log = logging.getLogger("pmodel")
+
+
+# Of Lightning's state, what are paths of files.
+PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
 
 
 class NamedCheckpoint(ModelCheckpoint):
@@ -19,7 +27,14 @@ class NamedCheckpoint(ModelCheckpoint):
         return type(self).__name__
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        super().load_state_dict(state_dict)
+        """Takes up the state also in a directory that was moved, of which Lightning would forget the best."""
+
+        def here(path: str) -> str:
+            return str(Path(self.dirpath) / Path(path).name) if path else path
+
+        moved = {key: here(state_dict[key]) for key in PATHS if key in state_dict}
+        scores = {here(path): score for path, score in state_dict.get("best_k_models", {}).items()}
+        super().load_state_dict({**state_dict, **moved, "dirpath": self.dirpath, "best_k_models": scores})
         # Lightning leaves it out, though it is part of the state.
         self.current_score = state_dict["current_score"]
 
@@ -65,6 +80,22 @@ class BestCheckpoint(NamedCheckpoint):
         if not trainer.datamodule.split_sizes.get("validation"):
             self.monitor = self.monitor.replace("val/", "train/")
         super().setup(trainer, pl_module, stage)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        best = Path(self.best_model_path)
+        if self.best_epoch is None or not best.is_file():
+            return
+        try:
+            fits = read_checkpoint(best, "")["epoch"] + 1 == self.best_epoch
+        except ValueError:
+            fits = False
+        if not fits:
+            # Damaged, or of a later epoch: training goes on from an older checkpoint, or from one that was written just
+            # before it was cut.
+            self.best_epoch, self.best_metrics, self.best_counts = None, {}, {}
+            self.best_model_score, self.best_model_path, self.best_k_models = None, "", {}
+            self.kth_best_model_path, self.kth_value = "", torch.tensor(-math.inf if self.mode == "max" else math.inf)
 
     def _save_topk_checkpoint(self, trainer: Trainer, monitor_candidates: dict[str, Any]) -> None:
         # What is not measured after every epoch is missing at first, after a resume too.

@@ -50,7 +50,7 @@ class LastCheckpoint(Checkpoint):
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._received and time.monotonic() - self._received_at > ONE_SIGNAL:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt if number == signal.SIGINT else Stopped(number)
         if not self._received:
             self._received, self._received_at = number, time.monotonic()
 
@@ -96,6 +96,8 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._restore_handlers()
+        if received := self._received_by_any():  # while the last figures were drawn
+            raise Stopped(received)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._restore_handlers()

@@ -87,9 +87,12 @@ class BatchLoader:
 
     def state_dict(self) -> dict[str, Any]:
         """The epoch, and the number of its batches that were given."""
-        return {"epoch": self._epoch, "position": self._position}
+        # Whether that was the last one depends on the number of processes.
+        return {"epoch": self._epoch, "position": self._position, "over": self._position >= self._epoch_length}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on after the last batch that was given: the next `iter` yields what was left of that epoch."""
         self._epoch, self._position = state_dict["epoch"], state_dict["position"]
+        if state_dict.get("over", False):
+            self._position = max(self._position, self._epoch_length)
         self._in_use = False
