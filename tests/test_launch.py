@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
-from pmodel.launch import VARIABLES, Launch, Processes, launched, num_processes
+from pmodel.launch import PARENT, VARIABLES, Launch, Processes, launched, num_processes
 
 
 @pytest.fixture(autouse=True)
@@ -143,12 +143,45 @@ def test_a_process_that_waits_in_vain_is_ended_by_force(tmp_path):
     assert time.monotonic() - start < 30
 
 
+def test_a_process_at_work_alone_is_told_of_a_death(tmp_path):
+    """As one is that draws while the others wait for it: the job fails, and a multirun goes on."""
+    start = time.monotonic()
+
+    def work() -> None:
+        with processes(tmp_path, "raise SystemExit(9)", grace=60):
+            while time.monotonic() - start < 30:
+                sum(range(1000))
+
+    with pytest.raises(RuntimeError, match=r"process 2 of 2 .rank 1. ended with exit code 9"):
+        work()
+    assert time.monotonic() - start < 20
+
+
+def test_a_process_that_was_stopped_is_no_death_unless_the_first_goes_on(tmp_path):
+    with processes(tmp_path, "raise SystemExit(75)", grace=60) as started:
+        assert started.others[0].wait(20) == 75
+        assert started.death(1) is None
+    with processes(tmp_path, "raise SystemExit(75)", grace=0.5) as started:
+        assert started.death(20) == "process 2 of 2 (rank 1) ended with exit code 75"
+        started.ends()
+
+
 def test_an_orphan_ends_by_itself(tmp_path):
     child = "import os, time; from pmodel.launch import end_with_parent; end_with_parent(); time.sleep(120)"
     parent = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {child!r}]).pid, flush=True)"
     out = subprocess.run([sys.executable, "-c", parent + "; import time; time.sleep(1)"], cwd=ROOT, timeout=60,
                          stdout=subprocess.PIPE, text=True, check=True).stdout  # fmt: skip
-    pid = int(out)
+    ends_soon(int(out))
+
+
+def test_an_orphan_whose_parent_was_gone_before_it_looked_ends_too():
+    code = "import time; from pmodel.launch import end_with_parent; end_with_parent(); time.sleep(120)"
+    gone = {**os.environ, PARENT: "1000000000"}
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=gone) as orphan:
+        assert orphan.wait(30) == 1
+
+
+def ends_soon(pid: int) -> None:
     until = time.monotonic() + 30
     while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]:
         assert time.monotonic() < until, "the orphan lives"

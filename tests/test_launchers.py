@@ -1,11 +1,14 @@
 """Launchers run each job in its own directory and process, with the devices that it asks for."""
 
 import csv
+import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -168,6 +171,7 @@ def test_each_space_of_the_page_on_many_runs_can_be_searched(typed):
 
 CLAIM = """
 import sys
+import time
 sys.path.insert(0, {source!r})
 from pathlib import Path
 from pmodel.workers import prepare
@@ -198,3 +202,24 @@ def test_a_worker_keeps_its_gpu_until_it_dies_and_the_next_one_has_it(tmp_path):
         for process in alive:
             process.kill()
             process.communicate()
+
+
+@pytest.mark.slow
+def test_a_signal_to_all_of_joblibs_processes_stops_each_job_with_a_checkpoint(tmp_path):
+    settings = ["data.limit=64", "callbacks=minimal", "logger=csv", "trainer.max_epochs=100000", "model=vae"]
+    command = [sys.executable, str(ROOT / "train.py"), "-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    with (tmp_path / "out.txt").open("w") as out:
+        process = subprocess.Popen(
+            [*command, *settings, "seed=1,2,3"], cwd=tmp_path, stdout=out, stderr=out, start_new_session=True
+        )
+    until = time.monotonic() + 180
+    while len(list(tmp_path.glob("logs/multirun/*/*/checkpoints/last.ckpt"))) < 2:
+        assert time.monotonic() < until, (tmp_path / "out.txt").read_text()
+        time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(60) == 130
+    said = (tmp_path / "out.txt").read_text()
+    assert "go on with: uv run train.py resume=logs/multirun/" in said
+    assert "Traceback" not in said
+    found = [json.loads(file.read_text())["status"] for file in tmp_path.glob("logs/multirun/*/*/status.json")]
+    assert found == ["stopped", "stopped"]

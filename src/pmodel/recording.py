@@ -22,7 +22,7 @@ from pmodel.memory import out_of_memory_line
 from pmodel.quiet import quieten_libraries
 from pmodel.reporting.summary import shown
 from pmodel.run_directory import RunDirectory, end_of_job, in_multirun
-from pmodel.stopping import STOP_SIGNALS, exit_code, is_worker, on_signal
+from pmodel.stopping import STOP_SIGNALS, exit_code, is_worker, no_more_jobs, on_signal
 from pmodel.wandb_start import finish
 
 log = logging.getLogger("pmodel")
@@ -101,7 +101,7 @@ def recorded(run: RunDirectory, settings: dict[str, Any], processes: Processes) 
             if not is_worker():
                 previous.clear()  # signals stay ignored until the process has ended
                 raise SystemExit(code) from None
-            on_signal(number)  # noted: it begins no other job
+            no_more_jobs(number)
         except Exception as error:
             _fail(run, error, settings, processes)
         finally:

@@ -22,7 +22,7 @@ class Interrupted(KeyboardInterrupt):
     """The process was asked to stop."""
 
     def __init__(self, signal_number: int):
-        super().__init__()
+        super().__init__(signal_number)
         self.signal_number = signal_number
 
 
@@ -106,6 +106,11 @@ def become_worker(folder: Path) -> None:
     (folder / f"{os.getpid()}.pid").touch()
     for number in STOP_SIGNALS:
         signal.signal(number, on_signal)
+
+
+def no_more_jobs(number: int) -> None:
+    """Notes in a worker that it was asked to stop."""
+    _State.noted = number
 
 
 def is_worker() -> bool:
