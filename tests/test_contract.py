@@ -15,9 +15,11 @@ from support import CONFIG_DIR, build, config
 from torch import nn
 
 from pmodel import capabilities
+from pmodel.data.batch import Batch
 from pmodel.evaluation.subject import Subject
 from pmodel.instantiate import instantiate
 from pmodel.models.autoregressive import AutoregressiveModule
+from pmodel.nets.batch_share import share
 from pmodel.reporting.report_texts import meaning
 from pmodel.reporting.results import Missing
 from pmodel.training.adversarial import AdversarialModule
@@ -111,6 +113,24 @@ def test_every_parameter_gets_a_gradient_or_says_why_not(case):
     without = {n for n, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())}
     assert without == set(NO_GRADIENT.get(name, {}))
     model.zero_grad()
+
+
+def test_what_a_step_draws_does_not_depend_on_the_number_of_devices(case):
+    """Two devices with unequal shares of a batch have the losses of one device with all of it."""
+    _, model, data, _ = case
+    if not isinstance(model, GradientModule):
+        return  # sums draw nothing; of games see tests/training/test_two_processes.py
+    batch = data.examples("train", 9)
+
+    def loss(first: int, count: int) -> torch.Tensor:
+        torch.manual_seed(0)
+        part = Batch(batch.x[first : first + count], batch.label[first : first + count])
+        with share(first, count, 9):
+            return model.loss(part)["loss"].detach()
+
+    model.train()
+    torch.testing.assert_close(torch.cat([loss(0, 5), loss(5, 4)]), loss(0, 9), rtol=1e-4, atol=1e-4)
+    model.eval()
 
 
 def test_terms_are_finite_and_per_example_and_have_units(case):
