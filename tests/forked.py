@@ -1,62 +1,88 @@
-"""The other processes of a training as forks of this one, which need not import everything again."""
+"""Further processes that need not import everything again.
 
+They are forks of a process that does nothing else. A fork of this one, in which earlier tests have left threads, could
+wait forever for what one of these held.
+"""
+
+import multiprocessing
 import os
+import pkgutil
 import runpy
 import signal
 import subprocess
 import sys
-import time
+import tempfile
 import traceback
+import warnings
 
-import torch
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
-from lightning.pytorch.utilities import rank_zero_only
+import pmodel
+
+server = multiprocessing.get_context("forkserver")
+parts = (module.name for module in pkgutil.walk_packages(pmodel.__path__, "pmodel."))
+server.set_forkserver_preload(["matplotlib.pyplot", *(name for name in parts if "wandb" not in name)])
+
+# What is to happen in a process: "rank step what", where what is kill, stop or fail.
+EVENT = "PMODEL_TEST_EVENT"
 
 
 class Fork:
     """What `subprocess.Popen` would be of the same command, as far as `Processes` uses it."""
 
     def __init__(self, command: list[str], environment: dict[str, str]):
-        self.returncode: int | None = None
-        self.pid = os.fork()
-        if self.pid == 0:
-            _run(command, environment)
+        self.output = tempfile.mktemp(suffix=".txt")
+        arguments = (command, environment, os.getcwd(), self.output)
+        self._process = server.Process(target=_run, args=arguments)
+        # It is started where a test runs, whose warnings are errors.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._process.start()
+        self.pid = self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
 
     def poll(self) -> int | None:
-        if self.returncode is None:
-            found, status = os.waitpid(self.pid, os.WNOHANG)
-            if found:
-                self.returncode = os.waitstatus_to_exitcode(status)
-        return self.returncode
+        return self._process.exitcode
 
     def wait(self, timeout: float) -> int:
-        until = time.monotonic() + timeout
-        while self.poll() is None:
-            if time.monotonic() > until:
-                raise subprocess.TimeoutExpired("fork", timeout)
-            time.sleep(0.01)
-        return self.returncode
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired("fork", timeout)
+        return self._process.exitcode
 
     def terminate(self) -> None:
-        os.kill(self.pid, signal.SIGTERM)
+        self._process.terminate()
 
     def kill(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
+        self._process.kill()
 
 
-def _run(command: list[str], environment: dict[str, str]) -> None:
+def start_forked(self: object, environment: dict[str, str]) -> Fork:
+    """In place of `Processes._start`."""
+    return Fork(self.command, environment)
+
+
+def _run(command: list[str], environment: dict[str, str], folder: str, output: str) -> None:
     """Does in this process what the command would do in a new one, and ends it."""
+    from lightning.pytorch.utilities import rank_zero_only
+
+    from pmodel.launch import PARENT, Processes
+
     code = 0
+    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
     try:
+        os.chdir(folder)
         os.environ.clear()
-        os.environ.update(environment)
+        os.environ.update(environment | {PARENT: str(os.getppid())})
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         rank_zero_only.rank = int(environment.get("LOCAL_RANK", 0))
-        torch.set_num_threads(1)
-        GlobalHydra.instance().clear()
-        HydraConfig.instance().cfg = None
+        Processes._start = start_forked
+        if environment.get(EVENT):
+            _arrange(*environment[EVENT].split())
         sys.argv = command[1:]
         runpy.run_path(command[1], run_name="__main__")
     except SystemExit as end:
@@ -70,6 +96,18 @@ def _run(command: list[str], environment: dict[str, str]) -> None:
         os._exit(code)
 
 
-def start_forked(self: object, environment: dict[str, str]) -> Fork:
-    """In place of `Processes._start`."""
-    return Fork(self.command, environment)
+def _arrange(rank: str, step: str, what: str) -> None:
+    """Lets something happen in this process after a step, if it has that rank."""
+    from pmodel.callbacks.timing import Timing
+
+    original = Timing.on_train_batch_end
+
+    def hook(self: Timing, trainer: object, *arguments: object) -> None:
+        original(self, trainer, *arguments)
+        if (trainer.global_step, trainer.global_rank) != (int(step), int(rank)):
+            return
+        if what == "fail":
+            raise ValueError("the second one has had enough")
+        os.kill(os.getpid(), {"kill": signal.SIGKILL, "stop": signal.SIGTERM}[what])
+
+    Timing.on_train_batch_end = hook

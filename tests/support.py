@@ -2,15 +2,19 @@
 
 import os
 import socket
+import sys
 import time
 import traceback
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import lightning
 import torch
+from forked import server
 from hydra import compose, initialize_config_dir
 from lightning.pytorch.callbacks import Checkpoint
 from omegaconf import OmegaConf
@@ -101,18 +105,20 @@ class StopAt(Checkpoint):
 def on_two_processes(work: Callable[[int], dict], folder: Path, timeout: float = 120) -> list[dict]:
     """What `work(rank)` returns, tensors and plain values, in each of two processes that Lightning takes for its own.
 
-    They are forked, since to start Python and to import everything takes far longer than what tests do there. Where
-    there is a GPU, which no fork may share, they are started anew: `work` is then a function of a module.
+    They are forked, since to start Python and to import everything takes far longer than what tests do there.
     """
-    method = "spawn" if torch.cuda.is_available() else "fork"
-    context = torch.multiprocessing.get_context(method)
+    function = work.func if isinstance(work, partial) else work
+    cloudpickle.register_pickle_by_value(sys.modules[function.__module__])
+    sent = cloudpickle.dumps(work)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     files = [folder / f"rank_{rank}.pt" for rank in range(2)]
-    processes = [context.Process(target=_as_rank, args=(work, rank, port, file)) for rank, file in enumerate(files)]
-    for process in processes:
-        process.start()
+    processes = [server.Process(target=_as_rank, args=(sent, rank, port, file)) for rank, file in enumerate(files)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for process in processes:
+            process.start()
     deadline = time.monotonic() + timeout
     try:
         for process in processes:
@@ -125,13 +131,13 @@ def on_two_processes(work: Callable[[int], dict], folder: Path, timeout: float =
     return [torch.load(file, weights_only=True) for file in files]
 
 
-def _as_rank(work: Callable[[int], dict], rank: int, port: int, file: Path) -> None:
+def _as_rank(sent: bytes, rank: int, port: int, file: Path) -> None:
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "NODE_RANK": "0"}
     os.environ.update(shared | {"LOCAL_RANK": str(rank)})
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     try:
-        torch.save(work(rank), file)
+        torch.save(cloudpickle.loads(sent)(rank), file)
     except BaseException:
         file.with_suffix(".txt").write_text(f"rank {rank}\n{traceback.format_exc()}")
         os._exit(1)  # the other one may wait in vain, and is killed

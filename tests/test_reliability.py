@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import Run
-from forked import start_forked
+from forked import EVENT, start_forked
 from support import ROOT, run_directory
 
 from pmodel.callbacks.timing import Timing
@@ -29,13 +29,13 @@ TWO = ["trainer=ddp_cpu"]
 
 @pytest.fixture
 def at_step(monkeypatch: pytest.MonkeyPatch):
-    """Lets something happen after so many steps, in the first process or in another one."""
+    """Lets something happen in the first process after so many steps."""
     original = Timing.on_train_batch_end
 
-    def arrange(step: int, happens, rank: int = 0):
+    def arrange(step: int, happens):
         def hook(self, trainer, *args):
             original(self, trainer, *args)
-            if trainer.global_step == step and trainer.global_rank == rank:
+            if trainer.global_step == step:
                 happens()
 
         monkeypatch.setattr(Timing, "on_train_batch_end", hook)
@@ -67,10 +67,15 @@ def errors(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_a_signal_to_one_of_two_processes_stops_both_and_they_go_on(rank, train: Run, tmp_path, at_step, forked):
+def test_a_signal_to_one_of_two_processes_stops_both_and_they_go_on(
+    rank, train: Run, tmp_path, at_step, forked, monkeypatch
+):
     assert train(*SMALL, *TWO, "paths.log_dir=whole").code == 0
-    at_step(6, lambda: os.kill(os.getpid(), signal.SIGTERM), rank)
-    outcome = train(*SMALL, *TWO)
+    with monkeypatch.context() as patch:
+        patch.setenv(EVENT, "1 6 stop" if rank == 1 else "")
+        at_step(6 if rank == 0 else -1, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        outcome = train(*SMALL, *TWO)
+    monkeypatch.chdir(tmp_path)
     assert outcome.code == 75
     run = run_directory(tmp_path / "logs")
     assert status(run)["status"] == "stopped"
@@ -81,8 +86,8 @@ def test_a_signal_to_one_of_two_processes_stops_both_and_they_go_on(rank, train:
     assert same_weights(run, run_directory(tmp_path / "whole"))
 
 
-def test_a_process_that_dies_ends_the_other_and_is_named(train: Run, tmp_path, at_step, forked):
-    at_step(6, lambda: os.kill(os.getpid(), signal.SIGKILL), rank=1)
+def test_a_process_that_dies_ends_the_other_and_is_named(train: Run, tmp_path, monkeypatch, forked):
+    monkeypatch.setenv(EVENT, "1 6 kill")
     start = time.monotonic()
     outcome = train(*SMALL, *TWO)
     assert time.monotonic() - start < 60
@@ -96,11 +101,8 @@ def test_a_process_that_dies_ends_the_other_and_is_named(train: Run, tmp_path, a
     assert checkpoint(run)["global_step"] == 4
 
 
-def test_a_failure_of_another_process_is_told_in_its_words(train: Run, tmp_path, at_step, forked):
-    def fail():
-        raise ValueError("the second one has had enough")
-
-    at_step(6, fail, rank=1)
+def test_a_failure_of_another_process_is_told_in_its_words(train: Run, tmp_path, monkeypatch, forked):
+    monkeypatch.setenv(EVENT, "1 6 fail")
     outcome = train(*SMALL, *TWO)
     assert outcome.code == 1
     (line,) = errors(outcome.err)
