@@ -204,7 +204,7 @@ NEEDED = {
 @pytest.mark.parametrize("option", group_options())
 def test_every_option_of_every_group_composes_and_passes_the_check(option, monkeypatch):
     register_resolvers()
-    monkeypatch.setattr(shutil, "which", lambda name: name)  # sbatch
+    monkeypatch.setattr("pmodel.early_checks.which", lambda name: name)  # sbatch
     check_overrides("train", [option, *NEEDED.get(option, [])], multirun=option.startswith("hydra/launcher"))
 
 

@@ -1,7 +1,7 @@
 """What is wrong with a trainer's or a launcher's settings beyond their types, said before anything is loaded."""
 
-import shutil
 from collections.abc import Mapping
+from shutil import which
 from typing import Any
 
 from hydra.core.override_parser.types import Override
@@ -41,7 +41,7 @@ def check_launcher(hydra: DictConfig | None, overrides: list[Override], multirun
     n_jobs = hydra.launcher.get("n_jobs")
     if n_jobs is not None and (not isinstance(n_jobs, int) or isinstance(n_jobs, bool) or n_jobs < 1):
         raise ConfigError(f"hydra.launcher.n_jobs={n_jobs}: expected a whole number of at least 1, or null")
-    if typed and typed[-1].value() == "slurm" and shutil.which("sbatch") is None:
+    if typed and typed[-1].value() == "slurm" and which("sbatch") is None:
         raise ConfigError(
             "hydra/launcher=slurm: there is no sbatch on this machine; hydra/launcher=submitit_local rehearses it"
         )
