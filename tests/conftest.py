@@ -13,6 +13,7 @@ import torch
 from support import ROOT
 
 from pmodel.quiet import NOISE
+from pmodel.resolvers import register_resolvers
 from pmodel.stopping import STOP_SIGNALS
 
 # Tests are about numbers, not speed, and more threads only make small networks slower; the first is for processes that
@@ -22,6 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(1)
+    register_resolvers()
     for message in NOISE:
         config.addinivalue_line("filterwarnings", f"ignore:{message}")
 

@@ -60,7 +60,7 @@ def test_a_claim_is_given_back_and_leaves_nothing(tmp_path):
 def test_a_directory_with_a_run_in_it_is_not_written_over(tmp_path):
     assert start(tmp_path / "run") == Start()
     before = {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()}
-    with pytest.raises(SystemExit, match=r"there is a run in it .running.; resume=.* goes on with it"):
+    with pytest.raises(SystemExit, match=r"there is a run in it .running.; uv run train.py resume=.* goes on with it"):
         start(tmp_path / "run", lr=0.2)
     assert before == {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()}
 

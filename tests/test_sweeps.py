@@ -89,6 +89,7 @@ def test_table_has_means_and_deviations_over_seeds_and_counts_failures(sweep):
         ["10", "probe", "2", "0.73", "±", "0.014"],
         ["null", "scratch", "2", "0.63", "±", "0.014"],
         ["null", "probe", "1", "done,", "1", "failed", "0.82"],
+        ["±", "standard", "deviation", "over", "jobs"],
     ]
 
 
@@ -99,12 +100,12 @@ def test_a_table_wider_than_the_terminal_is_turned_if_that_helps(tmp_path):
         (path / "results.json").write_text(json.dumps({"numbers": numbers}), encoding="utf-8")
     jobs = read_jobs(tmp_path)
     wide = summary_table(jobs, 200).splitlines()
-    assert [line.split()[:2] for line in wide] == [["model", "jobs"], ["kmeans", "1"], ["vae", "1"]]
+    assert [line.split()[:3] for line in wide] == [["job", "model", "jobs"], ["0", "kmeans", "1"], ["1", "vae", "1"]]
     width = max(map(len, wide))
     assert summary_table(jobs, width).splitlines() == wide
     turned = [line.split() for line in summary_table(jobs, width - 1).splitlines()]
-    assert turned[:2] == [["model", "kmeans", "vae"], ["jobs", "1", "1"]]
-    assert turned[2:] == [["number", str(i), "of", model, str(i)] for model in ("kmeans", "vae") for i in range(3)]
+    assert turned[:3] == [["job", "0", "1"], ["model", "kmeans", "vae"], ["jobs", "1", "1"]]
+    assert turned[3:] == [["number", str(i), "of", model, str(i)] for model in ("kmeans", "vae") for i in range(3)]
     # Many jobs and few numbers: no narrower when turned.
     many = tmp_path / "many"
     for seed in range(9):
