@@ -263,7 +263,7 @@ def train_at(url: str, train, monkeypatch, tmp_path: Path) -> None:
     (line,) = said(outcome.out)
     assert f"{url} can't be reached" in line
     (run,) = wandb_runs(run_directory(tmp_path / "logs"))
-    assert line.endswith(f"kept offline; to send it later: wandb sync {run.folder.relative_to(tmp_path)}")
+    assert line.endswith(f"kept offline; to send it later: uv run wandb sync {run.folder.relative_to(tmp_path)}")
     assert len(run.values("val/loss")) == 1
     assert run.exit_code == 0
 
@@ -340,7 +340,8 @@ def test_the_end_of_wandbs_own_process_is_one_line_and_the_next_run_begins_anew(
     first.log_metrics({"val/loss": 2.0}, step=2)
     first.log_metrics({"val/loss": 3.0}, step=3)
     finish(0)
-    (line,) = said(capsys.readouterr().out)
+    offline, line = said(capsys.readouterr().out)
+    assert offline.startswith("W&B: this run is logged offline; to send it later: uv run wandb sync ")
     assert line.startswith("W&B: not all was sent (")
     assert f"wandb sync {tmp_path / 'first'}" in line
     second = WandbLogger(str(tmp_path / "second"), offline=True)
