@@ -55,6 +55,8 @@ def train(run: RunDirectory, settings: dict[str, Any], resume_from: Path | None,
             settings["trainer"] |= {"max_epochs": 1, "limit_train_batches": 1}
             settings["data"] |= {"limit": settings["data"]["batch_size"]}
             settings["data"] |= {"num_labels": None} if "num_labels" in settings["data"] else {}
+        if not settings["trainer"]["enable_progress_bar"]:
+            settings["callbacks"]["progress"] = None
         lightning.seed_everything(settings["seed"], verbose=False)
         data = instantiate(settings["data"])
         model = instantiate(settings["model"])

@@ -327,9 +327,10 @@ def test_a_call_that_fails_is_one_warning_and_no_error(tmp_path, caplog, monkeyp
 
 
 def process_of_wandb() -> int:
-    listed = subprocess.run(["ps", "-axo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(["ps", "-axo", "pid=,ppid=,comm="], capture_output=True, text=True, check=True).stdout
     lines = [line.split(maxsplit=2) for line in listed.splitlines()]
-    (pid,) = [int(pid) for pid, parent, typed in lines if int(parent) == os.getpid() and "wandb-core" in typed]
+    # The program's name alone: ps cuts whole command lines at $COLUMNS.
+    (pid,) = [int(pid) for pid, parent, name in lines if int(parent) == os.getpid() and name.endswith("wandb-core")]
     return pid
 
 

@@ -39,12 +39,8 @@ class Directories(Callback):
         _check_processes(config, launch)
         folder = Path(config.hydra.run.dir)
         with _one_line(config):
-            if launch.by == "torchrun":
-                folder = _agreed(folder if _typed(config, "hydra.run.dir") else None, folder, launch)
-            elif launch.by == "slurm" and not _typed(config, "hydra.run.dir"):
-                folder = folder.parent / _slurm_name()
-            elif not _typed(config, "hydra.run.dir"):
-                folder = reserve(folder)
+            if not _typed(config, "hydra.run.dir"):
+                folder = _own_directory(folder, launch)
             folder.mkdir(parents=True, exist_ok=True)
         _set(config, "run", folder)
 
@@ -160,10 +156,17 @@ def _slurm_name() -> str:
     return f"slurm_{os.environ['SLURM_JOB_ID']}" + ("" if step == "0" else f"_{step}")
 
 
-def _agreed(typed: Path | None, otherwise: Path, launch: Launch) -> Path:
+def _own_directory(folder: Path, launch: Launch) -> Path:
+    """The directory of a run for which none was typed, the same in all of its processes."""
+    if launch.by == "torchrun":
+        return _agreed(folder, launch)
+    if launch.by == "slurm":
+        return folder.parent / _slurm_name()
+    return reserve(folder)
+
+
+def _agreed(folder: Path, launch: Launch) -> Path:
     """The directory that the first of torchrun's processes chooses, in all of them, and again after a restart."""
-    if typed is not None:
-        return typed
     from torch.distributed import TCPStore
 
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
@@ -171,7 +174,7 @@ def _agreed(typed: Path | None, otherwise: Path, launch: Launch) -> Path:
     store = TCPStore(host, port, is_master=False)
     key = "pmodel/run_dir"
     if launch.is_first and not store.check([key]):
-        store.set(key, str(reserve(otherwise).absolute()))
+        store.set(key, str(reserve(folder).absolute()))
     return Path(store.get(key).decode())
 
 

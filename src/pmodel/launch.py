@@ -22,8 +22,10 @@ from pmodel.saved import read_json
 VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS")
 # Tells another process which one started it.
 PARENT = "PMODEL_PARENT"
+# sysexits.h calls it a temporary failure: run again. What a batch script asks for before it requeues its job.
+TRY_AGAIN = 75
 # Exit codes of processes that were stopped, as this one will be: no deaths, unless this one goes on.
-STOPPED = (75, 130)
+STOPPED = (TRY_AGAIN, 130)
 # A signal that nobody else uses, by which one thread makes another one raise an error.
 INTERRUPTION = signal.SIGURG
 # Strategies that start their processes themselves, as copies of this one.

@@ -29,7 +29,7 @@ from omegaconf import DictConfig, OmegaConf
 from pmodel.atomic import NotWritten, write_atomically
 from pmodel.reporting.results import write_json
 from pmodel.reporting.summary import shown
-from pmodel.saved import ENDED, SCHEMA, read_json, read_overrides, resume_command
+from pmodel.saved import ENDED, SCHEMA, read_json, read_overrides, resume_command, without_folder
 
 
 class Start(NamedTuple):
@@ -113,9 +113,8 @@ class RunDirectory:
                 f" {resume_command(shown(self.path))} goes on with it"
             )
         elif self._settings_differ(config):
-            raise ValueError(
-                f"{shown(self.path)}: its settings have changed since it began; hydra.sweep.dir=… begins anew"
-            )
+            anew = "hydra.sweep.dir" if in_multirun() else "hydra.run.dir"
+            raise ValueError(f"{shown(self.path)}: its settings have changed since it began; {anew}=… begins anew")
         elif status.get("status") in ENDED:
             return Start(ended=status)
         else:
@@ -141,7 +140,7 @@ class RunDirectory:
     def _portable(self, config: DictConfig) -> dict[str, Any]:
         """The settings as plain values, with this directory's path left open."""
         resolved = OmegaConf.to_container(config, resolve=True)
-        resolved = _replace_prefix(resolved, str(resolved["paths"]["run_dir"]), "${paths.run_dir}")
+        resolved = without_folder(resolved, str(resolved["paths"]["run_dir"]))
         resolved["paths"]["run_dir"], resolved["resume"] = "???", None
         return resolved
 
@@ -257,14 +256,3 @@ def reserve(path: Path) -> Path:
             number += 1
         else:
             return candidate
-
-
-def _replace_prefix(node: Any, prefix: str, by: str) -> Any:
-    """Replaces the folder `prefix` at the start of every path in nested dicts and lists."""
-    if isinstance(node, dict):
-        return {key: _replace_prefix(value, prefix, by) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_replace_prefix(value, prefix, by) for value in node]
-    if isinstance(node, str) and (node == prefix or node.startswith(prefix + "/")):
-        return by + node[len(prefix) :]
-    return node

@@ -8,6 +8,7 @@ import pickle
 import re
 import shlex
 import warnings
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -244,3 +245,18 @@ def read_checkpoint(file: Path, place: str, content: bytes | None = None) -> dic
     if missing:
         raise ValueError(f"{place}: {file} is no checkpoint of a model of pmodel (it has no {missing[0]})")
     return found
+
+
+def without_folder(node: Any, *folders: str) -> Any:
+    """Nested dicts and lists in which a path in a run's directory begins with ${paths.run_dir}.
+
+    folders: the ways in which that directory is written
+    """
+    if isinstance(node, Mapping):
+        return {key: without_folder(value, *folders) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [without_folder(value, *folders) for value in node]
+    for folder in folders:
+        if isinstance(node, str) and (node == folder or node.startswith(f"{folder}/")):
+            return "${paths.run_dir}" + node[len(folder) :]
+    return node

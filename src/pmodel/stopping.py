@@ -9,13 +9,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from pmodel.launch import launched
+from pmodel.launch import TRY_AGAIN, launched
 
 # Ctrl-C; what a cluster sends when a job's time is over or its machine is needed; and, of Slurm's `--signal` and of
 # submitit, two that are free for such a use.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-# sysexits.h calls it a temporary failure: run again. What a batch script asks for before it requeues its job.
-TRY_AGAIN = 75
 
 
 class Interrupted(KeyboardInterrupt):

@@ -11,7 +11,6 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.types import RunMode
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers.logger import Logger, rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
@@ -21,6 +20,8 @@ from pmodel.callbacks.checkpoints import BestCheckpoint
 from pmodel.callbacks.final import FinalNumbers
 from pmodel.callbacks.last import LastCheckpoint
 from pmodel.reporting.provenance import provenance
+from pmodel.run_directory import in_multirun
+from pmodel.saved import without_folder
 from pmodel.wandb_start import first_line, start
 
 log = logging.getLogger("pmodel")
@@ -137,7 +138,7 @@ class WandbLogger(Logger):
         if not self._configured:
             self._configured = True
             plain = vars(params) if isinstance(params, argparse.Namespace) else dict(params)
-            config = _without_folder(plain, str(self.folder.absolute()), str(self.folder))
+            config = without_folder(plain, str(self.folder.absolute()), str(self.folder))
             if "paths" in config:
                 config["paths"]["run_dir"] = "???"
             self.experiment.config.update(config, allow_val_change=True)
@@ -212,7 +213,7 @@ class WandbLogger(Logger):
 
 def multirun_of(folder: Path) -> Path | None:
     """The directory of the multirun of which a run is, or was, a job."""
-    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+    if in_multirun():
         return Path(HydraConfig.get().sweep.dir).absolute()
     # A job that is resumed, or has a process of its own.
     return next((path for path in folder.absolute().parents[:3] if (path / "multirun.yaml").exists()), None)
@@ -228,15 +229,3 @@ def differing_settings(folder: Path, multirun: Path) -> list[str]:
     for_all = {(o.key_or_group, str(o.value())) for o in parse(list(common)) if not o.is_sweep_override()}
     lines = [o.input_line for o in parse(own) if (o.key_or_group, str(o.value())) not in for_all]
     return list(dict.fromkeys(line[:LONGEST_TAG] for line in lines))
-
-
-def _without_folder(node: Any, *folders: str) -> Any:
-    """Nested dicts and lists in which paths below a folder begin with ${paths.run_dir}."""
-    if isinstance(node, Mapping):
-        return {key: _without_folder(value, *folders) for key, value in node.items()}
-    if isinstance(node, list | tuple):
-        return [_without_folder(value, *folders) for value in node]
-    for folder in folders:
-        if isinstance(node, str) and (node == folder or node.startswith(f"{folder}/")):
-            return "${paths.run_dir}" + node[len(folder) :]
-    return node

@@ -1,17 +1,17 @@
 """What a worker process of a multirun needs before its first job: GPUs of its own, and the resolvers of conf/."""
 
-import fcntl
+import contextlib
 import os
 import time
 from pathlib import Path
-from typing import IO
 
 from pmodel.config_tree import ConfigError
 from pmodel.resolvers import num_devices, register_resolvers
+from pmodel.run_directory import Claim, InUse
 from pmodel.stopping import become_worker
 
-# Locks that this process holds until it ends.
-_HELD: list[IO[str]] = []
+# Kept until this process ends.
+_held: list[Claim] = []
 
 
 def visible_gpus() -> list[str]:
@@ -60,18 +60,12 @@ def gpus_of(place: int, gpus: list[str], each: int) -> list[str]:
 
 def claim(folder: Path, num_places: int, timeout_s: float = 60.0) -> int:
     """A place that no living process has; it is free again when this process ends, however it ends."""
-    folder.mkdir(parents=True, exist_ok=True)
     until = time.monotonic() + timeout_s
     while True:
         for place in range(num_places):
-            file = (folder / f"{place}.lock").open("w")
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.close()
-                continue
-            _HELD.append(file)
-            return place
+            with contextlib.suppress(InUse):
+                _held.append(Claim(folder / str(place)))
+                return place
         if time.monotonic() > until:
             raise RuntimeError(f"all {num_places} places in {folder} are taken: is another multirun in this directory?")
         time.sleep(0.1)

@@ -56,11 +56,14 @@ class Snapshots(NamedCheckpoint):
         )
 
 
-class BestCheckpoint(NamedCheckpoint):
-    """Keeps one file, best.ckpt, by the quantity that the model names in `monitor`, and remembers its numbers.
+def followed(trainer: Trainer, model: LightningModule) -> str:
+    """The quantity that the model is judged by; without validation examples the same one of the training split."""
+    validates = trainer.datamodule.split_sizes.get("validation")
+    return model.monitor if validates else model.monitor.replace("val/", "train/")
 
-    Where there are no validation examples it follows the same quantity on the training split.
-    """
+
+class BestCheckpoint(NamedCheckpoint):
+    """Keeps one file, best.ckpt, by the quantity that the model names in `monitor`, and remembers its numbers."""
 
     def __init__(self, dirpath: str):
         super().__init__(
@@ -76,9 +79,7 @@ class BestCheckpoint(NamedCheckpoint):
         self.best_counts: dict[str, int] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self.monitor, self.mode = pl_module.monitor, pl_module.monitor_mode
-        if not trainer.datamodule.split_sizes.get("validation"):
-            self.monitor = self.monitor.replace("val/", "train/")
+        self.monitor, self.mode = followed(trainer, pl_module), pl_module.monitor_mode
         super().setup(trainer, pl_module, stage)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from pmodel.callbacks.checkpoints import followed
 from pmodel.callbacks.figures import epochs_done
 from pmodel.search.study import JOURNAL, STUDY, open_journal
 
@@ -43,7 +44,7 @@ class Pruning(Callback):
             # A trial that was cut after this epoch's report, and before its end, is judged now as it was then.
             epoch = epochs_done(trainer)
             if epoch and self._storage.get_trial(self._trial_id).last_step == epoch:
-                reason = self._judgement(epoch, _monitor(trainer, pl_module))
+                reason = self._judgement(epoch, followed(trainer, pl_module))
         self._reason = trainer.strategy.broadcast(reason)
 
     def _open(self) -> bool:
@@ -65,7 +66,7 @@ class Pruning(Callback):
         self._validated = True
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        monitor = _monitor(trainer, pl_module)
+        monitor = followed(trainer, pl_module)
         measured = self._validated or monitor.startswith("train/")  # Lightning keeps an old number
         self._validated = False
         if not (trainer.is_last_batch and measured and monitor in trainer.callback_metrics):
@@ -96,9 +97,3 @@ class Pruning(Callback):
         # Not at the end of an epoch: the checkpoints are written after all other callbacks.
         if self._reason is not None:
             raise Pruned(self._reason)
-
-
-def _monitor(trainer: Trainer, model: LightningModule) -> str:
-    """What best.ckpt follows."""
-    validates = trainer.datamodule.split_sizes.get("validation")
-    return model.monitor if validates else model.monitor.replace("val/", "train/")
