@@ -8,7 +8,8 @@ from support import build
 from torch import nn
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
-from pmodel.models.vae import VAE, kl_to_standard_normal
+from pmodel.models.latent_variable import kl_to_standard_normal
+from pmodel.models.vae import VAE
 
 SCALE = 0.5
 
@@ -70,7 +71,7 @@ class _Batch:
 def test_bound_does_not_depend_on_how_its_samples_are_split(linear_gaussian, monkeypatch):
     model, _, x = linear_gaussian
     whole = model.elbo(x, 50, generator=torch.Generator().manual_seed(3))
-    monkeypatch.setattr("pmodel.models.vae.MAX_OUTPUTS", 7 * x.numel())
+    monkeypatch.setattr("pmodel.models.latent_variable.MAX_OUTPUTS", 7 * x.numel())
     parts = model.elbo(x, 50, generator=torch.Generator().manual_seed(3))
     torch.testing.assert_close(whole, parts, atol=1e-5, rtol=1e-5)
 
@@ -155,3 +156,33 @@ def test_settings_out_of_range_are_named(override, said):
 def test_points_need_the_mlp():
     with pytest.raises(ValueError, match="model/network=mlp"):
         build("data=points", "model/network=conv")
+
+
+def test_training_with_k_samples_maximizes_the_bound_that_elbo_estimates(linear_gaussian):
+    model, _, x = linear_gaussian
+    model.num_importance_samples = 4
+    losses = torch.stack([model.loss(_Batch(x))["loss"].mean() for _ in range(400)])
+    bounds = torch.stack([model.elbo(x, 4).mean() for _ in range(400)])
+    assert losses.mean().item() == pytest.approx(-bounds.mean().item(), abs=0.03)
+
+
+def test_gradient_with_k_samples_weighs_each_by_its_normalized_weight(linear_gaussian):
+    """Burda et al., equation 14."""
+    model, _, x = linear_gaussian
+    model.num_importance_samples = 5
+    torch.manual_seed(1)
+    model.loss(_Batch(x))["loss"].mean().backward()
+    gradient = model.decoder.net[0].weight.grad.clone()
+    model.zero_grad()
+    torch.manual_seed(1)
+    noise = torch.randn(len(x), 5, 2).transpose(0, 1)
+    log_likelihood, log_ratio = model.log_weights(x, model.posterior(x), noise)
+    weights = (log_likelihood + log_ratio).softmax(0).detach()
+    (-(weights * (log_likelihood + log_ratio)).sum(0).mean()).backward()
+    torch.testing.assert_close(model.decoder.net[0].weight.grad, gradient)
+
+
+@pytest.mark.parametrize("override", ["model.beta=2", "model.free_bits=0.1"])
+def test_importance_weights_have_no_kl_to_weigh(override):
+    with pytest.raises(ValueError, match=override):
+        build("model.num_importance_samples=5", override)

@@ -1,7 +1,6 @@
 """The variational autoencoder (Kingma & Welling, Auto-Encoding Variational Bayes, 2013, arXiv 1312.6114)."""
 
-import math
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Generator, Tensor
@@ -11,19 +10,18 @@ from pmodel.distributions.gaussian import Gaussian
 from pmodel.distributions.noise import normal
 from pmodel.instantiate import instantiate
 from pmodel.models.autoencoder import Network
+from pmodel.models.latent_variable import LatentVariableModule, kl_to_standard_normal
 from pmodel.nets.batch_share import batch_mean, own_share
 from pmodel.nets.precision import in_own_dtype, upcast
-from pmodel.training.gradient import GradientModule, Schedule
-
-# Network outputs held at once by the importance-weighted bound: 2^24 float32 are 64 MiB.
-MAX_OUTPUTS = 2**24
+from pmodel.training.gradient import Schedule
 
 
-class VAE(GradientModule):
+class VAE(LatentVariableModule):
     """p(x) = ∫ p(x | z) N(z; 0, I) dz with the approximate posterior q(z | x) = N(z; μ(x), diag σ²(x)).
 
     Minimizes −E_q[log p(x | z)] + β KL(q(z | x) ‖ N(0, I)), in nats, summed over pixels and latent dimensions, with
-    one sample of z per example. β = 1 is the negative ELBO; other values are the β-VAE (Higgins et al., 2017).
+    one sample of z per example; with `num_importance_samples` K > 1 the importance-weighted bound of K samples (the
+    IWAE, see `LatentVariableModule`). β = 1 is the negative ELBO; other values are the β-VAE (Higgins et al., 2017).
     With `free_bits` λ, a latent dimension whose KL, averaged over the batch, is below λ counts as λ and gets no
     gradient (Kingma et al., 2016, arXiv 1606.04934, with single dimensions as the groups).
 
@@ -34,8 +32,6 @@ class VAE(GradientModule):
         likelihood: p(x | z); see `pmodel.distributions`.
         network: dicts of an encoder (data_shape, num_outputs) and a decoder (latent_dim, output_shape).
     """
-
-    units: ClassVar[dict[str, str]] = dict.fromkeys(["loss", "elbo", "reconstruction", "kl"], "nats")
 
     def __init__(
         self,
@@ -50,16 +46,21 @@ class VAE(GradientModule):
         likelihood_scale: float | Literal["learned"] = "learned",
         beta: float = 1.0,
         free_bits: float = 0.0,
+        num_importance_samples: int = 1,
         ema_decay: float | None = None,
         compile: bool = False,
     ):
-        super().__init__(optimizer, schedule, ema_decay, compile)
+        super().__init__(num_importance_samples, optimizer, schedule, ema_decay, compile)
         self.save_hyperparameters()
         if latent_dim < 1:
             raise ValueError(f"model.latent_dim={latent_dim}: expected at least 1")
         if beta < 0 or free_bits < 0:
             name, value = ("beta", beta) if beta < 0 else ("free_bits", free_bits)
             raise ValueError(f"model.{name}={value}: expected at least 0")
+        if num_importance_samples > 1 and (beta != 1 or free_bits > 0):
+            name, value, only = ("beta", beta, 1) if beta != 1 else ("free_bits", free_bits, 0)
+            setting = f"model.num_importance_samples={num_importance_samples}"
+            raise ValueError(f"model.{name}={value}: expected {only} with {setting}, whose bound has no KL term")
         self.data_shape, self.latent_dim = torch.Size(data_shape), latent_dim
         self.beta, self.free_bits = beta, free_bits
         self.likelihood = make_likelihood(likelihood, num_levels, num_mixtures, likelihood_scale)
@@ -75,7 +76,20 @@ class VAE(GradientModule):
         mean, log_var = upcast(in_own_dtype(self.encoder, x)).chunk(2, dim=1)
         return mean, log_var
 
+    @property
+    def noise_dim(self) -> int:
+        return self.latent_dim
+
+    def log_weights(self, x: Tensor, posterior: tuple[Tensor, Tensor], noise: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_var = posterior
+        z = mean + (0.5 * log_var).exp() * noise
+        # log N(z; 0, I) − log q(z | x): the 2π of the two cancel.
+        log_ratio = 0.5 * (noise.square() - z.square() + log_var).sum(2)
+        return self._log_likelihood(x, in_own_dtype(self.decoder, z.flatten(0, 1))), log_ratio
+
     def loss(self, batch: Any) -> dict[str, Tensor]:
+        if self.num_importance_samples > 1:
+            return super().loss(batch)
         x = batch.x
         mean, log_var = self.posterior(x)
         z = mean + (0.5 * log_var).exp() * own_share(lambda n: normal((n, self.latent_dim), mean, None), len(mean))
@@ -98,29 +112,14 @@ class VAE(GradientModule):
         """A lower bound on log p(x), nats, (B,), in bounded memory.
 
         K = 1: the ELBO with the exact KL and one sample for the reconstruction. K > 1: the importance-weighted bound
-        log 1/K Σ_k p(x, z_k)/q(z_k | x) (Burda et al., 2015, arXiv 1509.00519), whose expectation rises with K.
+        log 1/K Σ_k p(x, z_k)/q(z_k | x), whose expectation rises with K.
         """
+        if num_samples > 1:
+            return super().elbo(x, num_samples, generator=generator)
         mean, log_var = self.posterior(x)
-        batch, dim = mean.shape
-        if num_samples == 1:
-            z = mean + (0.5 * log_var).exp() * normal((batch, dim), mean, generator)
-            return self.likelihood.log_prob(in_own_dtype(self.decoder, z), x) - kl_to_standard_normal(
-                mean, log_var
-            ).sum(1)
-        chunk = max(1, MAX_OUTPUTS // (batch * math.prod(self.output_shape)))
-        log_total = torch.full_like(mean[:, 0], -math.inf)
-        for start in range(0, num_samples, chunk):
-            k = min(chunk, num_samples - start)
-            noise = normal((k, batch, dim), mean, generator)
-            z = mean + (0.5 * log_var).exp() * noise
-            # log N(z; 0, I) − log q(z | x): the 2π of the two cancel.
-            log_ratio = 0.5 * (noise.square() - z.square() + log_var).sum(2)
-            x_repeated = x.expand(k, *x.shape).flatten(0, 1)
-            log_likelihood = self.likelihood.log_prob(
-                in_own_dtype(self.decoder, z.flatten(0, 1)), x_repeated
-            ).unflatten(0, (k, batch))
-            log_total = torch.logaddexp(log_total, (log_likelihood + log_ratio).logsumexp(0))
-        return log_total - math.log(num_samples)
+        z = mean + (0.5 * log_var).exp() * normal((len(x), self.latent_dim), mean, generator)
+        log_likelihood = self.likelihood.log_prob(in_own_dtype(self.decoder, z), x)
+        return log_likelihood - kl_to_standard_normal(mean, log_var).sum(1)
 
     def sample_latents(self, n: int, *, generator: Generator | None = None) -> Tensor:
         """n codes from N(0, I), (n, D)."""
@@ -150,8 +149,3 @@ class VAE(GradientModule):
     def reconstruct(self, x: Tensor) -> Tensor:
         """E[x | z] at the posterior mean z."""
         return self.decode(self.encode(x))
-
-
-def kl_to_standard_normal(mean: Tensor, log_var: Tensor) -> Tensor:
-    """KL(N(mean, exp(log_var)) ‖ N(0, 1)) of each dimension, nats, ≥ 0."""
-    return 0.5 * (mean.square() + log_var.exp() - 1 - log_var)

@@ -1,0 +1,100 @@
+"""What models with latent variables share: bounds on log p(x) by importance weights."""
+
+import math
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from torch import Generator, Tensor
+
+from pmodel.distributions import Likelihood
+from pmodel.distributions.noise import normal
+from pmodel.nets.batch_share import own_share
+from pmodel.training.gradient import GradientModule, Schedule
+
+# Network outputs held at once by the importance-weighted bound: 2^24 float32 are 64 MiB.
+MAX_OUTPUTS = 2**24
+
+
+class LatentVariableModule(GradientModule):
+    """p(x) = ∫ p(x | z) p(z) dz with an approximate posterior q(z | x), a Gaussian for each layer of latents.
+
+    With w = p(x, z) / q(z | x), log 1/K Σ_k w_k of K codes z_k ~ q(z | x) is in expectation a lower bound on log p(x)
+    that rises with K (Burda et al., Importance Weighted Autoencoders, 2015, arXiv 1509.00519). Training maximizes it
+    for K = `num_importance_samples`, in nats per example; the gradient passes through the codes, z = μ + σε.
+
+    Args:
+        num_importance_samples: K, in training.
+    """
+
+    units: ClassVar[dict[str, str]] = dict.fromkeys(["loss", "elbo", "reconstruction", "kl"], "nats")
+    likelihood: Likelihood
+    # (P, H, W) or (P,): what the decoder gives.
+    output_shape: list[int]
+
+    def __init__(
+        self,
+        num_importance_samples: int,
+        optimizer: dict,
+        schedule: Schedule,
+        ema_decay: float | None,
+        compile: bool,
+    ):
+        super().__init__(optimizer, schedule, ema_decay, compile)
+        if num_importance_samples < 1:
+            raise ValueError(f"model.num_importance_samples={num_importance_samples}: expected at least 1")
+        self.num_importance_samples = num_importance_samples
+
+    @property
+    @abstractmethod
+    def noise_dim(self) -> int:
+        """How many standard normal numbers ε a code is made of."""
+
+    @abstractmethod
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance of the first layer's q(z | x), each (B, D), float32 or wider."""
+
+    @abstractmethod
+    def log_weights(self, x: Tensor, posterior: tuple[Tensor, Tensor], noise: Tensor) -> tuple[Tensor, Tensor]:
+        """log p(x | z) and log p(z) − log q(z | x) of K codes each, (K, B), of noise ε (K, B, noise_dim)."""
+
+    def loss(self, batch: Any) -> dict[str, Tensor]:
+        x, K = batch.x, self.num_importance_samples
+        posterior = self.posterior(x)
+        noise = own_share(lambda n: normal((n, K, self.noise_dim), posterior[0]), len(x)).transpose(0, 1)
+        log_likelihood, log_ratio = self.log_weights(x, posterior, noise)
+        log_w = log_likelihood + log_ratio
+        return {
+            "loss": math.log(K) - log_w.logsumexp(0),
+            "elbo": log_w.mean(0),
+            "reconstruction": -log_likelihood.mean(0),
+            "kl": -log_ratio.mean(0),
+        }
+
+    @torch.no_grad()
+    def elbo(self, x: Tensor, num_samples: int = 1, *, generator: Generator | None = None) -> Tensor:
+        """The bound with K = num_samples, nats, (B,), in bounded memory; K = 1 is the ELBO."""
+        posterior, B = self.posterior(x), len(x)
+        chunk = max(1, MAX_OUTPUTS // (B * math.prod(self.output_shape)))
+        log_total = torch.full_like(posterior[0][:, 0], -math.inf)
+        for start in range(0, num_samples, chunk):
+            k = min(chunk, num_samples - start)
+            noise = normal((k, B, self.noise_dim), posterior[0], generator)
+            log_w = sum(self.log_weights(x, posterior, noise))
+            log_total = torch.logaddexp(log_total, log_w.logsumexp(0))
+        return log_total - math.log(num_samples)
+
+    def _log_likelihood(self, x: Tensor, output: Tensor) -> Tensor:
+        """log p(x | z), (K, B), of the decoder's outputs (K·B, …)."""
+        K = len(output) // len(x)
+        return self.likelihood.log_prob(output, x.expand(K, *x.shape).flatten(0, 1)).unflatten(0, (K, len(x)))
+
+
+def log_normal(z: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+    """log N(z; mean, exp(log_var)), summed over the last axis, nats, without its −½ log 2π for each dimension."""
+    return -0.5 * ((z - mean).square() * (-log_var).exp() + log_var).sum(-1)
+
+
+def kl_to_standard_normal(mean: Tensor, log_var: Tensor) -> Tensor:
+    """KL(N(mean, exp(log_var)) ‖ N(0, 1)) of each dimension, nats, ≥ 0."""
+    return 0.5 * (mean.square() + log_var.exp() - 1 - log_var)

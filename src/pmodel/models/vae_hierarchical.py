@@ -1,0 +1,138 @@
+"""A VAE with several layers of latents (Burda et al., Importance Weighted Autoencoders, 2015, arXiv 1509.00519)."""
+
+from typing import Literal
+
+import torch
+from torch import Generator, Tensor, nn
+
+from pmodel.distributions import LikelihoodName, make_likelihood
+from pmodel.distributions.gaussian import Gaussian
+from pmodel.distributions.noise import normal
+from pmodel.instantiate import instantiate
+from pmodel.models.autoencoder import Network
+from pmodel.models.latent_variable import LatentVariableModule, log_normal
+from pmodel.nets.activations import Activation
+from pmodel.nets.mlp import mlp
+from pmodel.nets.precision import in_own_dtype, upcast
+from pmodel.training.gradient import Schedule
+
+
+class HierarchicalVAE(LatentVariableModule):
+    """p(x, h₁ … h_L) = p(x | h₁) p(h₁ | h₂) … N(h_L; 0, I), with q(h₁ … h_L | x) = q(h₁ | x) q(h₂ | h₁) …
+
+    All conditionals of latents are Gaussians with diagonal covariance (section 2 of the paper, whose stochastic layers
+    are counted from the data up, as here). Minimizes the negative importance-weighted bound, in nats, summed over
+    pixels; K = 1 is the negative ELBO with one sample. The code of an example, `encode`, is the mean of the topmost
+    layer, given the means of those below.
+
+    Args:
+        data_shape: of one example, (C, H, W) or (D,).
+        num_levels: how many values a sub-pixel has; None for continuous data.
+        latent_dims: the dimensions of h₁ … h_L.
+        hidden_dims: of the perceptrons between a layer and the next one up, and back in reverse; L − 1 lists.
+        activation: of these perceptrons.
+        likelihood: p(x | h₁); see `pmodel.distributions`.
+        network: dicts of an encoder (data_shape, num_outputs) of x and a decoder (latent_dim, output_shape) of h₁.
+    """
+
+    def __init__(
+        self,
+        data_shape: list[int],
+        num_levels: int | None,
+        latent_dims: list[int],
+        hidden_dims: list[list[int]],
+        activation: Activation,
+        likelihood: LikelihoodName,
+        network: Network,
+        optimizer: dict,
+        schedule: Schedule,
+        num_mixtures: int = 5,
+        likelihood_scale: float | Literal["learned"] = "learned",
+        num_importance_samples: int = 1,
+        ema_decay: float | None = None,
+        compile: bool = False,
+    ):
+        super().__init__(num_importance_samples, optimizer, schedule, ema_decay, compile)
+        self.save_hyperparameters()
+        if not latent_dims or min(latent_dims) < 1:
+            raise ValueError(f"model.latent_dims={latent_dims}: expected a list of numbers, each at least 1")
+        if len(hidden_dims) != len(latent_dims) - 1:
+            raise ValueError(
+                f"model.hidden_dims={hidden_dims}: expected {len(latent_dims) - 1} lists, one between each two of"
+                f" model.latent_dims={latent_dims}"
+            )
+        self.data_shape, self.latent_dims, self.latent_dim = torch.Size(data_shape), list(latent_dims), latent_dims[-1]
+        self.likelihood = make_likelihood(likelihood, num_levels, num_mixtures, likelihood_scale)
+        # A Gaussian likelihood is a density, even of data on levels.
+        self.continuous_density = isinstance(self.likelihood, Gaussian)
+        channels, *positions = data_shape
+        self.output_shape = [self.likelihood.num_parameters(channels), *positions]
+        self.encoder = instantiate(network["encoder"], data_shape=data_shape, num_outputs=2 * latent_dims[0])
+        self.decoder = instantiate(network["decoder"], latent_dim=latent_dims[0], output_shape=self.output_shape)
+        steps = list(zip(latent_dims[:-1], hidden_dims, latent_dims[1:], strict=True))
+        self.ups = nn.ModuleList(mlp([low, *hidden, 2 * high], activation) for low, hidden, high in steps)
+        self.downs = nn.ModuleList(mlp([high, *hidden[::-1], 2 * low], activation) for low, hidden, high in steps)
+
+    @property
+    def noise_dim(self) -> int:
+        return sum(self.latent_dims)
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance of q(h₁ | x), each (B, D₁), float32 or wider."""
+        return _gaussian(self.encoder, x)
+
+    def log_weights(self, x: Tensor, posterior: tuple[Tensor, Tensor], noise: Tensor) -> tuple[Tensor, Tensor]:
+        h: list[Tensor] = []
+        log_ratio = noise.new_zeros(noise.shape[:2])
+        for layer, epsilon in enumerate(noise.split(self.latent_dims, dim=2)):
+            mean, log_var = posterior if layer == 0 else _gaussian(self.ups[layer - 1], h[-1])
+            h.append(mean + (0.5 * log_var).exp() * epsilon)
+            # −log q; the 2π of q and p cancel.
+            log_ratio = log_ratio + 0.5 * (epsilon.square() + log_var).sum(2)
+        log_ratio = log_ratio - 0.5 * h[-1].square().sum(2)
+        for layer, down in enumerate(self.downs):
+            log_ratio = log_ratio + log_normal(h[layer], *_gaussian(down, h[layer + 1]))
+        return self._log_likelihood(x, in_own_dtype(self.decoder, h[0].flatten(0, 1))), log_ratio
+
+    def sample_latents(self, n: int, *, generator: Generator | None = None) -> Tensor:
+        """n codes h_L from N(0, I), (n, D_L)."""
+        return normal((n, self.latent_dim), next(self.decoder.parameters()), generator)
+
+    @torch.no_grad()
+    def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
+        """n examples: h_L from its prior, each layer below given the one above, then x from p(x | h₁)."""
+        h = self.sample_latents(n, generator=generator)
+        for down in reversed(self.downs):
+            mean, log_var = _gaussian(down, h)
+            h = mean + (0.5 * log_var).exp() * normal(tuple(mean.shape), mean, generator)
+        return self.likelihood.sample(in_own_dtype(self.decoder, h), generator=generator)
+
+    def features(self, x: Tensor) -> Tensor:
+        """The code, (B, D_L), with its gradients."""
+        h = self.posterior(x)[0]
+        for up in self.ups:
+            h = _gaussian(up, h)[0]
+        return h
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        """The code, (B, D_L): the mean of each layer's posterior given the mean of the one below."""
+        return self.features(x)
+
+    @torch.no_grad()
+    def decode(self, z: Tensor) -> Tensor:
+        """E[x | h₁], like x, with the mean of each layer given the one above."""
+        for down in reversed(self.downs):
+            z = _gaussian(down, z)[0]
+        return self.likelihood.mean(in_own_dtype(self.decoder, z))
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """E[x | h₁] at the mean of q(h₁ | x)."""
+        return self.likelihood.mean(in_own_dtype(self.decoder, self.posterior(x)[0]))
+
+
+def _gaussian(network: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and log variance, the halves of a network's output."""
+    mean, log_var = upcast(in_own_dtype(network, x)).chunk(2, dim=-1)
+    return mean, log_var
