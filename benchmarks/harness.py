@@ -17,7 +17,7 @@ def in_turn(ours: Callable[[], float], rival: Callable[[], float], rounds: int) 
     return [a for a, _ in pairs], [b for _, b in pairs]
 
 
-def row(name: str, ours: list[float], rival: list[float], unit: str = "s") -> dict[str, Any]:
+def row(name: str, ours: list[float], rival: list[float], unit: str = "s", device: str = "cpu") -> dict[str, Any]:
     """One line of the table: medians of both, and the median and range of rival/ours, pair by pair."""
     ratios = sorted(b / a for a, b in zip(ours, rival, strict=True))
     return {
@@ -28,13 +28,17 @@ def row(name: str, ours: list[float], rival: list[float], unit: str = "s") -> di
         "unit": unit,
         "runs": len(ours),
         "spread": [ratios[0], ratios[-1]],
-        "hardware": hardware(),
+        "hardware": hardware(device),
         "versions": {name: version(name) for name in ("pmodel", "torch", "lightning", "hydra-core")},
     }
 
 
-def hardware() -> str:
-    """The processor's kind and the cores that this process may use."""
+def hardware(device: str = "cpu") -> str:
+    """The GPU's name, or the processor's kind and the cores that this process may use."""
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.get_device_name()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{platform.machine()}, {cores} cores"
 
