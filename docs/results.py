@@ -1,0 +1,228 @@
+"""Writes docs/results.md, and the README's short form of it, from the files in docs/results/.
+
+    uv run docs/results.py                    # both pages anew
+    uv run docs/results.py logs/train/… …     # after taking in runs: their newest evaluation, and their curves
+
+A run is taken in as `eval.py` judged it; runs that differ by their seed alone become one row, with their spread.
+"""
+
+import csv
+import json
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "docs" / "results"
+PUBLISHED = RESULTS / "published.yaml"
+# What a run was given that changes no number.
+ASIDE = ("seed=", "data_dir=", "logger=", "callbacks=", "callbacks.", "hydra", "paths.", "trainer.accelerator=")
+START, END = "<!-- results -->", "<!-- /results -->"
+
+
+def main(runs: list[str]) -> None:
+    for run in runs:
+        print(f"took in {take_in(Path(run)).relative_to(ROOT)}")
+    page, short = rendered()
+    (ROOT / "docs" / "results.md").write_text(page, encoding="utf-8")
+    readme = ROOT / "README.md"
+    readme.write_text(with_short_form(readme.read_text(encoding="utf-8"), short), encoding="utf-8")
+
+
+def take_in(folder: Path) -> Path:
+    """Adds a run's newest evaluation on its split to the results file of its command; gives that file."""
+    evaluations = sorted(folder.glob("eval/*/results.json"))
+    if not evaluations:
+        sys.exit(f"error: {folder}: expected a run that eval.py has judged, but there is no eval/*/results.json")
+    evaluation = json.loads(evaluations[-1].read_text(encoding="utf-8"))
+    (run,) = (run for run in evaluation["runs"] if Path(run["run"]).absolute() == folder.absolute())
+    typed = OmegaConf.to_container(OmegaConf.load(folder / "overrides.yaml"))
+    command = " ".join(line for line in typed if not line.startswith(ASIDE))
+    file = results_file(command)
+    content = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"command": command, "runs": []}
+    rows = epochs_of(folder)
+    entry = {
+        **{key: run[key] for key in ("seed", "epoch", "status", "checkpoint_sha256", "data")},
+        "split": evaluation["split"],
+        "epochs": len(rows),
+        **{key: evaluation[key] for key in ("hardware", "versions", "code")},
+        "numbers": [own_part(number, run["data"]) for number in run["numbers"]],
+    }
+    others = [old for old in content["runs"] if (old["seed"], old["split"]) != (run["seed"], evaluation["split"])]
+    content["runs"] = sorted([*others, entry], key=lambda old: (old["split"], old["seed"]))
+    file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if any(len(row) > 2 for row in rows):
+        curve = file.with_name(f"{file.stem}_seed{run['seed']}.csv")
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        with curve.open("w", newline="", encoding="utf-8") as opened:
+            writer = csv.DictWriter(opened, names, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+    return file
+
+
+def own_part(number: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+    """A number without what its run says of the data already."""
+    protocol = {key: value for key, value in number.get("protocol", {}).items() if data.get(key) != value}
+    rest = {key: value for key, value in number.items() if key not in ("protocol", "group", "better")}
+    return {**rest, **({"protocol": protocol} if protocol else {})}
+
+
+def epochs_of(folder: Path) -> list[dict[str, str]]:
+    """The end of each epoch: its number, the seconds until then, and the losses that metrics.csv has of it."""
+    rows: dict[int, dict[str, str]] = {}
+    file = folder / "metrics.csv"
+    if not file.exists():
+        return []
+    with file.open(newline="", encoding="utf-8") as opened:
+        for line in csv.DictReader(opened):
+            if not line["epoch"]:
+                continue
+            row = rows.setdefault(int(line["epoch"]), {"epoch": str(int(line["epoch"]) + 1)})
+            if line.get("timing/seconds"):
+                row["seconds"] = f"{float(line['timing/seconds']):.1f}"
+            for name in ("train/loss", "val/loss", "val/frechet_distance"):
+                if line.get(name):
+                    row[name] = f"{float(line[name]):.4f}"
+    return [rows[epoch] for epoch in sorted(rows)]
+
+
+def results_file(command: str) -> Path:
+    """Where the runs of a command are: named after its experiment and what else was typed."""
+    words = [word for word in command.split() if word != "-m" and not word.startswith(ASIDE)]
+    experiment = next((word.partition("=")[2] for word in words if word.startswith("experiment=")), "run")
+    rest = sorted(word.rpartition(".")[2] for word in words if not word.startswith("experiment="))
+    return RESULTS / ("+".join([experiment, *rest]).replace("/", "_") + ".json")
+
+
+def rendered() -> tuple[str, str]:
+    """docs/results.md and its short form, as Markdown."""
+    tables = OmegaConf.to_container(OmegaConf.load(PUBLISHED))
+    parts = [
+        "# Results",
+        "Published numbers, and those of our own runs. `uv run docs/results.py` writes this page from"
+        " [results/](results), where each run's numbers stand with all that they were measured by; nothing here is"
+        " typed by hand.",
+        "Each of our numbers is `eval.py`'s, of the epoch that the validation split chose; the test split was read once"
+        " for each run. ± is the standard deviation over seeds, and of a single run the standard error over the test"
+        " examples. A dash: not run yet.",
+    ]
+    short = ["| | published | ours | |", "| --- | ---: | ---: | --- |"]
+    for table in tables:
+        rows = [Row(table, row) for row in table["rows"]]
+        parts += [f"## {table['title']} ({table['unit']}, {table['better']} is better)", table["note"].strip()]
+        head = ["model", "protocol", "published", "ours", "distance", "runs", "parameters", "epochs", "training"]
+        lines = [head, ["---", "---", *["---:"] * 7], *(row.cells() for row in rows)]
+        parts.append("\n".join("| " + " | ".join(line) + " |" for line in lines))
+        parts.append("\n".join(row.line() for row in rows))
+        short += [row.short() for row in rows if row.runs and row.published is not None]
+    return "\n\n".join(parts) + "\n", "\n".join(short)
+
+
+class Row:
+    """A published number and ours."""
+
+    def __init__(self, table: dict[str, Any], row: dict[str, Any]):
+        self.table, self.row, self.published = table, row, row["published"]
+        self.name = row.get("number", table.get("number"))
+        self.file = results_file(row["command"])
+        split = table.get("split", "test")
+        runs = json.loads(self.file.read_text(encoding="utf-8"))["runs"] if self.file.exists() else []
+        self.runs = [run for run in runs if run["split"] == split and self._number(run) is not None]
+        self.values = [self._value(run) for run in self.runs]
+
+    def _number(self, run: dict[str, Any], name: str | None = None) -> dict[str, Any] | None:
+        return next((number for number in run["numbers"] if number["name"] == (name or self.name)), None)
+
+    def _value(self, run: dict[str, Any]) -> float:
+        number = self._number(run)
+        if self.table["unit"] == "bits/dim":
+            return number["bits_per_dim"]
+        return 100 * (1 - number["value"]) if self.table.get("percent_error") else number["value"]
+
+    def _text(self, value: float) -> str:
+        return f"{value:.{self.table['digits']}f}"
+
+    @property
+    def ours(self) -> str:
+        """The mean over the runs and how uncertain it is."""
+        if not self.runs:
+            return "–"
+        mean = self._text(statistics.mean(self.values))
+        if len(self.values) > 1:
+            return f"{mean} ± {self._text(statistics.stdev(self.values))}"
+        error = self._number(self.runs[0]).get("standard_error")
+        scale = 100 if self.table.get("percent_error") else 1
+        return mean if error is None or "bits" in self.table["unit"] else f"{mean} ± {self._text(scale * error)}"
+
+    @property
+    def distance(self) -> str:
+        """How much worse ours is than the published number; with a minus, how much better."""
+        if not self.runs or self.published is None:
+            return "–"
+        worse = statistics.mean(self.values) - self.published
+        worse = -worse if self.table["better"] == "higher" else worse
+        return f"{worse:+.{self.table['digits']}f}".replace("-", "−")
+
+    @property
+    def published_text(self) -> str:
+        if self.published is None:
+            return "–"
+        mark = "" if self.row.get("verified", True) else " (not verified)"
+        return self._text(self.published) + mark
+
+    def cells(self) -> list[str]:
+        """The row of docs/results.md."""
+        first = [self.row["model"], self.row["protocol"], self.published_text, self.ours, self.distance]
+        if not self.runs:
+            return [*first, "0", "–", "–", "–"]
+        parameters = self._number(self.runs[0], "parameters")["value"]
+        seconds = statistics.mean(self._number(run, "training time")["value"] for run in self.runs)
+        epochs = " … ".join(
+            str(e) for e in sorted({min(r["epochs"] for r in self.runs), max(r["epochs"] for r in self.runs)})
+        )
+        return [*first, str(len(self.runs)), f"{parameters:,.0f}", epochs, duration(seconds)]
+
+    def line(self) -> str:
+        """What stands below the table: how to get the number, and where its curve is."""
+        text = f"- {self.row['model']}, {self.row['protocol']}: `uv run train.py {self.row['command']}`"
+        if self.row.get("source"):
+            text += f"; published: {self.row['source']}"
+        if self.runs:
+            run = self.runs[0]
+            text += f"; ours: [{self.file.name}](results/{self.file.name}), {run['hardware']}"
+            text += f", torch {run['versions']['torch']}"
+            curves = sorted(RESULTS.glob(f"{self.file.stem}_seed*.csv"))
+            if curves:
+                text += ", curve: " + ", ".join(
+                    f"[{curve.stem.rpartition('_')[2]}](results/{curve.name})" for curve in curves
+                )
+        return text
+
+    def short(self) -> str:
+        """The row of the README."""
+        what = f"{self.row['model']}, {self.row['protocol']}"
+        unit = self.table["unit"] + ("" if self.table["better"] == "lower" else " ↑")
+        return f"| {what}: {self.name}, {unit} | {self.published_text} | {self.ours} | `{self.row['command']}` |"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the largest unit that leaves two digits or more."""
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"
+
+
+def with_short_form(readme: str, short: str) -> str:
+    """The README with the table between its two marks replaced."""
+    before, rest = readme.split(START, 1)
+    after = rest.split(END, 1)[1]
+    return f"{before}{START}\n{short}\n{END}{after}"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
