@@ -24,7 +24,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     for k in (1, 5):
         times = measured(k, arguments)
         for rival in ("frugal", "usual"):
-            rows.append(row(f"k = {k}: {rival} plain loop", times["ours"], times[rival]))
+            rows.append(row(f"k = {k}: {rival} plain loop", times["ours"], times[rival], device=arguments.device))
     return rows
 
 

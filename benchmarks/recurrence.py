@@ -75,9 +75,11 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         rival = seconds(lambda lstm=lstm, sequence=sequence: lstm(sequence)[0], 1)
         loop = seconds(plain_loop, 1)
         scanned, whole = seconds(our_scan, 2), seconds(our_layer, 2)
-        rows.append(row(f"scan, h={h}: torch.nn.LSTM", *in_turn(scanned, rival, rounds)))
-        rows.append(row(f"whole layer, h={h}: torch.nn.LSTM", *in_turn(whole, rival, rounds)))
-        rows.append(row(f"scan, h={h}: a plain loop over columns", *in_turn(scanned, loop, rounds)))
+        rows.append(row(f"scan, h={h}: torch.nn.LSTM", *in_turn(scanned, rival, rounds), device=arguments.device))
+        rows.append(row(f"whole layer, h={h}: torch.nn.LSTM", *in_turn(whole, rival, rounds), device=arguments.device))
+        rows.append(
+            row(f"scan, h={h}: a plain loop over columns", *in_turn(scanned, loop, rounds), device=arguments.device)
+        )
     return rows
 
 

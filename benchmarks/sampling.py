@@ -76,7 +76,7 @@ def _compare(name: str, size: int, device: str, whole: bool) -> dict[str, Any]:
         seconds = size * size * statistics.median(timed(forward)[0] for _ in range(4))
         label = "plain: from 4 forward passes"
     # The first run warms up.
-    return row(f"{name}, {size}×{size}: {label}", list(ours[1:]), [seconds] * 3)
+    return row(f"{name}, {size}×{size}: {label}", list(ours[1:]), [seconds] * 3, device=device)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def refuse(arguments: list[str]) -> float:
     seconds = time.perf_counter() - start
     assert result.returncode == 2, result
     assert result.stderr.count("\n") == 1, result.stderr
-    assert "did you mean" in result.stderr, result.stderr
+    assert result.stderr.startswith("error: "), result.stderr
     print(f"{seconds:.2f} s  {result.stderr.strip()}")
     return seconds
 
