@@ -14,6 +14,7 @@ import sys
 import tempfile
 import traceback
 import warnings
+from pathlib import Path
 
 import pmodel
 
@@ -29,7 +30,8 @@ class Fork:
     """What `subprocess.Popen` would be of the same command, as far as `Processes` uses it."""
 
     def __init__(self, command: list[str], environment: dict[str, str]):
-        self.output = tempfile.mktemp(suffix=".txt")
+        handle, self.output = tempfile.mkstemp(suffix=".txt")
+        os.close(handle)
         arguments = (command, environment, os.getcwd(), self.output)
         self._process = server.Process(target=_run, args=arguments)
         # It is started where a test runs, whose warnings are errors.
@@ -50,6 +52,10 @@ class Fork:
         if self._process.exitcode is None:
             raise subprocess.TimeoutExpired("fork", timeout)
         return self._process.exitcode
+
+    def said(self) -> str:
+        """All that it has written, to stdout and to stderr."""
+        return Path(self.output).read_text(encoding="utf-8")
 
     def terminate(self) -> None:
         self._process.terminate()
@@ -86,6 +92,8 @@ def _run(command: list[str], environment: dict[str, str], folder: str, output: s
         sys.argv = command[1:]
         runpy.run_path(command[1], run_name="__main__")
     except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
         traceback.print_exc()

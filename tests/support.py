@@ -102,6 +102,12 @@ class StopAt(Checkpoint):
         raise InterruptedError
 
 
+def free_port() -> str:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return str(found.getsockname()[1])
+
+
 def on_two_processes(work: Callable[[int], dict], folder: Path, timeout: float = 120) -> list[dict]:
     """What `work(rank)` returns, tensors and plain values, in each of two processes that Lightning takes for its own.
 
@@ -110,9 +116,7 @@ def on_two_processes(work: Callable[[int], dict], folder: Path, timeout: float =
     function = work.func if isinstance(work, partial) else work
     cloudpickle.register_pickle_by_value(sys.modules[function.__module__])
     sent = cloudpickle.dumps(work)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     files = [folder / f"rank_{rank}.pt" for rank in range(2)]
     processes = [server.Process(target=_as_rank, args=(sent, rank, port, file)) for rank, file in enumerate(files)]
     with warnings.catch_warnings():
@@ -131,8 +135,8 @@ def on_two_processes(work: Callable[[int], dict], folder: Path, timeout: float =
     return [torch.load(file, weights_only=True) for file in files]
 
 
-def _as_rank(sent: bytes, rank: int, port: int, file: Path) -> None:
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "NODE_RANK": "0"}
+def _as_rank(sent: bytes, rank: int, port: str, file: Path) -> None:
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "NODE_RANK": "0"}
     os.environ.update(shared | {"LOCAL_RANK": str(rank)})
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)

@@ -92,7 +92,7 @@ def test_what_a_killed_process_left_half_written_is_removed_and_nothing_else(tmp
 
 
 KEEP_SAVING = """
-import sys, torch
+import sys
 from pathlib import Path
 from pmodel.atomic import write_atomically
 n = 0

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import sys
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 import torch
 from conftest import Run
 from forked import Fork, start_forked
-from support import CONFIG_DIR, ROOT, run_directory
+from support import CONFIG_DIR, ROOT, free_port, run_directory
 
 from pmodel.callbacks.timing import Timing
 from pmodel.launch import Processes
@@ -101,12 +100,6 @@ def test_a_model_is_spread_over_gpus(train: Run, tmp_path):
     outcome = train("model=pixelcnn", "trainer=fsdp", *TWO_STEPS)
     assert outcome.code == 0, outcome.err
     assert checkpoint_steps(run_directory(tmp_path / "logs")) == 2
-
-
-def free_port() -> str:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return str(found.getsockname()[1])
 
 
 def checkpoint_steps(run: Path) -> int:

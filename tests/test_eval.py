@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import torch
 from conftest import Run
-from support import ROOT, run_directory
+from forked import Fork
+from support import ROOT, free_port, run_directory
 
 import pmodel
 from pmodel.reporting.comparison import comparison_tables
@@ -144,6 +145,21 @@ def test_the_same_run_twice_gives_the_same_file_but_for_times(evaluate: Run, qui
     assert texts[0] == texts[1]
 
 
+def on_two_devices(*typed: str) -> str:
+    """What both processes say, of which each is what Lightning would have started."""
+    command = [sys.executable, str(ROOT / "eval.py"), *typed, "trainer.devices=2"]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "WORLD_SIZE": "2", "NODE_RANK": "0"}
+    both = [Fork(command, {**os.environ, **shared, "LOCAL_RANK": rank}) for rank in "01"]
+    try:
+        codes = [process.wait(120) for process in both]
+    finally:
+        for process in both:
+            process.kill()
+    said = "".join(process.said() for process in both)
+    assert codes == [0, 0], said
+    return said
+
+
 def test_two_devices_give_the_numbers_of_one_each_example_counted_once(evaluate: Run, quick: list[str], vae: Path):
     """97 examples in batches of 10: neither divides by two."""
     config = vae / "config.yaml"
@@ -153,13 +169,9 @@ def test_two_devices_give_the_numbers_of_one_each_example_counted_once(evaluate:
     assert evaluate(*typed).code == 0
     one = without_times(read(vae / "eval"))
     shutil.rmtree(vae / "eval")
-    command = [sys.executable, str(ROOT / "eval.py"), *typed, "trainer.devices=2"]
-    done = subprocess.run(
-        command, cwd=vae.parent, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
-    assert done.returncode == 0, done.stderr
+    said = on_two_devices(*typed)
     two = without_times(read(vae / "eval"))
-    assert done.stdout.count("judging vae") == 1
+    assert said.count("judging vae") == 1
     assert two["hardware"].startswith("2 ×")
     for a, b in zip(one["runs"][0]["numbers"], two["runs"][0]["numbers"], strict=True):
         assert a == b
@@ -398,24 +410,20 @@ def test_a_truncated_last_checkpoint_costs_a_history_and_no_evaluation(evaluate:
     assert read(vae / "eval")["runs"][0]["numbers"]
 
 
-def test_errors_on_several_devices_are_one_line_and_what_one_draws_all_draw(vae: Path, quick: list[str]):
-    command = [
-        sys.executable,
-        str(ROOT / "eval.py"),
-        f"run={vae}",
-        *quick,
-        "trainer.accelerator=cpu",
-        "trainer.devices=2",
-    ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    wrong = ["metric/features=inception", "metric.features.weights=nowhere.pth"]
-    done = subprocess.run([*command, *wrong], cwd=vae.parent, capture_output=True, text=True, env=environment)
+def test_errors_on_several_devices_are_one_line_and_what_one_draws_all_draw(
+    vae: Path, quick: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    """The first is as a user types it: Lightning starts the second process."""
+    monkeypatch.chdir(vae.parent)
+    typed = [f"run={vae}", *quick, "trainer.accelerator=cpu"]
+    wrong = ["trainer.devices=2", "metric/features=inception", "metric.features.weights=nowhere.pth"]
+    command = [sys.executable, str(ROOT / "eval.py"), *typed, *wrong]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 1
     assert done.stderr.startswith("error: metric.features.weights=nowhere.pth: ")
     assert done.stderr.count("\n") == 1
     nothing_drawn = [f"metric.{name}=null" for name in ("samples", "memorization", "modes", "clouds", "cost")]
-    done = subprocess.run([*command, *nothing_drawn], cwd=vae.parent, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
+    on_two_devices(*typed, *nothing_drawn)
 
 
 def test_open_run_gives_the_model_its_data_config_and_results(trained: dict[str, Path], vae: Path):

@@ -12,11 +12,14 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import Run
+from forked import Fork
 from support import ROOT
 
 from pmodel.command_line import checked_command_line
 from pmodel.config import check_overrides
 from pmodel.config_tree import ConfigError
+from pmodel.directories import finish_sweep
 from pmodel.resolvers import register_resolvers
 from pmodel.workers import claim, gpus_of, places
 
@@ -24,18 +27,11 @@ TINY = ("model=pca", "data.limit=64", "trainer.max_epochs=1", "trainer.accelerat
 QUIET = ("callbacks=minimal", "callbacks.progress=null", "logger=none")
 
 
-def multirun(folder: Path, *typed: str, path: Path | None = None) -> subprocess.CompletedProcess:
+def multirun(folder: Path, *typed: str, path: Path | None = None) -> tuple[int, str]:
+    """Its exit code, and all that it says; what it starts are processes of their own."""
     environment = os.environ | ({"PATH": f"{path}:{os.environ['PATH']}"} if path else {})
-    return subprocess.run(
-        [sys.executable, "train.py", "-m", *typed, f"hydra.sweep.dir={folder}"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
+    process = Fork([sys.executable, str(ROOT / "train.py"), "-m", *typed, f"hydra.sweep.dir={folder}"], environment)
+    return process.wait(200), process.said()
 
 
 def statuses(folder: Path) -> dict[str, str]:
@@ -45,22 +41,26 @@ def statuses(folder: Path) -> dict[str, str]:
 
 def test_joblib_runs_jobs_side_by_side_each_in_its_directory_and_names_the_one_that_failed(tmp_path):
     typed = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", *TINY, *QUIET, "model.num_components=4,400"]
-    done = multirun(tmp_path, *typed)
-    assert statuses(tmp_path) == {"0-pca-digits": "done", "1-pca-digits": "failed"}, done.stderr
-    assert done.returncode == 1
-    assert "error: 1 of 2 jobs failed, the first in" in done.stderr
-    assert "1-pca-digits" in done.stderr.splitlines()[-1]
+    code, said = multirun(tmp_path, *typed)
+    assert statuses(tmp_path) == {"0-pca-digits": "done", "1-pca-digits": "failed"}, said
+    assert code == 1
+    assert "error: 1 of 2 jobs failed, the first in" in said
+    assert "1-pca-digits" in said.splitlines()[-1]
 
 
 def test_submitit_runs_each_job_in_a_subprocess(tmp_path):
-    done = multirun(tmp_path, "hydra/launcher=submitit_local", *TINY, *QUIET, "model.num_components=4,8")
-    assert done.returncode == 0, done.stderr
+    code, said = multirun(tmp_path, "hydra/launcher=submitit_local", *TINY, *QUIET, "model.num_components=4,8")
+    assert code == 0, said
     assert statuses(tmp_path) == {"0-pca-digits": "done", "1-pca-digits": "done"}
     outputs = [file.read_text() for file in tmp_path.glob(".submitit/*_log.out")]
     assert sum("1-pca-digits" in output for output in outputs) == 1
 
 
-def test_slurm_is_asked_for_a_task_and_a_gpu_for_each_device_of_each_node_and_a_job_lost_there_is_said(tmp_path):
+def test_slurm_is_asked_for_a_task_and_a_gpu_for_each_device_of_each_node_and_a_job_lost_there_is_said(
+    train: Run, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("submitit.core.core.Job._results_timeout_s", 0.1)  # for a slow file system, 15 seconds
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     script = tmp_path / "script"
     commands = {
         "sbatch": f'cp "$1" {script}; echo Submitted batch job 7',
@@ -71,21 +71,22 @@ def test_slurm_is_asked_for_a_task_and_a_gpu_for_each_device_of_each_node_and_a_
         (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
         (tmp_path / name).chmod(0o755)
     typed = ["hydra/launcher=slurm", "hydra.launcher.partition=gpu", "trainer.devices=4", "trainer.num_nodes=2"]
-    done = multirun(tmp_path / "sweep", *typed, *QUIET, "seed=1", path=tmp_path)
+    outcome = train("-m", *typed, *QUIET, "seed=1", "hydra.sweep.dir=sweep")
+    finish_sweep(Path("sweep"), "failed")  # whose lock this process would keep
     asked = {line.split("--", 1)[1] for line in script.read_text().splitlines() if line.startswith("#SBATCH")}
     expected = {"nodes=2", "ntasks-per-node=4", "gpus-per-node=4", "partition=gpu", "time=1440"}
     assert expected <= asked
     assert "signal=USR2@120" in asked
-    assert done.returncode != 0
-    assert "error: job 0: Job 7" in done.stderr
+    assert outcome.code != 0
+    assert "error: job 0: Job 7" in outcome.err
 
 
 def test_jobs_that_ask_slurm_for_different_things_are_refused(tmp_path):
     for command in ("srun", "sbatch"):
         (tmp_path / command).touch(0o755)
-    done = multirun(tmp_path, "hydra/launcher=slurm", *QUIET, "trainer.devices=1,2", path=tmp_path)
-    assert done.returncode != 0
-    assert "hydra.launcher.tasks_per_node is 1 for one job and 2 for another" in done.stderr
+    code, said = multirun(tmp_path, "hydra/launcher=slurm", *QUIET, "trainer.devices=1,2", path=tmp_path)
+    assert code != 0
+    assert "hydra.launcher.tasks_per_node is 1 for one job and 2 for another" in said
 
 
 def test_the_slurm_preset_asks_for_no_gpu_where_the_cpu_trains():

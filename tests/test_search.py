@@ -1,13 +1,14 @@
 """A search goes on where it was, draws what it would have drawn, ends hopeless trials, and refuses mistakes at once."""
 
 import json
-import subprocess
+import os
 import sys
 from pathlib import Path
 
 import lightning
 import pytest
 import torch
+from forked import Fork
 from support import ROOT, StopAt, build, fit
 
 from pmodel.callbacks.pruning import Pruned, Pruning
@@ -261,21 +262,13 @@ TINY = (
 
 
 def test_the_command_searches_and_typed_again_with_more_trials_goes_on(tmp_path):
-    command = [sys.executable, "train.py", "-m", "hydra/sweeper=optuna", *TINY, "model.latent_dim=range(2,9)"]
-    command += [f"hydra.sweep.dir={tmp_path}", "callbacks.progress=null"]
+    command = [sys.executable, str(ROOT / "train.py"), "-m", "hydra/sweeper=optuna", *TINY]
+    command += [f"hydra.sweep.dir={tmp_path}", "callbacks.progress=null", "model.latent_dim=range(2,9)"]
     seen = []
     for num_trials in (2, 3):
-        done = subprocess.run(
-            [*command, f"hydra.sweeper.n_trials={num_trials}"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=200,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        seen.append(done.stdout)
+        process = Fork([*command, f"hydra.sweeper.n_trials={num_trials}"], dict(os.environ))
+        assert process.wait(200) == 0, process.said()
+        seen.append(process.said())
     assert "best      trial" in seen[1]
     assert "trial     0" not in seen[1]
     assert "trial     2" in seen[1]

@@ -5,13 +5,14 @@ import json
 import math
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from support import ROOT, run_directory
+from forked import start_forked
+from support import run_directory
+
+from pmodel.launch import Processes
 
 SMALL = ["data.limit=64", "trainer.max_epochs=2", "callbacks.final.num_samples=5"]
 
@@ -261,7 +262,7 @@ def numbers(run: Path) -> dict[str, dict]:
 
 
 def test_a_mixture_is_trained_like_any_other_model(train, tmp_path):
-    outcome = train("model=gmm", "data=points", "data.limit=400", "data.name=moons")
+    outcome = train("model=gmm", "data=points", "data.limit=400", "data.name=moons", "trainer.max_epochs=12")
     assert outcome.code == 0, outcome.err
     run = run_directory(tmp_path / "logs")
     assert {"density.png", "clusters.png", "samples.png"} <= {f.name for f in run.glob("figures/*.png")}
@@ -312,34 +313,29 @@ def test_training_that_ends_before_it_has_converged_says_so(train):
     assert "converged" not in outcome.out
 
 
-def numbers_of_one_and_two_processes(train, tmp_path, *settings):
+def numbers_of_one_and_two_processes(train, tmp_path, monkeypatch, *settings):
     """The numbers of a run in this process, and of the same one in two."""
+    monkeypatch.setattr(Processes, "_start", start_forked)
     settings = [*settings, "callbacks=minimal", "logger=none"]
     assert train(*settings, "paths.log_dir=one").code == 0
-    two = ["trainer.devices=2", "trainer.accelerator=cpu", "paths.log_dir=two"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(ROOT / "train.py"), *settings, *two]
-    # Files, not pipes: a process that lives on would keep these open.
-    with (tmp_path / "out.txt").open("w") as out:
-        subprocess.run(command, cwd=tmp_path, env=environment, stdout=out, stderr=out, timeout=240, check=False)
-    said = (tmp_path / "out.txt").read_text()
-    assert "2 × cpu" in said, said
+    outcome = train(*settings, "trainer.devices=2", "trainer.accelerator=cpu", "paths.log_dir=two")
+    assert "2 × cpu" in outcome.out, outcome.err
     return [numbers(run_directory(tmp_path / name)) for name in ("one", "two")]
 
 
-def test_k_means_on_two_processes_prints_the_numbers_of_one(train, tmp_path):
-    one, both = numbers_of_one_and_two_processes(train, tmp_path, "model=kmeans", "data.limit=200")
+def test_k_means_on_two_processes_prints_the_numbers_of_one(train, tmp_path, monkeypatch):
+    one, both = numbers_of_one_and_two_processes(train, tmp_path, monkeypatch, "model=kmeans", "data.limit=200")
     for name in ("inertia", "squared_distance", "best epoch"):
         assert both[name]["value"] == pytest.approx(one[name]["value"], rel=1e-6)
         assert both[name].get("count") == one[name].get("count")
 
 
-def test_a_game_on_two_processes_has_the_losses_of_one(train, tmp_path):
+def test_a_game_on_two_processes_has_the_losses_of_one(train, tmp_path, monkeypatch):
     """Noise too is drawn once for all and shared out, so a batch in two halves is the same batch."""
     game = ["model=gan", "model.num_discriminator_steps=2", "data.limit=320", "data.batch_size=32", "model.r1=1"]
     # Adam divides by the size of a gradient, and so makes steps of rounding errors.
     game += [f"model/optimizer@model.optimizer.{player}=sgd" for player in ("generator", "discriminator")]
-    one, both = numbers_of_one_and_two_processes(train, tmp_path, *game, "trainer.max_epochs=1")
+    one, both = numbers_of_one_and_two_processes(train, tmp_path, monkeypatch, *game, "trainer.max_epochs=1")
     for name in ("discriminator_loss", "generator_loss", "d_real", "d_fake", "discriminator_gradient", "frechet"):
         assert both[name]["value"] == pytest.approx(one[name]["value"], rel=1e-3), name
         assert both[name].get("count") == one[name].get("count")
@@ -350,7 +346,8 @@ def test_a_game_on_two_processes_has_the_losses_of_one(train, tmp_path):
 def test_a_csv_file_is_clustered_and_its_density_estimated(model, columns, train, tmp_path):
     rows = torch.randn(300, columns, generator=torch.Generator().manual_seed(0)) * 10 ** torch.arange(columns)
     (tmp_path / "mine.csv").write_text("\n".join(",".join(f"{x:.4f}" for x in row) for row in rows.tolist()))
-    outcome = train(f"model={model}", "data=points_csv", "data.path=mine.csv", f"data.shape=[{columns}]")
+    data = ["data=points_csv", "data.path=mine.csv", f"data.shape=[{columns}]"]
+    outcome = train(f"model={model}", *data, "trainer.max_epochs=2")
     assert outcome.code == 0, outcome.err
     drawn = {f.stem for f in run_directory(tmp_path / "logs").glob("figures/*.png")}
     assert ("pairs" if columns == 3 else "clusters" if model == "kmeans" else "density") in drawn

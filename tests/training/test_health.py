@@ -86,10 +86,11 @@ def test_counts_survive_a_checkpoint():
 SMALL = ["model=gan", "data.limit=64", "data.batch_size=4", "callbacks=minimal", "logger=none"]
 
 
-def test_a_game_that_is_over_is_said_once_while_it_runs_and_kept_in_status_json(train, tmp_path):
+def test_a_game_that_is_over_is_said_once_while_it_runs_and_kept_in_status_json(train, tmp_path, monkeypatch):
+    monkeypatch.setattr(GameHealth, "PATIENCE", 100)
     outcome = train(
         *SMALL,
-        "trainer.max_epochs=90",
+        "trainer.max_epochs=20",
         "model.optimizer.generator.lr=0",
         "model.r1=0",
         "model.optimizer.discriminator.lr=1e-2",
