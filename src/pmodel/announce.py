@@ -26,9 +26,10 @@ class Announcement(Callback):
             sizes = trainer.datamodule.split_sizes
             device = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
             resumed = f", resumed in epoch {trainer.current_epoch + 1}" if trainer.ckpt_path else ""
+            remark = f", {pl_module.remark}" if pl_module.remark else ""
             print(
                 f"{self.name}: {pl_module.num_parameters:,} parameters, {sizes['train']:,} training and"
-                f" {sizes['validation']:,} validation examples, {device}{resumed}\n{shown(self.run.path)}/",
+                f" {sizes['validation']:,} validation examples, {device}{remark}{resumed}\n{shown(self.run.path)}/",
                 flush=True,
             )
 

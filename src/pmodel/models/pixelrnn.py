@@ -2,7 +2,9 @@
 arXiv 1601.06759)."""
 
 from pmodel.models.autoregressive import AutoregressiveModule
+from pmodel.nets.lstm_scan import is_fused
 from pmodel.nets.pixelrnn import PixelRNNNetwork, Scan
+from pmodel.nets.row_lstm import RowLSTM
 from pmodel.training.gradient import Schedule
 
 
@@ -54,3 +56,10 @@ class PixelRNN(AutoregressiveModule):
             head_channels,
             self.condition_channels,
         )
+
+    @property
+    def remark(self) -> str:
+        height, width = self.data_shape[1:]
+        lstm = self.network.lstms[0]
+        most_cells = width if isinstance(lstm, RowLSTM) else min(height, width)
+        return "each scan one kernel" if is_fused(lstm.state, most_cells) else "scans step by step"

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ from torch.autograd.function import once_differentiable
 # The gates of a cell in memory: output, input, forget, content. The first three are sigmoids; the last three get their
 # gradients through the cell's memory.
 NUM_GATES = 4
+# Hidden sizes, and cells of a step, for which there is a kernel that does all steps.
+FUSED_SIZES, FUSED_CELLS = (16, 32, 64), 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +38,7 @@ class Lattice:
     def __post_init__(self):
         # Kept, so not to be made when a validation, without autograd, happens to be first.
         with torch.inference_mode(False):
-            self.states, self.initial  # noqa: B018
+            self.states, self.initial, self.table, self.neighbours  # noqa: B018
 
     @cached_property
     def starts(self) -> list[int]:
@@ -55,6 +58,19 @@ class Lattice:
     def written(self, t: int) -> int:
         """Where the states of the cells of step t go."""
         return self.records[t + 1] + (self.places[t + 1] if t + 1 < len(self.counts) else 0)
+
+    @cached_property
+    def table(self) -> Tensor:
+        """Of each step its first cell, how many it has, where its record begins, and where its states go, (4, T)."""
+        steps = range(len(self.counts))
+        rows = [self.starts, self.counts, self.records[:-1], [self.written(t) for t in steps]]
+        return torch.tensor(rows, dtype=torch.int32, device=self.device)
+
+    @cached_property
+    def neighbours(self) -> Tensor:
+        """Where the neighbours of each cell are, (taps, cells)."""
+        first = [self.records[t] + torch.arange(n, device=self.device) for t, n in enumerate(self.counts)]
+        return torch.cat(first) + torch.arange(self.taps, device=self.device)[:, None]
 
     @cached_property
     def states(self) -> Tensor:
@@ -99,7 +115,18 @@ def scan(gates: Tensor, weight: Tensor, h0: Tensor, c0: Tensor, lattice: Lattice
     """
     # Narrow numbers would add up their errors over the steps.
     with torch.autocast(gates.device.type, enabled=False):
-        return _Scan.apply(gates.to(weight.dtype), weight, h0, c0, lattice, lattice.states[order])
+        kind = _FusedScan if is_fused(weight, max(lattice.counts)) else _Scan
+        return kind.apply(gates.to(weight.dtype), weight, h0, c0, lattice, lattice.states[order])
+
+
+def is_fused(weight: Tensor, most_cells: int) -> bool:
+    """Whether one kernel does all steps: on a GPU, in float32, for sizes that it was written for.
+
+    most_cells: of a step
+    """
+    if not (weight.device.type == "cuda" and weight.dtype == torch.float32 and find_spec("triton")):
+        return False
+    return weight.shape[2] in FUSED_SIZES and most_cells <= FUSED_CELLS
 
 
 class _Scan(Function):
@@ -170,6 +197,46 @@ class _Scan(Function):
                 tap_grad.baddbmm_(h[:, near].view(R, n * B, H).mT, flat)
         initial = [x[:, lattice.initial].sum((1, 2)) for x in (dh, dc)]
         return gate_grads, weight_grad, *initial, None, None
+
+
+class _FusedScan(Function):
+    """`_Scan` with a kernel for all steps forward, and one backward."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, activations: Tensor, weight: Tensor, h0: Tensor, c0: Tensor, lattice: Lattice, states: Tensor
+    ) -> Tensor:
+        from pmodel.nets import lstm_scan_triton as kernels
+
+        R, M, B, _ = activations.shape
+        H = h0.shape[1]
+        h, c = (activations.new_empty(R, lattice.num_states, B, H) for _ in range(2))
+        h[:, lattice.initial], c[:, lattice.initial] = h0[:, None, None], c0[:, None, None]
+        tanh_c = activations.new_empty(R, M, B, H)
+        activations, weight = activations.contiguous(), weight.contiguous()
+        sizes = lattice.table, max(lattice.counts), lattice.memory_tap
+        kernels.forward(activations, weight, h, c, tanh_c, *sizes)
+        ctx.lattice = lattice
+        ctx.save_for_backward(activations, tanh_c, h, c, weight, states)
+        return torch.stack([of_one[index] for of_one, index in zip(h, states, strict=True)])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        from pmodel.nets import lstm_scan_triton as kernels
+
+        lattice: Lattice = ctx.lattice
+        activations, tanh_c, h, c, weight, states = ctx.saved_tensors
+        dh, dc = torch.zeros_like(h), torch.zeros_like(c)
+        for of_one, index, part in zip(dh, states, grad, strict=True):
+            of_one[index] = part
+        gate_grads = torch.empty_like(activations)
+        sizes = lattice.table, max(lattice.counts), lattice.memory_tap
+        kernels.backward(activations, weight, c, tanh_c, dh, dc, gate_grads, *sizes)
+        flat = gate_grads.flatten(1, 2)
+        taps = [h[:, near].flatten(1, 2).mT @ flat for near in lattice.neighbours]
+        initial = [x[:, lattice.initial].sum((1, 2)) for x in (dh, dc)]
+        return gate_grads, torch.stack(taps, 1), *initial, None, None
 
 
 class _Reorder(Function):

@@ -66,6 +66,11 @@ class MeasuredModule(LightningModule):
         return {}
 
     @property
+    def remark(self) -> str | None:
+        """Which of several ways of computing the same is in use, where there are several; a few words for the user."""
+        return None
+
+    @property
     def fitted(self) -> bool:
         """Whether there is a model to judge and to draw: not before the first fit of one that has no gradient."""
         return True
