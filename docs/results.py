@@ -23,22 +23,30 @@ ASIDE = ("seed=", "data_dir=", "logger=", "callbacks=", "callbacks.", "hydra", "
 START, END = "<!-- results -->", "<!-- /results -->"
 
 
-def main(runs: list[str]) -> None:
-    for run in runs:
-        print(f"took in {take_in(Path(run)).relative_to(ROOT)}")
+def main(folders: list[str]) -> None:
+    for folder in folders:
+        for file in dict.fromkeys(take_in(Path(folder))):
+            print(f"took in {file.relative_to(ROOT)}")
     page, short = rendered()
     (ROOT / "docs" / "results.md").write_text(page, encoding="utf-8")
     readme = ROOT / "README.md"
     readme.write_text(with_short_form(readme.read_text(encoding="utf-8"), short), encoding="utf-8")
 
 
-def take_in(folder: Path) -> Path:
-    """Adds a run's newest evaluation on its split to the results file of its command; gives that file."""
+def take_in(folder: Path) -> list[Path]:
+    """Adds the newest evaluation of a run, or of a multirun's jobs, to the results files of their commands."""
     evaluations = sorted(folder.glob("eval/*/results.json"))
     if not evaluations:
         sys.exit(f"error: {folder}: expected a run that eval.py has judged, but there is no eval/*/results.json")
     evaluation = json.loads(evaluations[-1].read_text(encoding="utf-8"))
-    (run,) = (run for run in evaluation["runs"] if Path(run["run"]).absolute() == folder.absolute())
+    jobs = (folder / "multirun.yaml").exists()
+    return [
+        take_in_run(folder / Path(run["run"]).name if jobs else folder, run, evaluation) for run in evaluation["runs"]
+    ]
+
+
+def take_in_run(folder: Path, run: dict[str, Any], evaluation: dict[str, Any]) -> Path:
+    """One run, as an evaluation has it; gives its results file."""
     typed = OmegaConf.to_container(OmegaConf.load(folder / "overrides.yaml"))
     command = " ".join(line for line in typed if not line.startswith(ASIDE))
     file = results_file(command)
@@ -94,7 +102,8 @@ def results_file(command: str) -> Path:
     """Where the runs of a command are: named after its experiment and what else was typed."""
     words = [word for word in command.split() if word != "-m" and not word.startswith(ASIDE)]
     experiment = next((word.partition("=")[2] for word in words if word.startswith("experiment=")), "run")
-    rest = sorted(word.rpartition(".")[2] for word in words if not word.startswith("experiment="))
+    others = (word.partition("=") for word in words if not word.startswith("experiment="))
+    rest = sorted(f"{key.rpartition('.')[2]}={value}" for key, _, value in others)
     return RESULTS / ("+".join([experiment, *rest]).replace("/", "_") + ".json")
 
 
@@ -108,7 +117,7 @@ def rendered() -> tuple[str, str]:
         " typed by hand.",
         "Each of our numbers is `eval.py`'s, of the epoch that the validation split chose; the test split was read once"
         " for each run. ± is the standard deviation over seeds, and of a single run the standard error over the test"
-        " examples. A dash: not run yet.",
+        " examples. The distance is how much worse ours is, with a minus how much better. A dash: not run yet.",
     ]
     short = ["| | published | ours | |", "| --- | ---: | ---: | --- |"]
     for table in tables:
@@ -117,8 +126,8 @@ def rendered() -> tuple[str, str]:
         head = ["model", "protocol", "published", "ours", "distance", "runs", "parameters", "epochs", "training"]
         lines = [head, ["---", "---", *["---:"] * 7], *(row.cells() for row in rows)]
         parts.append("\n".join("| " + " | ".join(line) + " |" for line in lines))
-        parts.append("\n".join(row.line() for row in rows))
-        short += [row.short() for row in rows if row.runs and row.published is not None]
+        parts.append("\n".join(dict.fromkeys(row.line() for row in rows)))
+        short += [row.short() for row in rows if row.runs and row.row.get("short", True)]
     return "\n\n".join(parts) + "\n", "\n".join(short)
 
 
@@ -165,7 +174,13 @@ class Row:
             return "–"
         worse = statistics.mean(self.values) - self.published
         worse = -worse if self.table["better"] == "higher" else worse
-        return f"{worse:+.{self.table['digits']}f}".replace("-", "−")
+        text = f"{worse:+.{self.table['digits']}f}"
+        return self._text(0) if float(text) == 0 else text.replace("-", "−")
+
+    @property
+    def title(self) -> str:
+        """The model, and the number where a table has several."""
+        return f"{self.row['model']}: {self.name}" if "number" in self.row else self.row["model"]
 
     @property
     def published_text(self) -> str:
@@ -176,7 +191,7 @@ class Row:
 
     def cells(self) -> list[str]:
         """The row of docs/results.md."""
-        first = [self.row["model"], self.row["protocol"], self.published_text, self.ours, self.distance]
+        first = [self.title, self.row["protocol"], self.published_text, self.ours, self.distance]
         if not self.runs:
             return [*first, "0", "–", "–", "–"]
         parameters = self._number(self.runs[0], "parameters")["value"]
@@ -191,6 +206,8 @@ class Row:
         text = f"- {self.row['model']}, {self.row['protocol']}: `uv run train.py {self.row['command']}`"
         if self.row.get("source"):
             text += f"; published: {self.row['source']}"
+        if self.row.get("aim") is not None:
+            text += f"; aimed at: {self._text(self.row['aim'])}"
         if self.runs:
             run = self.runs[0]
             text += f"; ours: [{self.file.name}](results/{self.file.name}), {run['hardware']}"
@@ -204,9 +221,9 @@ class Row:
 
     def short(self) -> str:
         """The row of the README."""
-        what = f"{self.row['model']}, {self.row['protocol']}"
-        unit = self.table["unit"] + ("" if self.table["better"] == "lower" else " ↑")
-        return f"| {what}: {self.name}, {unit} | {self.published_text} | {self.ours} | `{self.row['command']}` |"
+        arrow = "↓" if self.table["better"] == "lower" else "↑"
+        what = f"{self.row['model']}, {self.row['protocol']}: {self.name}, {self.table['unit']} {arrow}"
+        return f"| {what} | {self.published_text} | {self.ours} | `{self.row['command']}` |"
 
 
 def duration(seconds: float) -> str:

@@ -1,0 +1,81 @@
+"""docs/results.md: written from files, of commands that are right."""
+
+import importlib.util
+import json
+from types import ModuleType
+
+import pytest
+from omegaconf import OmegaConf
+from support import ROOT
+
+from pmodel.config import check_overrides
+
+
+@pytest.fixture
+def results() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("results", ROOT / "docs" / "results.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_pages_are_what_the_script_writes(results: ModuleType):
+    page, short = results.rendered()
+    assert (ROOT / "docs" / "results.md").read_text(encoding="utf-8") == page
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert results.with_short_form(readme, short) == readme
+
+
+def test_every_command_composes(results: ModuleType):
+    tables = OmegaConf.to_container(OmegaConf.load(results.PUBLISHED))
+    commands = {row["command"] for table in tables for row in table["rows"]}
+    for command in commands:
+        check_overrides("train", [word for word in command.split() if not word.startswith(("-m", "seed="))])
+
+
+def test_every_results_file_stands_beside_a_published_number(results: ModuleType):
+    tables = OmegaConf.to_container(OmegaConf.load(results.PUBLISHED))
+    known = {results.results_file(row["command"]) for table in tables for row in table["rows"]}
+    assert set(results.RESULTS.glob("*.json")) <= known
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Three seeds of a command, judged, and what eval.py and train.py left of them."""
+    for seed, value in ((1, 80.0), (2, 82.0), (3, 81.0)):
+        folder = tmp_path / f"run{seed}"
+        (folder / "eval" / "now").mkdir(parents=True)
+        typed = ["experiment=pixelcnn_mnist", "model.dropout=0.1", f"seed={seed}", "data_dir=elsewhere"]
+        OmegaConf.save(OmegaConf.create(typed), folder / "overrides.yaml")
+        lines = ["step,epoch,timing/seconds,val/loss", "9,,,", "10,0,5.5,90", "20,1,11,85"]
+        (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
+        data = {"data": "mnist", "binarize": "dynamic"}
+        number = {"name": "negative log-likelihood", "value": value, "standard_error": 0.2, "protocol": data | {"k": 3}}
+        numbers = [number, {"name": "parameters", "value": 7}, {"name": "training time", "value": 7200.0 * seed}]
+        run = {"run": str(folder), "seed": seed, "epoch": 2, "status": "done", "checkpoint_sha256": "0", "data": data}
+        about = {"split": "test", "hardware": "1 × abacus", "versions": {"torch": "2"}, "code": "abc"}
+        content = {**about, "runs": [run | {"numbers": numbers}]}
+        (folder / "eval" / "now" / "results.json").write_text(json.dumps(content))
+    return [tmp_path / f"run{seed}" for seed in (1, 2, 3)]
+
+
+def test_runs_that_differ_by_their_seed_are_one_row_with_its_spread(results: ModuleType, runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    for folder in [*runs, runs[0]]:  # one of them twice
+        (file,) = results.take_in(folder)
+    assert file.name == "pixelcnn_mnist+dropout=0.1.json"
+    assert (
+        tmp_path / f"{file.stem}_seed2.csv"
+    ).read_text() == "epoch,seconds,val/loss\n1,5.5,90.0000\n2,11.0,85.0000\n"
+    table = {"unit": "nats", "better": "lower", "digits": 1, "number": "negative log-likelihood"}
+    command = "-m experiment=pixelcnn_mnist model.dropout=0.1 seed=1,2,3"
+    row = results.Row(table, {"model": "m", "protocol": "p", "published": 79.0, "command": command})
+    assert row.cells() == ["m", "p", "79.0", "81.0 ± 1.0", "+2.0", "3", "7", "2", "4.0 h"]
+    kept = json.loads(file.read_text())
+    assert [run["numbers"][0]["protocol"] for run in kept["runs"]] == [{"k": 3}] * 3
+    assert "elsewhere" not in file.read_text()
+
+
+def test_a_run_that_was_not_judged_is_refused_in_one_line(results: ModuleType, tmp_path):
+    with pytest.raises(SystemExit, match=r"expected a run that eval\.py has judged"):
+        results.take_in(tmp_path)
