@@ -24,9 +24,9 @@ shapes = (scans, size[0] * size[1], batch, 4 * hidden), (scans, lattice.taps, hi
 gates, weight, h0, c0 = (torch.randn(shape, device=device) * 0.7 for shape in (*shapes, shapes[-1]))
 seed = torch.randn(scans, size[0] * size[1], batch, hidden, device=device)
 found = []
-for scan in (lstm_scan._Scan, lstm_scan._FusedScan):
+for fused in (False, True):
     inputs = [x.clone().requires_grad_() for x in (gates, weight, h0, c0)]
-    y = scan.apply(inputs[0] * 1, *inputs[1:], lattice, lattice.states[order])
+    y = lstm_scan._Scan.apply(inputs[0] * 1, *inputs[1:], lattice, lattice.states[order], fused)
     found.append([y, *torch.autograd.grad((y * seed).sum(), inputs)])
 for ours, plain in zip(*found):
     torch.testing.assert_close(ours, plain, atol=2e-4, rtol=2e-4)

@@ -2,12 +2,13 @@
 
 import math
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor
 
-from pmodel.distributions import Likelihood
+from pmodel.distributions import LikelihoodName, make_likelihood
+from pmodel.distributions.gaussian import Gaussian
 from pmodel.distributions.noise import normal
 from pmodel.nets.batch_share import own_share
 from pmodel.training.gradient import GradientModule, Schedule
@@ -24,16 +25,21 @@ class LatentVariableModule(GradientModule):
     for K = `num_importance_samples`, in nats per example; the gradient passes through the codes, z = μ + σε.
 
     Args:
+        data_shape: of one example, (C, H, W) or (D,).
+        num_levels: how many values a sub-pixel has; None for continuous data.
+        likelihood, num_mixtures, likelihood_scale: p(x | z); see `pmodel.distributions`.
         num_importance_samples: K, in training.
     """
 
     units: ClassVar[dict[str, str]] = dict.fromkeys(["loss", "elbo", "reconstruction", "kl"], "nats")
-    likelihood: Likelihood
-    # (P, H, W) or (P,): what the decoder gives.
-    output_shape: list[int]
 
     def __init__(
         self,
+        data_shape: list[int],
+        num_levels: int | None,
+        likelihood: LikelihoodName,
+        num_mixtures: int,
+        likelihood_scale: float | Literal["learned"],
         num_importance_samples: int,
         optimizer: dict,
         schedule: Schedule,
@@ -44,6 +50,13 @@ class LatentVariableModule(GradientModule):
         if num_importance_samples < 1:
             raise ValueError(f"model.num_importance_samples={num_importance_samples}: expected at least 1")
         self.num_importance_samples = num_importance_samples
+        self.data_shape = torch.Size(data_shape)
+        self.likelihood = make_likelihood(likelihood, num_levels, num_mixtures, likelihood_scale)
+        # A Gaussian likelihood is a density, even of data on levels.
+        self.continuous_density = isinstance(self.likelihood, Gaussian)
+        channels, *positions = data_shape
+        # What a decoder gives.
+        self.output_shape = [self.likelihood.num_parameters(channels), *positions]
 
     @property
     @abstractmethod

@@ -5,8 +5,7 @@ from typing import Any, Literal
 import torch
 from torch import Generator, Tensor
 
-from pmodel.distributions import LikelihoodName, make_likelihood
-from pmodel.distributions.gaussian import Gaussian
+from pmodel.distributions import LikelihoodName
 from pmodel.distributions.noise import normal
 from pmodel.instantiate import instantiate
 from pmodel.models.autoencoder import Network
@@ -50,7 +49,18 @@ class VAE(LatentVariableModule):
         ema_decay: float | None = None,
         compile: bool = False,
     ):
-        super().__init__(num_importance_samples, optimizer, schedule, ema_decay, compile)
+        super().__init__(
+            data_shape,
+            num_levels,
+            likelihood,
+            num_mixtures,
+            likelihood_scale,
+            num_importance_samples,
+            optimizer,
+            schedule,
+            ema_decay,
+            compile,
+        )
         self.save_hyperparameters()
         if latent_dim < 1:
             raise ValueError(f"model.latent_dim={latent_dim}: expected at least 1")
@@ -61,13 +71,8 @@ class VAE(LatentVariableModule):
             name, value, only = ("beta", beta, 1) if beta != 1 else ("free_bits", free_bits, 0)
             setting = f"model.num_importance_samples={num_importance_samples}"
             raise ValueError(f"model.{name}={value}: expected {only} with {setting}, whose bound has no KL term")
-        self.data_shape, self.latent_dim = torch.Size(data_shape), latent_dim
+        self.latent_dim = latent_dim
         self.beta, self.free_bits = beta, free_bits
-        self.likelihood = make_likelihood(likelihood, num_levels, num_mixtures, likelihood_scale)
-        # A Gaussian likelihood is a density, even of data on levels.
-        self.continuous_density = isinstance(self.likelihood, Gaussian)
-        channels, *positions = data_shape
-        self.output_shape = [self.likelihood.num_parameters(channels), *positions]
         self.encoder = instantiate(network["encoder"], data_shape=data_shape, num_outputs=2 * latent_dim)
         self.decoder = instantiate(network["decoder"], latent_dim=latent_dim, output_shape=self.output_shape)
 

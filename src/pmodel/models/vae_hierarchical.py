@@ -5,8 +5,7 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor, nn
 
-from pmodel.distributions import LikelihoodName, make_likelihood
-from pmodel.distributions.gaussian import Gaussian
+from pmodel.distributions import LikelihoodName
 from pmodel.distributions.noise import normal
 from pmodel.instantiate import instantiate
 from pmodel.models.autoencoder import Network
@@ -52,7 +51,18 @@ class HierarchicalVAE(LatentVariableModule):
         ema_decay: float | None = None,
         compile: bool = False,
     ):
-        super().__init__(num_importance_samples, optimizer, schedule, ema_decay, compile)
+        super().__init__(
+            data_shape,
+            num_levels,
+            likelihood,
+            num_mixtures,
+            likelihood_scale,
+            num_importance_samples,
+            optimizer,
+            schedule,
+            ema_decay,
+            compile,
+        )
         self.save_hyperparameters()
         if not latent_dims or min(latent_dims) < 1:
             raise ValueError(f"model.latent_dims={latent_dims}: expected a list of numbers, each at least 1")
@@ -61,12 +71,7 @@ class HierarchicalVAE(LatentVariableModule):
                 f"model.hidden_dims={hidden_dims}: expected {len(latent_dims) - 1} lists, one between each two of"
                 f" model.latent_dims={latent_dims}"
             )
-        self.data_shape, self.latent_dims, self.latent_dim = torch.Size(data_shape), list(latent_dims), latent_dims[-1]
-        self.likelihood = make_likelihood(likelihood, num_levels, num_mixtures, likelihood_scale)
-        # A Gaussian likelihood is a density, even of data on levels.
-        self.continuous_density = isinstance(self.likelihood, Gaussian)
-        channels, *positions = data_shape
-        self.output_shape = [self.likelihood.num_parameters(channels), *positions]
+        self.latent_dims, self.latent_dim = list(latent_dims), latent_dims[-1]
         self.encoder = instantiate(network["encoder"], data_shape=data_shape, num_outputs=2 * latent_dims[0])
         self.decoder = instantiate(network["decoder"], latent_dim=latent_dims[0], output_shape=self.output_shape)
         steps = list(zip(latent_dims[:-1], hidden_dims, latent_dims[1:], strict=True))

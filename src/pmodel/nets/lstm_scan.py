@@ -115,8 +115,8 @@ def scan(gates: Tensor, weight: Tensor, h0: Tensor, c0: Tensor, lattice: Lattice
     """
     # Narrow numbers would add up their errors over the steps.
     with torch.autocast(gates.device.type, enabled=False):
-        kind = _FusedScan if is_fused(weight, max(lattice.counts)) else _Scan
-        return kind.apply(gates.to(weight.dtype), weight, h0, c0, lattice, lattice.states[order])
+        fused = is_fused(weight, max(lattice.counts))
+        return _Scan.apply(gates.to(weight.dtype), weight, h0, c0, lattice, lattice.states[order], fused)
 
 
 def is_fused(weight: Tensor, most_cells: int) -> bool:
@@ -130,30 +130,36 @@ def is_fused(weight: Tensor, most_cells: int) -> bool:
 
 
 class _Scan(Function):
-    """Backward by hand: only what is sequential is done step by step, weights' gradients in one product at the end."""
+    """Backward by hand: only what is sequential is done step by step.
+
+    fused: whether the steps are those of a kernel of its own, not of PyTorch
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, activations: Tensor, weight: Tensor, h0: Tensor, c0: Tensor, lattice: Lattice, states: Tensor
+        ctx: Any,
+        activations: Tensor,
+        weight: Tensor,
+        h0: Tensor,
+        c0: Tensor,
+        lattice: Lattice,
+        states: Tensor,
+        fused: bool,
     ) -> Tensor:
         R, M, B, _ = activations.shape
         H = h0.shape[1]
         h, c = (activations.new_empty(R, lattice.num_states, B, H) for _ in range(2))
         h[:, lattice.initial], c[:, lattice.initial] = h0[:, None, None], c0[:, None, None]
         tanh_c = activations.new_empty(R, M, B, H)
-        taps = weight.unbind(1)
-        for t, n in enumerate(lattice.counts):
-            cells, read = slice(lattice.starts[t], lattice.starts[t] + n), lattice.records[t]
-            a = activations[:, cells]
-            flat = a.view(R, n * B, NUM_GATES * H)
-            for k, tap in enumerate(taps):
-                flat.baddbmm_(h[:, read + k : read + k + n].view(R, n * B, H), tap)
-            o, i, f, g = activate(a)
-            written = slice(lattice.written(t), lattice.written(t) + n)
-            memory = read + lattice.memory_tap
-            new = torch.mul(f, c[:, memory : memory + n], out=c[:, written]).addcmul_(i, g)
-            torch.mul(o, torch.tanh(new, out=tanh_c[:, cells]), out=h[:, written])
-        ctx.lattice = lattice
+        if fused:
+            from pmodel.nets import lstm_scan_triton as kernels
+
+            activations, weight = activations.contiguous(), weight.contiguous()
+            sizes = lattice.table, max(lattice.counts), lattice.memory_tap
+            kernels.forward(activations, weight, h, c, tanh_c, *sizes)
+        else:
+            _forward(activations, weight, h, c, tanh_c, lattice)
+        ctx.lattice, ctx.fused = lattice, fused
         ctx.save_for_backward(activations, tanh_c, h, c, weight, states)
         return torch.stack([of_one[index] for of_one, index in zip(h, states, strict=True)])
 
@@ -162,81 +168,81 @@ class _Scan(Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         lattice: Lattice = ctx.lattice
         activations, tanh_c, h, c, weight, states = ctx.saved_tensors
-        R, _, B, _ = activations.shape
-        H = h.shape[3]
-        dh, dc = torch.zeros_like(h), torch.zeros_like(c)
-        for of_one, index, part in zip(dh, states, grad, strict=True):
-            of_one[index] = part
-        weight_grad = torch.zeros_like(weight)
-        taps, tap_grads = [tap.mT for tap in weight.unbind(1)], weight_grad.unbind(1)
-        gate_grads = torch.empty_like(activations)
-        for t in reversed(range(len(lattice.counts))):
-            n, read = lattice.counts[t], lattice.records[t]
-            cells = slice(lattice.starts[t], lattice.starts[t] + n)
-            written = slice(lattice.written(t), lattice.written(t) + n)
-            memory = slice(read + lattice.memory_tap, read + lattice.memory_tap + n)
-            a, u = activations[:, cells], tanh_c[:, cells]
-            o, i, f, g = a.split(H, dim=3)
-            do, di, df, dg = gate_grads[:, cells].split(H, dim=3)
-            dh_t = dh[:, written]
-            # ∂h/∂o = tanh c; ∂h/∂c = o (1 − tanh² c).
-            torch.mul(dh_t, u, out=do)
-            dc_t = dc[:, written].addcmul_(dh_t, o).addcmul_(do * u, o, value=-1)
-            torch.mul(dc_t, g, out=di)
-            torch.mul(dc_t, c[:, memory], out=df)
-            torch.mul(dc_t, i, out=dg)
-            dc[:, memory].addcmul_(dc_t, f)
-            # σ' = σ (1 − σ), tanh' = 1 − tanh².
-            sigmoids, da_sigmoids = a[..., : 3 * H], gate_grads[:, cells, :, : 3 * H]
-            torch.ops.aten.sigmoid_backward.grad_input(da_sigmoids, sigmoids, grad_input=da_sigmoids)
-            torch.ops.aten.tanh_backward.grad_input(dg, g, grad_input=dg)
-            flat = gate_grads[:, cells].view(R, n * B, NUM_GATES * H)
-            for k, (tap, tap_grad) in enumerate(zip(taps, tap_grads, strict=True)):
-                near = slice(read + k, read + k + n)
-                dh[:, near].view(R, n * B, H).baddbmm_(flat, tap)
-                tap_grad.baddbmm_(h[:, near].view(R, n * B, H).mT, flat)
-        initial = [x[:, lattice.initial].sum((1, 2)) for x in (dh, dc)]
-        return gate_grads, weight_grad, *initial, None, None
-
-
-class _FusedScan(Function):
-    """`_Scan` with a kernel for all steps forward, and one backward."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, activations: Tensor, weight: Tensor, h0: Tensor, c0: Tensor, lattice: Lattice, states: Tensor
-    ) -> Tensor:
-        from pmodel.nets import lstm_scan_triton as kernels
-
-        R, M, B, _ = activations.shape
-        H = h0.shape[1]
-        h, c = (activations.new_empty(R, lattice.num_states, B, H) for _ in range(2))
-        h[:, lattice.initial], c[:, lattice.initial] = h0[:, None, None], c0[:, None, None]
-        tanh_c = activations.new_empty(R, M, B, H)
-        activations, weight = activations.contiguous(), weight.contiguous()
-        sizes = lattice.table, max(lattice.counts), lattice.memory_tap
-        kernels.forward(activations, weight, h, c, tanh_c, *sizes)
-        ctx.lattice = lattice
-        ctx.save_for_backward(activations, tanh_c, h, c, weight, states)
-        return torch.stack([of_one[index] for of_one, index in zip(h, states, strict=True)])
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        from pmodel.nets import lstm_scan_triton as kernels
-
-        lattice: Lattice = ctx.lattice
-        activations, tanh_c, h, c, weight, states = ctx.saved_tensors
         dh, dc = torch.zeros_like(h), torch.zeros_like(c)
         for of_one, index, part in zip(dh, states, grad, strict=True):
             of_one[index] = part
         gate_grads = torch.empty_like(activations)
-        sizes = lattice.table, max(lattice.counts), lattice.memory_tap
-        kernels.backward(activations, weight, c, tanh_c, dh, dc, gate_grads, *sizes)
-        flat = gate_grads.flatten(1, 2)
-        taps = [h[:, near].flatten(1, 2).mT @ flat for near in lattice.neighbours]
+        if ctx.fused:
+            from pmodel.nets import lstm_scan_triton as kernels
+
+            sizes = lattice.table, max(lattice.counts), lattice.memory_tap
+            kernels.backward(activations, weight, c, tanh_c, dh, dc, gate_grads, *sizes)
+            flat = gate_grads.flatten(1, 2)
+            weight_grad = torch.stack([h[:, near].flatten(1, 2).mT @ flat for near in lattice.neighbours], 1)
+        else:
+            weight_grad = _backward(activations, weight, h, c, tanh_c, dh, dc, gate_grads, lattice)
         initial = [x[:, lattice.initial].sum((1, 2)) for x in (dh, dc)]
-        return gate_grads, torch.stack(taps, 1), *initial, None, None
+        return gate_grads, weight_grad, *initial, None, None, None
+
+
+def _forward(activations: Tensor, weight: Tensor, h: Tensor, c: Tensor, tanh_c: Tensor, lattice: Lattice) -> None:
+    """Turns the gates' inputs (R, M, B, 4h) into gates, and fills in h and c (R, S, B, h) and tanh_c (R, M, B, h)."""
+    R, _, B, H = tanh_c.shape
+    taps = weight.unbind(1)
+    for t, n in enumerate(lattice.counts):
+        cells, read = slice(lattice.starts[t], lattice.starts[t] + n), lattice.records[t]
+        a = activations[:, cells]
+        flat = a.view(R, n * B, NUM_GATES * H)
+        for k, tap in enumerate(taps):
+            flat.baddbmm_(h[:, read + k : read + k + n].view(R, n * B, H), tap)
+        o, i, f, g = activate(a)
+        written = slice(lattice.written(t), lattice.written(t) + n)
+        memory = read + lattice.memory_tap
+        new = torch.mul(f, c[:, memory : memory + n], out=c[:, written]).addcmul_(i, g)
+        torch.mul(o, torch.tanh(new, out=tanh_c[:, cells]), out=h[:, written])
+
+
+def _backward(
+    activations: Tensor,
+    weight: Tensor,
+    h: Tensor,
+    c: Tensor,
+    tanh_c: Tensor,
+    dh: Tensor,
+    dc: Tensor,
+    gate_grads: Tensor,
+    lattice: Lattice,
+) -> Tensor:
+    """Fills in the gradients of the gates' inputs, adds to dh and dc what comes back, and gives that of the weight."""
+    R, _, B, H = tanh_c.shape
+    weight_grad = torch.zeros_like(weight)
+    taps, tap_grads = [tap.mT for tap in weight.unbind(1)], weight_grad.unbind(1)
+    for t in reversed(range(len(lattice.counts))):
+        n, read = lattice.counts[t], lattice.records[t]
+        cells = slice(lattice.starts[t], lattice.starts[t] + n)
+        written = slice(lattice.written(t), lattice.written(t) + n)
+        memory = slice(read + lattice.memory_tap, read + lattice.memory_tap + n)
+        a, u = activations[:, cells], tanh_c[:, cells]
+        o, i, f, g = a.split(H, dim=3)
+        do, di, df, dg = gate_grads[:, cells].split(H, dim=3)
+        dh_t = dh[:, written]
+        # ∂h/∂o = tanh c; ∂h/∂c = o (1 − tanh² c).
+        torch.mul(dh_t, u, out=do)
+        dc_t = dc[:, written].addcmul_(dh_t, o).addcmul_(do * u, o, value=-1)
+        torch.mul(dc_t, g, out=di)
+        torch.mul(dc_t, c[:, memory], out=df)
+        torch.mul(dc_t, i, out=dg)
+        dc[:, memory].addcmul_(dc_t, f)
+        # σ' = σ (1 − σ), tanh' = 1 − tanh².
+        sigmoids, da_sigmoids = a[..., : 3 * H], gate_grads[:, cells, :, : 3 * H]
+        torch.ops.aten.sigmoid_backward.grad_input(da_sigmoids, sigmoids, grad_input=da_sigmoids)
+        torch.ops.aten.tanh_backward.grad_input(dg, g, grad_input=dg)
+        flat = gate_grads[:, cells].view(R, n * B, NUM_GATES * H)
+        for k, (tap, tap_grad) in enumerate(zip(taps, tap_grads, strict=True)):
+            near = slice(read + k, read + k + n)
+            dh[:, near].view(R, n * B, H).baddbmm_(flat, tap)
+            tap_grad.baddbmm_(h[:, near].view(R, n * B, H).mT, flat)
+    return weight_grad
 
 
 class _Reorder(Function):
