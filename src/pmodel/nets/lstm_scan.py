@@ -1,7 +1,7 @@
 """An LSTM whose time runs over a lattice: the sequential part of the Diagonal BiLSTM and of the Row LSTM."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.util import find_spec
 from typing import Any
 
@@ -124,9 +124,14 @@ def is_fused(weight: Tensor, most_cells: int) -> bool:
 
     most_cells: of a step
     """
-    if not (weight.device.type == "cuda" and weight.dtype == torch.float32 and find_spec("triton")):
+    if not (weight.device.type == "cuda" and weight.dtype == torch.float32 and _has_triton()):
         return False
     return weight.shape[2] in FUSED_SIZES and most_cells <= FUSED_CELLS
+
+
+@cache
+def _has_triton() -> bool:
+    return find_spec("triton") is not None
 
 
 class _Scan(Function):
