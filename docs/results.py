@@ -56,6 +56,7 @@ def take_in_run(folder: Path, run: dict[str, Any], evaluation: dict[str, Any]) -
         **{key: run[key] for key in ("seed", "epoch", "status", "checkpoint_sha256", "data")},
         "split": evaluation["split"],
         "epochs": len(rows),
+        "seconds": float(rows[-1]["seconds"]) if rows and "seconds" in rows[-1] else None,
         **{key: evaluation[key] for key in ("hardware", "versions", "code")},
         "numbers": [own_part(number, run["data"]) for number in run["numbers"]],
     }
@@ -95,7 +96,7 @@ def epochs_of(folder: Path) -> list[dict[str, str]]:
             for name in ("train/loss", "val/loss", "val/frechet_distance"):
                 if line.get(name):
                     row[name] = f"{float(line[name]):.4f}"
-    return [rows[epoch] for epoch in sorted(rows)]
+    return [rows[epoch] for epoch in sorted(rows) if len(rows[epoch]) > 1]  # the last may have been cut
 
 
 def results_file(command: str) -> Path:
@@ -195,11 +196,17 @@ class Row:
         if not self.runs:
             return [*first, "0", "–", "–", "–"]
         parameters = self._number(self.runs[0], "parameters")["value"]
-        seconds = statistics.mean(self._number(run, "training time")["value"] for run in self.runs)
+        seconds = [run["seconds"] for run in self.runs if run["seconds"] is not None]
         epochs = " … ".join(
             str(e) for e in sorted({min(r["epochs"] for r in self.runs), max(r["epochs"] for r in self.runs)})
         )
-        return [*first, str(len(self.runs)), f"{parameters:,.0f}", epochs, duration(seconds)]
+        return [
+            *first,
+            str(len(self.runs)),
+            f"{parameters:,.0f}",
+            epochs,
+            duration(statistics.mean(seconds)) if seconds else "–",
+        ]
 
     def line(self) -> str:
         """What stands below the table: how to get the number, and where its curve is."""

@@ -1,5 +1,6 @@
 """What W&B gets, read back from the files of offline runs; and what becomes of a training when W&B fails."""
 
+import gc
 import json
 import logging
 import os
@@ -30,6 +31,8 @@ from pmodel.reporting.provenance import code_version
 from pmodel.wandb_logger import WandbLogger
 from pmodel.wandb_start import finish
 
+# W&B drops its own process, once that is dead, without having waited for it.
+pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
 SMALL = ["data.limit=64", "trainer.max_epochs=2", "callbacks.final.num_samples=2"]
 MINIMAL = ["data.limit=64", "trainer.max_epochs=1", "callbacks=minimal", "callbacks.frechet=null"]
 GAN_KEYS = ("val/d_real", "figures/samples")
@@ -48,6 +51,7 @@ def no_account(monkeypatch, tmp_path) -> Iterator[None]:
     yield
     wandb.finish()
     wandb.teardown()
+    gc.collect()
 
 
 def said(out: str) -> list[str]:
