@@ -116,8 +116,9 @@ def rendered() -> tuple[str, str]:
         "Published numbers, and those of our own runs. `uv run docs/results.py` writes this page from"
         " [results/](results), where each run's numbers stand with all that they were measured by; nothing here is"
         " typed by hand.",
-        "Each of our numbers is `eval.py`'s, of the epoch that the validation split chose; the test split was read once"
-        " for each run. ± is the standard deviation over seeds, and of a single run the standard error over the test"
+        "Each of our numbers is `eval.py`'s, of the epoch that the validation split chose where there is one, else of"
+        " the last; the test split was read once for each run. ± is the standard"
+        " deviation over seeds, and of a single run the standard error over the test"
         " examples. The distance is how much worse ours is, with a minus how much better. A dash: not run yet.",
     ]
     short = ["| | published | ours | |", "| --- | ---: | ---: | --- |"]
