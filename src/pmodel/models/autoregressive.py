@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 from tqdm import tqdm
 
-from pmodel.distributions import Likelihood, make_likelihood
+from pmodel.distributions import make_likelihood
 from pmodel.distributions.noise import gumbel
-from pmodel.nets.autoregressive import AutoregressiveNetwork, Steps
+from pmodel.nets.autoregressive import AutoregressiveNetwork
+from pmodel.nets.raster_order import draw_in_raster_order
 from pmodel.training.gradient import GradientModule, Schedule
 
 # Pictures sampled at once, by default.
@@ -227,47 +228,3 @@ class AutoregressiveModule(GradientModule):
         """One batch of `complete`."""
         steps = self.network.steps(len(x), x.shape[3], self._condition(label))
         return draw_in_raster_order(steps, self.likelihood, x, known, self.whole_pixels, generator, bar)
-
-
-def draw_in_raster_order(
-    steps: Steps,
-    likelihood: Likelihood,
-    x: Tensor,
-    known: Tensor,
-    whole_pixels: bool,
-    generator: Generator | None,
-    bar: tqdm | None = None,
-) -> Tensor:
-    """Pictures x (B, C, H, W) with what is not `known` drawn pixel by pixel.
-
-    The noise is drawn row by row, for all of a row whether needed or not.
-    """
-    B, C, H, W = x.shape
-    x = x.clone()
-    # On the host: asking the device at each pixel would wait for it.
-    all_known, none_known = (mask.all(dim=(0, 1)).tolist() for mask in (known, ~known))
-    P = likelihood.num_parameters(C)
-    like = x.new_empty(()).expand(W * B, P)
-    groups = [slice(0, C)] if whole_pixels else [slice(c, c + 1) for c in range(C)]
-    share = P // len(groups)
-    for i in range(H):
-        steps.start_row(i)
-        noise = [part.unflatten(0, (W, B)) for part in likelihood.noise(like, generator)]
-        for j in range(W):
-            present = steps.inputs[j]
-            if all_known[i][j]:
-                torch.sub(2 * x[:, :, i, j], 1, out=present)
-                steps.pixel(j)
-                continue
-            for g, channels in enumerate(groups):
-                parameters = steps.pixel(j)[:, g * share : (g + 1) * share]
-                # Noise of (B, C, …) has a share for each channel, that of a whole pixel is used as it is.
-                part = tuple(n[j] if whole_pixels else n[j][:, channels] for n in noise)
-                value = likelihood.draw(parameters, part)
-                if not none_known[i][j]:
-                    value = torch.where(known[:, channels, i, j], x[:, channels, i, j], value)
-                x[:, channels, i, j] = value
-                torch.sub(2 * value, 1, out=present[:, channels])
-        if bar is not None:
-            bar.update()
-    return x

@@ -10,9 +10,18 @@ class Steps(ABC):
 
     For each row `start_row`, then for each column `pixel`, as often as more of that pixel is known; its values are
     written into `inputs[j]` (B, C), in [−1, 1]. A value that may not be seen yet has no influence, if it is a number.
+
+    After the first period, every period of rows is the same work on the same tensors (`nets/raster_order.py`).
+
+    Args:
+        condition: (B, E, H, W) or (B, E, 1, 1); one for each row makes all rows different.
+        period: a number of rows.
     """
 
     inputs: list[Tensor]
+
+    def __init__(self, condition: Tensor | None, period: int = 1):
+        self.period = period if condition is None or condition.shape[2] == 1 else None
 
     @abstractmethod
     def start_row(self, i: int) -> None:

@@ -126,6 +126,7 @@ class _LayerSteps:
 
 class _GatedPixelCNNSteps(Steps):
     def __init__(self, network: GatedPixelCNNNetwork, batch_size: int, width: int, condition: Tensor | None):
+        super().__init__(condition)
         self._layers = [_LayerSteps(layer, batch_size, width, condition) for layer in network.layers]
         self._head = HeadSteps(network.head)
         self.inputs = self._layers[0].inputs

@@ -68,6 +68,7 @@ class ResidualBlock(nn.Module):
 
 class _PixelCNNSteps(Steps):
     def __init__(self, network: PixelCNNNetwork, batch_size: int, width: int, condition: Tensor | None):
+        super().__init__(condition)
         self._first = ConvSteps(network.first, batch_size, width, condition)
         self._blocks = [
             (*matrix(block.down), ConvSteps(block.conv, batch_size, width, condition), *matrix(block.up))

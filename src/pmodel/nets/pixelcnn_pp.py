@@ -73,6 +73,7 @@ class Scale(nn.Module):
         h, E = hidden_channels, condition_channels
         self.layers_down = nn.ModuleList(TwoStreams(h, False, dropout, E) for _ in range(num_blocks))
         self.coarser = None
+        self.period = 2 ** (num_scales - 1)  # rows until all scales are at a row's start again
         if num_scales > 1:
             self.down_rows = ShiftedConv2d(h, h, (2, 3), stride=2)
             self.down_pixels = ShiftedConv2d(h, h, (2, 2), to_the_right=True, stride=2)
@@ -280,6 +281,7 @@ class _ScaleSteps:
 
 class _PixelCNNppSteps(Steps):
     def __init__(self, network: PixelCNNppNetwork, batch_size: int, width: int, condition: Tensor | None):
+        super().__init__(condition, network.scale.period)
         self._first_rows = RowSteps(network.first_rows, batch_size, width)
         self._first_above = RowSteps(network.first_above, batch_size, width)
         weight = network.first_left.weight.detach()

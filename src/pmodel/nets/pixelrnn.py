@@ -67,6 +67,7 @@ class PixelRNNNetwork(AutoregressiveNetwork):
 
 class _PixelRNNSteps(Steps):
     def __init__(self, network: PixelRNNNetwork, batch_size: int, width: int, condition: Tensor | None):
+        super().__init__(condition)
         self._first = ConvSteps(network.first, batch_size, width, condition)
         self._lstms = network._steps(list(network.lstms), batch_size, width, condition)
         self._ups = [matrix(up) for up in network.ups]
