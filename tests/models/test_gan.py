@@ -103,6 +103,7 @@ def test_verdicts_are_probabilities_where_the_objective_has_them_and_scores_else
         (["model.num_discriminator_steps=0"], "model.num_discriminator_steps=0: expected at least 1"),
         (["model.label_smoothing=0.6"], "model.label_smoothing=0.6: expected at least 0 and less than 0.5"),
         (["model.weight_clip=0"], "model.weight_clip=0: expected more than 0"),
+        (["model.ema_rampup=0"], "model.ema_rampup=0: expected more than 0 and at most 1"),
         (["model.gradient_penalty=-1"], "model.gradient_penalty=-1: expected at least 0"),
         (["model.r1=-1"], "model.r1=-1: expected at least 0"),
         (["model.ema_decay=1"], "model.ema_decay=1: expected between 0 and 1, or null"),

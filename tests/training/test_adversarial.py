@@ -310,7 +310,8 @@ def test_several_devices_get_a_strategy_that_allows_players_without_gradients():
 
 
 def test_averaged_generator_follows_the_formula_and_is_the_one_that_samples():
-    model, data = build(*SMALL, "model.ema_decay=0.5", "model.num_discriminator_steps=2")
+    settings = ["model.ema_decay=0.6", "model.ema_rampup=0.5", "model.num_discriminator_steps=2"]
+    model, data = build(*SMALL, *settings)
     average, history = weights(model.averaged_generator), []
 
     class Watch(lightning.pytorch.Callback):
@@ -319,7 +320,7 @@ def test_averaged_generator_follows_the_formula_and_is_the_one_that_samples():
 
     fit(model, data, max_epochs=1, callbacks=[Watch()])
     for n, generator in enumerate(history[1::2], 1):
-        decay = min(0.5, (1 + n) / (10 + n))
+        decay = min(0.6, (1 + n) / (3 + n))
         average = decay * average + (1 - decay) * generator
     torch.testing.assert_close(weights(model.averaged_generator), average)
     assert not torch.equal(weights(model.averaged_generator), weights(model.generator))

@@ -74,6 +74,7 @@ class GAN(AdversarialModule):
         gradient_penalty: float = 10.0,
         r1: float = 0.0,
         ema_decay: float | None = None,
+        ema_rampup: float = 0.1,
         compile: bool = False,
     ):
         super().__init__(
@@ -86,6 +87,7 @@ class GAN(AdversarialModule):
             gradient_penalty,
             r1,
             ema_decay,
+            ema_rampup,
             compile,
         )
         if latent_dim < 1:

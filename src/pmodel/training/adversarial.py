@@ -57,6 +57,7 @@ class AdversarialModule(MeasuredModule):
         r1: γ: adds γ/2 ‖∇D(x)‖² at real examples to any objective.
         ema_decay: averages the generator's weights after each of its steps, w̄ ← d w̄ + (1 − d) w, where d rises to
             this decay over the first steps; validation and samples use the averages. None: off.
+        ema_rampup: how slowly d rises: the averages reach over at most this share of the steps so far.
         compile: runs torch.compile on both networks when training starts; not on a discriminator with a penalty, since
             what it compiles has no second derivatives.
     """
@@ -85,6 +86,7 @@ class AdversarialModule(MeasuredModule):
         gradient_penalty: float,
         r1: float,
         ema_decay: float | None,
+        ema_rampup: float,
         compile: bool,
     ):
         super().__init__()
@@ -97,6 +99,7 @@ class AdversarialModule(MeasuredModule):
         _check_range("gradient_penalty", gradient_penalty, gradient_penalty >= 0, "at least 0")
         _check_range("r1", r1, r1 >= 0, "at least 0")
         _check_range("ema_decay", ema_decay, ema_decay is None or 0 < ema_decay < 1, "between 0 and 1, or null")
+        _check_range("ema_rampup", ema_rampup, 0 < ema_rampup <= 1, "more than 0 and at most 1")
         if label_smoothing and not OBJECTIVES[objective].takes_smoothing:
             names = ", ".join(name for name, kind in OBJECTIVES.items() if kind.takes_smoothing)
             raise ValueError(f"model.label_smoothing={label_smoothing}: expected 0, or model.objective one of {names}")
@@ -104,7 +107,8 @@ class AdversarialModule(MeasuredModule):
         self.optimizer_config, self.schedule_config = optimizer, schedule
         self.num_discriminator_steps, self.weight_clip = num_discriminator_steps, weight_clip
         self.penalty_weight = gradient_penalty if objective == "wasserstein_gp" else 0.0
-        self.r1, self.ema_decay, self.compile_networks = r1, ema_decay, compile
+        self.r1, self.compile_networks = r1, compile
+        self.ema_decay, self.ema_rampup = ema_decay, ema_rampup
         # Set from the trainer's settings of that name, which Lightning refuses under manual optimization.
         self.gradient_clip_val: float | None = None
         self.gradient_clip_algorithm: Literal["norm", "value"] | None = None
@@ -257,7 +261,7 @@ class AdversarialModule(MeasuredModule):
     def _average(self) -> None:
         """Moves the averages towards the generator; buffers, such as those of batch normalization, are copied."""
         n = self.generator_steps
-        decay = min(self.ema_decay, (1 + n) / (10 + n))
+        decay = min(self.ema_decay, (1 + n) / (1 + 1 / self.ema_rampup + n))
         own, averaged = list(self.generator.parameters()), list(self.averaged_generator.parameters())
         torch._foreach_lerp_(averaged, own, 1 - decay)
         for buffer, copy in zip(self.generator.buffers(), self.averaged_generator.buffers(), strict=True):
