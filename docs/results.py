@@ -19,7 +19,17 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
 PUBLISHED = RESULTS / "published.yaml"
 # What a run was given that changes no number.
-ASIDE = ("seed=", "data_dir=", "logger=", "callbacks=", "callbacks.", "hydra", "paths.", "trainer.accelerator=")
+ASIDE = (
+    "seed=",
+    "model.features=",
+    "data_dir=",
+    "logger=",
+    "callbacks=",
+    "callbacks.",
+    "hydra",
+    "paths.",
+    "trainer.accelerator=",
+)
 START, END = "<!-- results -->", "<!-- /results -->"
 
 
@@ -61,6 +71,11 @@ def take_in_run(folder: Path, run: dict[str, Any], evaluation: dict[str, Any]) -
         "numbers": [own_part(number, run["data"]) for number in run["numbers"]],
     }
     others = [old for old in content["runs"] if (old["seed"], old["split"]) != (run["seed"], evaluation["split"])]
+    for old in content["runs"]:
+        # An earlier evaluation of the same weights may have looked through another network, or asked something else.
+        if old not in others and old["checkpoint_sha256"] == run["checkpoint_sha256"]:
+            new = {what_it_is(number) for number in entry["numbers"]}
+            entry["numbers"] += [number for number in old["numbers"] if what_it_is(number) not in new]
     content["runs"] = sorted([*others, entry], key=lambda old: (old["split"], old["seed"]))
     file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if any(len(row) > 2 for row in rows):
@@ -71,6 +86,11 @@ def take_in_run(folder: Path, run: dict[str, Any], evaluation: dict[str, Any]) -
             writer.writeheader()
             writer.writerows(rows)
     return file
+
+
+def what_it_is(number: dict[str, Any]) -> tuple[str, str | None]:
+    """A number's name, and the network that it looked through."""
+    return number["name"], number.get("protocol", {}).get("feature_network")
 
 
 def own_part(number: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
@@ -146,7 +166,15 @@ class Row:
         self.values = [self._value(run) for run in self.runs]
 
     def _number(self, run: dict[str, Any], name: str | None = None) -> dict[str, Any] | None:
-        return next((number for number in run["numbers"] if number["name"] == (name or self.name)), None)
+        network = self.table.get("network") if name is None else None
+        return next(
+            (
+                number
+                for number in run["numbers"]
+                if number["name"] == (name or self.name) and (network is None or what_it_is(number)[1] == network)
+            ),
+            None,
+        )
 
     def _value(self, run: dict[str, Any]) -> float:
         number = self._number(run)
@@ -212,6 +240,8 @@ class Row:
     def line(self) -> str:
         """What stands below the table: how to get the number, and where its curve is."""
         text = f"- {self.row['model']}, {self.row['protocol']}: `uv run train.py {self.row['command']}`"
+        if self.row.get("after"):
+            text += f" model.features= the directory of `uv run train.py {self.row['after']}`"
         if self.row.get("source"):
             text += f"; published: {self.row['source']}"
         if self.row.get("aim") is not None:

@@ -197,6 +197,7 @@ NEEDED = {
     "data=image_folder": ["data.path=pictures.zip"],
     "data=points_csv": ["data.path=points.csv"],
     "experiment=few_labels_mnist": ["model.features=run"],
+    "experiment=few_labels_conv_mnist": ["model.features=run"],
     **{f"model/players={players}": ["model=gan"] for players in ("mlp", "maxout", "dcgan", "resnet")},
 }
 

@@ -28,9 +28,10 @@ def test_the_pages_are_what_the_script_writes(results: ModuleType):
 
 def test_every_command_composes(results: ModuleType):
     tables = OmegaConf.to_container(OmegaConf.load(results.PUBLISHED))
-    commands = {row["command"] for table in tables for row in table["rows"]}
-    for command in commands:
-        check_overrides("train", [word for word in command.split() if not word.startswith(("-m", "seed="))])
+    rows = {(row["command"], row.get("after")) for table in tables for row in table["rows"]}
+    for command, after in rows | {(after, None) for _, after in rows if after}:
+        words = [word for word in command.split() if not word.startswith(("-m", "seed="))]
+        check_overrides("train", [*words, *(["model.features=run"] if after else [])])
 
 
 def test_every_results_file_stands_beside_a_published_number(results: ModuleType):
@@ -74,6 +75,30 @@ def test_runs_that_differ_by_their_seed_are_one_row_with_its_spread(results: Mod
     kept = json.loads(file.read_text())
     assert [run["numbers"][0]["protocol"] for run in kept["runs"]] == [{"k": 3}] * 3
     assert "elsewhere" not in file.read_text()
+
+
+def test_a_second_evaluation_of_the_same_weights_adds_what_the_first_lacks(results, runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    results.take_in(runs[0])
+    first = runs[0] / "eval" / "now" / "results.json"
+    content = json.loads(first.read_text())
+    content["runs"][0]["numbers"] = [
+        {"name": "Fréchet distance", "value": value, "protocol": {"feature_network": network}}
+        for network, value in (("small", 3.0), ("large", 20.0))
+    ]
+    (runs[0] / "eval" / "then").mkdir()
+    (runs[0] / "eval" / "then" / "results.json").write_text(json.dumps(content))
+    (file,) = results.take_in(runs[0])
+    kept = json.loads(file.read_text())["runs"]
+    names = ["Fréchet distance", "Fréchet distance", "negative log-likelihood", "parameters"]
+    assert [[number["name"] for number in run["numbers"]] for run in kept] == [names]
+    table = {"unit": "distance", "better": "lower", "digits": 1, "number": "Fréchet distance", "network": "large"}
+    row = {"model": "m", "protocol": "p", "published": 21.0, "command": "experiment=pixelcnn_mnist model.dropout=0.1"}
+    assert results.Row(table, row).cells()[3:5] == ["20.0", "−1.0"]
+    content["runs"][0]["checkpoint_sha256"] = "1"
+    (runs[0] / "eval" / "then" / "results.json").write_text(json.dumps(content))
+    results.take_in(runs[0])
+    assert len(json.loads(file.read_text())["runs"][0]["numbers"]) == 2  # other weights
 
 
 def test_a_run_that_was_not_judged_is_refused_in_one_line(results: ModuleType, tmp_path):
