@@ -182,72 +182,71 @@ class _Scan(Function):
 
             sizes = lattice.table, max(lattice.counts), lattice.memory_tap
             kernels.backward(activations, weight, c, tanh_c, dh, dc, gate_grads, *sizes)
-            flat = gate_grads.flatten(1, 2)
-            weight_grad = torch.stack([h[:, near].flatten(1, 2).mT @ flat for near in lattice.neighbours], 1)
         else:
-            weight_grad = _backward(activations, weight, h, c, tanh_c, dh, dc, gate_grads, lattice)
+            _backward(activations, weight, c, tanh_c, dh, dc, gate_grads, lattice)
+        flat = gate_grads.flatten(1, 2)
+        weight_grad = torch.stack([h[:, near].flatten(1, 2).mT @ flat for near in lattice.neighbours], 1)
         initial = [x[:, lattice.initial].sum((1, 2)) for x in (dh, dc)]
         return gate_grads, weight_grad, *initial, None, None, None
 
 
 def _forward(activations: Tensor, weight: Tensor, h: Tensor, c: Tensor, tanh_c: Tensor, lattice: Lattice) -> None:
     """Turns the gates' inputs (R, M, B, 4h) into gates, and fills in h and c (R, S, B, h) and tanh_c (R, M, B, h)."""
-    R, _, B, H = tanh_c.shape
-    taps = weight.unbind(1)
-    for t, n in enumerate(lattice.counts):
-        cells, read = slice(lattice.starts[t], lattice.starts[t] + n), lattice.records[t]
-        a = activations[:, cells]
-        flat = a.view(R, n * B, NUM_GATES * H)
+    R, M, B, H = tanh_c.shape
+    counts, taps = lattice.counts, weight.unbind(1)
+    # All views at once: one by one they would take as long as the steps.
+    products = activations.view(R, M * B, NUM_GATES * H).split([n * B for n in counts], 1)
+    parts = zip(
+        *(x.split(counts, 1) for x in (activations[..., : 3 * H], *activations.split(H, 3), tanh_c)), strict=True
+    )
+    states = h.view(R, -1, H)
+    for t, (product, (sigmoids, o, i, f, g, u)) in enumerate(zip(products, parts, strict=True)):
+        n, read, written = counts[t], lattice.records[t], lattice.written(t)
         for k, tap in enumerate(taps):
-            flat.baddbmm_(h[:, read + k : read + k + n].view(R, n * B, H), tap)
-        o, i, f, g = activate(a)
-        written = slice(lattice.written(t), lattice.written(t) + n)
-        memory = read + lattice.memory_tap
-        new = torch.mul(f, c[:, memory : memory + n], out=c[:, written]).addcmul_(i, g)
-        torch.mul(o, torch.tanh(new, out=tanh_c[:, cells]), out=h[:, written])
+            product.baddbmm_(states.narrow(1, (read + k) * B, n * B), tap)
+        sigmoids.sigmoid_()
+        g.tanh_()
+        memory = c.narrow(1, read + lattice.memory_tap, n)
+        new = torch.mul(f, memory, out=c.narrow(1, written, n)).addcmul_(i, g)
+        torch.mul(o, torch.tanh(new, out=u), out=h.narrow(1, written, n))
 
 
 def _backward(
     activations: Tensor,
     weight: Tensor,
-    h: Tensor,
     c: Tensor,
     tanh_c: Tensor,
     dh: Tensor,
     dc: Tensor,
     gate_grads: Tensor,
     lattice: Lattice,
-) -> Tensor:
-    """Fills in the gradients of the gates' inputs, adds to dh and dc what comes back, and gives that of the weight."""
-    R, _, B, H = tanh_c.shape
-    weight_grad = torch.zeros_like(weight)
-    taps, tap_grads = [tap.mT for tap in weight.unbind(1)], weight_grad.unbind(1)
-    for t in reversed(range(len(lattice.counts))):
-        n, read = lattice.counts[t], lattice.records[t]
-        cells = slice(lattice.starts[t], lattice.starts[t] + n)
-        written = slice(lattice.written(t), lattice.written(t) + n)
-        memory = slice(read + lattice.memory_tap, read + lattice.memory_tap + n)
-        a, u = activations[:, cells], tanh_c[:, cells]
-        o, i, f, g = a.split(H, dim=3)
-        do, di, df, dg = gate_grads[:, cells].split(H, dim=3)
-        dh_t = dh[:, written]
-        # ∂h/∂o = tanh c; ∂h/∂c = o (1 − tanh² c).
-        torch.mul(dh_t, u, out=do)
-        dc_t = dc[:, written].addcmul_(dh_t, o).addcmul_(do * u, o, value=-1)
-        torch.mul(dc_t, g, out=di)
-        torch.mul(dc_t, c[:, memory], out=df)
-        torch.mul(dc_t, i, out=dg)
-        dc[:, memory].addcmul_(dc_t, f)
-        # σ' = σ (1 − σ), tanh' = 1 − tanh².
-        sigmoids, da_sigmoids = a[..., : 3 * H], gate_grads[:, cells, :, : 3 * H]
-        torch.ops.aten.sigmoid_backward.grad_input(da_sigmoids, sigmoids, grad_input=da_sigmoids)
-        torch.ops.aten.tanh_backward.grad_input(dg, g, grad_input=dg)
-        flat = gate_grads[:, cells].view(R, n * B, NUM_GATES * H)
-        for k, (tap, tap_grad) in enumerate(zip(taps, tap_grads, strict=True)):
-            near = slice(read + k, read + k + n)
-            dh[:, near].view(R, n * B, H).baddbmm_(flat, tap)
-            tap_grad.baddbmm_(h[:, near].view(R, n * B, H).mT, flat)
-    return weight_grad
+) -> None:
+    """Fills in the gradients of the gates' inputs, and adds to dh and dc what comes back."""
+    R, M, B, H = tanh_c.shape
+    counts, taps = lattice.counts, [tap.mT for tap in weight.unbind(1)]
+    o, i, f, g = activations.split(H, 3)
+    # What a gate's gradient is per unit of dh (of o) or dc (of the others): σ' = σ (1 − σ), tanh' = 1 − tanh².
+    torch.cat([tanh_c, g, c[:, lattice.neighbours[lattice.memory_tap]], i], 3, out=gate_grads)
+    narrow, content = gate_grads[..., : 3 * H], gate_grads[..., 3 * H :]
+    torch.ops.aten.sigmoid_backward.grad_input(narrow, activations[..., : 3 * H], grad_input=narrow)
+    torch.ops.aten.tanh_backward.grad_input(content, g, grad_input=content)
+    # ∂h/∂c
+    through = torch.ops.aten.tanh_backward(o, tanh_c)
+    products = gate_grads.view(R, M * B, NUM_GATES * H).split([n * B for n in counts], 1)
+    by_gate = gate_grads.unflatten(3, (NUM_GATES, H))
+    wholes = (by_gate[..., 0, :], by_gate[..., 1:, :], through, f)
+    parts = list(zip(products, *(x.split(counts, 1) for x in wholes), strict=True))
+    states = dh.view(R, -1, H)
+    for t in reversed(range(len(counts))):
+        n, read, written = counts[t], lattice.records[t], lattice.written(t)
+        product, of_output, of_others, slope, forget = parts[t]
+        dh_t = dh.narrow(1, written, n)
+        dc_t = dc.narrow(1, written, n).addcmul_(dh_t, slope)
+        of_output.mul_(dh_t)
+        of_others.mul_(dc_t.unsqueeze(3))
+        dc.narrow(1, read + lattice.memory_tap, n).addcmul_(dc_t, forget)
+        for k, tap in enumerate(taps):
+            states.narrow(1, (read + k) * B, n * B).baddbmm_(product, tap)
 
 
 class _Reorder(Function):
