@@ -106,6 +106,7 @@ def test_verdicts_are_probabilities_where_the_objective_has_them_and_scores_else
         (["model.ema_rampup=0"], "model.ema_rampup=0: expected more than 0 and at most 1"),
         (["model.gradient_penalty=-1"], "model.gradient_penalty=-1: expected at least 0"),
         (["model.r1=-1"], "model.r1=-1: expected at least 0"),
+        (["model.instance_noise=-1"], "model.instance_noise=-1: expected at least 0"),
         (["model.ema_decay=1"], "model.ema_decay=1: expected between 0 and 1, or null"),
         (["model.latent_dim=0"], "model.latent_dim=0: expected at least 1"),
         (["model.prior=gaussian"], "model.prior=gaussian: expected normal or uniform"),

@@ -1,5 +1,7 @@
 """The game: who is stepped when, what the steps see, what a step counts, and what a checkpoint keeps."""
 
+from copy import deepcopy
+
 import lightning
 import pytest
 import torch
@@ -105,6 +107,35 @@ def test_discriminator_step_sends_no_gradient_to_the_generator_and_the_generator
         fit(model, data, max_epochs=1)
         ends.append(weights(model.generator))
     assert torch.equal(*ends)
+
+
+def test_instance_noise_is_on_all_that_the_discriminator_sees_in_training_and_on_nothing_else():
+    model, data = build(*SMALL, "model.instance_noise=0.2", "model.num_discriminator_steps=2")
+    seen, given, noise = [], [], {"real": [], "generated": []}
+    spied(model, seen)
+
+    class Watch(lightning.pytorch.Callback):
+        def on_train_batch_start(self, trainer, module, batch, batch_idx):
+            given.append(batch.x)
+            before.append(deepcopy(module.generator))
+
+    before = []
+    fit(model, data, max_epochs=1, limit_val_batches=0, callbacks=[Watch()])
+    shown = iter(seen)
+    for i, (x, network) in enumerate(zip(given, before, strict=True)):
+        noise["real"].append(next(shown)[1] - x)
+        for _ in range(1 + i % 2):  # the discriminator's step, and in each second batch the generator's
+            _, fake, codes, _ = next(shown)
+            noise["generated"].append((fake - model.generated(network, codes)).detach())
+    for kind, parts in noise.items():
+        n = torch.stack(parts)
+        assert n.mean().abs() < 0.01, kind
+        assert 0.19 < n.std() < 0.21, kind
+        assert len(n.flatten(1).unique(dim=0)) == len(parts), kind
+    seen.clear()
+    batch = data.examples("validation", 16)
+    model.terms(batch)
+    assert torch.equal(seen[0][1], batch.x)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

@@ -39,7 +39,7 @@ KINDS = {
         *["model=pixelcnn_gated", *SGD, "model.dropout=0.5", "model.class_conditional=true"],
         *["model.hidden_channels=8", "model.num_layers=2", "model.head_channels=8"],
     ],
-    "gan": [*GAN, "model.r1=1", "model.ema_decay=0.9"],
+    "gan": [*GAN, "model.r1=1", "model.instance_noise=0.1", "model.ema_decay=0.9"],
     "gan, penalty": [*GAN, "model.objective=wasserstein_gp"],
     "gmm": ["model=gmm", "model.num_components=3", "model.reg_covar=1e-2"],
 }

@@ -55,6 +55,9 @@ class AdversarialModule(MeasuredModule):
         weight_clip: c: after each of its steps the critic of `wasserstein` is clipped to weights in [−c, c].
         gradient_penalty: λ: weight of the penalty of `wasserstein_gp`.
         r1: γ: adds γ/2 ‖∇D(x)‖² at real examples to any objective.
+        instance_noise: σ of the Gaussian noise, on the data's own scale, that real and generated examples get before
+            the discriminator sees them in training, so that neither lie on a surface that it could know them by
+            (Sønderby et al., 2017, arXiv 1610.04490; Arjovsky & Bottou, 2017, arXiv 1701.04862).
         ema_decay: averages the generator's weights after each of its steps, w̄ ← d w̄ + (1 − d) w, where d rises to
             this decay over the first steps; validation and samples use the averages. None: off.
         ema_rampup: how slowly d rises: the averages reach over at most this share of the steps so far.
@@ -85,6 +88,7 @@ class AdversarialModule(MeasuredModule):
         weight_clip: float,
         gradient_penalty: float,
         r1: float,
+        instance_noise: float,
         ema_decay: float | None,
         ema_rampup: float,
         compile: bool,
@@ -98,6 +102,7 @@ class AdversarialModule(MeasuredModule):
         _check_range("weight_clip", weight_clip, weight_clip > 0, "more than 0")
         _check_range("gradient_penalty", gradient_penalty, gradient_penalty >= 0, "at least 0")
         _check_range("r1", r1, r1 >= 0, "at least 0")
+        _check_range("instance_noise", instance_noise, instance_noise >= 0, "at least 0")
         _check_range("ema_decay", ema_decay, ema_decay is None or 0 < ema_decay < 1, "between 0 and 1, or null")
         _check_range("ema_rampup", ema_rampup, 0 < ema_rampup <= 1, "more than 0 and at most 1")
         if label_smoothing and not OBJECTIVES[objective].takes_smoothing:
@@ -107,7 +112,7 @@ class AdversarialModule(MeasuredModule):
         self.optimizer_config, self.schedule_config = optimizer, schedule
         self.num_discriminator_steps, self.weight_clip = num_discriminator_steps, weight_clip
         self.penalty_weight = gradient_penalty if objective == "wasserstein_gp" else 0.0
-        self.r1, self.compile_networks = r1, compile
+        self.r1, self.instance_noise, self.compile_networks = r1, instance_noise, compile
         self.ema_decay, self.ema_rampup = ema_decay, ema_rampup
         # Set from the trainer's settings of that name, which Lightning refuses under manual optimization.
         self.gradient_clip_val: float | None = None
@@ -186,9 +191,9 @@ class AdversarialModule(MeasuredModule):
 
     def _discriminator_step(self, batch: Any, optimizer: LightningOptimizer) -> dict[str, Tensor]:
         with self.toggled_optimizer(optimizer):
-            x, codes = batch.x, self.real_codes(batch)
+            x, codes = self._noisy(batch.x), self.real_codes(batch)
             with torch.no_grad():
-                fake = self.generated(self.generator, codes)
+                fake = self._noisy(self.generated(self.generator, codes))
             terms = self._discriminator_terms(self.score(x, codes), self.score(fake, codes))
             loss = self.device_mean(terms["discriminator_loss"], batch)
             if self.penalty_weight:
@@ -214,7 +219,8 @@ class AdversarialModule(MeasuredModule):
         n = len(batch.x)
         with self.toggled_optimizer(optimizer):
             codes = self.draw_codes(n)
-            term = self.objective.generator(self.score(self.generated(self.generator, codes), codes))
+            fake = self._noisy(self.generated(self.generator, codes))
+            term = self.objective.generator(self.score(fake, codes))
             loss = self.device_mean(term, batch)
             self.check_loss(loss, {"generator_loss": term})
             self._backward(loss, optimizer)
@@ -225,6 +231,13 @@ class AdversarialModule(MeasuredModule):
         if self.averaged_generator is not None:
             self._average()
         return {"generator_loss": term.detach(), "generator_gradient": self._gradient_norm.expand(n)}
+
+    def _noisy(self, x: Tensor) -> Tensor:
+        """Examples (B, …) as the discriminator sees them in training."""
+        if not self.instance_noise:
+            return x
+        noise = own_share(lambda n: torch.randn(n, *x.shape[1:], device=x.device, dtype=x.dtype), len(x))
+        return x + self.instance_noise * noise
 
     def _backward(self, loss: Tensor, optimizer: LightningOptimizer) -> None:
         optimizer.zero_grad()
