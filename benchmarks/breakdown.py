@@ -1,10 +1,10 @@
 """Where the time of a training step goes: its two largest terms, and the least that the machine could do them in.
 
-Networks, batches, precision and optimizers are those of the experiments, on random pictures; a step is forward, backward
-and the optimizer's. A term is a kind of operation. Its floor is the larger of its floating-point operations over this
-machine's rate in a large matrix product, and of the bytes that its operations read and write, one by one, over the rate
-of a large copy; both are measured here, with as many threads. What passes between the operations (Python, dispatch,
-launches) is a term too, with no floor.
+Networks, batches, precision and optimizers are those of the experiments, on random pictures; a step is forward,
+backward and the optimizer's. A term is a kind of operation. Its floor is the larger of its floating-point operations
+over this machine's rate in a large matrix product, and of the bytes that its operations read and write, one by one,
+over the rate of a large copy; both are measured here, with as many threads. What passes between the operations
+(Python, dispatch, launches) is a term too, with no floor.
 
     uv run benchmarks/breakdown.py [--device cuda]
 """
@@ -24,7 +24,6 @@ from harness import hardware
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))  # builds a model of its settings
 
-# experiment → batch, of its preset
 TRAININGS = ("pixelcnn_mnist", "pixelcnn_gated_mnist", "pixelrnn_mnist", "dcgan_mnist")
 BETWEEN = "between operations"
 
@@ -151,7 +150,7 @@ def training_step(name: str, device: str) -> tuple[Callable[[], None], int, str]
     torch.manual_seed(0)
     settings = config(f"experiment={name}")
     batch = settings["data"]["batch_size"]
-    narrow = "bf16" in str(settings["trainer"].get("precision", "")) and True
+    narrow = "bf16" in str(settings["trainer"].get("precision", ""))
     dtype = torch.bfloat16 if narrow else torch.float32
     model = build(f"experiment={name}")[0].to(device)
     x = (torch.rand(batch, *model.data_shape, device=device) < 0.2).float()

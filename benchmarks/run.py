@@ -27,6 +27,7 @@ BENCHMARKS = {
     "sampling": ("device",),
     "adversarial": ("data_dir", "device"),
     "evaluation": ("data_dir",),
+    "breakdown": ("device",),
 }
 
 
@@ -77,11 +78,7 @@ def page() -> str:
 def table(name: str, device: str, rows: list[dict[str, Any]]) -> list[str]:
     """The part of the page that shows one benchmark's rows."""
     source = (ROOT / "benchmarks" / f"{name}.py").read_text(encoding="utf-8")
-    lines = ["| | ours | rival | rival/ours | range | runs |", "| --- | ---: | ---: | ---: | ---: | ---: |"]
-    for row in rows:
-        low, high = row["spread"]
-        numbers = [f"{row['ours']:.4g} {row['unit']}", f"{row['rival']:.4g} {row['unit']}", f"**{row['ratio']:.2f}**"]
-        lines.append(" | ".join([f"| {row['name']}", *numbers, f"{low:.2f} … {high:.2f}", f"{row['runs']} |"]))
+    lines = terms(rows) if "term" in rows[0] else ratios(rows)
     versions = ", ".join(f"{key} {value}" for key, value in rows[0]["versions"].items())
     command = f"uv run benchmarks/{name}.py" + (" --device cuda" if device == "cuda" else "")
     return [
@@ -90,6 +87,34 @@ def table(name: str, device: str, rows: list[dict[str, Any]]) -> list[str]:
         "\n".join(lines),
         f"`{command}`; {rows[0]['hardware']}; {versions}",
     ]
+
+
+def ratios(rows: list[dict[str, Any]]) -> list[str]:
+    """Ours beside a rival."""
+    lines = ["| | ours | rival | rival/ours | range | runs |", "| --- | ---: | ---: | ---: | ---: | ---: |"]
+    for row in rows:
+        low, high = row["spread"]
+        numbers = [f"{row['ours']:.4g} {row['unit']}", f"{row['rival']:.4g} {row['unit']}", f"**{row['ratio']:.2f}**"]
+        lines.append(" | ".join([f"| {row['name']}", *numbers, f"{low:.2f} … {high:.2f}", f"{row['runs']} |"]))
+    return lines
+
+
+def terms(rows: list[dict[str, Any]]) -> list[str]:
+    """The largest parts of a step, and the least that they could take."""
+    lines = [
+        "| step | its time | term | takes | GFLOP | GB | floor |",
+        "| --- | ---: | --- | ---: | ---: | ---: | ---: |",
+    ]
+    for row in rows:
+        whole, part = (f"{1e3 * row[key]:.1f} ms" for key in ("step", "seconds"))
+        floor = ["–"] * 3
+        if row["floor"] is not None:
+            floor = [f"{row['flops'] / 1e9:.2f}", f"{row['bytes'] / 1e9:.3f}", f"{1e3 * row['floor']:.1f} ms"]
+        lines.append("| " + " | ".join([row["name"], whole, row["term"], part, *floor]) + " |")
+    _, moved = rows[0]["rates"]
+    kinds = {row["name"].rpartition(" ")[2]: row["rates"][0] for row in rows}
+    peak = " and ".join(f"{rate / 1e12:.3g} TFLOP/s in {kind}" for kind, rate in kinds.items())
+    return [*lines, "", f"Floors: {peak}, {moved / 1e9:.3g} GB/s."]
 
 
 if __name__ == "__main__":
