@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 from torch import Tensor, nn
 
 from pmodel.nets.activations import Activation, activation_layer
@@ -55,6 +56,7 @@ class ConvEncoder(nn.Module):
             activation_layer(activation),
             nn.Linear(hidden_dim, num_outputs),
         )
+        self.to(memory_format=torch.channels_last)  # faster on GPUs, and in bfloat16 on CPUs
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x)
@@ -98,6 +100,7 @@ class ConvDecoder(nn.Module):
             *stages,
             nn.Conv2d(channels[-1], out_channels, 3, padding=1),
         )
+        self.to(memory_format=torch.channels_last)  # faster on GPUs, and in bfloat16 on CPUs
 
     def forward(self, z: Tensor) -> Tensor:
         return self.net(z)

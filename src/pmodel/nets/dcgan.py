@@ -3,6 +3,7 @@ Adversarial Networks, 2016, arXiv 1511.06434)."""
 
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from pmodel.nets.normalization import Norm, norm_layer
@@ -54,6 +55,7 @@ class DCGANGenerator(nn.Module):
         )
         self.net = nn.Sequential(*layers, last)
         initialize(self)
+        self.to(memory_format=torch.channels_last)  # faster on GPUs, and in bfloat16 on CPUs
 
     def forward(self, z: Tensor) -> Tensor:
         return self.net(z)
@@ -82,6 +84,7 @@ class DCGANDiscriminator(nn.Module):
             layers += [nn.Conv2d(n_in, n_out, 4, stride=2, padding=1), norm_layer(norm, n_out), nn.LeakyReLU(0.2)]
         self.net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * height * width, num_outputs))
         initialize(self)
+        self.to(memory_format=torch.channels_last)  # faster on GPUs, and in bfloat16 on CPUs
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x)
