@@ -123,6 +123,7 @@ class _Recording:
 def recorded(run: Callable[[], None]) -> Callable[[], None]:
     """A function's work on a GPU, recorded without being done: done by each call, on the same tensors."""
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    # Other threads may go on with what they do: NCCL's, for one, looks at its events.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         run()
     return graph.replay
