@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from pmodel.distributions import make_likelihood
 from pmodel.distributions.noise import gumbel
+from pmodel.distributions.raster_order import draw_in_raster_order
 from pmodel.nets.autoregressive import AutoregressiveNetwork
-from pmodel.nets.raster_order import draw_in_raster_order
 from pmodel.training.gradient import GradientModule, Schedule
 
 # Pictures sampled at once, by default.

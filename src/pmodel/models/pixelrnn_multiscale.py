@@ -4,9 +4,9 @@ import torch
 from torch import Generator, Tensor, nn
 from tqdm import tqdm
 
+from pmodel.distributions.raster_order import draw_in_raster_order
 from pmodel.models.autoregressive import AutoregressiveModule
 from pmodel.nets.pixelrnn import PixelRNNNetwork
-from pmodel.nets.raster_order import draw_in_raster_order
 from pmodel.training.gradient import Schedule
 
 

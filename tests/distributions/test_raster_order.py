@@ -8,7 +8,7 @@ from autoregressive_family import FAMILY, random_pictures, small
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from pmodel.nets import raster_order
+from pmodel.distributions import raster_order
 
 
 class Recorder(TorchDispatchMode):
