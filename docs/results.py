@@ -65,8 +65,9 @@ def take_in_run(folder: Path, run: dict[str, Any], evaluation: dict[str, Any]) -
     entry = {
         **{key: run[key] for key in ("seed", "epoch", "status", "checkpoint_sha256", "data")},
         "split": evaluation["split"],
-        "epochs": len(rows),
-        "seconds": float(rows[-1]["seconds"]) if rows and "seconds" in rows[-1] else None,
+        # Without a metrics.csv nothing chose an epoch, so the judged one is the last.
+        "epochs": len(rows) or run["epoch"],
+        "seconds": float(rows[-1]["seconds"]) if rows and "seconds" in rows[-1] else training_time(run),
         **{key: evaluation[key] for key in ("hardware", "versions", "code")},
         "numbers": [own_part(number, run["data"]) for number in run["numbers"]],
     }
@@ -86,6 +87,11 @@ def take_in_run(folder: Path, run: dict[str, Any], evaluation: dict[str, Any]) -
             writer.writeheader()
             writer.writerows(rows)
     return file
+
+
+def training_time(run: dict[str, Any]) -> float | None:
+    """The seconds of a run's training, as its evaluation says."""
+    return next((number["value"] for number in run["numbers"] if number["name"] == "training time"), None)
 
 
 def what_it_is(number: dict[str, Any]) -> tuple[str, str | None]:
