@@ -3,8 +3,9 @@
 Networks, batches, precision and optimizers are those of the experiments, on random pictures; a step is forward,
 backward and the optimizer's. A term is a kind of operation. Its floor is the larger of its floating-point operations
 over this machine's rate in a large matrix product, and of the bytes that its operations read and write, one by one,
-over the rate of a large copy; both are measured here, with as many threads. What passes between the operations
-(Python, dispatch, launches) is a term too, with no floor.
+over the rate of a large copy; both are measured here, with as many threads. (Operations joined into one, or tensors
+that stay in a cache, can be faster.) What passes between the operations (Python, dispatch, launches) is a term too,
+with no floor.
 
     uv run benchmarks/breakdown.py [--device cuda]
 """
@@ -51,10 +52,13 @@ def measured_rates(dtype: str, device: str) -> tuple[float, float]:
     import torch
 
     n = 8192 if device == "cuda" else 1024
+    # Convolutions on a GPU round to TensorFloat-32 unless told otherwise: the least time is with products that do too.
+    torch.backends.cuda.matmul.allow_tf32 = True
     a = torch.ones(n, n, dtype=getattr(torch, dtype), device=device)
     x = torch.ones(2**26, device=device)
     y = torch.empty_like(x)
     product = fastest(lambda: a @ a, device)
+    torch.backends.cuda.matmul.allow_tf32 = False
     copy = fastest(lambda: y.copy_(x), device)
     return 2 * n**3 / product, 2 * x.numel() * x.element_size() / copy
 
@@ -83,7 +87,9 @@ def breakdown(name: str, device: str, rounds: int, rates: dict[str, tuple[float,
     seconds = statistics.median(timed(step, device) for _ in range(rounds))
     with Counted() as counted:
         step()
-    activities = [torch.profiler.ProfilerActivity.CUDA if device == "cuda" else torch.profiler.ProfilerActivity.CPU]
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    if device == "cuda":
+        activities.append(torch.profiler.ProfilerActivity.CUDA)
     with torch.profiler.profile(activities=activities) as profile:
         for _ in range(rounds):
             step()
@@ -91,14 +97,21 @@ def breakdown(name: str, device: str, rounds: int, rates: dict[str, tuple[float,
             torch.cuda.synchronize()
     times: Counter[str] = Counter()
     for event in profile.key_averages():
-        spent = event.self_device_time_total if device == "cuda" else event.self_cpu_time_total
-        times[term_of(event.key)] += spent / 1e6 / rounds
+        term = term_of(event.key)
+        if device == "cpu":
+            spent = event.self_cpu_time_total
+        elif event.key.startswith("aten::") or term == "the scans":
+            spent = event.self_device_time_total
+        else:
+            continue  # a kernel or a copy, of which an operation of PyTorch has the time already
+        times[term] += spent / 1e6 / rounds
     # A profiler slows down what is between the operations, and what is not an operation of PyTorch belongs there.
     times[BETWEEN] = max(0.0, seconds - sum(spent for term, spent in times.items() if term != BETWEEN))
     rows = []
     for term, spent in times.most_common(2):
         flops, moved = counted.flops[term], counted.bytes[term]
-        floor = None if term == BETWEEN else max(flops / rates[dtype][0], moved / rates[dtype][1])
+        # What is not PyTorch's own (a Triton kernel) is not counted.
+        floor = max(flops / rates[dtype][0], moved / rates[dtype][1]) if flops or moved else None
         rows.append(
             {
                 "name": f"{name}, batch {batch}, {dtype}",
@@ -136,7 +149,21 @@ def term_of(operation: str) -> str:
     return "elementwise operations"
 
 
-MOVES = ("copy", "clone", "index", "cat", "_index_put_impl", "index_put", "constant_pad_nd", "fill", "zero", "stack")
+MOVES = (
+    "copy",
+    "_to_copy",
+    "clone",
+    "index",
+    "cat",
+    "_index_put_impl",
+    "index_put",
+    "constant_pad_nd",
+    "fill",
+    "zero",
+    "stack",
+)
+# Give a tensor without reading or writing one.
+UNMOVED = ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "_unsafe_view")
 
 
 def training_step(name: str, device: str) -> tuple[Callable[[], None], int, str]:
@@ -209,8 +236,8 @@ def Counted() -> Any:  # noqa: N802  (a class, made once torch is there)
 
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):
             result = func(*args, **(kwargs or {}))
-            if not func.is_view:
-                packet = func.overloadpacket
+            packet = func.overloadpacket
+            if not func.is_view and packet.__name__ not in UNMOVED:
                 term = term_of(f"aten::{packet.__name__}")
                 functional = getattr(torch.ops.aten, packet.__name__.removesuffix("_"), packet)
                 count = flop_registry.get(packet) or flop_registry.get(functional)

@@ -7,6 +7,7 @@ A run is taken in as `eval.py` judged it; runs that differ by their seed alone b
 """
 
 import csv
+import hashlib
 import json
 import statistics
 import sys
@@ -18,10 +19,12 @@ from omegaconf import OmegaConf
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
 PUBLISHED = RESULTS / "published.yaml"
-# What a run was given that changes no number.
+# What a run was given that is no part of its command; what of it matters, its entry says.
 ASIDE = (
     "seed=",
     "model.features=",
+    "trainer=",
+    "trainer.max_time=",
     "data_dir=",
     "logger=",
     "callbacks=",
@@ -56,8 +59,12 @@ def take_in(folder: Path) -> list[Path]:
 
 
 def take_in_run(folder: Path, run: dict[str, Any], evaluation: dict[str, Any]) -> Path:
-    """One run, as an evaluation has it; gives its results file."""
+    """One run, as an evaluation has it; gives its results file.
+
+    A run that trainer.max_time ended gives way to whole ones, and does not stand beside them.
+    """
     typed = OmegaConf.to_container(OmegaConf.load(folder / "overrides.yaml"))
+    given = {key: value for key, _, value in (line.partition("=") for line in typed)}
     command = " ".join(line for line in typed if not line.startswith(ASIDE))
     file = results_file(command)
     content = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"command": command, "runs": []}
@@ -65,6 +72,8 @@ def take_in_run(folder: Path, run: dict[str, Any], evaluation: dict[str, Any]) -
     entry = {
         **{key: run[key] for key in ("seed", "epoch", "status", "checkpoint_sha256", "data")},
         "split": evaluation["split"],
+        **({"max_time": given["trainer.max_time"]} if "trainer.max_time" in given else {}),
+        **({"features": checkpoint_hash(Path(given["model.features"]))} if "model.features" in given else {}),
         # Without a metrics.csv nothing chose an epoch, so the judged one is the last.
         "epochs": len(rows) or run["epoch"],
         "seconds": float(rows[-1]["seconds"]) if rows and "seconds" in rows[-1] else training_time(run),
@@ -72,6 +81,13 @@ def take_in_run(folder: Path, run: dict[str, Any], evaluation: dict[str, Any]) -
         "numbers": [own_part(number, run["data"]) for number in run["numbers"]],
     }
     others = [old for old in content["runs"] if (old["seed"], old["split"]) != (run["seed"], evaluation["split"])]
+    same_split = [old for old in content["runs"] if old["split"] == evaluation["split"]]
+    if "max_time" in entry and any("max_time" not in old for old in same_split):
+        sys.exit(f"error: {folder}: ended by trainer.max_time, where {file.name} has runs that came to their end")
+    if "max_time" not in entry:
+        others = [old for old in others if "max_time" not in old or old not in same_split]
+    if any(old.get("features") != entry.get("features") for old in others if old in same_split):
+        sys.exit(f"error: {folder}: expected the model.features of the other runs in {file.name}")
     for old in content["runs"]:
         # An earlier evaluation of the same weights may have looked through another network, or asked something else.
         if old not in others and old["checkpoint_sha256"] == run["checkpoint_sha256"]:
@@ -94,9 +110,16 @@ def training_time(run: dict[str, Any]) -> float | None:
     return next((number["value"] for number in run["numbers"] if number["name"] == "training time"), None)
 
 
-def what_it_is(number: dict[str, Any]) -> tuple[str, str | None]:
-    """A number's name, and the network that it looked through."""
-    return number["name"], number.get("protocol", {}).get("feature_network")
+def checkpoint_hash(path: Path) -> str:
+    """The first 12 hexadecimal digits of a checkpoint's hash, or of a run's: of its best.ckpt, or last.ckpt."""
+    of_run = [file for name in ("best", "last") if (file := path / "checkpoints" / f"{name}.ckpt").exists()]
+    return hashlib.sha256((of_run or [path])[0].read_bytes()).hexdigest()[:12]
+
+
+def what_it_is(number: dict[str, Any]) -> tuple[Any, ...]:
+    """A number's name, the network that it looked through, and how many samples it is of."""
+    protocol = number.get("protocol", {})
+    return number["name"], protocol.get("feature_network"), protocol.get("num_generated")
 
 
 def own_part(number: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
@@ -150,6 +173,8 @@ def rendered() -> tuple[str, str]:
     short = ["| | published | ours | |", "| --- | ---: | ---: | --- |"]
     for table in tables:
         rows = [Row(table, row) for row in table["rows"]]
+        if len(set().union(*(row.feature_hashes for row in rows))) > 1:
+            sys.exit(f"error: {table['title']}: expected features of the same weights in all rows, but they differ")
         parts += [f"## {table['title']} ({table['unit']}, {table['better']} is better)", table["note"].strip()]
         head = ["model", "protocol", "published", "ours", "distance", "runs", "parameters", "epochs", "training"]
         lines = [head, ["---", "---", *["---:"] * 7], *(row.cells() for row in rows)]
@@ -172,15 +197,18 @@ class Row:
         self.values = [self._value(run) for run in self.runs]
 
     def _number(self, run: dict[str, Any], name: str | None = None) -> dict[str, Any] | None:
-        network = self.table.get("network") if name is None else None
-        return next(
-            (
-                number
-                for number in run["numbers"]
-                if number["name"] == (name or self.name) and (network is None or what_it_is(number)[1] == network)
-            ),
-            None,
-        )
+        asked = self.table.get("protocol", {}) if name is None else {}
+        for number in run["numbers"]:
+            protocol = number.get("protocol", {})
+            if number["name"] == (name or self.name) and all(protocol.get(key) == asked[key] for key in asked):
+                return number
+        return None
+
+    @property
+    def feature_hashes(self) -> set[str]:
+        """The weights of the networks that the numbers looked through."""
+        found = (self._number(run).get("protocol", {}).get("feature_hash") for run in self.runs)
+        return {weights for weights in found if weights is not None}
 
     def _value(self, run: dict[str, Any]) -> float:
         number = self._number(run)
@@ -227,7 +255,9 @@ class Row:
 
     def cells(self) -> list[str]:
         """The row of docs/results.md."""
-        first = [self.title, self.row["protocol"], self.published_text, self.ours, self.distance]
+        cut = sorted({run["max_time"] for run in self.runs if "max_time" in run})
+        protocol = self.row["protocol"] + (f", ended after {cut[0]}" if cut else "")
+        first = [self.title, protocol, self.published_text, self.ours, self.distance]
         if not self.runs:
             return [*first, "0", "–", "–", "–"]
         parameters = self._number(self.runs[0], "parameters")["value"]

@@ -83,22 +83,53 @@ def test_a_second_evaluation_of_the_same_weights_adds_what_the_first_lacks(resul
     first = runs[0] / "eval" / "now" / "results.json"
     content = json.loads(first.read_text())
     content["runs"][0]["numbers"] = [
-        {"name": "Fréchet distance", "value": value, "protocol": {"feature_network": network}}
-        for network, value in (("small", 3.0), ("large", 20.0))
+        {"name": "Fréchet distance", "value": value, "protocol": {"feature_network": network, "num_generated": n}}
+        for network, value, n in (("small", 3.0, 100), ("large", 40.0, 20), ("large", 20.0, 100))
     ]
     (runs[0] / "eval" / "then").mkdir()
     (runs[0] / "eval" / "then" / "results.json").write_text(json.dumps(content))
     (file,) = results.take_in(runs[0])
     kept = json.loads(file.read_text())["runs"]
-    names = ["Fréchet distance", "Fréchet distance", "negative log-likelihood", "parameters"]
+    names = [*["Fréchet distance"] * 3, "negative log-likelihood", "parameters"]
     assert [[number["name"] for number in run["numbers"]] for run in kept] == [names]
-    table = {"unit": "distance", "better": "lower", "digits": 1, "number": "Fréchet distance", "network": "large"}
+    table = {"unit": "distance", "better": "lower", "digits": 1, "number": "Fréchet distance"}
+    table["protocol"] = {"feature_network": "large", "num_generated": 100}
     row = {"model": "m", "protocol": "p", "published": 21.0, "command": "experiment=pixelcnn_mnist model.dropout=0.1"}
     assert results.Row(table, row).cells()[3:5] == ["20.0", "−1.0"]
     content["runs"][0]["checkpoint_sha256"] = "1"
     (runs[0] / "eval" / "then" / "results.json").write_text(json.dumps(content))
     results.take_in(runs[0])
-    assert len(json.loads(file.read_text())["runs"][0]["numbers"]) == 2  # other weights
+    assert len(json.loads(file.read_text())["runs"][0]["numbers"]) == 3  # other weights
+
+
+def typed(folder, *more):
+    words = OmegaConf.to_container(OmegaConf.load(folder / "overrides.yaml"))
+    OmegaConf.save(OmegaConf.create([*words, *more]), folder / "overrides.yaml")
+
+
+def test_a_run_that_was_cut_short_gives_way_to_whole_ones(results: ModuleType, runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    typed(runs[0], "trainer=gpu", "trainer.max_time=00:00:04:10")
+    table = {"unit": "nats", "better": "lower", "digits": 1, "number": "negative log-likelihood"}
+    row = {"model": "m", "protocol": "p", "published": 79.0, "command": "experiment=pixelcnn_mnist model.dropout=0.1"}
+    results.take_in(runs[0])
+    assert results.Row(table, row).cells()[:4] == ["m", "p, ended after 00:00:04:10", "79.0", "80.0 ± 0.2"]
+    results.take_in(runs[1])
+    assert results.Row(table, row).cells()[:4] == ["m", "p", "79.0", "82.0 ± 0.2"]
+    with pytest.raises(SystemExit, match=r"run1: ended by trainer\.max_time"):
+        results.take_in(runs[0])
+
+
+def test_runs_on_other_features_are_no_row_of_one_spread(results: ModuleType, runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    for run, content in zip(runs, (b"a", b"a", b"b"), strict=True):
+        (run / "features" / "checkpoints").mkdir(parents=True)
+        (run / "features" / "checkpoints" / "last.ckpt").write_bytes(content)
+        typed(run, f"model.features={run / 'features'}")
+    for run in runs[:2]:
+        results.take_in(run)
+    with pytest.raises(SystemExit, match=r"run3: expected the model\.features of the other runs"):
+        results.take_in(runs[2])
 
 
 def test_a_run_that_was_not_judged_is_refused_in_one_line(results: ModuleType, tmp_path):

@@ -47,7 +47,7 @@ class Recorder(TorchDispatchMode):
 def recordings(monkeypatch) -> list[Recorder]:
     found = []
 
-    def recorded(run: Callable[[], None]) -> Callable[[], None]:
+    def recorded(run: Callable[[], None], device: torch.device) -> Callable[[], None]:
         found.append(Recorder(run))
         return found[-1].replay
 

@@ -114,3 +114,15 @@ def test_scan_keeps_its_precision_under_autocast():
         y = layer(x, picture)
     assert y.dtype == torch.float32
     torch.testing.assert_close(y, layer(x, picture), atol=0.05, rtol=0.05)
+
+
+def test_gradients_of_the_scan_keep_their_precision_under_autocast():
+    layer = random_weights(DiagonalBiLSTM(FEATURES, HIDDEN, 1)).float()
+    x, picture = torch.randn(6, 6, BATCH, FEATURES), torch.randn(6, 6, BATCH, 1)
+    y = layer(x, picture).square().sum()
+    weights = [layer.state, layer.initial_h, layer.initial_c]
+    apart = torch.autograd.grad(y, weights, retain_graph=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        within = torch.autograd.grad(y, weights)
+    for one, other in zip(apart, within, strict=True):
+        assert torch.equal(one, other)

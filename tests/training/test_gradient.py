@@ -66,6 +66,30 @@ def test_a_resumed_run_ends_bit_identical(stop_at, extra, tmp_path):
         assert whole.callback_metrics[name] == resumed.callback_metrics[name], name
 
 
+def test_a_resumed_run_does_not_depend_on_the_order_of_its_checkpoint_in_memory(tmp_path):
+    """The optimizer's moments as they lie beside weights that are not channels_last."""
+    conv = ["data=digits", "data.limit=96", "data.batch_size=32", "model=autoencoder", "model/network=conv"]
+    ends = []
+    for name, contiguous in (("as_written", False), ("contiguous", True)):
+        lightning.seed_everything(3, verbose=False)
+        built = build(*conv)
+        with pytest.raises(InterruptedError):
+            fit(*built, max_epochs=2, callbacks=[StopAt(3, tmp_path / "stop.ckpt")])
+        checkpoint = torch.load(tmp_path / "stop.ckpt")
+        moments = [
+            (state, key, value)
+            for state in checkpoint["optimizer_states"][0]["state"].values()
+            for key, value in state.items()
+        ]
+        assert not all(value.is_contiguous() for *_, value in moments)
+        for state, key, value in moments:
+            state[key] = value.contiguous() if contiguous else value
+        torch.save(checkpoint, tmp_path / f"{name}.ckpt")
+        ends.append(fit(*build(*conv), tmp_path / f"{name}.ckpt", max_epochs=2).lightning_module.state_dict())
+    for name, value in ends[0].items():
+        assert torch.equal(value, ends[1][name]), name
+
+
 def test_averaged_weights_follow_the_formula_and_are_the_ones_judged():
     decay = 0.5
     model, data = build(*SMALL, f"model.ema_decay={decay}")

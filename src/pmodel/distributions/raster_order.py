@@ -1,6 +1,7 @@
-"""Pictures drawn pixel by pixel, in raster order; on a GPU most rows are a single launch."""
+"""Pictures drawn pixel by pixel, in raster order; on a GPU, rows alike are a single launch."""
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Generator, Tensor
@@ -106,7 +107,7 @@ class _Recording:
             for i, row in enumerate(self._rows, start):
                 draw(i, *row)
 
-        self._play = recorded(run)
+        self._play = recorded(run, rows[0][0].device)
 
     def play(self, rows: list[Row]) -> None:
         """Draws the rows, in place."""
@@ -120,10 +121,17 @@ class _Recording:
             x.copy_(own_x)
 
 
-def recorded(run: Callable[[], None]) -> Callable[[], None]:
+def recorded(run: Callable[[], None], device: torch.device) -> Callable[[], None]:
     """A function's work on a GPU, recorded without being done: done by each call, on the same tensors."""
-    graph = torch.cuda.CUDAGraph()
     # Other threads may go on with what they do: NCCL's, for one, looks at its events.
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        run()
+    with torch.cuda.device(device):
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=_recording_stream(device), capture_error_mode="thread_local"):
+            run()
     return graph.replay
+
+
+@cache
+def _recording_stream(device: torch.device) -> "torch.cuda.Stream":
+    """One for each device; PyTorch's own is of the first device that recorded anything."""
+    return torch.cuda.Stream(device)

@@ -185,7 +185,8 @@ class _Scan(Function):
         else:
             _backward(activations, weight, c, tanh_c, dh, dc, gate_grads, lattice)
         flat = gate_grads.flatten(1, 2)
-        weight_grad = torch.stack([h[:, near].flatten(1, 2).mT @ flat for near in lattice.neighbours], 1)
+        with torch.autocast(flat.device.type, enabled=False):
+            weight_grad = torch.stack([h[:, near].flatten(1, 2).mT @ flat for near in lattice.neighbours], 1)
         initial = [x[:, lattice.initial].sum((1, 2)) for x in (dh, dc)]
         return gate_grads, weight_grad, *initial, None, None, None
 

@@ -14,6 +14,7 @@ import torch
 from lightning.fabric.utilities.seed import reset_seed
 from lightning.pytorch import LightningModule
 from torch import Tensor
+from torch.optim import Optimizer
 
 from pmodel.nets.batch_share import share
 from pmodel.processes import of_all_processes
@@ -77,6 +78,8 @@ class MeasuredModule(LightningModule):
 
     def on_train_start(self) -> None:
         self.train_means.to(self.device)
+        for optimizer in self.trainer.optimizers:
+            _order_states_as_weights(optimizer)
         if self.global_step == 0:
             # As Lightning does where it starts several processes: the noise does not depend on their number.
             reset_seed()
@@ -218,3 +221,14 @@ class MeasuredModule(LightningModule):
 
 def _cuda_rng_state(device: torch.device) -> Tensor | None:
     return torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+
+
+def _order_states_as_weights(optimizer: Optimizer) -> None:
+    """Keeps an optimizer's states in memory as the weights are: fused steps go through both in the order of memory.
+
+    States restored from a checkpoint have the order that the weights had when it was written.
+    """
+    for weight, states in optimizer.state.items():
+        for name, state in states.items():
+            if isinstance(state, Tensor) and state.shape == weight.shape and state.stride() != weight.stride():
+                states[name] = torch.empty_like(weight, dtype=state.dtype).copy_(state)
