@@ -120,6 +120,20 @@ def test_a_run_that_was_cut_short_gives_way_to_whole_ones(results: ModuleType, r
         results.take_in(runs[0])
 
 
+def test_distances_through_networks_of_other_weights_are_no_table(results: ModuleType, tmp_path, monkeypatch):
+    rows = [{"model": name, "published": None, "protocol": "p", "command": f"experiment={name}"} for name in "ab"]
+    table = {"title": "Fréchet distances", "number": "Fréchet distance", "unit": "distance", "better": "lower"}
+    OmegaConf.save(OmegaConf.create([{**table, "digits": 1, "note": "", "rows": rows}]), tmp_path / "published.yaml")
+    for name in "ab":
+        number = {"name": "Fréchet distance", "value": 1.0, "protocol": {"feature_hash": name}}
+        run = {"seed": 1, "split": "test", "numbers": [number]}
+        (tmp_path / f"{name}.json").write_text(json.dumps({"runs": [run]}))
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    monkeypatch.setattr(results, "PUBLISHED", tmp_path / "published.yaml")
+    with pytest.raises(SystemExit, match="Fréchet distances: expected features of the same weights"):
+        results.rendered()
+
+
 def test_runs_on_other_features_are_no_row_of_one_spread(results: ModuleType, runs, tmp_path, monkeypatch):
     monkeypatch.setattr(results, "RESULTS", tmp_path)
     for run, content in zip(runs, (b"a", b"a", b"b"), strict=True):
