@@ -37,9 +37,10 @@ def measured(k: int, arguments: argparse.Namespace) -> dict[str, list[float]]:
     from omegaconf import OmegaConf
 
     from pmodel.callbacks.no_profiler import NoProfiler
-    from pmodel.config import CONFIG_DIR, register_resolvers
+    from pmodel.config import CONFIG_DIR
     from pmodel.instantiate import instantiate
     from pmodel.quiet import quieten_libraries
+    from pmodel.resolvers import register_resolvers
     from pmodel.training.strategies import adapted
 
     quieten_libraries()
