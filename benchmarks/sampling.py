@@ -1,7 +1,7 @@
-"""Pictures from the fast samplers against a full forward pass per sub-pixel: the same weights, seed and pictures.
+"""16 pictures at once (4096 on a GPU) from the fast samplers, against a full forward pass per sub-pixel.
 
-Weights are random, of the sizes that the papers have for MNIST; 16 pictures at once on a CPU, 4096 on a GPU. At 28×28
-on a CPU the plain sampler runs once, whole, and its pictures are held against the fast one's. It costs the same at each
+The same weights, which are random, of the sizes that the papers have for MNIST, and the same seed. At 28×28 on a CPU
+the plain sampler runs once, whole, and its pictures are held against the fast one's. It costs the same at each
 sub-pixel, so its time at other sizes is that of a few forward passes, times the number of sub-pixels (of pixels, where
 a network has no masks for the channels); `--quick` does so at 28×28 too. The whole of the Gated PixelCNN takes the
 plain sampler some ten minutes.
