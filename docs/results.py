@@ -205,6 +205,11 @@ class Row:
         return None
 
     @property
+    def max_time(self) -> str | None:
+        """The trainer.max_time that ended our runs, if one did."""
+        return max((run["max_time"] for run in self.runs if "max_time" in run), default=None)
+
+    @property
     def feature_hashes(self) -> set[str]:
         """The weights of the networks that the numbers looked through."""
         found = (self._number(run).get("protocol", {}).get("feature_hash") for run in self.runs)
@@ -255,8 +260,7 @@ class Row:
 
     def cells(self) -> list[str]:
         """The row of docs/results.md."""
-        cut = sorted({run["max_time"] for run in self.runs if "max_time" in run})
-        protocol = self.row["protocol"] + (f", ended after {cut[0]}" if cut else "")
+        protocol = self.row["protocol"] + (f", ended after {self.max_time}" if self.max_time else "")
         first = [self.title, protocol, self.published_text, self.ours, self.distance]
         if not self.runs:
             return [*first, "0", "–", "–", "–"]
@@ -276,6 +280,8 @@ class Row:
     def line(self) -> str:
         """What stands below the table: how to get the number, and where its curve is."""
         text = f"- {self.row['model']}, {self.row['protocol']}: `uv run train.py {self.row['command']}`"
+        if self.max_time:
+            text += f" with `trainer.max_time={self.max_time}`"
         if self.row.get("after"):
             text += f" model.features= the directory of `uv run train.py {self.row['after']}`"
         if self.row.get("source"):
@@ -296,7 +302,8 @@ class Row:
     def short(self) -> str:
         """The row of the README."""
         arrow = "↓" if self.table["better"] == "lower" else "↑"
-        what = f"{self.row['model']}, {self.row['protocol']}: {self.name}, {self.table['unit']} {arrow}"
+        protocol = self.cells()[1]
+        what = f"{self.row['model']}, {protocol}: {self.name}, {self.table['unit']} {arrow}"
         return f"| {what} | {self.published_text} | {self.ours} | `{self.row['command']}` |"
 
 
