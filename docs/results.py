@@ -210,6 +210,15 @@ class Row:
         return max((run["max_time"] for run in self.runs if "max_time" in run), default=None)
 
     @property
+    def protocol(self) -> str:
+        return self.row["protocol"] + (f", ended after {self.max_time}" if self.max_time else "")
+
+    @property
+    def command(self) -> str:
+        """What trained our runs, or what would."""
+        return self.row["command"] + (f" trainer.max_time={self.max_time}" if self.max_time else "")
+
+    @property
     def feature_hashes(self) -> set[str]:
         """The weights of the networks that the numbers looked through."""
         found = (self._number(run).get("protocol", {}).get("feature_hash") for run in self.runs)
@@ -260,8 +269,7 @@ class Row:
 
     def cells(self) -> list[str]:
         """The row of docs/results.md."""
-        protocol = self.row["protocol"] + (f", ended after {self.max_time}" if self.max_time else "")
-        first = [self.title, protocol, self.published_text, self.ours, self.distance]
+        first = [self.title, self.protocol, self.published_text, self.ours, self.distance]
         if not self.runs:
             return [*first, "0", "–", "–", "–"]
         parameters = self._number(self.runs[0], "parameters")["value"]
@@ -279,9 +287,7 @@ class Row:
 
     def line(self) -> str:
         """What stands below the table: how to get the number, and where its curve is."""
-        text = f"- {self.row['model']}, {self.row['protocol']}: `uv run train.py {self.row['command']}`"
-        if self.max_time:
-            text += f" with `trainer.max_time={self.max_time}`"
+        text = f"- {self.row['model']}, {self.row['protocol']}: `uv run train.py {self.command}`"
         if self.row.get("after"):
             text += f" model.features= the directory of `uv run train.py {self.row['after']}`"
         if self.row.get("source"):
@@ -302,9 +308,8 @@ class Row:
     def short(self) -> str:
         """The row of the README."""
         arrow = "↓" if self.table["better"] == "lower" else "↑"
-        protocol = self.cells()[1]
-        what = f"{self.row['model']}, {protocol}: {self.name}, {self.table['unit']} {arrow}"
-        return f"| {what} | {self.published_text} | {self.ours} | `{self.row['command']}` |"
+        what = f"{self.row['model']}, {self.protocol}: {self.name}, {self.table['unit']} {arrow}"
+        return f"| {what} | {self.published_text} | {self.ours} | `{self.command}` |"
 
 
 def duration(seconds: float) -> str:

@@ -114,6 +114,7 @@ def test_a_run_that_was_cut_short_gives_way_to_whole_ones(results: ModuleType, r
     row = {"model": "m", "protocol": "p", "published": 79.0, "command": "experiment=pixelcnn_mnist model.dropout=0.1"}
     results.take_in(runs[0])
     assert results.Row(table, row).cells()[:4] == ["m", "p, ended after 00:00:04:10", "79.0", "80.0 ± 0.2"]
+    assert f"{row['command']} trainer.max_time=00:00:04:10`" in results.Row(table, row).line()
     results.take_in(runs[1])
     assert results.Row(table, row).cells()[:4] == ["m", "p", "79.0", "82.0 ± 0.2"]
     with pytest.raises(SystemExit, match=r"run1: ended by trainer\.max_time"):
