@@ -1,16 +1,15 @@
 """Trains a model on a data set: `uv run train.py --help`."""
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from pmodel.command_line import arguments_of_run, checked_command_line
-from pmodel.launch import Processes, end_with_parent, launched, num_processes
+from pmodel.launch import Processes, end_with_parent, launched, num_processes, num_threads
 from pmodel.reporting.summary import shown
-from pmodel.run_directory import RunDirectory
+from pmodel.run_directory import RunDirectory, Start
 from pmodel.stopping import at_once, interruptible, worker_is_done
 from pmodel.sweeps import cut
 
@@ -34,12 +33,13 @@ def main(config: DictConfig) -> float | None:
             end_with_parent()
         count = num_processes(settings["trainer"]) if launch.by == "user" else 1
         command = [sys.executable, __file__, *arguments_of_run(run.path, start.resume_from)]
+        threads = start.threads or num_threads(count)
         # The other processes load their libraries while this one does.
-        with Processes(count, command, run.status_of, run.note_death) as processes:
-            return train(run, settings, start.resume_from, processes)
+        with Processes(count, command, run.status_of, run.note_death, threads) as processes:
+            return train(run, settings, start, processes)
 
 
-def train(run: RunDirectory, settings: dict[str, Any], resume_from: Path | None, processes: Processes) -> float | None:
+def train(run: RunDirectory, settings: dict[str, Any], start: Start, processes: Processes) -> float | None:
     """Builds what the settings describe and trains it; gives the best value of what the model is judged by."""
     # These take seconds: a wrong config has been refused by now.
     import lightning
@@ -47,10 +47,12 @@ def train(run: RunDirectory, settings: dict[str, Any], resume_from: Path | None,
     from pmodel.announce import Announcement, report
     from pmodel.callbacks.no_profiler import NoProfiler
     from pmodel.instantiate import instantiate
+    from pmodel.processes import computing_with
     from pmodel.recording import recorded
     from pmodel.training.strategies import adapted, plugins
 
-    with recorded(run, settings, processes) as reached:
+    usual = num_threads(processes.count)
+    with computing_with(start.threads, usual) as threads, recorded(run, settings, processes, threads) as reached:
         if settings["check"]:
             settings["trainer"] |= {"max_epochs": 1, "limit_train_batches": 1}
             settings["data"] |= {"limit": settings["data"]["batch_size"]}
@@ -70,7 +72,7 @@ def train(run: RunDirectory, settings: dict[str, Any], resume_from: Path | None,
         trainer = instantiate(settings["trainer"], **chosen, **adapted(model, settings["trainer"]))
         for logger in loggers:
             logger.log_hyperparams(settings)
-        trainer.fit(model, datamodule=data, ckpt_path=resume_from, weights_only=True)
+        trainer.fit(model, datamodule=data, ckpt_path=start.resume_from, weights_only=True)
         reached["value"] = report(run, settings["name"], trainer, settings["check"])
     return reached.get("value")
 

@@ -146,6 +146,14 @@ class Started:
             time.sleep(0.005)
         return len(self.codes) == len(self.pids) and not any(self.codes.values())
 
+    def wait_for_write(self, file: Path, since: float) -> float:
+        """Waits until a file has been written after a time, or all is over; gives the time at which it was."""
+        while not self._poll():
+            if file.is_file() and file.stat().st_mtime > since:
+                return file.stat().st_mtime
+            time.sleep(0.02)
+        return time.time()
+
     def kill_after(self, seconds: float) -> str:
         """Kills them after a time, if they have not ended; where that was."""
         ended = self.wait(seconds)

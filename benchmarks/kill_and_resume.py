@@ -7,13 +7,16 @@ last.ckpt and best.ckpt (weights, optimizers, schedules, generators, positions),
 figures; the times alone may differ.
 
 Each run is a fork of this process, which has imported everything; those of two processes are two forks. With `--real N`
-the first N of these are started as a user starts them, `train.py trainer=ddp_cpu`.
+the first N of these are started as a user starts them, `train.py trainer=ddp_cpu`, with nothing preset in the
+environment, and so is the run that they are compared with; each is killed once, while it trains.
 
     uv run benchmarks/kill_and_resume.py [--trials 100] [--json FILE]
+    uv run benchmarks/kill_and_resume.py --trials 40 --processes 2 --real 40
 """
 
 import argparse
 import json
+import os
 import random
 import shutil
 import socket
@@ -29,6 +32,8 @@ from forks import Fork, Started, import_everything
 from same_run import compare
 
 ROOT = Path(__file__).parents[1]
+# What decides how many threads compute, and so last digits; a user has set none of them.
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_THREAD_LIMIT", "OMP_DYNAMIC")
 DATA = [
     *("data.limit=150", "data.batch_size=32", "trainer=cpu", "trainer.max_epochs=4", "trainer.log_every_n_steps=2"),
     *("callbacks.last.every_n_steps=3", "callbacks.snapshots.every_n_epochs=2", "callbacks.snapshots.keep=1"),
@@ -75,27 +80,32 @@ class Runs:
     def __init__(self, folder: Path, seed: int, settings: Sequence[str] = ()):
         self.folder, self.random, self.settings = folder, random.Random(seed), settings
         self.count = 0
-        self.references: dict[tuple[str, int], tuple[Path, float]] = {}
+        self.references: dict[tuple[str, int, bool], tuple[Path, float]] = {}
 
-    def reference(self, kind: str, processes: int) -> tuple[Path, float]:
-        """The directory of an undisturbed run, and how long it took."""
-        if (kind, processes) not in self.references:
-            directory = self.folder / f"{kind}_{processes}"
-            started = time.monotonic()
-            self._start(kind, processes, directory).finish()
-            self.references[kind, processes] = directory, time.monotonic() - started
-        return self.references[kind, processes]
+    def reference(self, kind: str, processes: int, real: bool = False) -> tuple[Path, float]:
+        """The directory of an undisturbed run, and how long it took: of a real one, from when its training began."""
+        if (kind, processes, real) not in self.references:
+            directory = self.folder / f"{kind}_{processes}{'_real' if real else ''}"
+            started = time.time()
+            run = self._start(kind, processes, directory, real=real)
+            if real:
+                started = run.wait_for_write(directory / "status.json", started)
+            run.finish()
+            self.references[kind, processes, real] = directory, time.time() - started
+        return self.references[kind, processes, real]
 
     def trial(self, kind: str, processes: int, real: bool = False) -> Trial:
         """Kills and resumes a run, and compares its end."""
-        expected, seconds = self.reference(kind, processes)
+        expected, seconds = self.reference(kind, processes, real)
         self.count += 1
         directory, kills = self.folder / f"trial_{self.count:03d}", []
-        for _ in range(self.random.choice((1, 1, 2, 3))):
-            # As long as a start by a user takes before its first step.
-            wait = self.random.uniform(0.1, seconds) + (self.random.uniform(10, 25) if real else 0)
+        for _ in range(1 if real else self.random.choice((1, 1, 2, 3))):
+            wait = self.random.uniform(0.1, seconds)
             in_write = None if real or self.random.random() < 0.6 else self.random.randrange(1, 25)
+            started = time.time()
             run = self._start(kind, processes, directory, in_write, real)
+            if real:
+                run.wait_for_write(directory / "status.json", started)
             kills.append(run.kill_after(wait if in_write is None else 600))
             if kills[-1] == "ended before" or is_done(directory):
                 break
@@ -124,7 +134,10 @@ class Runs:
         if real:
             with output.open("ab") as file:
                 command = [sys.executable, str(ROOT / "train.py"), *arguments]
-                process = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True, cwd=self.folder)
+                bare = {name: value for name, value in os.environ.items() if name not in THREADS}
+                process = subprocess.Popen(
+                    command, stdout=file, stderr=file, start_new_session=True, cwd=self.folder, env=bare
+                )
             return Started([process.pid], output, group=True)
         works = [Fork(arguments, output, self.folder, in_write)]
         if processes == 2:

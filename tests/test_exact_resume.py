@@ -5,6 +5,8 @@ A handful of the trials of benchmarks/kill_and_resume.py, which makes a hundred.
 
 import importlib.util
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +15,12 @@ from types import ModuleType
 
 import pytest
 import torch
+from conftest import Run
+from forked import start_forked
 from support import ROOT
+
+from pmodel.callbacks.timing import Timing
+from pmodel.launch import Processes
 
 if torch.cuda.is_available():
     pytest.skip("the trials are forks, which can't share a GPU", allow_module_level=True)
@@ -54,6 +61,34 @@ def test_a_run_that_is_killed_and_resumed_ends_bit_identical(tmp_path):
     trials = json.loads((tmp_path / "trials.json").read_text())
     assert [(trial["kind"], trial["processes"]) for trial in trials] == [("vae", 1), ("gan", 1), ("vae", 2), ("gan", 2)]
     assert all(trial["kills"] and trial["differences"] == [] for trial in trials)
+
+
+def test_two_processes_that_a_user_resumes_end_bit_by_bit_as_if_never_cut(benchmark, train: Run, tmp_path, monkeypatch):
+    """Begun as a user begins it, with nothing preset: the first process reads its checkpoint, by PyTorch, early on.
+
+    With convolutions, whose last digits depend on the number of threads.
+    """
+    for name in benchmark.THREADS:
+        monkeypatch.delenv(name, raising=False)
+    settings = ["model=pixelcnn_gated", "model.hidden_channels=8", "model.num_layers=2", "trainer=ddp_cpu"]
+    settings += ["data.limit=128", "data.batch_size=64", "trainer.max_epochs=4", "trainer.log_every_n_steps=1"]
+    settings += ["callbacks=minimal", "logger=csv"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Processes, "_start", start_forked)
+        assert train(*settings, "hydra.run.dir=whole").code == 0
+        original = Timing.on_train_batch_end
+
+        def cut(self, trainer, *args):
+            original(self, trainer, *args)
+            if trainer.global_step == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        patch.setattr(Timing, "on_train_batch_end", cut)
+        assert train(*settings, "hydra.run.dir=cut").code == 75
+    command = [sys.executable, str(ROOT / "train.py"), "resume=cut"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert benchmark.compare(tmp_path / "whole", tmp_path / "cut") == []
 
 
 def test_the_comparison_finds_one_bit(benchmark):

@@ -17,7 +17,7 @@ from pmodel.launch import PARENT, VARIABLES, Launch, Processes, launched, num_pr
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
-        if name.startswith(("SLURM_", "TORCHELASTIC_")) or name in (*VARIABLES[:-1], "RANK", "GROUP_WORLD_SIZE"):
+        if name.startswith(("SLURM_", "TORCHELASTIC_")) or name in (*VARIABLES, "RANK", "GROUP_WORLD_SIZE"):
             monkeypatch.delenv(name)
 
 

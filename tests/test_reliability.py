@@ -22,6 +22,7 @@ from support import ROOT, run_directory
 from pmodel.callbacks.timing import Timing
 from pmodel.launch import Processes
 from pmodel.models.vae import VAE
+from pmodel.sweeps import read_jobs
 
 SMALL = ["data.limit=64", "data.batch_size=16", "trainer.max_epochs=3", "callbacks=minimal", "logger=csv"]
 TWO = ["trainer=ddp_cpu"]
@@ -198,6 +199,125 @@ def test_a_damaged_checkpoint_is_named_with_the_newest_whole_one(train: Run, tmp
     assert before == {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
     assert train(f"resume={run / newest}", "trainer.max_epochs=4").code == 0
     assert same_weights(run, run_directory(tmp_path / "whole"))
+
+
+def kept(run: Path) -> dict[Path, bytes]:
+    return {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
+
+
+def test_a_run_without_its_last_checkpoint_is_not_begun_again_over_what_it_has_left(train: Run, tmp_path):
+    assert train(*SMALL, "callbacks.snapshots.every_n_epochs=1", "hydra.run.dir=run").code == 0
+    run = tmp_path / "run"
+    last = run / "checkpoints" / "last.ckpt"
+    last.unlink()
+    newest = "; the newest whole one has 3 epochs: resume=run/checkpoints/epoch_002.ckpt"
+    for make, what in (
+        (lambda: None, "is missing"),
+        (last.mkdir, "is no file"),
+        (lambda: (last.rmdir(), last.symlink_to("nowhere")), "is no file"),
+    ):
+        make()
+        before = kept(run)
+        for words in (["resume=run", "trainer.max_epochs=4"], ["resume=run/", "trainer.max_steps=30"]):
+            outcome = train(*words)
+            assert outcome.code == 1
+            assert errors(outcome.err) == [f"error: resume: run/checkpoints/last.ckpt {what}{newest}"]
+        assert kept(run) == before
+    last.unlink()
+    for file in (run / "checkpoints").glob("epoch_*.ckpt"):
+        file.write_bytes(b"")
+    assert "; the newest whole one has 3 epochs: resume=run/checkpoints/best.ckpt" in train(*words).err
+    for file in (run / "checkpoints").iterdir():
+        file.unlink()
+    before = kept(run)
+    assert errors(train(*words).err) == [
+        "error: resume: that run is done, but run/checkpoints/last.ckpt is missing; there is no other"
+    ]
+    assert kept(run) == before
+
+
+def test_a_job_without_its_last_checkpoint_is_not_begun_again_either(train: Run, tmp_path):
+    sweep = ["-m", "seed=1,2", *SMALL, "hydra.sweep.dir=sweep"]
+    assert train(*sweep).code == 0
+    first = next((tmp_path / "sweep").glob("0-*"))
+    (first / "status.json").write_text(json.dumps(status(first) | {"status": "running"}))
+    (first / "checkpoints" / "last.ckpt").unlink()
+    before = kept(first / "checkpoints")
+    outcome = train(*sweep)
+    assert outcome.code == 1
+    assert "checkpoints/last.ckpt is missing; the newest whole one has 3 epochs: resume=sweep/" in outcome.err
+    assert kept(first / "checkpoints") == before
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            {"schema": 99},
+            "its form is 99, and this version of pmodel reads 1: a newer version wrote it",
+        ),
+        (
+            {"schema": 0},
+            "its form is 0, and this version of pmodel reads 1: an older version wrote it",
+        ),
+        ({"schema": "1"}, "its form is '1', and this version of pmodel reads 1: "),
+        ({"schema": True}, "its form is True, and this version of pmodel reads 1: a newer"),
+        ({"threads": 0}, "run/status.json says threads: 0; expected a number from 1 to 4096"),
+        ({"threads": "many"}, "run/status.json says threads: 'many'; expected a number from 1 to 4096"),
+    ],
+)
+def test_a_status_of_another_form_is_refused_by_all_who_read_it(content, said, train: Run, evaluate: Run, trained):
+    (trained / "status.json").write_text(json.dumps({"schema": 1, "status": "running"} | content))
+    before = kept(trained)
+    for command, words, code in (
+        (train, ["resume=run"], 2),
+        (train, ["resume=run/checkpoints/last.ckpt", "trainer.max_epochs=4"], 2),
+        (evaluate, ["run=run"], 2),
+        (train, [*SMALL, "hydra.run.dir=run"], 1),
+    ):
+        outcome = command(*words)
+        (line,) = errors(outcome.err)
+        assert outcome.code == code, line
+        assert said in line
+        assert kept(trained) == before
+    # A table of several runs has a row for it.
+    (job,) = read_jobs(trained.parent)
+    assert job.status == "unknown"
+    assert said.removeprefix("run/") in job.reason
+
+
+@pytest.fixture
+def trained(train: Run, tmp_path) -> Path:
+    assert train(*SMALL, "trainer.max_epochs=1", "hydra.run.dir=run").code == 0
+    return tmp_path / "run"
+
+
+def test_a_run_keeps_its_number_of_threads_whatever_the_environment_says(train: Run, tmp_path, monkeypatch):
+    """Of one process, of two, and of a job of a multirun that comes after another; with the same last bits."""
+    before = torch.get_num_threads()
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert train(*SMALL, "hydra.run.dir=whole").code == 0
+    assert train(*SMALL, "trainer.max_epochs=2", "hydra.run.dir=run").code == 0
+    assert status(tmp_path / "run")["threads"] == 2
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    outcome = train("resume=run", "trainer.max_epochs=3")
+    assert "threads: 2, as when the run began (a new run would take 3 here)\n" in outcome.out
+    assert status(tmp_path / "run")["threads"] == 2
+    assert same_weights(tmp_path / "run", tmp_path / "whole")
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert "threads: 2, as when" in train("resume=run", "trainer.max_epochs=4").out
+    assert torch.get_num_threads() == before
+
+
+def test_jobs_of_a_multirun_compute_with_threads_of_their_own(train: Run, tmp_path, forked, monkeypatch):
+    """The second is of two processes, and shares the processors out, though PyTorch was imported by the first."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)))
+    before = torch.get_num_threads()
+    assert train("-m", "trainer=cpu,ddp_cpu,cpu", *SMALL, "trainer.max_epochs=1", "hydra.sweep.dir=sweep").code == 0
+    jobs = sorted((tmp_path / "sweep").glob("*-*"))
+    assert [status(job)["threads"] for job in jobs] == [before, 3, before]
+    assert "OMP_NUM_THREADS" not in os.environ
 
 
 def test_a_run_that_was_cut_before_its_first_checkpoint_begins_again(train: Run, tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import Override
 from pmodel.config import CONFIG_DIR, check_overrides, parse_overrides
 from pmodel.config_tree import ConfigError, suggest
 from pmodel.resolvers import eval_dir, register_resolvers
-from pmodel.saved import ENDED, SWEEP_FILE, find_runs, quoted, read_config, read_json
+from pmodel.saved import ENDED, SWEEP_FILE, find_runs, quoted, read_config, read_json, read_status
 
 
 def checked_command_line(config_name: str, argv: list[str]) -> list[str]:
@@ -81,7 +81,10 @@ def _with_resumed_config(argv: list[str], overrides: list[str], multirun: bool) 
             f"{typed}: expected the directory of a run or a multirun, or a checkpoint, but there is no"
             f" {run / 'config.yaml'}{_newest_below(path)}"
         )
-    status = (read_json(run / "status.json", typed) or {}).get("status")
+    try:
+        status = read_status(run / "status.json", typed).get("status")
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     more = ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time")
     if status in ENDED and not any(o.key_or_group in more for o in others):
         raise ConfigError(f"{typed}: that run is {status}; add {more[0]}=… for more (or {more[1]}, {more[2]})")

@@ -60,7 +60,11 @@ class Directories(Callback):
             before = read_json(folder / SWEEP_FILE, shown(folder))
             if before is not None:
                 _check_same(folder, before, command)
-                if found := Counter(statuses(folder)):
+                try:
+                    found = Counter(statuses(folder))
+                except ValueError as error:
+                    sys.exit(f"error: {error}")
+                if found:
                     jobs = ", ".join(f"{count} {status}" for status, count in found.items())
                     print(f"goes on with {shown(folder)}/ (jobs: {jobs})", flush=True)
             write_json(folder / SWEEP_FILE, {"status": "running", "typed": sys.argv[1:], **command})

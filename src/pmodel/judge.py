@@ -29,7 +29,7 @@ from pmodel.reporting.provenance import provenance
 from pmodel.reporting.results import SCHEMA, Curve, Missing
 from pmodel.reporting.summary import shown
 from pmodel.runs import Run, open_run
-from pmodel.saved import find_runs, read_checkpoint, read_json, read_overrides
+from pmodel.saved import find_runs, read_checkpoint, read_json, read_overrides, read_status
 
 # Draws of each run in samples.png.
 NUM_PICTURES, NUM_CLOUD = 36, 1000
@@ -124,7 +124,7 @@ class Judge:
             self.drawn.setdefault(kind, {})[label] = subject.samples(count)
         figures, missing_figures = self._figures(run, label, subject.data)
         run.model.cpu()
-        status = read_json(run.folder / "status.json", place) or {}
+        status = read_status(run.folder / "status.json", place)
         return {
             "run": shown(run.folder),
             "label": label,

@@ -16,10 +16,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pmodel.saved import read_json
+from pmodel.saved import read_status
 
 # What a process needs to find the others, and what Lightning leaves behind.
-VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS")
+VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 # Tells another process which one started it.
 PARENT = "PMODEL_PARENT"
 # sysexits.h calls it a temporary failure: run again. What a batch script asks for before it requeues its job.
@@ -83,6 +83,17 @@ def counted(devices: int | str | list[int]) -> int | None:
     return int(devices) if str(devices).isdigit() and int(devices) > 0 else None
 
 
+def num_threads(count: int) -> int | None:
+    """How many threads each of `count` processes of this machine computes with; None: PyTorch's own number.
+
+    That is OMP_NUM_THREADS, or else the processors that this process may use, shared out.
+    """
+    typed = os.environ.get("OMP_NUM_THREADS", "")
+    if typed.isdigit() and int(typed) > 0:
+        return int(typed)
+    return max(1, len(os.sched_getaffinity(0)) // count) if count > 1 else None
+
+
 class Processes:
     """The processes that share a training on this machine, this one and `count` − 1 others; a context.
 
@@ -94,6 +105,7 @@ class Processes:
     command: what starts one of the others
     status_file: where process i leaves what it failed of
     on_death: called with a line before this process is ended by force
+    threads: how many threads each of the others computes with; None: PyTorch's own number
     """
 
     SECONDS_BETWEEN_LOOKS = 0.2
@@ -104,10 +116,11 @@ class Processes:
         command: list[str],
         status_file: Callable[[int], Path],
         on_death: Callable[[str], None],
+        threads: int | None = None,
         grace: float = 20.0,
     ):
         self.count, self.command, self.status_file, self.on_death = count, command, status_file, on_death
-        self.grace = grace
+        self.threads, self.grace = threads, grace
         self.others: list[subprocess.Popen] = []
         self._before: dict[str, str | None] = {}
         self._handler: Any = None
@@ -118,12 +131,14 @@ class Processes:
         if self.count == 1:
             return self
         self._before = {name: os.environ.get(name) for name in VARIABLES}
-        threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // self.count))
         address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "NODE_RANK": "0"}
-        os.environ.update(address | {"WORLD_SIZE": str(self.count), "LOCAL_RANK": "0", "OMP_NUM_THREADS": threads})
+        os.environ.update(address | {"WORLD_SIZE": str(self.count), "LOCAL_RANK": "0"})
+        # Not in this process's own environment: a later job in it may be another number of processes.
+        threads = {} if self.threads is None else {"OMP_NUM_THREADS": str(self.threads)}
         for rank in range(1, self.count):
             self.status_file(rank).unlink(missing_ok=True)
-            self.others.append(self._start(os.environ | {"LOCAL_RANK": str(rank), PARENT: str(os.getpid())}))
+            own = {"LOCAL_RANK": str(rank), PARENT: str(os.getpid())}
+            self.others.append(self._start(os.environ | own | threads))
         if threading.current_thread() is threading.main_thread():
             self._handler = signal.signal(INTERRUPTION, self._raise_death)
         threading.Thread(target=self._watch, daemon=True, name="processes").start()
@@ -188,7 +203,7 @@ class Processes:
     def _describe(self, rank: int, code: int) -> str:
         process = f"process {rank + 1} of {self.count} (rank {rank})"
         with suppress(ValueError):
-            reason = (read_json(self.status_file(rank), "") or {}).get("reason")
+            reason = read_status(self.status_file(rank), "").get("reason")
             if reason:
                 return f"{process}: {reason}"
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"

@@ -12,7 +12,6 @@ Of several processes, all but the first have a status_1.json and a train_1.log o
 
 import contextlib
 import fcntl
-import json
 import os
 import socket
 import sys
@@ -29,7 +28,7 @@ from omegaconf import DictConfig, OmegaConf
 from pmodel.atomic import NotWritten, write_atomically
 from pmodel.reporting.results import write_json
 from pmodel.reporting.summary import shown
-from pmodel.saved import ENDED, SCHEMA, read_json, read_overrides, resume_command, without_folder
+from pmodel.saved import ENDED, SCHEMA, read_overrides, read_status, resume_command, without_folder
 
 
 class Start(NamedTuple):
@@ -37,10 +36,12 @@ class Start(NamedTuple):
 
     resume_from: the checkpoint with which it goes on; None: from the beginning
     ended: its status, if there is nothing left to do
+    threads: with how many it computed so far, which decides last digits; None: it has not begun
     """
 
     resume_from: Path | None = None
     ended: dict[str, Any] | None = None
+    threads: int | None = None
 
 
 class RunDirectory:
@@ -95,14 +96,15 @@ class RunDirectory:
 
     def _begun_by_first(self, resume: str | None, again: bool) -> Start:
         """What the first process finds too: until all have begun, it writes no checkpoint."""
-        status = read_json(self.status_of(0), shown(self.path)) or {}
+        status = read_status(self.status_of(0), shown(self.path))
         if resume is None and again and status.get("status") in ENDED:
             return Start(ended=status)
         named = Path(resume) if resume is not None and Path(resume).is_file() else self.last_checkpoint
-        return Start(named if (resume is not None or again) and named.is_file() else None)
+        goes_on = (resume is not None or again) and named.is_file()
+        return Start(named if goes_on else None, threads=status.get("threads"))
 
     def _begin(self, config: DictConfig, resume: str | None, again: bool) -> Start:
-        status = read_json(self.status_file, shown(self.path)) or {}
+        status = read_status(self.status_file, shown(self.path))
         if resume is not None:
             checkpoint = Path(resume) if Path(resume).is_file() else self.last_checkpoint
         elif not status:
@@ -120,7 +122,8 @@ class RunDirectory:
         else:
             checkpoint = self.last_checkpoint
         if not checkpoint.is_file():
-            return Start()  # it was cut before it had one
+            self._check_without_last(status)
+            return Start(threads=status.get("threads"))  # it was cut before it had one
         # Heavy to import, and needed before anything is written.
         from pmodel.runs import check_checkpoint
 
@@ -129,7 +132,22 @@ class RunDirectory:
         if checkpoint.resolve() != self.last_checkpoint.resolve():
             # What goes on from an older one is gone on with itself, where it is cut.
             write_atomically(self.last_checkpoint, checkpoint.read_bytes())
-        return Start(self.last_checkpoint)
+        return Start(self.last_checkpoint, threads=status.get("threads"))
+
+    def _check_without_last(self, status: dict[str, Any]) -> None:
+        """Refuses to begin again where that would write over what a run has left.
+
+        Raises:
+            ValueError: of one line, which names the newest whole checkpoint if there is one.
+        """
+        last = self.last_checkpoint
+        if os.path.lexists(last) or any(last.parent.glob("*.ckpt")):
+            from pmodel.runs import newest_whole
+
+            what = "is no file" if os.path.lexists(last) else "is missing"
+            raise ValueError(f"resume: {shown(last)} {what}{newest_whole(last)}")
+        if status.get("status") in ENDED:
+            raise ValueError(f"resume: that run is {status['status']}, but {shown(last)} is missing; there is no other")
 
     def _settings_differ(self, config: DictConfig) -> bool:
         if not self.config.is_file():
@@ -167,17 +185,19 @@ class RunDirectory:
         print(f"error: {line}{self.how_to_go_on}", file=sys.stderr, flush=True)
 
     def set_status(self, status: str, **details: Any) -> None:
-        """Writes status.json: the status, `details` such as a reason, and since when."""
-        before = json.loads(self.status_file.read_text(encoding="utf-8")) if self.status_file.exists() else {}
+        """Writes status.json: the status, `details` such as a reason, and since when.
+
+        What was said once stays: since when, the number of threads, warnings.
+        """
+        before = read_status(self.status_file, shown(self.path))
         now = datetime.now(UTC).isoformat(timespec="seconds")
         kept = {"started": before.get("started", now)}
-        if "warnings" in before:
-            kept["warnings"] = before["warnings"]
+        kept |= {key: before[key] for key in ("warnings", "threads") if key in before}
         write_json(self.status_file, {"schema": SCHEMA, "status": status, **kept, "updated": now, **details})
 
     def add_warning(self, message: str) -> None:
         """Adds a line to the warnings of status.json."""
-        content = json.loads(self.status_file.read_text(encoding="utf-8"))
+        content = read_status(self.status_file, shown(self.path))
         write_json(self.status_file, {**content, "warnings": [*content.get("warnings", []), message]})
 
 

@@ -25,17 +25,17 @@ def check_checkpoint(folder: Path, path: Path, trainer: dict[str, Any], done: bo
         checkpoint = read_checkpoint(path, f"resume={shown(folder)}")
         epochs, steps = epochs_trained(checkpoint), checkpoint["global_step"]
     except ValueError as error:
-        raise ValueError(f"{error}{_another(path)}") from None
+        raise ValueError(f"{error}{newest_whole(path)}") from None
     except (KeyError, TypeError):
-        raise ValueError(f"resume: {shown(path)} is no whole checkpoint of a training{_another(path)}") from None
+        raise ValueError(f"resume: {shown(path)} is no whole checkpoint of a training{newest_whole(path)}") from None
     for limit, count in {"max_epochs": epochs, "max_steps": steps}.items():
         if done and trainer.get(limit) is not None and 0 <= trainer[limit] <= count:
             what = limit.removeprefix("max_")
             raise ValueError(f"resume: the run has done its {count} {what}; add trainer.{limit}=… for more")
 
 
-def _another(damaged: Path) -> str:
-    """What to type instead: the newest checkpoint that is whole, if there is one."""
+def newest_whole(damaged: Path) -> str:
+    """The end of a line about a checkpoint: what to type instead, the newest one beside it that is whole."""
     others = {*damaged.parent.glob("*.ckpt")} - {damaged}
     for path in sorted(others, key=lambda path: path.stat().st_mtime_ns, reverse=True):
         try:

@@ -22,6 +22,8 @@ from yaml import YAMLError
 SCHEMA = 1
 # Statuses of a run of which nothing is left to do.
 ENDED = ("done", "pruned")
+# More than a machine has.
+MOST_THREADS = 4096
 # In a multirun's directory: what was typed, and how far it has come.
 SWEEP_FILE = "sweep.json"
 # What a checkpoint of a model holds, besides what a training needs to go on.
@@ -102,10 +104,10 @@ def statuses(folder: Path) -> list[str]:
     """What the jobs of a multirun, as far as it has come, say of themselves: running, done, ….
 
     Raises:
-        ValueError: of one line, if a status.json is not whole.
+        ValueError: of one line, if a status.json is not whole, or of another form.
     """
     files = sorted(folder.glob("*/status.json"), key=lambda file: _number(file.parent))
-    found = [read_json(file, str(file.parent)) or {} for file in files]
+    found = [read_status(file, str(file.parent)) for file in files]
     return [str(status.get("status")) for status in found]
 
 
@@ -114,17 +116,28 @@ def _number(job: Path) -> tuple[float, str]:
     return float(number) if number.isdigit() else float("inf"), job.name
 
 
-def _check_status(folder: Path, place: str, of_checkpoint: bool) -> None:
-    """Refuses a run that failed, unless one of its checkpoints is named, and one of another form."""
-    status = read_json(folder / "status.json", place)
+def read_status(file: Path, place: str) -> dict[str, Any]:
+    """A run's status.json; empty where there is none: a checkpoint and its config.yaml are enough.
+
+    Raises:
+        ValueError: of one line, if it is not whole, or if a version of pmodel wrote it that keeps runs in another form.
+    """
+    status = read_json(file, place)
     if status is None:
-        return  # a checkpoint and its config.yaml are enough
+        return {}
     schema = status.get("schema", 1)
-    if schema != SCHEMA:
-        age = "an older" if isinstance(schema, int) and schema < SCHEMA else "a newer"
-        raise ValueError(
-            f"{place}: its form is {schema}, and this version of pmodel reads {SCHEMA}: {age} version wrote it"
-        )
+    if type(schema) is not int or schema != SCHEMA:
+        age = "an older version wrote it" if type(schema) is int and schema < SCHEMA else "a newer version wrote it"
+        raise ValueError(f"{place}: its form is {schema!r}, and this version of pmodel reads {SCHEMA}: {age}")
+    threads = status.get("threads", 1)
+    if type(threads) is not int or not 1 <= threads <= MOST_THREADS:
+        raise ValueError(f"{place}: {file} says threads: {threads!r}; expected a number from 1 to {MOST_THREADS}")
+    return status
+
+
+def _check_status(folder: Path, place: str, of_checkpoint: bool) -> None:
+    """Refuses a run that failed, unless one of its checkpoints is named."""
+    status = read_status(folder / "status.json", place)
     if status.get("status") == "failed" and not of_checkpoint:
         reason = status.get("reason", "")
         raise ValueError(f"{place}: that run failed ({reason}); a checkpoint in it can be named instead")

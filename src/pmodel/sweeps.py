@@ -23,7 +23,7 @@ from pmodel.directories import finish_sweep, multirun_at_work
 from pmodel.launch import launched
 from pmodel.reporting.results import Number
 from pmodel.reporting.summary import format_value, shown, table
-from pmodel.saved import ENDED, evaluate_command, find_runs, resume_command
+from pmodel.saved import ENDED, evaluate_command, find_runs, read_status, resume_command
 
 TIME = "training time"
 # Jobs that differ in nothing else are repetitions of one another.
@@ -180,14 +180,17 @@ def _order(path: Path) -> tuple[int, str]:
 
 
 def _read_job(path: Path) -> Job:
-    status = json.loads((path / "status.json").read_text(encoding="utf-8"))
+    try:
+        status = read_status(path / "status.json", shown(path))
+    except ValueError as error:
+        status = {"status": "unknown", "reason": str(error)}
     typed = path / "overrides.yaml"
     lines = OmegaConf.to_container(OmegaConf.load(typed)) if typed.exists() else []
     settings = {key.lstrip("+~"): value for key, _, value in (line.partition("=") for line in lines)}
     results = path / "results.json"
     numbers = json.loads(results.read_text(encoding="utf-8"))["numbers"] if results.exists() else []
     named = {(f"train {n['name']}" if n.get("split") == "train" else n["name"]): n for n in numbers}
-    return Job(path, settings, status["status"], status.get("reason", ""), named)
+    return Job(path, settings, str(status.get("status")), status.get("reason", ""), named)
 
 
 def can_be_judged(folder: Path) -> bool:

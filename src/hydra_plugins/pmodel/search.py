@@ -1,6 +1,5 @@
 """A sweeper that searches with Optuna; `pmodel.search` does the work."""
 
-import json
 import math
 from collections.abc import Sequence
 from itertools import count, groupby
@@ -145,8 +144,10 @@ def _outcome(job: JobReturn) -> tuple[float | None, str]:
     """The job's value, None where it has none, and the status that it left."""
     if job.status == JobStatus.FAILED or job.hydra_cfg is None:
         return None, "failed"
+    from pmodel.saved import read_status
+
     file = Path(job.hydra_cfg.hydra.runtime.output_dir) / "status.json"
-    status = json.loads(file.read_text(encoding="utf-8"))["status"] if file.exists() else "done"
+    status = read_status(file, str(file)).get("status", "done")
     value = job.return_value
     if status == "done" and (value is None or not math.isfinite(value)):
         return None, f"failed, as its value is {value}"
