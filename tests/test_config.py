@@ -66,6 +66,15 @@ def test_a_value_of_the_wrong_type_is_refused(typed, expected):
     assert expected in said
 
 
+@pytest.mark.parametrize(("model", "key"), [("pixelcnn", "model.schedule"), ("gan", "model.schedule.generator")])
+def test_a_schedule_that_falls_needs_a_training_with_an_end(model, key):
+    said = message(f"model={model}", "trainer.max_epochs=-1")
+    assert said.startswith(f"trainer.max_epochs=-1: expected an end, which {key} falls towards; set trainer.max_epochs")
+    fixed = ["model=pixelcnn", "+model.schedule.scheduler.T_max=9"]
+    for fits in (["model=vae"], [f"model={model}", "trainer.max_steps=9"], ["model=kmeans"], fixed):
+        check_overrides("train", [*fits, "trainer.max_epochs=-1"])
+
+
 # file → (text to replace, replacement, the key that must be named, the suggestion)
 IN_FILES = {
     "model/vae.yaml": ("latent_dim: 16", "latnt_dim: 16", "model.latnt_dim=16", "model.latent_dim"),

@@ -27,6 +27,27 @@ def check_trainer(trainer: Mapping[str, Any]) -> None:
             raise ConfigError(f"trainer.{key}={value}: expected a number of at least {least}{unlimited}")
 
 
+def check_schedules(settings: Mapping[str, Any]) -> None:
+    """Refuses a learning-rate schedule that needs a training's length, where the training has no end.
+
+    Raises:
+        ConfigError: at the first one.
+    """
+    model, trainer = settings.get("model"), settings.get("trainer")
+    node = model.get("schedule") if isinstance(model, Mapping) else None
+    if not (isinstance(node, Mapping) and isinstance(trainer, Mapping)):
+        return
+    endless = trainer.get("max_epochs") == -1 and trainer.get("max_steps") == -1 and trainer.get("max_time") is None
+    players = {"": node} if "scheduler" in node else {f".{name}": child for name, child in node.items()}
+    for name, schedule in players.items():
+        length = schedule.get("length") if isinstance(schedule, Mapping) else None
+        if endless and length is not None and length not in schedule["scheduler"]:
+            raise ConfigError(
+                f"trainer.max_epochs=-1: expected an end, which model.schedule{name} falls towards; set"
+                " trainer.max_epochs, trainer.max_steps or trainer.max_time, or choose model/schedule=constant"
+            )
+
+
 def check_launcher(hydra: DictConfig | None, overrides: list[Override], multirun: bool) -> None:
     """Refuses a launcher where there are no jobs to launch, or where it can't be used.
 

@@ -91,7 +91,7 @@ def test_a_resumed_run_does_not_depend_on_the_order_of_its_checkpoint_in_memory(
 
 
 def test_averaged_weights_follow_the_formula_and_are_the_ones_judged():
-    decay = 0.5
+    decay = 0.24  # at the second step it is 3/13, at the third one 0.24, less than 4/14
     model, data = build(*SMALL, f"model.ema_decay={decay}")
     history = []
 
@@ -109,9 +109,12 @@ def test_averaged_weights_follow_the_formula_and_are_the_ones_judged():
     start = model.encoder.net[0].weight.detach().clone()
     trainer = fit(model, data, callbacks=[watch], max_epochs=1)
     assert any(isinstance(c, WeightAveraging) for c in trainer.callbacks)
-    average = history[0] if torch.equal(start, history[0]) else None
-    for weight in history:
-        average = weight.clone() if average is None else decay * average + (1 - decay) * weight
+    assert not torch.equal(start, history[0])
+    assert len(history) == 3
+    average = history[0]
+    for step, weight in enumerate(history[1:], 2):
+        d = min(decay, (1 + step) / (11 + step))
+        average = d * average + (1 - d) * weight
     torch.testing.assert_close(watch.judged, average)
     torch.testing.assert_close(model.encoder.net[0].weight.detach(), average)
 

@@ -31,11 +31,12 @@ class LossCurves(Figure):
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
         from pmodel.reporting.plots import curves
 
+        names = {"train": "train", "val": getattr(model, "validation_name", "val")}
         quantities: dict[str, dict[str, Curve]] = {}
         for name, curve in self.state.items():
             split, _, quantity = name.partition("/")
-            if split in ("train", "val"):
-                quantities.setdefault(quantity, {})[split] = curve
+            if split in names:
+                quantities.setdefault(quantity, {})[names[split]] = curve
         quantities = {name: dict(sorted(by_split.items())) for name, by_split in quantities.items()}
         first = [model.monitor.partition("/")[2], *getattr(model, "headline", ())]
         order = [name for name in dict.fromkeys([*first, *quantities]) if name in quantities]

@@ -72,7 +72,7 @@ class Progress(ProgressBar):
             elif f"train/{name}" in logged:
                 shown[f"train {name}"] = logged[f"train/{name}"].item()
         if f"val/{quantity}" in logged:
-            shown[f"val {quantity}"] = logged[f"val/{quantity}"].item()
+            shown[f"{model.validation_name} {quantity}"] = logged[f"val/{quantity}"].item()
         return [f"{name} {value:.4g}" for name, value in shown.items()]
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from pmodel.instantiate import instantiate
 from pmodel.nets.precision import in_own_dtype, upcast
-from pmodel.training.gradient import GradientModule, Schedule
+from pmodel.training.gradient import GradientModule
+from pmodel.training.schedules import Schedule
 
 
 class Network(TypedDict):

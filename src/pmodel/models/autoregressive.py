@@ -12,7 +12,8 @@ from pmodel.distributions import make_likelihood
 from pmodel.distributions.noise import gumbel
 from pmodel.distributions.raster_order import draw_in_raster_order
 from pmodel.nets.autoregressive import AutoregressiveNetwork
-from pmodel.training.gradient import GradientModule, Schedule
+from pmodel.training.gradient import GradientModule
+from pmodel.training.schedules import Schedule
 
 # Pictures sampled at once, by default.
 SAMPLE_BATCH = 256

@@ -1,12 +1,9 @@
 """A softmax layer on an encoder: that of a finished run, frozen or fine-tuned, or one with random weights."""
 
-from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor, nn
 
 from pmodel.capabilities import Encodes, TrainableFeatures
@@ -15,7 +12,8 @@ from pmodel.models.autoencoder import Network
 from pmodel.nets.dropout import Dropout
 from pmodel.nets.precision import in_own_dtype, upcast
 from pmodel.saved import find_run, read_checkpoint, read_config
-from pmodel.training.gradient import GradientModule, Schedule
+from pmodel.training.gradient import GradientModule
+from pmodel.training.schedules import Schedule
 
 Mode = Literal["scratch", "probe", "fine_tune"]
 # Training examples that the scale of the features is taken from.
@@ -49,6 +47,8 @@ class Classifier(GradientModule):
             read from `features`, not meant to be typed.
     """
 
+    # μ and σ are set once, after averaging has begun.
+    averages_buffers = False
     monitor = "val/accuracy"
     monitor_mode = "max"
     units: ClassVar[dict[str, str]] = {"loss": "nats", "accuracy": "of 1"}
@@ -153,13 +153,6 @@ class Classifier(GradientModule):
             for network in (*self.backbone.children(), self.head):
                 network.compile()
 
-    def configure_callbacks(self) -> list[Callback]:
-        if self.ema_decay is None:
-            return []
-        # Not the base class's average, which may change equal weights in their last bit, and averages buffers too: μ
-        # and σ are set once, after it has begun.
-        return [WeightAveraging(use_buffers=False, avg_fn=partial(_average, decay=self.ema_decay))]
-
     def _check_labels(self, split: str, label: Tensor) -> None:
         if (label < 0).any():
             raise ValueError(f"model=classifier: expected labelled data; some of the {split} examples have no label")
@@ -206,11 +199,6 @@ class Classifier(GradientModule):
     def classify(self, x: Tensor) -> Tensor:
         """p(label | x), (B, number of classes)."""
         return self._logits(self._standardized(x)).softmax(1)
-
-
-def _average(average: Tensor, weight: Tensor, count: Tensor | int, decay: float) -> Tensor:
-    """decay · average + (1 − decay) · weight; where the two are equal, exactly that."""
-    return torch.lerp(average, weight, 1 - decay)
 
 
 class Encoder(nn.Module):

@@ -11,7 +11,8 @@ from pmodel.distributions import LikelihoodName, make_likelihood
 from pmodel.distributions.gaussian import Gaussian
 from pmodel.distributions.noise import normal
 from pmodel.nets.batch_share import own_share
-from pmodel.training.gradient import GradientModule, Schedule
+from pmodel.training.gradient import GradientModule
+from pmodel.training.schedules import Schedule
 
 # Network outputs held at once by the importance-weighted bound: 2^24 float32 are 64 MiB.
 MAX_OUTPUTS = 2**24

@@ -2,7 +2,7 @@
 
 from pmodel.models.autoregressive import AutoregressiveModule
 from pmodel.nets.pixelcnn import PixelCNNNetwork
-from pmodel.training.gradient import Schedule
+from pmodel.training.schedules import Schedule
 
 
 class PixelCNN(AutoregressiveModule):

@@ -2,7 +2,7 @@
 
 from pmodel.models.autoregressive import AutoregressiveModule
 from pmodel.nets.gated_pixelcnn import GatedPixelCNNNetwork
-from pmodel.training.gradient import Schedule
+from pmodel.training.schedules import Schedule
 
 
 class GatedPixelCNN(AutoregressiveModule):

@@ -2,7 +2,7 @@
 
 from pmodel.models.autoregressive import AutoregressiveModule
 from pmodel.nets.pixelcnn_pp import PixelCNNppNetwork
-from pmodel.training.gradient import Schedule
+from pmodel.training.schedules import Schedule
 
 
 class PixelCNNpp(AutoregressiveModule):

@@ -5,7 +5,7 @@ from pmodel.models.autoregressive import AutoregressiveModule
 from pmodel.nets.lstm_scan import is_fused
 from pmodel.nets.pixelrnn import PixelRNNNetwork, Scan
 from pmodel.nets.row_lstm import RowLSTM
-from pmodel.training.gradient import Schedule
+from pmodel.training.schedules import Schedule
 
 
 class PixelRNN(AutoregressiveModule):

@@ -7,7 +7,7 @@ from tqdm import tqdm
 from pmodel.distributions.raster_order import draw_in_raster_order
 from pmodel.models.autoregressive import AutoregressiveModule
 from pmodel.nets.pixelrnn import PixelRNNNetwork
-from pmodel.training.gradient import Schedule
+from pmodel.training.schedules import Schedule
 
 
 class MultiScalePixelRNN(AutoregressiveModule):

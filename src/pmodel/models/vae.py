@@ -12,7 +12,7 @@ from pmodel.models.autoencoder import Network
 from pmodel.models.latent_variable import LatentVariableModule, kl_to_standard_normal
 from pmodel.nets.batch_share import batch_mean, own_share
 from pmodel.nets.precision import in_own_dtype, upcast
-from pmodel.training.gradient import Schedule
+from pmodel.training.schedules import Schedule
 
 
 class VAE(LatentVariableModule):

@@ -13,7 +13,7 @@ from pmodel.models.latent_variable import LatentVariableModule, log_normal
 from pmodel.nets.activations import Activation
 from pmodel.nets.mlp import mlp
 from pmodel.nets.precision import in_own_dtype, upcast
-from pmodel.training.gradient import Schedule
+from pmodel.training.schedules import Schedule
 
 
 class HierarchicalVAE(LatentVariableModule):

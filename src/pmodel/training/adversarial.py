@@ -5,6 +5,7 @@ from copy import deepcopy
 from typing import Any, ClassVar, Literal, TypedDict
 
 import torch
+from lightning.pytorch import Callback
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -12,12 +13,13 @@ from torch.optim import Optimizer
 from pmodel.instantiate import instantiate
 from pmodel.nets.batch_share import own_share
 from pmodel.nets.normalization import batch_statistics
+from pmodel.training.averaging import decay_at
 from pmodel.training.epoch_means import EpochMeans
-from pmodel.training.gradient import Schedule
 from pmodel.training.health import ADVICE, GameHealth
 from pmodel.training.measured import MeasuredModule
 from pmodel.training.objectives import OBJECTIVES, ObjectiveName
 from pmodel.training.penalties import full_precision, gradient_penalty, r1_penalty
+from pmodel.training.schedules import LearningRates, Schedule, Scheduled
 
 
 class Optimizers(TypedDict):
@@ -273,8 +275,7 @@ class AdversarialModule(MeasuredModule):
     @torch.no_grad()
     def _average(self) -> None:
         """Moves the averages towards the generator; buffers, such as those of batch normalization, are copied."""
-        n = self.generator_steps
-        decay = min(self.ema_decay, (1 + n) / (1 + 1 / self.ema_rampup + n))
+        decay = decay_at(self.generator_steps, self.ema_decay, self.ema_rampup)
         own, averaged = list(self.generator.parameters()), list(self.averaged_generator.parameters())
         torch._foreach_lerp_(averaged, own, 1 - decay)
         for buffer, copy in zip(self.generator.buffers(), self.averaged_generator.buffers(), strict=True):
@@ -284,13 +285,20 @@ class AdversarialModule(MeasuredModule):
         return [self._optimizer(name) for name in ("discriminator", "generator")]
 
     def _optimizer(self, player: Literal["discriminator", "generator"]) -> dict[str, Any]:
-        config, schedule = dict(self.optimizer_config[player]), self.schedule_config[player]
+        config, scheduled = dict(self.optimizer_config[player]), self._scheduled(player)
         if self.trainer.precision == "16-mixed" and "fused" in config:
             # A fused optimizer takes the loss scale off the gradients itself, too late for their norm and clipping.
             config["fused"] = False
         optimizer = instantiate(config, getattr(self, player).parameters())
-        scheduler = instantiate(schedule["scheduler"], optimizer)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": schedule["interval"]}}
+        schedule = {"scheduler": scheduled.scheduler(optimizer), "interval": scheduled.schedule["interval"]}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def _scheduled(self, player: Literal["discriminator", "generator"]) -> Scheduled:
+        batches = 1 if player == "discriminator" else self.num_discriminator_steps
+        return Scheduled(self.schedule_config[player], batches, f"model.schedule.{player}")
+
+    def configure_callbacks(self) -> list[Callback]:
+        return [LearningRates([self._scheduled(name) for name in ("discriminator", "generator")])]
 
     def _step_schedule(self, which: int, interval: str) -> None:
         """Lightning leaves schedules alone under manual optimization; `which`: 0 discriminator, 1 generator."""

@@ -1,21 +1,15 @@
 """Training by the gradient of a loss: one optimizer, an optional schedule, optional averaged weights."""
 
 from abc import abstractmethod
-from typing import Any, Literal, TypedDict
+from typing import Any, ClassVar
 
 from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import EMAWeightAveraging
 from torch import Tensor
 
 from pmodel.instantiate import instantiate
+from pmodel.training.averaging import AveragedWeights
 from pmodel.training.measured import MeasuredModule
-
-
-class Schedule(TypedDict):
-    """A learning-rate schedule: the scheduler's dict, and what one of its steps is."""
-
-    scheduler: dict
-    interval: Literal["epoch", "step"]
+from pmodel.training.schedules import LearningRates, Schedule, Scheduled
 
 
 class GradientModule(MeasuredModule):
@@ -24,10 +18,13 @@ class GradientModule(MeasuredModule):
     Args:
         optimizer: a dict with a `_target_` in torch.optim.
         schedule: see `Schedule`.
-        ema_decay: averages the weights as w̄ ← decay · w̄ + (1 − decay) · w after each step; validation, samples and
-            checkpoints use the averages (Polyak & Juditsky, 1992). None: off.
+        ema_decay: averages the weights after each step, see `AveragedWeights`; validation, samples and checkpoints use
+            the averages. None: off.
         compile: runs torch.compile on the networks when training starts.
     """
+
+    # Whether averaged weights have averaged buffers, or the current ones.
+    averages_buffers: ClassVar[bool] = True
 
     def __init__(self, optimizer: dict, schedule: Schedule, ema_decay: float | None, compile: bool):
         super().__init__()
@@ -71,11 +68,12 @@ class GradientModule(MeasuredModule):
             # A fused optimizer takes the loss scale off the gradients itself, too late for clipping to see them.
             config |= {"fused": False} if "fused" in config else {}
         optimizer = instantiate(config, self.parameters())
-        scheduler = instantiate(self.schedule_config["scheduler"], optimizer)
+        scheduler = Scheduled(self.schedule_config).scheduler(optimizer)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": self.schedule_config["interval"]},
         }
 
     def configure_callbacks(self) -> list[Callback]:
-        return [] if self.ema_decay is None else [EMAWeightAveraging(decay=self.ema_decay)]
+        averages = [] if self.ema_decay is None else [AveragedWeights(self.ema_decay, self.averages_buffers)]
+        return [LearningRates([Scheduled(self.schedule_config)]), *averages]

@@ -37,6 +37,8 @@ class MeasuredModule(LightningModule):
     headline: tuple[str, ...] = ()
     # The unit of each term, per example.
     units: ClassVar[dict[str, str]] = {}
+    # Of models that average their weights: validation, samples and checkpoints are then of the averages.
+    ema_decay: float | None = None
     # What to try when training diverges.
     advice: ClassVar[str] = "try a lower model.optimizer.lr or trainer.gradient_clip_val=1"
 
@@ -70,6 +72,11 @@ class MeasuredModule(LightningModule):
     def remark(self) -> str | None:
         """Which of several ways of computing the same is in use, where there are several; a few words for the user."""
         return None
+
+    @property
+    def validation_name(self) -> str:
+        """What is shown beside a number of the validation split."""
+        return "val" if self.ema_decay is None else "val (averaged weights)"
 
     @property
     def fitted(self) -> bool:
