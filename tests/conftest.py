@@ -19,13 +19,13 @@ from pmodel.quiet import NOISE
 from pmodel.resolvers import register_resolvers
 from pmodel.stopping import STOP_SIGNALS
 
-# Tests are about numbers, not speed, and more threads only make small networks slower; the first is for processes that
-# tests start.
+# Tests are about numbers, not speed, and more threads only make small networks slower: one, for processes that tests
+# start too. Whoever sets another number gets it: sums are then rounded otherwise, and tests must hold all the same.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     register_resolvers()
     for message in NOISE:
         config.addinivalue_line("filterwarnings", f"ignore:{message}")
