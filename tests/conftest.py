@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import bytecode  # first, for it to be of use to the others
+import environment  # noqa: F401  (before what reads it when it is imported)
 import pytest
 import torch
 from support import ROOT
