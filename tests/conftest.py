@@ -33,7 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Two processes for the whole suite, where there are two cores; chosen tests run in this one, which begins sooner."""
+    """Two processes for the whole suite, on two cores or more; chosen tests run in this one, which starts sooner."""
     whole = config.args_source == pytest.Config.ArgsSource.TESTPATHS and not config.option.keyword
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return 2 if whole and cores > 1 else 0
