@@ -20,6 +20,7 @@ NAMES = (
     *("MASTER_ADDR", "MASTER_PORT"),
     *("COLUMNS", "LINES"),  # tables are fitted into them
     *("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE"),  # escapes in what tests read
+    "PYTEST_ADDOPTS",  # of this pytest, and not of one that a test runs
     *("PYTHONWARNINGS", "PYTHONIOENCODING"),  # pytest's filters are for this process alone; output is read as UTF-8
     *("MPLBACKEND", "MATPLOTLIBRC"),  # one with windows, or another look
 )
