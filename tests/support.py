@@ -108,7 +108,7 @@ def free_port() -> str:
         return str(found.getsockname()[1])
 
 
-def on_two_processes(work: Callable[[int], dict], folder: Path, timeout: float = 120) -> list[dict]:
+def on_two_processes(work: Callable[[int], dict], folder: Path, timeout: float = 600) -> list[dict]:
     """What `work(rank)` returns, tensors and plain values, in each of two processes that Lightning takes for its own.
 
     They are forked, since to start Python and to import everything takes far longer than what tests do there.
