@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import bytecode  # first, for it to be of use to the others
+import environment  # noqa: F401  (before what reads it when it is imported)
 import pytest
 import torch
 from support import ROOT
@@ -19,16 +20,23 @@ from pmodel.quiet import NOISE
 from pmodel.resolvers import register_resolvers
 from pmodel.stopping import STOP_SIGNALS
 
-# Tests are about numbers, not speed, and more threads only make small networks slower; the first is for processes that
-# tests start.
+# Tests are about numbers, not speed, and more threads only make small networks slower: one, for processes that tests
+# start too. Whoever sets another number gets it: sums are then rounded otherwise, and tests must hold all the same.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     register_resolvers()
     for message in NOISE:
         config.addinivalue_line("filterwarnings", f"ignore:{message}")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two processes for the whole suite, on two cores or more; chosen tests run in this one, which starts sooner."""
+    whole = config.args_source == pytest.Config.ArgsSource.TESTPATHS and not config.option.keyword
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 2 if whole and cores > 1 else 0
 
 
 def pytest_unconfigure() -> None:

@@ -108,7 +108,7 @@ def free_port() -> str:
         return str(found.getsockname()[1])
 
 
-def on_two_processes(work: Callable[[int], dict], folder: Path, timeout: float = 120) -> list[dict]:
+def on_two_processes(work: Callable[[int], dict], folder: Path, timeout: float = 600) -> list[dict]:
     """What `work(rank)` returns, tensors and plain values, in each of two processes that Lightning takes for its own.
 
     They are forked, since to start Python and to import everything takes far longer than what tests do there.
@@ -139,7 +139,7 @@ def _as_rank(sent: bytes, rank: int, port: str, file: Path) -> None:
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "NODE_RANK": "0"}
     os.environ.update(shared | {"LOCAL_RANK": str(rank)})
     warnings.simplefilter("ignore")
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     try:
         torch.save(cloudpickle.loads(sent)(rank), file)
     except BaseException:

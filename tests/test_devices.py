@@ -70,7 +70,7 @@ def test_tasks_of_a_slurm_job_train_together_and_go_on_when_the_job_is_requeued(
             second = Fork(command, other)
             outcome = train(*settings)
             assert outcome.code == (75 if stopped else 0), outcome.err
-            assert second.wait(20) == outcome.code
+            assert second.wait(100) == outcome.code
             torch.distributed.destroy_process_group()  # which ends with its process, elsewhere
             assert "2 × cpu" in outcome.out
     assert "resumed in epoch 2" in outcome.out

@@ -151,7 +151,7 @@ def on_two_devices(*typed: str) -> str:
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "WORLD_SIZE": "2", "NODE_RANK": "0"}
     both = [Fork(command, {**os.environ, **shared, "LOCAL_RANK": rank}) for rank in "01"]
     try:
-        codes = [process.wait(120) for process in both]
+        codes = [process.wait(600) for process in both]
     finally:
         for process in both:
             process.kill()

@@ -80,7 +80,7 @@ def test_each_process_knows_its_place_and_the_environment_is_as_before_afterward
         port = os.environ["MASTER_PORT"]
         assert [os.environ[name] for name in VARIABLES[:4]] == ["0", "0", "3", "127.0.0.1"]
         for other in started.others:
-            assert other.wait(20) == 0
+            assert other.wait(100) == 0
     assert dict(os.environ) == before
     assert [(tmp_path / rank).read_text() for rank in "12"] == [f"{rank} 0 3 127.0.0.1 {port}" for rank in "12"]
 
@@ -99,17 +99,17 @@ def test_a_process_that_dies_is_named_with_its_own_reason_if_it_left_one(tmp_pat
         os.kill(os.getpid(), signal.SIGKILL)
     """
     with processes(tmp_path, code) as started:
-        line = started.death(20)
+        line = started.death(100)
     assert line == "process 2 of 2 (rank 1) was killed by SIGKILL, as the system does when memory runs out"
     reason = f"""
         open({str(tmp_path)!r} + "/status_1.json", "w").write('{{"reason": "ValueError: loss is nan"}}')
         raise SystemExit(1)
     """
     with processes(tmp_path, reason) as started:
-        assert started.death(20) == "process 2 of 2 (rank 1): ValueError: loss is nan"
+        assert started.death(100) == "process 2 of 2 (rank 1): ValueError: loss is nan"
     with processes(tmp_path, "raise SystemExit(3)") as started:
         # What an earlier run left is not this one's.
-        assert started.death(20) == "process 2 of 2 (rank 1) ended with exit code 3"
+        assert started.death(100) == "process 2 of 2 (rank 1) ended with exit code 3"
 
 
 def test_the_others_are_ended_with_a_failure_and_waited_for_otherwise(tmp_path):
@@ -118,7 +118,7 @@ def test_the_others_are_ended_with_a_failure_and_waited_for_otherwise(tmp_path):
     with pytest.raises(RuntimeError), processes(tmp_path, wait) as started:
         raise RuntimeError
     assert started.others[0].returncode == -signal.SIGTERM
-    assert time.monotonic() - start < 15
+    assert time.monotonic() - start < 50
     with processes(tmp_path, "import time; time.sleep(0.5)") as started:
         pass
     assert started.others[0].returncode == 0
@@ -134,13 +134,13 @@ def test_a_process_that_waits_in_vain_is_ended_by_force(tmp_path):
         died = [sys.executable, "-c", "raise SystemExit(9)"]
         note = lambda line: (folder / "said").write_text(line)
         with Processes(2, died, lambda rank: folder / str(rank), note, grace=0.5):
-            time.sleep(120)
+            time.sleep(200)
     """
     start = time.monotonic()
-    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, timeout=60, check=False)
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, timeout=180, check=False)
     assert ended.returncode == 1
     assert (tmp_path / "said").read_text() == "process 2 of 2 (rank 1) ended with exit code 9"
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 150
 
 
 def test_a_process_at_work_alone_is_told_of_a_death(tmp_path):
@@ -148,21 +148,21 @@ def test_a_process_at_work_alone_is_told_of_a_death(tmp_path):
     start = time.monotonic()
 
     def work() -> None:
-        with processes(tmp_path, "raise SystemExit(9)", grace=60):
-            while time.monotonic() - start < 30:
+        with processes(tmp_path, "raise SystemExit(9)", grace=200):
+            while time.monotonic() - start < 150:
                 sum(range(1000))
 
     with pytest.raises(RuntimeError, match=r"process 2 of 2 .rank 1. ended with exit code 9"):
         work()
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 100
 
 
 def test_a_process_that_was_stopped_is_no_death_unless_the_first_goes_on(tmp_path):
     with processes(tmp_path, "raise SystemExit(75)", grace=60) as started:
-        assert started.others[0].wait(20) == 75
+        assert started.others[0].wait(100) == 75
         assert started.death(1) is None
     with processes(tmp_path, "raise SystemExit(75)", grace=0.5) as started:
-        assert started.death(20) == "process 2 of 2 (rank 1) ended with exit code 75"
+        assert started.death(100) == "process 2 of 2 (rank 1) ended with exit code 75"
         started.ends()
 
 
@@ -179,7 +179,7 @@ sleep(120)
 
 def test_an_orphan_ends_by_itself(tmp_path):
     parent = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {ORPHAN!r}]).pid, flush=True)"
-    out = subprocess.run([sys.executable, "-c", parent + "; import time; time.sleep(1)"], cwd=ROOT, timeout=60,
+    out = subprocess.run([sys.executable, "-c", parent + "; import time; time.sleep(1)"], cwd=ROOT, timeout=100,
                          stdout=subprocess.PIPE, text=True, check=True).stdout  # fmt: skip
     ends_soon(int(out))
 
@@ -187,11 +187,11 @@ def test_an_orphan_ends_by_itself(tmp_path):
 def test_an_orphan_whose_parent_was_gone_before_it_looked_ends_too():
     gone = {**os.environ, PARENT: "1000000000"}
     with subprocess.Popen([sys.executable, "-c", ORPHAN], cwd=ROOT, env=gone) as orphan:
-        assert orphan.wait(30) == 1
+        assert orphan.wait(100) == 1
 
 
 def ends_soon(pid: int) -> None:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 100
     while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]:
         assert time.monotonic() < until, "the orphan lives"
         time.sleep(0.2)

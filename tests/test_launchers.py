@@ -31,7 +31,7 @@ def multirun(folder: Path, *typed: str, path: Path | None = None) -> tuple[int, 
     """Its exit code, and all that it says; what it starts are processes of their own."""
     environment = os.environ | ({"PATH": f"{path}:{os.environ['PATH']}"} if path else {})
     process = Fork([sys.executable, str(ROOT / "train.py"), "-m", *typed, f"hydra.sweep.dir={folder}"], environment)
-    return process.wait(200), process.said()
+    return process.wait(600), process.said()
 
 
 def statuses(folder: Path) -> dict[str, str]:
@@ -223,12 +223,12 @@ def test_a_signal_to_all_of_joblibs_processes_stops_each_job_with_a_checkpoint(t
         process = subprocess.Popen(
             [*command, *settings, "seed=1,2,3"], cwd=tmp_path, stdout=out, stderr=out, start_new_session=True
         )
-    until = time.monotonic() + 180
+    until = time.monotonic() + 600
     while len(list(tmp_path.glob("logs/multirun/*/*/checkpoints/last.ckpt"))) < 2:
         assert time.monotonic() < until, (tmp_path / "out.txt").read_text()
         time.sleep(0.2)
     os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(60) == 130
+    assert process.wait(200) == 130
     said = (tmp_path / "out.txt").read_text()
     assert "go on with: uv run train.py resume=logs/multirun/" in said
     assert "Traceback" not in said

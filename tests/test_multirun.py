@@ -43,13 +43,13 @@ def test_a_multirun_on_two_processes_that_is_killed_goes_on_where_it_was(train: 
     command = [sys.executable, str(ROOT / "train.py"), *FOUR]
     first = Fork(command, dict(os.environ))
     third = "logs/multirun/*/2-gan-points/checkpoints/last.ckpt"
-    until = time.monotonic() + 120
+    until = time.monotonic() + 600
     while not list(tmp_path.glob(third)):
         assert time.monotonic() < until, "the third job has not come to its first checkpoint"
         assert first.poll() is None
         time.sleep(0.02)
     first.kill()
-    first.wait(20)
+    first.wait(100)
     (folder,) = tmp_path.glob("logs/multirun/*")
     assert [status(job) for job in sorted(folder.glob("*-*"))] == ["done", "done", "running"]
     ended = {job.name: (job / "results.json").stat().st_mtime_ns for job in sorted(folder.glob("*-vae-*"))}
@@ -279,7 +279,7 @@ def test_two_nodes_under_torchrun_share_a_directory_and_end_with_the_weights_of_
             nodes.append(subprocess.Popen(command, cwd=tmp_path, stdout=out, stderr=out, stdin=subprocess.DEVNULL))
     assert train(*settings, "paths.log_dir=one").code == 0
     try:
-        assert [node.wait(180) for node in nodes] == [0, 0], (tmp_path / "node_0.txt").read_text()
+        assert [node.wait(600) for node in nodes] == [0, 0], (tmp_path / "node_0.txt").read_text()
     finally:
         for node in nodes:
             node.send_signal(signal.SIGTERM)

@@ -267,7 +267,7 @@ def test_the_command_searches_and_typed_again_with_more_trials_goes_on(tmp_path)
     seen = []
     for num_trials in (2, 3):
         process = Fork([*command, f"hydra.sweeper.n_trials={num_trials}"], dict(os.environ))
-        assert process.wait(200) == 0, process.said()
+        assert process.wait(600) == 0, process.said()
         seen.append(process.said())
     assert "best      trial" in seen[1]
     assert "trial     0" not in seen[1]

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from forked import start_forked
 from support import run_directory
 
 from pmodel.launch import Processes
+from pmodel.stopping import interruptible, workers_stop_first
 
 SMALL = ["data.limit=64", "trainer.max_epochs=2", "callbacks.final.num_samples=5"]
 
@@ -217,6 +219,40 @@ def test_a_signal_leaves_a_checkpoint_and_the_status_stopped(number, train, tmp_
     results = {n["name"]: n["value"] for n in json.loads((run / "results.json").read_text())["numbers"]}
     assert results["training time"] < 60
     assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
+
+
+def test_a_run_begun_in_the_background_of_a_script_leaves_ctrl_c_to_the_foreground(train, tmp_path, monkeypatch):
+    """A shell lets `train.py &` and `nohup train.py &` begin with SIGINT ignored."""
+    from pmodel.callbacks.timing import Timing
+
+    original = Timing.on_train_batch_end
+    steps = []
+
+    def interrupt(self, trainer, *args):
+        original(self, trainer, *args)
+        os.kill(os.getpid(), signal.SIGINT)
+        steps.append(trainer.global_step)
+
+    monkeypatch.setattr(Timing, "on_train_batch_end", interrupt)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        outcome = train(*SMALL, "data.batch_size=32", "trainer.max_epochs=1")
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        with interruptible(str), workers_stop_first(tmp_path):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert outcome.code == 0
+    assert steps == [1, 2]
+    assert status(run_directory(tmp_path / "logs"))["status"] == "done"
+
+
+def test_a_terminal_without_the_sign_of_times_is_no_reason_to_fail(train, tmp_path, monkeypatch):
+    with (tmp_path / "said.txt").open("w", encoding="ascii") as terminal:
+        monkeypatch.setattr(sys, "stdout", terminal)
+        outcome = train("data.limit=64", "trainer.max_epochs=1", "callbacks=minimal")
+    assert outcome.code == 0, outcome.err
+    assert "1 ? cpu" in (tmp_path / "said.txt").read_text()
 
 
 def test_a_failure_is_one_line_and_a_status(train, tmp_path):

@@ -305,7 +305,7 @@ def test_a_run_ends_within_a_bounded_time_where_wandb_takes_no_data(monkeypatch,
     monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
     with wandb_server(answers) as url:
         monkeypatch.setenv("WANDB_BASE_URL", url)
-        logger = WandbLogger(str(tmp_path), init_timeout=10, finish_timeout=1)
+        logger = WandbLogger(str(tmp_path), init_timeout=60, finish_timeout=1)
         logger.log_metrics({"val/loss": 1.0}, step=1)
         finish(0)  # would wait for hours
     started, ended = said(capsys.readouterr().out)

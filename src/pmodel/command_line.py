@@ -10,6 +10,7 @@ from hydra.core.override_parser.types import Override
 
 from pmodel.config import CONFIG_DIR, check_overrides, parse_overrides
 from pmodel.config_tree import ConfigError, suggest
+from pmodel.quiet import accept_any_terminal
 from pmodel.resolvers import eval_dir, register_resolvers
 from pmodel.saved import ENDED, SWEEP_FILE, find_runs, quoted, read_config, read_json, read_status
 
@@ -22,6 +23,7 @@ def checked_command_line(config_name: str, argv: list[str]) -> list[str]:
     `--help`, `--cfg`, `--info` and shell completion to Hydra.
     """
     register_resolvers()
+    accept_any_terminal()
     # Composing makes a great many objects and hardly any garbage; looking for it takes a sixth of the time.
     gc.disable()
     try:

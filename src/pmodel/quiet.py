@@ -1,6 +1,8 @@
 """Keeps the libraries' remarks on themselves out of the terminal; train.log has those that are logged."""
 
+import io
 import logging
+import sys
 import warnings
 
 # Regular expressions of warnings about which a user of pmodel can do nothing.
@@ -35,6 +37,13 @@ CHATTER = ("💡 Tip", "`weights_only` was not set")
 
 def _worth_keeping(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith(CHATTER)
+
+
+def accept_any_terminal() -> None:
+    """Lets a terminal or a file that has no × or ± show something else there, where Python would raise an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def quieten_libraries() -> None:

@@ -22,7 +22,7 @@ from pmodel.memory import out_of_memory_line
 from pmodel.quiet import quieten_libraries
 from pmodel.reporting.summary import shown
 from pmodel.run_directory import RunDirectory, end_of_job, in_multirun
-from pmodel.stopping import STOP_SIGNALS, exit_code, is_worker, no_more_jobs, on_signal
+from pmodel.stopping import STOP_SIGNALS, exit_code, is_worker, no_more_jobs, obey, on_signal
 from pmodel.wandb_start import finish
 
 log = logging.getLogger("pmodel")
@@ -123,8 +123,7 @@ def _stopping() -> Iterator[dict[int, Any]]:
     """Outside of steps, where `LastCheckpoint` does better, a signal to stop ends the run at once."""
     previous: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
-        handlers = dict.fromkeys(STOP_SIGNALS, _raise_stopped) | {signal.SIGINT: signal.default_int_handler}
-        previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        previous = obey(dict.fromkeys(STOP_SIGNALS, _raise_stopped) | {signal.SIGINT: signal.default_int_handler})
     try:
         yield previous
     finally:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from pmodel.launch import TRY_AGAIN, launched
 
@@ -46,6 +47,16 @@ def on_signal(number: int, frame: FrameType | None = None) -> None:
     raise Interrupted(number)
 
 
+def obey(handlers: dict[int, Any]) -> dict[int, Any]:
+    """Sets handlers of signals, and gives those which they replace; an ignored SIGINT stays ignored.
+
+    A script's `train.py &` and `nohup train.py &` begin with SIGINT ignored: Ctrl-C is for what runs in the foreground.
+    """
+    in_background = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    set_here = {number: new for number, new in handlers.items() if number != signal.SIGINT or not in_background}
+    return {number: signal.signal(number, new) for number, new in set_here.items()}
+
+
 @contextmanager
 def interruptible(cut: Callable[[], str]) -> Iterator[None]:
     """The whole of a command: a signal to stop ends it with one line.
@@ -55,7 +66,7 @@ def interruptible(cut: Callable[[], str]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = {number: signal.signal(number, on_signal) for number in STOP_SIGNALS}
+    previous = obey(dict.fromkeys(STOP_SIGNALS, on_signal))
     _State.noted, _State.deferred = 0, False
     try:
         yield
@@ -102,8 +113,7 @@ def become_worker(folder: Path) -> None:
     _State.worker = _State.deferred = True
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{os.getpid()}.pid").touch()
-    for number in STOP_SIGNALS:
-        signal.signal(number, on_signal)
+    obey(dict.fromkeys(STOP_SIGNALS, on_signal))
 
 
 def no_more_jobs(number: int) -> None:
@@ -133,7 +143,7 @@ def workers_stop_first(folder: Path) -> Iterator[None]:
             with suppress(ProcessLookupError):
                 os.kill(int(file.stem), signal.SIGTERM)
 
-    previous = {number: signal.signal(number, hand_on) for number in STOP_SIGNALS}
+    previous = obey(dict.fromkeys(STOP_SIGNALS, hand_on))
     try:
         yield
     finally:

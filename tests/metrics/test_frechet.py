@@ -24,8 +24,10 @@ def test_on_the_line_it_is_the_squared_difference_of_means_and_of_deviations():
     assert frechet_distance(moments([1.0], [[4.0]]), moments([-2.0], [[0.25]])) == pytest.approx(3**2 + 1.5**2)
 
 
-def test_with_commuting_covariances_it_adds_up_over_the_common_axes():
-    axes = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
+@pytest.mark.parametrize("seed", range(20))
+def test_with_commuting_covariances_it_adds_up_over_the_common_axes(seed):
+    """Along some of these axes the eigenvalue 0 comes out as 1e-17 or so, on any processor."""
+    axes = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))[0]
     a, b = np.array([4.0, 1.0, 0.0]), np.array([1.0, 9.0, 2.0])
     expected = 14 + ((np.sqrt(a) - np.sqrt(b)) ** 2).sum()
     left, right = (moments(m, axes * v @ axes.T) for m, v in (([1.0, 2.0, 3.0], a), ([0.0, 0.0, 0.0], b)))
@@ -55,7 +57,7 @@ def test_singular_covariances_are_no_obstacle():
 def test_moments_are_numpys_mean_and_unbiased_covariance_also_far_from_zero():
     x = torch.randn(200, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 1e4
     found = Moments.of(x)
-    np.testing.assert_allclose(found.mean, x.numpy().mean(0), rtol=1e-15)
+    np.testing.assert_allclose(found.mean, x.numpy().mean(0), rtol=1e-14)  # 200 additions, in an order of their own
     np.testing.assert_allclose(found.covariance, np.cov(x.numpy(), rowvar=False), rtol=1e-11)
     assert found.count == 200
 

@@ -10,7 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from torch import distributed
 
-from pmodel.stopping import STOP_SIGNALS
+from pmodel.stopping import STOP_SIGNALS, obey
 
 # Two signals that come so close, in seconds, are one: a terminal sends Ctrl-C to all processes, and some hand it on.
 ONE_SIGNAL = 1.0
@@ -56,7 +56,7 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Not earlier: Lightning installs its own handlers before this, and would put ours back after the end.
-        self._previous = {number: signal.signal(number, self._on_signal) for number in STOP_SIGNALS}
+        self._previous = obey(dict.fromkeys(STOP_SIGNALS, self._on_signal))
         if trainer.world_size > 1:
             self._group = distributed.new_group(backend="gloo")
 

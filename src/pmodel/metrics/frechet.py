@@ -57,8 +57,8 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     covariances = a.covariance, b.covariance
     if not all(part.isfinite().all() for part in (a.mean, b.mean, *covariances)):
         return math.nan
-    # tr (Σ_a Σ_b)^½ = tr (Σ_a^½ Σ_b Σ_a^½)^½ is the sum of the singular values of Σ_a^½ Σ_b^½; these keep 16 digits
-    # where the roots of eigenvalues that should be 0 have 8.
+    # tr (Σ_a Σ_b)^½ = tr (Σ_a^½ Σ_b Σ_a^½)^½ is the sum of the singular values of Σ_a^½ Σ_b^½; these keep the digits
+    # that the roots of the product's eigenvalues lose.
     root_a, root_b = (_root(covariance) for covariance in covariances)
     trace_of_root = torch.linalg.svdvals(root_a @ root_b).sum()
     distance = (a.mean - b.mean).square().sum() + sum(covariance.trace() for covariance in covariances)
@@ -66,6 +66,11 @@ def frechet_distance(a: Moments, b: Moments) -> float:
 
 
 def _root(covariance: Tensor) -> Tensor:
-    """The symmetric square root of a covariance (D, D); eigenvalues that rounding made negative count as 0."""
+    """The symmetric square root of a covariance (D, D).
+
+    Eigenvalues of at most D ε λ_max, with float64's ε, count as 0. An eigenvalue is rounded by that much: a true 0 may
+    come out as 1e-17, whose root 3e-9 would be the whole error, and another one on another processor.
+    """
     values, vectors = torch.linalg.eigh((covariance + covariance.T) / 2)
-    return vectors * values.clamp_min(0).sqrt() @ vectors.T
+    roundoff = len(values) * torch.finfo(values.dtype).eps * values[-1].clamp_min(0)
+    return vectors * values.where(values > roundoff, 0).sqrt() @ vectors.T

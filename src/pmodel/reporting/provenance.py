@@ -1,5 +1,6 @@
 """Where numbers come from: the machine, the libraries and the code."""
 
+import os
 import platform
 import subprocess
 from importlib.metadata import version
@@ -23,8 +24,11 @@ def code_version() -> str:
     """The commit of the source tree, with `-dirty` if it was changed since; "unknown" outside of a git checkout."""
     root = Path(__file__).parents[3]
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
+    # Of no other repository: neither that whose hook calls this, nor one within which this package is installed.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environment["GIT_CEILING_DIRECTORIES"] = str(root.parent)
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False, env=environment)
     except OSError:
         return "unknown"
     return result.stdout.strip() or "unknown"
