@@ -52,7 +52,7 @@ step() {
   [ "$limit" -ge 20 ] || { row "$name" skipped 0 "no time left"; return 1; }
   echo "== $name, at most $limit s"
   # To a file, not into a pipe, which a process left behind would keep open.
-  timeout -k 5 "$((limit - 5))" "${@:3}" >"$kept/$name.txt" 2>&1 </dev/null
+  timeout -k 10 "$((limit - 10))" "${@:3}" >"$kept/$name.txt" 2>&1 </dev/null
   code="$?"
   tail -n 25 "$kept/$name.txt"
   case "$code" in
@@ -89,7 +89,8 @@ for ((i = 0; i < ${#trainings[@]}; i++)); do
   run="$kept/run$i" time="$(printf '00:00:%02d:%02d' $((seconds / 60)) $((seconds % 60)))"
   rm -rf "$run"
   step "run$i" $((seconds + $(share 5))) python train.py "${settings[@]}" "trainer=${device/cuda/gpu}" "data_dir=$data" \
-    "hydra.run.dir=$run" callbacks=minimal logger=csv "trainer.max_time=$time" || continue
-  step "eval$i" "$(share 11)" python eval.py "run=$run" callbacks.figures=null || continue
-  step "results$i" "$(share 4)" python docs/results.py "$run"
+    "hydra.run.dir=$run" callbacks=minimal logger=csv "trainer.max_time=$time"
+  [ -e "$run/checkpoints/last.ckpt" ] || continue # one that was cut has saved it
+  step "eval$i" "$(share 11)" python eval.py "run=$run" callbacks.figures=null &&
+    step "results$i" "$(share 4)" python docs/results.py "$run"
 done

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-import tomllib
 
 import pytest
 from support import ROOT
@@ -67,29 +66,3 @@ def test_inception_without_torch_fidelity_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)
     with pytest.raises(ValueError, match=r"^metric/features=inception: needs torch-fidelity, which is not installed;"):
         inception_extractor()
-
-
-SCRIPT = ROOT / "benchmarks" / "gpu.sh"
-
-
-def test_the_vendored_libraries_are_the_projects_own_in_its_versions():
-    """Each is a dependency of pyproject.toml, or of Hydra; the versions come from `uv export`, which reads it."""
-    head = SCRIPT.read_text(encoding="utf-8").partition("\nset ")[0]
-    (command,) = re.findall(r"uv export (?:.*\\\n)?.*$", head, re.MULTILINE)
-    exported, _, installed = command.replace("\\\n#", "").partition("|")
-    assert "--no-hashes" in exported
-    assert "-c -" in installed
-    assert "--no-deps" in installed
-    assert "--target vendor" in installed
-    (names,) = re.findall(r"-e \. (.*)$", installed)
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    declared = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
-    known = {re.match(r"[\w-]+", line)[0] for line in declared} | {"antlr4-python3-runtime"}
-    assert set(names.split()) <= known
-    assert {"hydra-core", "omegaconf"} <= set(names.split())
-
-
-def test_the_script_for_a_gpu_is_right_bash_and_refuses_minutes_that_are_none():
-    subprocess.run(["bash", "-n", str(SCRIPT)], check=True)
-    done = subprocess.run(["bash", str(SCRIPT), "soon"], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (2, "error: soon: expected whole minutes\n")
