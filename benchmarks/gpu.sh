@@ -91,6 +91,6 @@ for ((i = 0; i < ${#trainings[@]}; i++)); do
   step "run$i" $((seconds + $(share 5))) python train.py "${settings[@]}" "trainer=${device/cuda/gpu}" "data_dir=$data" \
     "hydra.run.dir=$run" callbacks=minimal logger=csv "trainer.max_time=$time"
   [ -e "$run/checkpoints/last.ckpt" ] || continue # one that was cut has saved it
-  step "eval$i" "$(share 11)" python eval.py "run=$run" callbacks.figures=null &&
+  step "eval$i" $(($(left) / (${#trainings[@]} - i))) python eval.py "run=$run" callbacks.figures=null &&
     step "results$i" "$(share 4)" python docs/results.py "$run"
 done
