@@ -78,8 +78,10 @@ def run(command: list, where: Path, settings: dict[str, str] | None = None, chec
 
 def offline() -> list[str]:
     """The start of a command that is to have no network: a namespace of its own, else proxies that nobody serves."""
-    if subprocess.run(["unshare", "-rn", "true"], capture_output=True, check=False).returncode == 0:
-        return ["unshare", "-rn"]
+    # Several processes of one training talk over the loopback, which a new namespace has to be told to begin.
+    command = ["unshare", "-rn", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    if subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0:
+        return command
     print("warning: no network namespace here; proxies at a closed port instead")
     return ["env", *(f"{name}=http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "all_proxy"))]
 
