@@ -48,8 +48,8 @@ esac
 """
 
 
-def rehearsed(folder: Path, minutes: int, tests: str, **settings: str) -> tuple[dict[str, str], set[str], str]:
-    """What became of each step, the archive's files, and what was printed."""
+def prepared(folder: Path, tests: str, **settings: str) -> dict[str, str]:
+    """A project of stand-ins, and the environment in which its gpu.sh runs."""
     for name in ("benchmarks", "docs/benchmarks/cpu", "docs/results", "bin", "out"):
         (folder / name).mkdir(parents=True)
     (folder / "benchmarks" / "gpu.sh").write_bytes(SCRIPT.read_bytes())
@@ -57,9 +57,14 @@ def rehearsed(folder: Path, minutes: int, tests: str, **settings: str) -> tuple[
     python = folder / "bin" / "python"
     python.write_text(PYTHON.format(tests=tests))
     python.chmod(0o755)
-    environment = os.environ | {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "OUT": "out", "DEVICE": "cpu"}
+    return os.environ | {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "OUT": "out", "DEVICE": "cpu"} | settings
+
+
+def rehearsed(folder: Path, minutes: int, tests: str, **settings: str) -> tuple[dict[str, str], set[str], str]:
+    """What became of each step, the archive's files, and what was printed."""
+    environment = prepared(folder, tests, **settings)
     command = ["bash", str(folder / "benchmarks" / "gpu.sh"), str(minutes), "model=a", "model=b,seed=2"]
-    done = subprocess.run(command, env=environment | settings, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     with tarfile.open(folder / "out" / "gpu.tar.gz") as archive:
         steps = archive.extractfile("logs/on_gpu/steps.txt").read().decode().splitlines()
         return {line.split()[0]: line.split()[1] for line in steps}, set(archive.getnames()), done.stdout
@@ -93,3 +98,23 @@ def test_a_step_that_hangs_and_ignores_signals_is_cut_within_the_minutes(tmp_pat
     assert time.monotonic() - start < 120
     assert (steps["tests"], steps["epoch"]) == ("cut", "failed")
     assert "logs/on_gpu/tests.txt" in packed
+
+
+@pytest.mark.slow
+def test_what_was_measured_is_there_when_the_script_is_killed(tmp_path):
+    environment = prepared(tmp_path, "echo '[]' >docs/benchmarks/cpu/sampling.json; sleep 30")
+    process = subprocess.Popen(["bash", str(tmp_path / "benchmarks" / "gpu.sh"), "9"], env=environment)
+    archive, until = tmp_path / "out" / "gpu.tar.gz", time.monotonic() + 60
+    while "docs/benchmarks/cpu/sampling.json" not in packed_in(archive):
+        assert time.monotonic() < until
+        time.sleep(0.5)
+    process.kill()
+    process.wait()
+    assert "docs/benchmarks/cpu/sampling.json" in packed_in(archive)
+
+
+def packed_in(archive: Path) -> list[str]:
+    if not archive.exists():
+        return []
+    with tarfile.open(archive) as opened:
+        return opened.getnames()
