@@ -13,19 +13,18 @@ import argparse
 import tempfile
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from harness import main, row
 
 
-def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    rows = []
+def measure(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for k in (1, 5):
         times = measured(k, arguments)
         for rival in ("frugal", "usual"):
-            rows.append(row(f"k = {k}: {rival} plain loop", times["ours"], times[rival], device=arguments.device))
-    return rows
+            yield row(f"k = {k}: {rival} plain loop", times["ours"], times[rival], device=arguments.device)
 
 
 def measured(k: int, arguments: argparse.Namespace) -> dict[str, list[float]]:

@@ -11,7 +11,7 @@ backward and the optimizer's.
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from harness import in_turn, main, row
@@ -19,7 +19,7 @@ from harness import in_turn, main, row
 SIZE = 28
 
 
-def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def measure(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     import torch
     import torch.nn.functional as F
     from torch import Tensor, nn
@@ -128,15 +128,13 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     torch.manual_seed(0)
     rnn = {"num_channels": 1, "num_outputs": 1, "scan": "diagonal", "first_kernel_size": 7, "head_channels": 32}
     cnn = {"num_channels": 1, "num_outputs": 1, "kernel_size": 3, "first_kernel_size": 7, "head_channels": 32}
-    rows = []
     for layers, h, batch in ((7, 16, 16), (7, 16, 64), (1, 32, 16)):
         network = PixelRNNNetwork(**rnn, hidden_channels=h, num_layers=layers)
         name = f"Diagonal BiLSTM, {layers} layers, h = {h}" if layers > 1 else f"Diagonal BiLSTM, 1 layer, h = {h}"
-        rows.append(compare(name, network, plain_rnn, batch, torch.optim.RMSprop, torch.float32))
+        yield compare(name, network, plain_rnn, batch, torch.optim.RMSprop, torch.float32)
     for h in (16, 32):
         network = PixelCNNNetwork(**cnn, hidden_channels=h, num_blocks=15)
-        rows.append(compare(f"PixelCNN, 15 blocks, h = {h}", network, plain_cnn, 32, torch.optim.Adam, torch.bfloat16))
-    return rows
+        yield compare(f"PixelCNN, 15 blocks, h = {h}", network, plain_cnn, 32, torch.optim.Adam, torch.bfloat16)
 
 
 if __name__ == "__main__":

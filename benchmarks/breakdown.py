@@ -11,7 +11,6 @@ with no floor.
 """
 
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -21,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from harness import hardware
+from harness import hardware, write_rows
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))  # builds a model of its settings
 
@@ -40,11 +39,10 @@ def main() -> None:
     rows = []
     for name in TRAININGS:
         rows += breakdown(name, arguments.device, rounds, rates)
+        write_rows(arguments.json, rows)
         for row in rows[-2:]:
             floor = "" if row["floor"] is None else f", floor {1e3 * row['floor']:.1f} ms"
             print(f"{row['name']}: {row['term']} {1e3 * row['seconds']:.1f} of {1e3 * row['step']:.1f} ms{floor}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 
 
 def measured_rates(dtype: str, device: str) -> tuple[float, float]:

@@ -5,7 +5,7 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -43,15 +43,27 @@ def hardware(device: str = "cpu") -> str:
     return f"{platform.machine()}, {cores} cores"
 
 
-def main(measure: Callable[[argparse.Namespace], list[dict[str, Any]]], description: str, **options: str) -> None:
-    """Parses `--quick`, `--json FILE` and further string options, measures, and prints a table."""
+def write_rows(file: Path | None, rows: list[dict[str, Any]]) -> None:
+    """Writes the rows that there are, whole or not at all: who is killed later leaves them."""
+    if file:
+        part = file.with_suffix(".part")
+        part.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+        part.replace(file)
+
+
+def main(measure: Callable[[argparse.Namespace], Iterable[dict[str, Any]]], description: str, **options: str) -> None:
+    """Parses `--quick`, `--json FILE` and further string options, measures, and prints a table; the file has each row
+    as soon as it is measured."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="fewer rounds: does it run at all?")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows there")
     for name, default in options.items():
         parser.add_argument(f"--{name.replace('_', '-')}", default=default)
     arguments = parser.parse_args()
-    rows = measure(arguments)
+    rows = []
+    for measured in measure(arguments):
+        rows.append(measured)
+        write_rows(arguments.json, rows)
     width = max(len(r["name"]) for r in rows)
     print(f"{'':{width}}  {'ours':>9}  {'rival':>9}  unit  rival/ours  (range over runs)")
     for r in rows:
@@ -61,5 +73,3 @@ def main(measure: Callable[[argparse.Namespace], list[dict[str, Any]]], descript
             f"  {r['ratio']:10.2f}  ({low:.2f} … {high:.2f}, {r['runs']} runs)"
         )
     print(f"{rows[0]['hardware']}; {', '.join(f'{k} {v}' for k, v in rows[0]['versions'].items())}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")

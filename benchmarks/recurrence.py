@@ -11,7 +11,7 @@ columns is the third.
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from harness import in_turn, main, row
@@ -19,7 +19,7 @@ from harness import in_turn, main, row
 SIZE, BATCH = 28, 16
 
 
-def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def measure(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     import torch
     from torch import nn
 
@@ -42,7 +42,6 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
             run()
         return run
 
-    rows = []
     for h in (16, 64):
         torch.manual_seed(0)
         layer = DiagonalBiLSTM(2 * h, h, num_channels=1).to(device)
@@ -75,12 +74,9 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         rival = seconds(lambda lstm=lstm, sequence=sequence: lstm(sequence)[0], 1)
         loop = seconds(plain_loop, 1)
         scanned, whole = seconds(our_scan, 2), seconds(our_layer, 2)
-        rows.append(row(f"scan, h={h}: torch.nn.LSTM", *in_turn(scanned, rival, rounds), device=arguments.device))
-        rows.append(row(f"whole layer, h={h}: torch.nn.LSTM", *in_turn(whole, rival, rounds), device=arguments.device))
-        rows.append(
-            row(f"scan, h={h}: a plain loop over columns", *in_turn(scanned, loop, rounds), device=arguments.device)
-        )
-    return rows
+        yield row(f"scan, h={h}: torch.nn.LSTM", *in_turn(scanned, rival, rounds), device=arguments.device)
+        yield row(f"whole layer, h={h}: torch.nn.LSTM", *in_turn(whole, rival, rounds), device=arguments.device)
+        yield row(f"scan, h={h}: a plain loop over columns", *in_turn(scanned, loop, rounds), device=arguments.device)
 
 
 if __name__ == "__main__":

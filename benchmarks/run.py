@@ -22,6 +22,7 @@ BENCHMARKS = {
     "startup": (),
     "training": ("data_dir",),
     "streaming": ("data_dir",),
+    "epoch": ("data_dir", "device"),
     "autoregressive": ("device",),
     "recurrence": ("device",),
     "sampling": ("device",),
@@ -46,7 +47,7 @@ def main() -> None:
     PAGE.write_text(page(), encoding="utf-8")
     print(f"\nwrote {PAGE.relative_to(ROOT)}")
     if failed:
-        sys.exit(f"error: {', '.join(failed)} failed; their older rows were kept")
+        sys.exit(f"error: {', '.join(failed)} failed; their files have what they had measured")
 
 
 def run(name: str, arguments: argparse.Namespace) -> bool:

@@ -13,6 +13,7 @@ import argparse
 import statistics
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +32,13 @@ NUM_PICTURES = {"cpu": 16, "cuda": 4096}
 SHAPES = {"cpu": ((1, 14, 14), (1, 28, 28), (1, 56, 56), (3, 32, 32)), "cuda": ((1, 28, 28), (3, 32, 32))}
 
 
-def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    rows = []
+def measure(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for name in arguments.models.split(","):
         for shape in SHAPES[arguments.device]:
             whole = shape == (1, 28, 28) and arguments.device == "cpu" and not arguments.quick
-            rows.append(_compare(name, shape, arguments.device, whole))
-            done = rows[-1]
+            done = _compare(name, shape, arguments.device, whole)
             print(f"{done['name']}: {done['ours']:.2f} s, {done['ratio']:.0f} times as fast", flush=True)
-    return rows
+            yield done
 
 
 def _compare(name: str, shape: tuple[int, int, int], device: str, whole: bool) -> dict[str, Any]:

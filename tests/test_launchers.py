@@ -23,6 +23,8 @@ from pmodel.directories import finish_sweep
 from pmodel.resolvers import register_resolvers
 from pmodel.workers import claim, gpus_of, places
 
+pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
 TINY = ("model=pca", "data.limit=64", "trainer.max_epochs=1", "trainer.accelerator=cpu")
 QUIET = ("callbacks=minimal", "callbacks.progress=null", "logger=none")
 

@@ -18,6 +18,7 @@ from pmodel.resolvers import register_resolvers
 from pmodel.search.space import Choice, Numbers, dimension, search_space, written
 from pmodel.search.study import JOURNAL, Search
 
+pytest.importorskip("optuna")
 SPACE = {"lr": Numbers(1e-4, 1e-2, log=True), "dim": Numbers(4, 32, 4), "net": Choice(("[64]", "[64,64]", "null"))}
 
 

@@ -3,11 +3,12 @@
 import subprocess
 
 import pytest
-from ruff import find_ruff_bin
 from support import ROOT
+
+ruff = pytest.importorskip("ruff")
 
 
 @pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=" ".join)
 def test_ruff_finds_nothing(command):
-    result = subprocess.run([find_ruff_bin(), *command, str(ROOT)], capture_output=True, text=True, check=False)
+    result = subprocess.run([ruff.find_ruff_bin(), *command, str(ROOT)], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr

@@ -18,18 +18,19 @@ from pathlib import Path
 
 import pytest
 import torch
-import wandb
 import yaml
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import OmegaConf
 from support import ROOT, run_directory
-from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
-from wandb_files import WandbFile, read, wandb_runs
 
 from pmodel.command_line import checked_command_line
 from pmodel.reporting.provenance import code_version
 from pmodel.wandb_logger import WandbLogger
 from pmodel.wandb_start import finish
+
+wandb = pytest.importorskip("wandb")
+from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args  # noqa: E402
+from wandb_files import WandbFile, read, wandb_runs  # noqa: E402
 
 # W&B drops its own process, once that is dead, without having waited for it.
 pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")

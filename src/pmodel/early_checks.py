@@ -1,6 +1,8 @@
-"""What is wrong with a trainer's or a launcher's settings beyond their types, said before anything is loaded."""
+"""What is wrong with a trainer's, a logger's or a launcher's settings beyond their types, said before anything is
+loaded."""
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from shutil import which
 from typing import Any
 
@@ -9,6 +11,42 @@ from omegaconf import DictConfig
 
 from pmodel.config_tree import ConfigError
 from pmodel.launch import counted
+
+# What classes need that a training can do without: the module, and what to install.
+LIBRARIES = {
+    "pmodel.wandb_logger.WandbLogger": ("wandb", "wandb"),
+    "lightning.pytorch.loggers.TensorBoardLogger": ("tensorboard", "tensorboard"),
+    "hydra_plugins.pmodel.launchers.JoblibLauncher": ("hydra_plugins.hydra_joblib_launcher", "hydra-joblib-launcher"),
+    "hydra_plugins.pmodel.launchers.SubmititLocalLauncher": (
+        "hydra_plugins.hydra_submitit_launcher",
+        "hydra-submitit-launcher",
+    ),
+    "hydra_plugins.pmodel.launchers.SlurmLauncher": (
+        "hydra_plugins.hydra_submitit_launcher",
+        "hydra-submitit-launcher",
+    ),
+}
+
+
+def check_loggers(loggers: Mapping[str, Any]) -> None:
+    """Refuses loggers whose libraries are missing.
+
+    Raises:
+        ConfigError: at the first one.
+    """
+    for name, node in loggers.items():
+        if isinstance(node, Mapping) and (library := missing_library(node.get("_target_"))):
+            raise ConfigError(f"logger.{name}: needs {library}, which is not installed; logger=csv does without")
+
+
+def missing_library(target: Any) -> str | None:
+    """What to install for a class to work, if it isn't."""
+    module, library = LIBRARIES.get(target, (None, None))
+    if module is None:
+        return None
+    spec = find_spec(module)
+    # A folder of that name, as W&B makes one, is a package without a file.
+    return None if spec is not None and spec.origin is not None else library
 
 
 def check_trainer(trainer: Mapping[str, Any]) -> None:
@@ -62,6 +100,9 @@ def check_launcher(hydra: DictConfig | None, overrides: list[Override], multirun
     n_jobs = hydra.launcher.get("n_jobs")
     if n_jobs is not None and (not isinstance(n_jobs, int) or isinstance(n_jobs, bool) or n_jobs < 1):
         raise ConfigError(f"hydra.launcher.n_jobs={n_jobs}: expected a whole number of at least 1, or null")
+    if library := missing_library(hydra.launcher.get("_target_")):
+        name = typed[-1].input_line if typed else "hydra.launcher"
+        raise ConfigError(f"{name}: needs {library}, which is not installed")
     if typed and typed[-1].value() == "slurm" and which("sbatch") is None:
         raise ConfigError(
             "hydra/launcher=slurm: there is no sbatch on this machine; hydra/launcher=submitit_local rehearses it"

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,21 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import CompactHydraException
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from hydra_plugins.hydra_joblib_launcher import joblib_launcher
-from hydra_plugins.hydra_submitit_launcher import submitit_launcher
-from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
 from omegaconf import DictConfig, OmegaConf
+
+
+def _launcher_of(plugin: str, name: str) -> type[Launcher]:
+    """A plugin's launcher; where it isn't installed a bare Launcher, whose subclasses stay abstract.
+
+    Hydra passes over what is abstract without a word, and `check_launcher` says what is missing to who asks for one.
+    """
+    package = f"hydra_plugins.hydra_{plugin}_launcher"
+    try:
+        return getattr(import_module(f"{package}.{plugin}_launcher"), name)
+    except ModuleNotFoundError as error:
+        if not str(error.name).startswith(package):
+            raise
+        return Launcher
 
 
 class OwnOptions(SearchPathPlugin):
@@ -27,7 +39,7 @@ class OwnOptions(SearchPathPlugin):
             ConfigStore.instance().repo["hydra"]["launcher"].pop(f"{name}.yaml", None)
 
 
-class JoblibLauncher(joblib_launcher.JoblibLauncher):
+class JoblibLauncher(_launcher_of("joblib", "JoblibLauncher")):
     """Runs jobs side by side in worker processes of this machine; where there are GPUs, each has some of its own.
 
     n_jobs: how many at the same time; null: as many as have `trainer.devices` GPUs each, or about half of the cores.
@@ -79,11 +91,12 @@ class JoblibLauncher(joblib_launcher.JoblibLauncher):
             self.joblib = settings
 
 
-class _Submitit(submitit_launcher.BaseSubmititLauncher):
+class _Submitit(_launcher_of("submitit", "BaseSubmititLauncher")):
     """Launches through submitit, and waits for all jobs, also where one of them dies without a word."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         import submitit
+        from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
 
         from pmodel.stopping import at_once
 
@@ -128,7 +141,7 @@ class _Submitit(submitit_launcher.BaseSubmititLauncher):
         return super().__call__(*arguments)
 
 
-class SubmititLocalLauncher(_Submitit, submitit_launcher.LocalLauncher):
+class SubmititLocalLauncher(_Submitit, _launcher_of("submitit", "LocalLauncher")):
     """Runs each job in a subprocess of its own, all at once.
 
     gpus_per_node: how many GPUs the jobs may see, all of them the same; null: all that there are.
@@ -157,7 +170,7 @@ class SubmititLocalLauncher(_Submitit, submitit_launcher.LocalLauncher):
         return super().launch(job_overrides, initial_job_idx)
 
 
-class SlurmLauncher(_Submitit, submitit_launcher.SlurmLauncher):
+class SlurmLauncher(_Submitit, _launcher_of("submitit", "SlurmLauncher")):
     """Submits the jobs to Slurm as one array, with a task for each device, and waits for them.
 
     What they ask for is read from each job's own config, in which `${trainer.devices}` is what was typed; it must be

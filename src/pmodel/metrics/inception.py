@@ -7,6 +7,7 @@ import urllib.request
 from contextlib import suppress
 from http.client import HTTPException
 from importlib.metadata import version
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 
@@ -37,6 +38,11 @@ def inception_extractor(weights: Path | str | None = None, cache_dir: Path | Non
             torch-fidelity gives it, and downloaded there if it is missing.
         cache_dir: None: where PyTorch and torch-fidelity keep what they download.
     """
+    if find_spec("torch_fidelity") is None:
+        raise ValueError(
+            "metric/features=inception: needs torch-fidelity, which is not installed; metric/features=classifier does"
+            " without"
+        )
     if weights is None:
         network = _kept_or_downloaded(cache_dir)
     else:
