@@ -74,7 +74,7 @@ needed='import cloudpickle, hydra, lightning; __import__("importlib.metadata").m
 step start "$(share 17)" python -c "$needed" || { echo "error: this Python can't run pmodel: is there a vendor/?" >&2; exit 1; }
 [ -d "$data/MNIST/raw" ] || echo "warning: no MNIST/raw; what needs it will fail"
 
-wanted tests && step tests "$(share 22)" python -m pytest -m gpu -v
+wanted tests && step tests "$(share 22)" python -m pytest -o addopts=--import-mode=importlib -m gpu -v
 wanted epoch && benchmark epoch 18
 wanted sampling && benchmark sampling 16
 if wanted others; then

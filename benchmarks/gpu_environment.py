@@ -29,6 +29,8 @@ TRAININGS = (
 )
 FAULTS = ("Traceback", "Error importing", "ModuleNotFoundError", "ImportError", "DeprecationWarning", "error:")
 MAX_VENDOR_BYTES = 60e6
+# There is no pytest-xdist, whose options pyproject.toml has.
+PYTEST = ("python", "-m", "pytest", "-o", "addopts=--import-mode=importlib")
 
 
 def main() -> None:
@@ -66,7 +68,7 @@ def main() -> None:
     check_archive(out / "gpu.tar.gz", folder / "home")
     if arguments.tests:
         settings["PYTHONPATH"] = "src:vendor"
-        sys.exit(run([*offline(), "python", "-m", "pytest", "-q", *arguments.tests], tree, settings, check=False))
+        sys.exit(run([*offline(), *PYTEST, "-q", *arguments.tests], tree, settings, check=False))
 
 
 def run(command: list, where: Path, settings: dict[str, str] | None = None, check: bool = True) -> int:

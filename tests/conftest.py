@@ -32,6 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", f"ignore:{message}")
 
 
+@pytest.hookimpl(optionalhook=True)  # where there is no pytest-xdist, one process runs all
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Two processes for the whole suite, on two cores or more; chosen tests run in this one, which starts sooner."""
     whole = config.args_source == pytest.Config.ArgsSource.TESTPATHS and not config.option.keyword
