@@ -71,7 +71,7 @@ trap finish EXIT
 
 needed='import cloudpickle, hydra, lightning; __import__("importlib.metadata").metadata.version("pmodel")'
 [ "$device" = cpu ] || needed+='; import torch; assert torch.cuda.is_available(), "no CUDA device"'
-step start "$(share 17)" python -c "$needed" || { echo "error: this Python can't run pmodel: is there a vendor/?" >&2; exit 1; }
+step start "$(share 17)" python -c "$needed" || { echo "error: pmodel can't run here, see above: is there a vendor/, a GPU?" >&2; exit 1; }
 [ -d "$data/MNIST/raw" ] || echo "warning: no MNIST/raw; what needs it will fail"
 
 wanted tests && step tests "$(share 22)" python -m pytest -o addopts=--import-mode=importlib -m gpu -v
@@ -92,5 +92,5 @@ for ((i = 0; i < ${#trainings[@]}; i++)); do
     "hydra.run.dir=$run" callbacks=minimal logger=csv "trainer.max_time=$time"
   [ -e "$run/checkpoints/last.ckpt" ] || continue # one that was cut has saved it
   step "eval$i" $(($(left) / (${#trainings[@]} - i))) python eval.py "run=$run" callbacks.figures=null &&
-    step "results$i" "$(share 4)" python docs/results.py "$run"
+    step "results$i" 25 python docs/results.py "$run"
 done
