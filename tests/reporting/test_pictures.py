@@ -130,7 +130,7 @@ def test_splits_have_their_colours_in_all_panels_and_shared_panels_one_for_each_
     )
     line = ([1.0, 2.0], [2.0, 1.0])
     shared = dict.fromkeys(("real, train", "real, val", "fake, train", "fake, val"), line)
-    curves({"distance": {"val": line}, "loss": {"train": line, "val": line}, "D": shared})
+    curves({"distance": {"val (averaged weights)": line}, "loss": {"train": line, "val": line}, "D": shared})
     found = [[(line.get_color(), line.get_linestyle()) for line in axes.lines] for axes in figures[0].axes]
     (val,), loss, verdicts = found
     assert loss == [("C0", "-"), val] == [("C0", "-"), ("C1", "-")]

@@ -36,11 +36,11 @@ def curves(series: dict[str, dict[str, tuple[list[float], list[float]]]], x_labe
     places = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in places[len(series) :]:
         axes.remove()
-    colours = {"train": "C0", "val": "C1", "val (averaged weights)": "C1"}
+    colours = {"train": "C0", "val": "C1"}
     for axes, (title, lines) in zip(places, series.items(), strict=False):
         seen = set()
         for name, (x, y) in lines.items():
-            quantity = name.partition(",")[0]
+            quantity = name.partition(",")[0].removesuffix(" (averaged weights)")
             style = "--" if quantity in seen else "-"
             seen.add(quantity)
             colour = colours.setdefault(quantity, f"C{len(colours)}")
