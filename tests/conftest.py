@@ -12,6 +12,7 @@ import bytecode  # first, for it to be of use to the others
 import environment  # noqa: F401  (before what reads it when it is imported)
 import pytest
 import torch
+from hydra.core.hydra_config import HydraConfig
 from support import ROOT
 
 from pmodel.metrics import features
@@ -112,6 +113,7 @@ def script(name: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixt
             # A command that was stopped ignores signals until its process, which is this one here, has ended.
             for number, handler in handlers.items():
                 signal.signal(number, handler)
+            HydraConfig.instance().cfg = None  # of a multirun's last job, for example
         return Outcome(code, *capfd.readouterr())
 
     return run
