@@ -41,6 +41,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return 2 if whole and cores > 1 else 0
 
 
+@pytest.fixture(autouse=True)
+def no_config_of_hydra() -> None:
+    """What another test has composed is gone: a multirun's last config would make of any run a job of it."""
+    HydraConfig.instance().cfg = None
+
+
 def pytest_unconfigure() -> None:
     bytecode.remove()
 
@@ -113,7 +119,6 @@ def script(name: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixt
             # A command that was stopped ignores signals until its process, which is this one here, has ended.
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-            HydraConfig.instance().cfg = None  # of a multirun's last job, for example
         return Outcome(code, *capfd.readouterr())
 
     return run
