@@ -52,7 +52,8 @@ def train(run: RunDirectory, settings: dict[str, Any], start: Start, processes: 
     from pmodel.training.strategies import adapted, plugins
 
     usual = num_threads(processes.count)
-    with computing_with(start.threads, usual) as threads, recorded(run, settings, processes, threads) as reached:
+    computing = computing_with(start.threads, usual, is_first=run.rank == 0)
+    with computing as threads, recorded(run, settings, processes, threads) as reached:
         if settings["check"]:
             settings["trainer"] |= {"max_epochs": 1, "limit_train_batches": 1}
             settings["data"] |= {"limit": settings["data"]["batch_size"]}

@@ -7,8 +7,6 @@ from typing import Any
 
 import torch
 
-from pmodel.launch import launched
-
 
 def of_all_processes(value: Any) -> list[Any]:
     """The value of each process, in the order of their ranks; all of them have to ask, and each gets it.
@@ -23,7 +21,7 @@ def of_all_processes(value: Any) -> list[Any]:
 
 
 @contextmanager
-def computing_with(own: int | None, usual: int | None) -> Iterator[int]:
+def computing_with(own: int | None, usual: int | None, is_first: bool = True) -> Iterator[int]:
     """Lets PyTorch compute with so many threads, since with another number sums are rounded otherwise; gives it.
 
     A process keeps the number that it had when PyTorch was imported, whatever its environment says later. Where the
@@ -31,10 +29,11 @@ def computing_with(own: int | None, usual: int | None) -> Iterator[int]:
 
     own: the number with which the run began, which is kept and, where it is not the usual one, said; None: it begins
     usual: that of a run that begins here and now; None: PyTorch's own
+    is_first: whether this process is the one that prints
     """
     before = torch.get_num_threads()
     usual = usual or before
-    if own not in (None, usual) and launched().is_first:
+    if own not in (None, usual) and is_first:
         print(f"threads: {own}, as when the run began (a new run would take {usual} here)", flush=True)
     variable = os.environ.get("OMP_NUM_THREADS")
     torch.set_num_threads(own or usual)
