@@ -10,14 +10,12 @@ run in turn.
 """
 
 import argparse
-import tempfile
 import time
-import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from harness import main, row
+from trainer import composed, train
 
 
 def measure(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -32,34 +30,17 @@ def measured(k: int, arguments: argparse.Namespace) -> dict[str, list[float]]:
     import lightning
     import torch
     import torch.nn.functional as F
-    from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
 
-    from pmodel.callbacks.no_profiler import NoProfiler
-    from pmodel.config import CONFIG_DIR
     from pmodel.instantiate import instantiate
-    from pmodel.quiet import quieten_libraries
-    from pmodel.resolvers import register_resolvers
-    from pmodel.training.strategies import adapted
 
-    quieten_libraries()
-    warnings.filterwarnings("ignore", ".*image decoding and encoding")
-    register_resolvers()
     iterations = (4 if arguments.quick else 20) // (1 if k == 1 else 2)
     rounds = 2 if arguments.quick else 7
-    accelerator = "gpu" if arguments.device == "cuda" else "cpu"
-    overrides = [
-        *("model=dcgan", f"model.num_discriminator_steps={k}", "data=mnist"),
-        *(f"data_dir={Path(arguments.data_dir).absolute()}", "data.batch_size=64"),
-        *("name=benchmark", f"paths.run_dir={tempfile.mkdtemp()}", f"trainer.accelerator={accelerator}"),
-        *("~callbacks.figures", "~callbacks.last", "~callbacks.best", "~callbacks.snapshots", "~callbacks.frechet"),
-        *("~callbacks.final", "~callbacks.health", f"trainer.limit_train_batches={k * iterations}"),
-    ]
-    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        config = OmegaConf.to_container(compose("train", overrides), resolve=True)
-    data = instantiate(config["data"])
-    data.prepare_data()
-    data.setup("fit")
+    config, data = composed(
+        arguments,
+        *("model=dcgan", f"model.num_discriminator_steps={k}", "data=mnist", "data.batch_size=64"),
+        *("~callbacks.figures", "~callbacks.frechet", "~callbacks.final", "~callbacks.health"),
+        f"trainer.limit_train_batches={k * iterations}",
+    )
     images = data._split("train")[0].to(arguments.device)
 
     def plain_loop(frugal: bool):
@@ -115,16 +96,7 @@ def measured(k: int, arguments: argparse.Namespace) -> dict[str, list[float]]:
             for name, block in rivals.items():
                 times[name].append(block())
 
-    model = instantiate(config["model"])
-    settings = {**config["trainer"], "max_epochs": rounds + 1, "limit_val_batches": 0, "enable_checkpointing": False}
-    trainer = instantiate(
-        settings,
-        profiler=NoProfiler(),
-        logger=[instantiate(node) for node in config["logger"].values()],
-        callbacks=[Measure(), *(instantiate(node) for node in config["callbacks"].values())],
-        **adapted(model, settings),
-    )
-    trainer.fit(model, datamodule=data)
+    train(config, data, Measure(), rounds + 1)
     # The first block of each warms up.
     return {name: values[1:] for name, values in times.items()}
 

@@ -2,7 +2,7 @@
 
 Ours is the whole of `train.py`'s epoch: trainer, progress, CSV logger, timing, averaged weights, the binarization that
 is drawn anew; validation and checkpoints are left out. The plain loop does forward, backward and the optimizer's step
-on pictures that were drawn before. An epoch is long, so blocks of its steps run in turn, and the seconds are those of a
+on images that were drawn before. An epoch is long, so blocks of its steps run in turn, and the seconds are those of a
 whole epoch at that pace.
 
     uv run benchmarks/epoch.py --data-dir ../shared/data [--device cuda]
@@ -10,16 +10,14 @@ whole epoch at that pace.
 
 import argparse
 import math
-import tempfile
 import time
-import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from harness import main, row
+from trainer import composed, train
 
-# Pictures in a step, and steps in a block.
+# Images in a step, and steps in a block.
 BLOCKS = {"cpu": ((16, 10),), "cuda": ((16, 100), (64, 50), (256, 25))}
 
 
@@ -35,32 +33,15 @@ def measured(batch: int, steps: int, arguments: argparse.Namespace) -> tuple[str
     """What was trained, and the seconds of an epoch of ours and of the plain loop, block by block."""
     import lightning
     import torch
-    from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
 
-    from pmodel.callbacks.no_profiler import NoProfiler
-    from pmodel.config import CONFIG_DIR
     from pmodel.instantiate import instantiate
-    from pmodel.quiet import quieten_libraries
-    from pmodel.resolvers import register_resolvers
-    from pmodel.training.strategies import adapted
 
-    quieten_libraries()
-    warnings.filterwarnings("ignore", ".*image decoding and encoding")
-    register_resolvers()
     rounds = 3 if arguments.quick else 7
-    accelerator = "gpu" if arguments.device == "cuda" else "cpu"
-    overrides = [
-        *("experiment=pixelrnn_mnist", f"data_dir={Path(arguments.data_dir).absolute()}", f"data.batch_size={batch}"),
-        *("name=benchmark", f"paths.run_dir={tempfile.mkdtemp()}", f"trainer.accelerator={accelerator}", "logger=csv"),
-        *("callbacks=minimal", "~callbacks.last", "~callbacks.best", "~callbacks.snapshots"),
-        *(f"trainer.max_epochs={rounds + 1}", f"trainer.limit_train_batches={steps}"),
-    ]
-    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        config = OmegaConf.to_container(compose("train", overrides), resolve=True)
-    data = instantiate(config["data"])
-    data.prepare_data()
-    data.setup("fit")
+    config, data = composed(
+        arguments,
+        *("experiment=pixelrnn_mnist", f"data.batch_size={batch}", "logger=csv", "callbacks=minimal"),
+        f"trainer.limit_train_batches={steps}",
+    )
     images = data._split("train")[0]
     epoch = math.ceil(len(images) / batch)
     plain_model = instantiate(config["model"]).to(arguments.device)
@@ -98,16 +79,7 @@ def measured(batch: int, steps: int, arguments: argparse.Namespace) -> tuple[str
             times["ours"].append((time.perf_counter() - self.start) * epoch / steps)
             times["plain"].append(plain_block())
 
-    model = instantiate(config["model"])
-    settings = {**config["trainer"], "limit_val_batches": 0, "enable_checkpointing": False}
-    trainer = instantiate(
-        settings,
-        profiler=NoProfiler(),
-        logger=[instantiate(node) for node in config["logger"].values()],
-        callbacks=[Measure(), *(instantiate(node) for node in config["callbacks"].values())],
-        **adapted(model, settings),
-    )
-    trainer.fit(model, datamodule=data)
+    train(config, data, Measure(), rounds + 1)
     of = config["model"]
     name = f"{of['num_layers']} layers, h = {of['hidden_channels']}, batch {batch}, {epoch:,} steps ({steps} measured)"
     # The first block of each warms up.

@@ -311,7 +311,7 @@ class Silent:
 
 def test_an_evaluation_has_a_number_or_a_reason_for_each_question(case, monkeypatch):
     _, model, data, _ = case
-    monkeypatch.setattr("pmodel.evaluation.subject.PART", 15)
+    monkeypatch.setattr(Subject, "PART", 15)
     monkeypatch.setattr("pmodel.metrics.features.NUM_STEPS", 3)
     nodes = config("run=x", "cache_dir=null", name="eval")["metric"]
     metrics = [instantiate(node | METRICS.get(name, {})) for name, node in nodes.items() if name != "features"]

@@ -5,7 +5,7 @@ import torch
 from support import array_data
 from torch import Generator, Tensor
 
-from pmodel.evaluation.subject import PART, Subject
+from pmodel.evaluation.subject import Subject
 from pmodel.evaluation.workers import Workers
 
 
@@ -59,10 +59,10 @@ def test_pieces_are_shared_out_without_a_gap_or_a_repetition(count):
 
 def test_draws_are_the_same_however_many_are_asked_for_first():
     a, b = subject(), subject()
-    few, many = a.samples(10), b.samples(3 * PART + 1)
+    few, many = a.samples(10), b.samples(3 * Subject.PART + 1)
     assert torch.equal(few, many[:10])
-    assert torch.equal(a.samples(3 * PART + 1), many)
-    assert a.model.asked == 4 * PART
+    assert torch.equal(a.samples(3 * Subject.PART + 1), many)
+    assert a.model.asked == 4 * Subject.PART
     assert len(many.unique(dim=0)) == len(many)
 
 

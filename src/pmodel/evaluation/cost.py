@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from pmodel.capabilities import Samples
 from pmodel.evaluation.findings import Finding, Metric
-from pmodel.evaluation.subject import PART, Subject
+from pmodel.evaluation.subject import Subject
 from pmodel.reporting.results import Group
 
 TRAINING, TIME = "training time", "time per sample"
@@ -30,12 +30,12 @@ class Cost(Metric):
         if not isinstance(model, Samples):
             yield from self.missing("the model has no sample", TIME)
             return
-        subject.samples(PART)
+        subject.samples(subject.PART)
         yield {
             "name": TIME,
             "value": 1000 * subject.seconds_per_sample,
             "unit": "ms",
             "group": self.group,
             "better": "lower",
-            "protocol": {"batch_size": PART, "device": subject.workers.device.type},
+            "protocol": {"batch_size": subject.PART, "device": subject.workers.device.type},
         }

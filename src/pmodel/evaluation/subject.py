@@ -16,8 +16,6 @@ from pmodel.evaluation.workers import Workers
 from pmodel.metrics.tensor_files import read_tensors, sha256, write_tensors
 from pmodel.reporting.results import Group, Number
 
-# Examples that are drawn at once; each part has noise of its own, so that the same are drawn on any number of devices.
-PART = 500
 # Of all noise of an evaluation.
 SEED = 0
 # Part of the names of kept files: counts up with every change that makes other values of the same examples.
@@ -44,6 +42,9 @@ class Subject:
         batch_size: examples that are passed through the model at once.
         about_training: numbers that the training knows, such as its time.
     """
+
+    # Examples that are drawn at once; each part has noise of its own, so that any number of devices draws the same.
+    PART = 500
 
     def __init__(
         self,
@@ -89,7 +90,7 @@ class Subject:
 
     def samples(self, n: int) -> Tensor:
         """The first n draws of the model, the same each time, (n, …), on the CPU."""
-        wanted = -(-n // PART)
+        wanted = -(-n // self.PART)
         if wanted > len(self._drawn):
             drawn = self.workers.map(self._draw, range(len(self._drawn), wanted))
             self._drawn += [x for x, _ in drawn]
@@ -100,13 +101,14 @@ class Subject:
         device = self.workers.device
         begin = time.perf_counter()
         with torch.no_grad():
-            x = self.model.sample(PART, generator=Generator(device).manual_seed(_seed(i))).cpu()
+            x = self.model.sample(self.PART, generator=Generator(device).manual_seed(_seed(i))).cpu()
         return x, time.perf_counter() - begin
 
     @property
     def seconds_per_sample(self) -> float:
         """Of the draws so far, PART at once: the median over these parts; NaN without any."""
-        return torch.tensor(self._seconds, dtype=torch.float64).median().item() / PART if self._seconds else math.nan
+        seconds = torch.tensor(self._seconds, dtype=torch.float64)
+        return seconds.median().item() / self.PART if self._seconds else math.nan
 
     @cached_property
     def extractor(self) -> Any:
