@@ -14,6 +14,7 @@ import sys
 import tempfile
 import traceback
 import warnings
+from functools import cache
 from pathlib import Path
 
 import pmodel
@@ -26,11 +27,17 @@ server.set_forkserver_preload(["matplotlib.pyplot", *(name for name in parts if 
 EVENT = "PMODEL_TEST_EVENT"
 
 
+@cache
+def _outputs() -> tempfile.TemporaryDirectory:
+    """Where forks write; removed when this process ends."""
+    return tempfile.TemporaryDirectory(prefix="pmodel_forks_")
+
+
 class Fork:
     """What `subprocess.Popen` would be of the same command, as far as `Processes` uses it."""
 
     def __init__(self, command: list[str], environment: dict[str, str]):
-        handle, self.output = tempfile.mkstemp(suffix=".txt")
+        handle, self.output = tempfile.mkstemp(dir=_outputs().name)
         os.close(handle)
         arguments = (command, environment, os.getcwd(), self.output)
         self._process = server.Process(target=_run, args=arguments)

@@ -205,14 +205,22 @@ class _Job:
         del config["hydra"]
         return config
 
+    def compose_named(self) -> DictConfig:
+        """The config with all overrides; where Hydra refuses one, the error says which setting it does not know."""
+        try:
+            return self.compose([*self.groups, *self.values])
+        except (HydraException, OmegaConfBaseException, ValueError, KeyError):
+            if self.values:
+                plain = self.compose(self.groups)
+                for override in self.values:
+                    if not override.is_add() and not override.is_force_add():
+                        self.check_key_exists(plain, override)
+            raise
+
     def check(self) -> None:
         for override in self.groups:
             self.check_group_choice(override)
-        plain = self.compose(self.groups)
-        for override in self.values:
-            if not override.is_add() and not override.is_force_add():
-                self.check_key_exists(plain, override)
-        config = self.compose([*self.groups, *self.values]) if self.values else plain
+        config = self.compose_named()
         if config.get("resume") is not None and not any(o.key_or_group == "resume" for o in self.values):
             raise ConfigError(f"resume={config.resume}: type it on the command line; a file can't ask for it")
         origins = Origins({o.key_or_group: o.input_line for o in self.values}, self.folders, self.defaults_list)
