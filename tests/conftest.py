@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import bytecode  # first, for it to be of use to the others
 import environment  # noqa: F401  (before what reads it when it is imported)
+import parsed_once  # noqa: F401
 import pytest
 import torch
 from hydra.core.hydra_config import HydraConfig
