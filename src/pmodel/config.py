@@ -124,12 +124,17 @@ def _own_sweep(hydra: DictConfig | None, overrides: list[Override]) -> list[Over
     return parse_overrides([f"{key}={values}" for key, values in params.items() if key not in typed])
 
 
+# What decides how jobs are chosen and started.
+OF_JOBS = ("hydra.mode", "hydra.launcher", "hydra/launcher", "hydra.sweeper", "hydra/sweeper")
+
+
 def _hydras_own(config_name: str, overrides: list[Override]) -> DictConfig | None:
-    """The config's node `hydra`, as far as experiments, sweeps and what is typed for it decide; None if none does."""
+    """The config's node `hydra`, as far as experiments, sweeps and what is typed for jobs decide; None if none does."""
     chosen = [
         o.input_line
         for o in overrides
-        if (o.key_or_group in ("experiment", "sweep") or o.is_hydra_override()) and not o.is_sweep_override()
+        if (o.key_or_group in ("experiment", "sweep") or o.key_or_group.startswith(OF_JOBS))
+        and not o.is_sweep_override()
     ]
     if "sweep=wandb" in chosen:
         raise ConfigError("sweep=wandb: this file is for W&B's own command: wandb sweep conf/sweep/wandb.yaml")
@@ -185,11 +190,14 @@ class _Job:
         self.search_path = (
             [f"hydra.searchpath=[{', '.join(f'file://{f}' for f in folders[1:])}]"] if folders[1:] else []
         )
-        self.values = [o for o in overrides if not self.options(o.key_or_group)]
-        self.groups = [o for o in overrides if o not in self.values]
-
-    def options(self, group: str) -> list[str]:
-        return self.loader.get_group_options(group, config_name=self.config_name, overrides=self.search_path)
+        # Hydra looks at all folders anew for each; a group's name has no dots.
+        self.options = {
+            name: self.loader.get_group_options(name, config_name=config_name, overrides=self.search_path)
+            for name in {o.key_or_group for o in overrides}
+            if "." not in name
+        }
+        self.groups = [o for o in overrides if self.options.get(o.key_or_group)]
+        self.values = [o for o in overrides if o not in self.groups]
 
     def compose(self, overrides: list[Override]) -> DictConfig:
         """The config without Hydra's own part; the output directory, known only later, is a placeholder."""
@@ -247,7 +255,7 @@ class _Job:
         return self.loader.compute_defaults_list(self.config_name, lines, RunMode.RUN).defaults
 
     def check_group_choice(self, override: Override) -> None:
-        group, options = override.key_or_group, self.options(override.key_or_group)
+        group, options = override.key_or_group, self.options[override.key_or_group]
         if override.is_delete():
             return
         listed = f"(options: {', '.join(options)})"
