@@ -295,17 +295,18 @@ def trained(train: Run, tmp_path) -> Path:
 def test_a_run_keeps_its_number_of_threads_whatever_the_environment_says(train: Run, tmp_path, monkeypatch):
     """Of one process, of two, and of a job of a multirun that comes after another; with the same last bits."""
     before = torch.get_num_threads()
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    own, other = before + 1, before + 2
+    monkeypatch.setenv("OMP_NUM_THREADS", str(own))
     assert train(*SMALL, "hydra.run.dir=whole").code == 0
     assert train(*SMALL, "trainer.max_epochs=2", "hydra.run.dir=run").code == 0
-    assert status(tmp_path / "run")["threads"] == 2
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert status(tmp_path / "run")["threads"] == own
+    monkeypatch.setenv("OMP_NUM_THREADS", str(other))
     outcome = train("resume=run", "trainer.max_epochs=3")
-    assert "threads: 2, as when the run began (a new run would take 3 here)\n" in outcome.out
-    assert status(tmp_path / "run")["threads"] == 2
+    assert f"threads: {own}, as when the run began (a new run would take {other} here)\n" in outcome.out
+    assert status(tmp_path / "run")["threads"] == own
     assert same_weights(tmp_path / "run", tmp_path / "whole")
     monkeypatch.delenv("OMP_NUM_THREADS")
-    assert "threads: 2, as when" in train("resume=run", "trainer.max_epochs=4").out
+    assert f"threads: {own}, as when" in train("resume=run", "trainer.max_epochs=4").out
     assert torch.get_num_threads() == before
 
 
