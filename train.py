@@ -6,9 +6,10 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from pmodel.command_line import arguments_of_run, checked_command_line
+from pmodel.command_line import checked_command_line
 from pmodel.launch import Processes, end_with_parent, launched, num_processes, num_threads
 from pmodel.reporting.summary import shown
+from pmodel.resuming import arguments_of_run
 from pmodel.run_directory import RunDirectory, Start
 from pmodel.stopping import at_once, interruptible, worker_is_done
 from pmodel.sweeps import cut

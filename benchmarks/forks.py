@@ -86,7 +86,7 @@ class Fork(NamedTuple):
 
     def _arguments_of_second(self) -> list[str]:
         """As the first process passes them on, once it has written config.yaml."""
-        from pmodel.command_line import arguments_of_run
+        from pmodel.resuming import arguments_of_run
 
         while not (self.directory / "config.yaml").is_file():
             time.sleep(0.01)

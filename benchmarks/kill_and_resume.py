@@ -119,17 +119,10 @@ class Runs:
     def _start(
         self, kind: str, processes: int, directory: Path, in_write: int | None = None, real: bool = False
     ) -> Started:
-        settings = [
-            *DATA,
-            *KINDS[kind],
-            *self.settings,
-            f"data_dir={self.folder / 'data'}",
-            f"trainer.devices={processes}",
-        ]
-        if (directory / "config.yaml").is_file():
-            arguments = [f"resume={directory}"]
-        else:
-            arguments = [*settings, f"hydra.run.dir={directory}"]
+        settings = [*DATA, *KINDS[kind], *self.settings, f"trainer.devices={processes}"]
+        begun = (directory / "config.yaml").is_file()
+        arguments = [f"resume={directory}"] if begun else [*settings, f"hydra.run.dir={directory}"]
+        arguments.append(f"data_dir={self.folder / 'data'}")
         output = directory.with_suffix(".txt")
         if real:
             with output.open("ab") as file:

@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
 from pmodel.config_tree import INSTANTIATE_KEYS, Checker, ConfigError, Origins, show, suggest
-from pmodel.early_checks import check_launcher, check_loggers, check_schedules, check_trainer
+from pmodel.early_checks import check_launcher, check_loggers, check_names, check_schedules, check_trainer
 from pmodel.search.settings import check_search
 from pmodel.search.space import dimension
 from pmodel.signatures import resolve, signature, typed_fields
@@ -242,6 +242,7 @@ class _Job:
                 checker.required(top, values, "")
             checker.tree(values, "")
             if resolved and "trainer" in values:
+                check_names(values)
                 check_trainer(values["trainer"])
                 check_schedules(values)
                 check_loggers(values.get("logger") or {})

@@ -14,11 +14,12 @@ from typing import Any, NoReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from pmodel.foreign import quoted, read_json
 from pmodel.launch import Launch, launched, num_processes
 from pmodel.reporting.results import write_json
 from pmodel.reporting.summary import shown
 from pmodel.run_directory import Claim, InUse, reserve
-from pmodel.saved import SWEEP_FILE, quoted, read_json, statuses
+from pmodel.saved import SWEEP_FILE, statuses
 from pmodel.stopping import defer
 
 # Of the multirun that this process runs: kept until it ends.

@@ -10,6 +10,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
 from pmodel.config_tree import ConfigError
+from pmodel.foreign import printable
 from pmodel.launch import counted
 
 # What classes need that a training can do without: the module, and what to install.
@@ -47,6 +48,20 @@ def missing_library(target: Any) -> str | None:
     spec = find_spec(module)
     # A folder of that name, as W&B makes one, is a package without a file.
     return None if spec is not None and spec.origin is not None else library
+
+
+def check_names(settings: Mapping[str, Any]) -> None:
+    """Refuses a name that is none of a folder, and a place for logs that is none.
+
+    Raises:
+        ConfigError: at the first one.
+    """
+    name = settings.get("name")
+    if isinstance(name, str) and (name != printable(name) or name in ("", ".", "..") or set(name) & set("/\\")):
+        raise ConfigError(f"name={name!r}: expected a folder's name, in which there is no / and no control character")
+    log_dir = (settings.get("paths") or {}).get("log_dir")
+    if isinstance(log_dir, str) and not log_dir.strip():
+        raise ConfigError(f"paths.log_dir={log_dir!r}: expected a folder; . is the one that you are in")
 
 
 def check_trainer(trainer: Mapping[str, Any]) -> None:

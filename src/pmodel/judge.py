@@ -22,6 +22,7 @@ from pmodel.evaluation.memorization import Memorization
 from pmodel.evaluation.samples import SampleQuality
 from pmodel.evaluation.subject import Subject, data_protocol
 from pmodel.evaluation.workers import Workers
+from pmodel.foreign import read_json
 from pmodel.instantiate import instantiate
 from pmodel.reporting.grids import image_grid, in_rows
 from pmodel.reporting.plots import clouds
@@ -29,7 +30,7 @@ from pmodel.reporting.provenance import provenance
 from pmodel.reporting.results import SCHEMA, Curve, Missing
 from pmodel.reporting.summary import shown
 from pmodel.runs import Run, open_run
-from pmodel.saved import find_runs, read_checkpoint, read_json, read_overrides, read_status
+from pmodel.saved import find_runs, read_checkpoint, read_overrides, read_status
 
 # Draws of each run in samples.png.
 NUM_PICTURES, NUM_CLOUD = 36, 1000

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from pmodel.config_tree import ConfigError
 from pmodel.launch import counted
-from pmodel.saved import find_runs, read_config
+from pmodel.resuming import project_data_dir
 
 
 def register_resolvers() -> None:
@@ -107,12 +107,9 @@ def eval_dir(run: str | list[str], log_dir: str) -> str:
     return str((path.absolute().parent.parent if path.is_file() else path) / "eval")
 
 
-def features_dir(data_dir: str | None, run: str | list[str]) -> str:
-    """Where the features of data sets are kept: beside the data, those of the first run if nobody says where."""
-    if data_dir is None:
-        runs, _ = find_runs([run] if isinstance(run, str) else list(run))
-        data_dir = str(read_config(runs[0].folder, f"run={runs[0].folder}").get("data_dir", "data"))
-    return f"{data_dir}/features"
+def features_dir(data_dir: str | None) -> str:
+    """Where the features of data sets are kept: beside the user's data. A run names no place to write to."""
+    return f"{project_data_dir() if data_dir is None else data_dir}/features"
 
 
 def num_devices(devices: int | str | list[int]) -> int:

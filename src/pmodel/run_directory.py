@@ -26,8 +26,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from pmodel.atomic import NotWritten, write_atomically
+from pmodel.foreign import read_yaml
 from pmodel.reporting.results import write_json
 from pmodel.reporting.summary import shown
+from pmodel.resuming import only_typed, to_type
 from pmodel.saved import ENDED, SCHEMA, read_overrides, read_status, resume_command, without_folder
 
 
@@ -58,6 +60,7 @@ class RunDirectory:
         self.results = self.path / "results.json"
         self.last_checkpoint = self.path / "checkpoints" / "last.ckpt"
         self.status_file = self.status_of(rank)
+        self._to_type: list[str] = []  # for it to go on
 
     def status_of(self, rank: int) -> Path:
         """Where a process keeps its status."""
@@ -76,6 +79,7 @@ class RunDirectory:
             SystemExit, or in a multirun, which goes on, CompactHydraException: with one line, if another process uses
                 the directory, or if there is a run in it with which this one can't go on; nothing is written then.
         """
+        self._to_type = to_type(config.get("data_dir"))
         if self.rank > 0:
             yield self._begun_by_first(resume, again)
             return
@@ -112,7 +116,7 @@ class RunDirectory:
         elif not again:
             raise ValueError(
                 f"hydra.run.dir={shown(self.path)}: there is a run in it ({status.get('status')});"
-                f" {resume_command(shown(self.path))} goes on with it"
+                f" {resume_command(shown(self.path), *self._to_type)} goes on with it"
             )
         elif self._settings_differ(config):
             anew = "hydra.sweep.dir" if in_multirun() else "hydra.run.dir"
@@ -152,7 +156,7 @@ class RunDirectory:
     def _settings_differ(self, config: DictConfig) -> bool:
         if not self.config.is_file():
             return False  # it was cut before it wrote one
-        before = OmegaConf.to_container(OmegaConf.load(self.config))
+        before = read_yaml(self.config)
         return before != self._portable(config)
 
     def _portable(self, config: DictConfig) -> dict[str, Any]:
@@ -175,8 +179,9 @@ class RunDirectory:
     def how_to_go_on(self) -> str:
         """The end of a line about a run that was cut: what to type, if it has a checkpoint."""
         if in_multirun():
-            return f"; go on with: {resume_command(shown(HydraConfig.get().sweep.dir))}"
-        return f"; go on with: {resume_command(shown(self.path))}" if self.last_checkpoint.exists() else ""
+            return f"; go on with: {resume_command(shown(HydraConfig.get().sweep.dir), *only_typed(sys.argv[1:]))}"
+        there = self.last_checkpoint.exists()
+        return f"; go on with: {resume_command(shown(self.path), *self._to_type)}" if there else ""
 
     def note_death(self, line: str) -> None:
         """Says, when a run has to be ended by force, that another of its processes died."""

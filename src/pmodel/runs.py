@@ -9,9 +9,12 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule
 
+from pmodel.data.torchvision_images import TorchvisionImages
+from pmodel.foreign import read_json
 from pmodel.instantiate import check_target, instantiate
 from pmodel.reporting.summary import shown
-from pmodel.saved import find_run, read_checkpoint, read_config, read_json
+from pmodel.resuming import to_type
+from pmodel.saved import find_run, read_checkpoint, read_config
 
 
 def check_checkpoint(folder: Path, path: Path, trainer: dict[str, Any], done: bool) -> None:
@@ -94,7 +97,8 @@ def open_run(
 
     Args:
         path: a run directory, whose best.ckpt is taken, or last.ckpt if there is none; or a checkpoint in one.
-        data_dir: where downloaded data lie now; None: where the run found them.
+        data_dir: where downloaded data lie now; None: where the run found them. Nothing is downloaded to there, unless
+            it is this project's own.
         data_path: likewise of a folder of pictures, or of a file of points.
         place: what messages call the path.
 
@@ -127,6 +131,8 @@ def open_run(
         data = instantiate(config["data"])
     except (TypeError, AttributeError, ImportError) as error:
         raise ValueError(f"{place}: the data in its config.yaml don't fit this version: {_reason(error)}") from None
+    if isinstance(data, TorchvisionImages):
+        data.download = data_dir is not None or not to_type(config["data"].get("data_dir"))
     sha256 = hashlib.sha256(read).hexdigest()[:12]
     state = content.get("callbacks", {})
     return Run(found.folder, found.checkpoint, sha256, config, model.eval(), data, epochs, state)

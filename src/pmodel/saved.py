@@ -3,7 +3,6 @@
 Light to import: what is asked for on the command line is looked for before anything heavy is loaded.
 """
 
-import json
 import pickle
 import re
 import shlex
@@ -13,9 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from pmodel.foreign import OWN, in_folder, quoted, read_json, read_yaml
 
 # Of a run directory: counts up with every change after which an older one can't be read any more. It is in status.json;
 # where that has none, it is 1.
@@ -26,6 +23,11 @@ ENDED = ("done", "pruned")
 MOST_THREADS = 4096
 # In a multirun's directory: what was typed, and how far it has come.
 SWEEP_FILE = "sweep.json"
+# The top level of config.yaml: what train.yaml composes, without Hydra's own node.
+NODES = (
+    *("model", "data", "trainer", "logger", "callbacks", "paths"),
+    *("name", "seed", "data_dir", "resume", "check"),
+)
 # What a checkpoint of a model holds, besides what a training needs to go on.
 NEEDED = ("state_dict", "hyper_parameters")
 
@@ -153,41 +155,23 @@ def read_config(folder: Path, place: str, parts: tuple[str, ...] = ("model", "da
     """
     file = folder / "config.yaml"
     try:
-        config = OmegaConf.load(file)
-        if "paths" in config:
-            config.paths.run_dir = str(folder)
-        plain = OmegaConf.to_container(config, resolve=True)
-        assert all(isinstance(plain[part]["_target_"], str) for part in parts)
-    except (
-        OSError,
-        ValueError,
-        AssertionError,
-        YAMLError,
-        OmegaConfBaseException,
-        AttributeError,
-        TypeError,
-        KeyError,
-    ) as error:
-        what = " and ".join(parts)
-        raise ValueError(f"{place}: {file} describes no {what} ({type(error).__name__} while reading it)") from None
+        plain = in_folder(read_yaml(file), folder)
+        unknown = [key for key in plain if key not in NODES]
+        if unknown:
+            raise ValueError(f"{unknown[0]!r} is no setting of a run")
+        if isinstance(plain.get("paths"), dict):
+            plain["paths"]["run_dir"] = str(folder)
+    except (OSError, ValueError, TypeError) as error:
+        reason = str(error) if type(error) is ValueError else type(error).__name__
+        raise ValueError(f"{place}: {file} can't be read: {reason}") from None
+    missing = [part for part in parts if not isinstance(_target(plain.get(part)), str)]
+    if missing:
+        raise ValueError(f"{place}: {file} describes no {' and '.join(missing)}")
     return plain
 
 
-def read_json(file: Path, place: str) -> dict[str, Any] | None:
-    """A file of a run; None where there is none.
-
-    Raises:
-        ValueError: of one line, if it is not whole.
-    """
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{place}: {file} can't be read ({type(error).__name__})") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{place}: {file} is none of pmodel's files")
-    return content
+def _target(node: Any) -> Any:
+    return node.get("_target_") if isinstance(node, dict) else None
 
 
 def read_overrides(folder: Path, place: str) -> list[str]:
@@ -200,15 +184,9 @@ def read_overrides(folder: Path, place: str) -> list[str]:
     if not file.is_file():
         return []
     try:
-        return list(map(str, OmegaConf.to_container(OmegaConf.load(file))))
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException, TypeError) as error:
+        return list(map(str, read_yaml(file)))
+    except (OSError, ValueError, TypeError) as error:
         raise ValueError(f"{place}: {file} can't be read ({type(error).__name__})") from None
-
-
-def quoted(text: str) -> str:
-    """A string as Hydra's override grammar takes it, whatever is in it."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 def evaluate_command(path: str) -> str:
@@ -216,9 +194,9 @@ def evaluate_command(path: str) -> str:
     return f"uv run eval.py {_setting('run', path)}"
 
 
-def resume_command(path: str) -> str:
-    """What to type in a shell to go on with the run, or the multirun, in a directory."""
-    return f"uv run train.py {_setting('resume', path)}"
+def resume_command(path: str, *others: str) -> str:
+    """What to type in a shell to go on with the run, or the multirun, in a directory, with other words behind it."""
+    return " ".join(["uv run train.py", _setting("resume", path), *map(shlex.quote, others)])
 
 
 def _setting(key: str, path: str) -> str:
@@ -271,5 +249,5 @@ def without_folder(node: Any, *folders: str) -> Any:
         return [without_folder(value, *folders) for value in node]
     for folder in folders:
         if isinstance(node, str) and (node == folder or node.startswith(f"{folder}/")):
-            return "${paths.run_dir}" + node[len(folder) :]
+            return OWN + node[len(folder) :]
     return node

@@ -23,6 +23,7 @@ from pmodel.directories import finish_sweep, multirun_at_work
 from pmodel.launch import launched
 from pmodel.reporting.results import Number
 from pmodel.reporting.summary import format_value, shown, table
+from pmodel.resuming import only_typed
 from pmodel.saved import ENDED, evaluate_command, find_runs, read_status, resume_command
 
 TIME = "training time"
@@ -97,7 +98,8 @@ def cut() -> str:
         write_csv(folder / "summary.csv", jobs)
     finish_sweep(folder, "stopped")
     done = sum(job.status in ENDED for job in jobs)
-    return f"go on with: {resume_command(shown(folder))} ({done} of {len(jobs)} jobs that were begun are done)"
+    command = resume_command(shown(folder), *only_typed(sys.argv[1:]))
+    return f"go on with: {command} ({done} of {len(jobs)} jobs that were begun are done)"
 
 
 class Curves:

@@ -21,6 +21,9 @@ _SPLIT_FOLDERS: dict[str, Split] = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 
+# Of one picture, far more than any has.
+MOST_BYTES = 256 * 2**20
+
 # macOS adds files of its own, with picture suffixes, to folders and archives.
 _HIDDEN = (".", "__MACOSX")
 
@@ -110,6 +113,19 @@ class ImageFolder(InMemoryDataModule):
         return read_pictures(names, self._read, self.shape, self.resize, self._place), label
 
     def _read(self, name: str) -> bytes:
+        """A picture file; of more than `MOST_BYTES` nothing is read.
+
+        Raises:
+            OSError: if it is larger, or no file.
+        """
+        if self.path.is_file():
+            size, is_file = self._archive.getinfo(name).file_size, True
+        else:
+            size, is_file = (self.path / name).stat().st_size, (self.path / name).is_file()
+        if not is_file:
+            raise OSError("it is no file")  # a pipe would never end
+        if size > MOST_BYTES:
+            raise OSError(f"it has {size:,} bytes, expected at most {MOST_BYTES:,}")
         return self._archive.read(name) if self.path.is_file() else (self.path / name).read_bytes()
 
     @cached_property

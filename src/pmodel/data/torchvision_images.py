@@ -33,6 +33,7 @@ class TorchvisionImages(InMemoryDataModule):
 
     torchvision_class: ClassVar[str]
     files: ClassVar[tuple[str, ...]]
+    download = True  # False: only what is there is read
 
     def __init__(
         self,
@@ -76,11 +77,13 @@ class TorchvisionImages(InMemoryDataModule):
         """Downloads what is missing.
 
         Raises:
-            ValueError: if a file is missing and the download fails.
+            ValueError: if a file is missing and the download fails, or may not be tried.
         """
         missing = self._missing()
         if missing is None:
             return
+        if not self.download:
+            raise ValueError(f"{self._not_found(missing)}; type data_dir=… for it to be downloaded there")
         import torchvision
 
         try:

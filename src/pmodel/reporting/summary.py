@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+from pmodel.foreign import printable
 from pmodel.reporting.results import Number
 
 
@@ -42,9 +43,9 @@ def paths_table(run_dir: Path, pictures: list[Path]) -> str:
 
 
 def shown(path: Path) -> str:
-    """The path relative to the working directory where it lies below it."""
+    """The path in one line, relative to the working directory where it lies below it."""
     path = Path(path).absolute()
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+    return printable(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
 
 
 def format_value(value: float) -> str:
