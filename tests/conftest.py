@@ -42,6 +42,11 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return 2 if whole and cores > 1 else 0
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of whole trainings first: what is left for the end is short, and keeps both processes busy."""
+    items.sort(key=lambda item: len(item.path.parts))
+
+
 @pytest.fixture(autouse=True)
 def no_config_of_hydra() -> None:
     """What another test has composed is gone: a multirun's last config would make of any run a job of it."""
