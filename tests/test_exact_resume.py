@@ -34,7 +34,6 @@ def benchmark() -> Iterator[ModuleType]:
     spec = importlib.util.spec_from_file_location("kill_and_resume", folder / "kill_and_resume.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.import_everything()
     yield module
     sys.path.remove(str(folder))
 

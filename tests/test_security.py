@@ -80,7 +80,7 @@ IN_CONFIG = [
     ("logger.csv.name", "../../elsewhere", "logger.csv.name=../../elsewhere: expected a place in"),
     ("callbacks.frechet.cache_dir", "/var/cache", "callbacks.frechet.cache_dir=/var/cache: expected a place in"),
     ("trainer.profiler", {"_target_": "lightning.pytorch.profilers.SimpleProfiler", "dirpath": "/x"}, "dirpath=/x:"),
-    ("data_dir", "/srv/data", "its data lie elsewhere than those of this project; add data_dir='/srv/data'"),
+    ("data_dir", "/srv/data", "its data lie elsewhere than those of this project; add data_dir=/srv/data"),
 ]
 
 
@@ -257,7 +257,7 @@ def test_nothing_is_downloaded_to_where_a_run_says(trained, tmp_path, monkeypatc
 def test_a_run_whose_data_lie_elsewhere_goes_on_with_what_is_typed(train: Run, tmp_path):
     gan = ["model=gan", "data=points", "data.limit=64", "trainer=cpu", "callbacks=minimal", "logger=csv"]
     assert train(*gan, "trainer.max_epochs=1", "data_dir=old", "hydra.run.dir=run").code == 0
-    assert "add data_dir='old'" in train("resume=run", "trainer.max_epochs=2").err
+    assert "add data_dir=old\n" in train("resume=run", "trainer.max_epochs=2").err
     assert train("resume=run", "trainer.max_epochs=2", "data_dir=old").code == 0
     assert train("resume=run", "trainer.max_epochs=3", "data_dir=new").code == 0
     config = OmegaConf.load(tmp_path / "run" / "config.yaml")

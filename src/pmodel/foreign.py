@@ -5,6 +5,7 @@ docs/security.md says what is trusted and what is not.
 
 import json
 import os
+import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -55,7 +56,7 @@ def read_yaml(file: Path) -> Any:
         raise ValueError("it begins with a comment, where Hydra looks for orders")
     try:
         _check_form(text)
-        content = OmegaConf.to_container(OmegaConf.load(file))
+        content = OmegaConf.to_container(OmegaConf.create(text))
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ValueError(f"no YAML{line}: {error.problem}") from None
@@ -165,6 +166,12 @@ def _check_form(text: str) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
             raise ValueError(f"it is nested more than {DEEPEST} deep")
+
+
+def setting(key: str, path: str) -> str:
+    """`key=path` as Hydra takes it, quoted where the path needs that."""
+    plain = re.fullmatch(r"[\w./:@-]+", path, re.ASCII)
+    return f"{key}={path if plain else quoted(path)}"
 
 
 def quoted(text: str) -> str:

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from pmodel.config import CONFIG_DIR, parse_overrides
 from pmodel.config_tree import ConfigError
-from pmodel.foreign import WRITING, check_places, printable, quoted, read_json
+from pmodel.foreign import WRITING, check_places, printable, quoted, read_json, setting
 from pmodel.saved import ENDED, SWEEP_FILE, read_config, read_status
 
 # What a resumed run may change: how long, where and how it is shown, not what is trained on what.
@@ -144,4 +144,4 @@ def project_data_dir() -> str:
 
 def to_type(data_dir: str | None) -> list[str]:
     """What is to be typed to go on with a run whose data lie there."""
-    return [] if data_dir in (None, project_data_dir()) else [f"data_dir={quoted(data_dir)}"]
+    return [] if data_dir in (None, project_data_dir()) else [setting("data_dir", data_dir)]

@@ -12,7 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pmodel.foreign import OWN, in_folder, quoted, read_json, read_yaml
+from pmodel.foreign import OWN, in_folder, read_json, read_yaml, setting
 
 # Of a run directory: counts up with every change after which an older one can't be read any more. It is in status.json;
 # where that has none, it is 1.
@@ -191,17 +191,12 @@ def read_overrides(folder: Path, place: str) -> list[str]:
 
 def evaluate_command(path: str) -> str:
     """What to type in a shell to judge the run, or the runs, in a directory."""
-    return f"uv run eval.py {_setting('run', path)}"
+    return f"uv run eval.py {shlex.quote(setting('run', path))}"
 
 
 def resume_command(path: str, *others: str) -> str:
     """What to type in a shell to go on with the run, or the multirun, in a directory, with other words behind it."""
-    return " ".join(["uv run train.py", _setting("resume", path), *map(shlex.quote, others)])
-
-
-def _setting(key: str, path: str) -> str:
-    plain = re.fullmatch(r"[\w./:@-]+", path, re.ASCII)
-    return shlex.quote(f"{key}={path if plain else quoted(path)}")
+    return " ".join(["uv run train.py", *map(shlex.quote, [setting("resume", path), *others])])
 
 
 def read_checkpoint(file: Path, place: str, content: bytes | None = None) -> dict[str, Any]:
