@@ -49,21 +49,19 @@ def test_a_misspelling_on_the_command_line_is_named_as_typed_with_the_nearest_na
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [
-        ("seed=abc", "seed expects int, got 'abc'"),
-        ("model.latent_dim=4.5", "model.latent_dim expects int, got 4.5"),
-        ("model.latent_dim=true", "model.latent_dim expects int, got True"),
-        ("trainer.max_epochs=many", "trainer.max_epochs expects Optional[int], got 'many'"),
-        ("model.optimizer.lr=fast", "model.optimizer.lr expects"),
-        ("model.network.encoder.hidden_dims=3", "expects list[int], got 3"),
-        ("model.optimizer.betas=[0.9]", "model.optimizer.betas expects"),
-        ("check=perhaps", "check expects bool, got 'perhaps'"),
-        ("data.limit=few", "data.limit expects int | None, got 'few'"),
+        ("seed=abc", "a whole number, at least 0"),
+        ("model.latent_dim=4.5", "a whole number, at least 1"),
+        ("model.latent_dim=true", "a whole number, at least 1"),
+        ("trainer.max_epochs=many", "a whole number, at least -1, or null"),
+        ("model.optimizer.lr=fast", "a finite number, at least 0"),
+        ("model.network.encoder.hidden_dims=3", "a list, each of it a whole number, at least 1"),
+        ("model.optimizer.betas=[0.9]", "a list of 2, each of it a finite number, at least 0 and less than 1"),
+        ("check=perhaps", "true or false"),
+        ("data.limit=few", "a whole number, at least 1, or null"),
     ],
 )
 def test_a_value_of_the_wrong_type_is_refused(typed, expected):
-    said = message(typed)
-    assert said.startswith(f"{typed}: ")
-    assert expected in said
+    assert message(typed).startswith(f"{typed}: expected {expected}")
 
 
 @pytest.mark.parametrize(("model", "key"), [("pixelcnn", "model.schedule"), ("gan", "model.schedule.generator")])
@@ -111,7 +109,7 @@ def test_a_misspelling_in_a_file_is_named_with_the_file_and_the_nearest_name(fil
     [
         ("model:\n  latnt_dim: 3\n", ("model.latnt_dim=3 in conf/experiment/mine.yaml", "model.latent_dim")),
         ("modle:\n  latent_dim: 3\n", ("modle={'latent_dim': 3} in conf/experiment/mine.yaml", "mean model?")),
-        ("trainer:\n  max_epochs: many\n", ("trainer.max_epochs='many' in conf/experiment/mine.yaml", "int")),
+        ("trainer:\n  max_epochs: many\n", ("trainer.max_epochs='many' in conf/experiment/mine.yaml", "whole number")),
         ("callbacks:\n  finl:\n    num_images: 9\n", ("conf/experiment/mine.yaml", "callbacks.final?")),
         ("defaults:\n  - override /model: vea\n", ("model/vea", "did you mean vae?")),
         ("model:\n  _target_: pmodel.models.vae.VEA\n", ("model._target_", "did you mean VAE?")),
@@ -212,7 +210,10 @@ NEEDED = {
 
 
 @pytest.mark.parametrize("option", group_options())
-def test_every_option_of_every_group_composes_and_passes_the_check(option, monkeypatch):
+def test_every_option_of_every_group_composes_and_passes_the_check(option, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name in ("pictures.zip", "points.csv"):
+        (tmp_path / name).touch()
     register_resolvers()
     monkeypatch.setattr("pmodel.early_checks.which", lambda name: name)  # sbatch
     check_overrides("train", [option, *NEEDED.get(option, [])], multirun=option.startswith("hydra/launcher"))

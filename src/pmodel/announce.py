@@ -22,6 +22,7 @@ class Announcement(Callback):
         self.name, self.run = name, run
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.run.has_trained = True
         if trainer.is_global_zero:
             sizes = trainer.datamodule.split_sizes
             device = f"{trainer.world_size} × {trainer.strategy.root_device.type}"

@@ -1,14 +1,15 @@
 """The command line, checked before anything heavy is imported: one line, naming the key as typed, and exit code 2."""
 
 import gc
-import os
+import re
 import sys
 from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
 
 from pmodel.config import CONFIG_DIR, check_overrides, parse_overrides
-from pmodel.config_tree import ConfigError, suggest
+from pmodel.config_tree import LONGEST, ConfigError, suggest
+from pmodel.early_checks import check_writable
 from pmodel.foreign import check_links
 from pmodel.quiet import accept_any_terminal
 from pmodel.resolvers import eval_dir, register_resolvers
@@ -53,9 +54,17 @@ def _checked(config_name: str, argv: list[str]) -> list[str]:
         folders = [own, *([Path(args.config_dir).absolute()] if args.config_dir else [])]
         check_overrides(args.config_name or config_name, args.overrides, folders, multirun=bool(args.multirun))
     except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {re.sub(LONG_WORD, _shortened, str(error))}", file=sys.stderr)
         raise SystemExit(2) from None
     return argv
+
+
+# Longer than any that a user wants to read again.
+LONG_WORD = re.compile(rf"\S{{{LONGEST},}}")
+
+
+def _shortened(word: re.Match[str]) -> str:
+    return f"{word[0][:40]}… ({len(word[0]):,} characters){':' * word[0].endswith(':')}"
 
 
 def _check_runs(overrides: list[str], multirun: bool) -> None:
@@ -77,11 +86,7 @@ def _check_runs(overrides: list[str], multirun: bool) -> None:
     except ValueError as error:
         raise ConfigError(str(error)) from None
     if len(paths) == 1 and not any(o.key_or_group == "hydra.run.dir" for o in parse_overrides(overrides)):
-        _check_writable(Path(eval_dir(paths, "")), typed[-1].input_line)
-
-
-def _check_writable(folder: Path, place: str) -> None:
-    """Refuses a place that Hydra could not make its directory in."""
-    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK)):
-        raise ConfigError(f"{place}: {there} can't be written; hydra.run.dir=… writes elsewhere")
+        try:
+            check_writable(Path(eval_dir(paths, "")), typed[-1].input_line)
+        except ConfigError as error:
+            raise ConfigError(f"{error}; hydra.run.dir=… writes elsewhere") from None

@@ -1,5 +1,7 @@
 """Checks what a command line composes, key by key, before anything heavy is imported."""
 
+import re
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +16,29 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
+from yaml.reader import ReaderError
 
-from pmodel.config_tree import INSTANTIATE_KEYS, Checker, ConfigError, Origins, show, suggest
-from pmodel.early_checks import check_launcher, check_loggers, check_names, check_schedules, check_trainer
+from pmodel.config_tree import (
+    INSTANTIATE_KEYS,
+    LONGEST,
+    Checker,
+    ConfigError,
+    Origins,
+    show,
+    suggest,
+    suggest_setting,
+)
+from pmodel.early_checks import (
+    check_launcher,
+    check_loggers,
+    check_names,
+    check_places,
+    check_schedules,
+    check_subdir,
+    check_trainer,
+)
+from pmodel.foreign import setting
+from pmodel.ranges import Count, Seed
 from pmodel.search.settings import check_search
 from pmodel.search.space import dimension
 from pmodel.signatures import resolve, signature, typed_fields
@@ -28,6 +50,7 @@ class Paths(TypedDict):
     """conf/paths/"""
 
     log_dir: str
+    kind: str
     run_dir: str
 
 
@@ -41,7 +64,7 @@ class TrainConfig(TypedDict):
     callbacks: dict[str, dict | None]
     paths: Paths
     name: str
-    seed: int
+    seed: Seed
     data_dir: str
     resume: str | None
     check: bool
@@ -50,7 +73,7 @@ class TrainConfig(TypedDict):
 class Devices(TypedDict):
     """`trainer` in conf/eval.yaml"""
 
-    accelerator: str
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
     devices: int | str | list[int]
 
 
@@ -68,7 +91,7 @@ class EvalConfig(TypedDict):
     data_dir: str | None
     data: Place
     cache_dir: str | None
-    batch_size: int
+    batch_size: Count
     trainer: Devices
     metric: dict[str, dict | None]
     callbacks: dict[str, dict | None]
@@ -81,10 +104,27 @@ def parse_overrides(lines: list[str]) -> list[Override]:
     Raises:
         ConfigError: for a line that is none.
     """
+    return [_parsed(line) for line in lines]
+
+
+def _parsed(line: str) -> Override:
     try:
-        return OverridesParser.create().parse_overrides(lines)
-    except HydraException as error:
-        raise ConfigError(f"{_first_line(error)} (expected key=value)") from None
+        (override,) = OverridesParser.create().parse_overrides([line])
+    except (HydraException, ValueError):  # a number of more digits than Python reads, for example
+        key, _, value = line.partition("=")
+        if not re.fullmatch(r"[+~]{0,2}[\w./@:-]+=.+", line, re.DOTALL):
+            raise ConfigError(f"{line}: expected key=value") from None
+        quotes = "" if len(value) > LONGEST else f"; if it is one text, quote it: {in_quotes(key, value)}"
+        raise ConfigError(f"{line}: this value can't be read{quotes}") from None
+    if not override.key_or_group:
+        raise ConfigError(f"{line}: expected key=value")
+    return override
+
+
+def in_quotes(key: str, value: str) -> str:
+    """What to type in a shell for a value to be one text."""
+    plain = not any(character in value for character in "'\"\\")
+    return f"'{key}=\"{value}\"'" if plain else shlex.quote(setting(key, value))
 
 
 def check_overrides(
@@ -105,6 +145,7 @@ def check_overrides(
         everything = [*parsed, *(own_sweep or [])]
         check_launcher(hydra, parsed, multirun or own_sweep is not None)
         searches = hydra is not None and check_search(hydra.sweeper, everything)
+        check_subdir(everything)
         for job in _jobs(everything, multirun or own_sweep is not None, searches):
             _Job(config_name, job, list(folders)).check()
 
@@ -151,11 +192,15 @@ def _jobs(overrides: list[Override], multirun: bool, searches: bool = False) -> 
     search the ends of a range only."""
     sweeps = [o for o in overrides if o.is_sweep_override()]
     if sweeps and not multirun:
-        raise ConfigError(f"{sweeps[0].input_line}: several values need --multirun (-m), which runs a job for each")
+        line = sweeps[0].input_line
+        one = f"; if it is one text, quote it: {in_quotes(*line.split('=', 1))}" if sweeps[0].is_choice_sweep() else ""
+        raise ConfigError(f"{line}: several values need --multirun (-m), which runs a job for each{one}")
     if searches:
         values = {o.key_or_group: dimension(o).probes() for o in sweeps}
     else:
         values = {o.key_or_group: list(o.sweep_string_iterator()) for o in sweeps if o.is_discrete_sweep()}
+        if empty := [o for o in sweeps if values.get(o.key_or_group) == []]:
+            raise ConfigError(f"{empty[0].input_line}: expected values to run one after the other, and there are none")
         for sweep in sweeps:
             if not sweep.is_discrete_sweep() and not any(o.key_or_group == "hydra/sweeper" for o in overrides):
                 raise ConfigError(f"{sweep.input_line}: expected values to run one after the other, such as a,b,c")
@@ -229,6 +274,8 @@ class _Job:
         for override in self.groups:
             self.check_group_choice(override)
         config = self.compose_named()
+        for override in self.values:
+            self.check_deletion(override)
         if config.get("resume") is not None and not any(o.key_or_group == "resume" for o in self.values):
             raise ConfigError(f"resume={config.resume}: type it on the command line; a file can't ask for it")
         origins = Origins({o.key_or_group: o.input_line for o in self.values}, self.folders, self.defaults_list)
@@ -243,6 +290,7 @@ class _Job:
             checker.tree(values, "")
             if resolved and "trainer" in values:
                 check_names(values)
+                check_places(values, {o.key_or_group: o for o in self.values})
                 check_trainer(values["trainer"])
                 check_schedules(values)
                 check_loggers(values.get("logger") or {})
@@ -270,6 +318,22 @@ class _Job:
                     f"{override.input_line}: {group} has no option {choice!r}{suggest(str(choice), options)} {listed}"
                 )
 
+    def is_group(self, name: str) -> bool:
+        return bool(self.loader.get_group_options(name))
+
+    def check_deletion(self, override: Override) -> None:
+        """Refuses to leave out a single value, which would be one that stands in no file; parts such as a callback may
+        be left out."""
+        if not override.is_delete():
+            return
+        key = override.key_or_group
+        plain = self.compose([*self.groups, *(o for o in self.values if not o.is_delete())])
+        value = OmegaConf.select(plain, key, throw_on_missing=False, default=None)
+        if not key.startswith("hydra") and not isinstance(value, DictConfig):
+            raise ConfigError(f"{override.input_line}: a setting can't be left out; type {key}=… with another value")
+        if key in ("model", "data", "trainer", "paths"):
+            raise ConfigError(f"{override.input_line}: a run needs a {key}; type {key}=… with another one")
+
     def check_key_exists(self, config: DictConfig, override: Override) -> None:
         node: Any = config
         parts = override.key_or_group.replace("/", ".").split(".")
@@ -293,7 +357,8 @@ class _Job:
                 raise ConfigError(f"{override.input_line}: {here} has no value for it yet; put a + in front to add it")
             names = [k for k in node if k not in INSTANTIATE_KEYS] + ([] if here else self.loader.list_groups(""))
             where = f"{here} has no {part!r}" if here else f"there is no setting {part!r}"
-            raise ConfigError(f"{override.input_line}: {where}{suggest(part, [*names, *arguments], here)}")
+            hint = suggest_setting(part, config, here, self.is_group) or suggest(part, [*names, *arguments], here)
+            raise ConfigError(f"{override.input_line}: {where}{hint}")
 
 
 @contextmanager
@@ -318,6 +383,12 @@ def _one_line_errors() -> Iterator[None]:
     except MarkedYAMLError as error:
         mark = error.problem_mark
         raise ConfigError(f"{mark.name}, line {mark.line + 1}: no YAML, {error.problem}") from None
+    except ReaderError as error:
+        raise ConfigError(f"{error.name}: no YAML, {error.reason} at character {error.position}") from None
+    except RecursionError:
+        raise ConfigError(
+            "the defaults list can't be composed: a file names itself in it, or is nested too deep"
+        ) from None
     except ConfigError:
         raise
     except (ValueError, KeyError) as error:  # Hydra's own, such as a group that a file sets to null

@@ -2,14 +2,18 @@
 
 import ast
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from pmodel.signatures import Parameter, TargetError, accepts, choices, resolve, signature, typed_fields
+from pmodel.annotations import accepts, choices, in_words
+from pmodel.signatures import Parameter, TargetError, resolve, signature, typed_fields
+from pmodel.third_party import RANGES
 
+# Characters of what was typed that a message repeats.
+LONGEST = 300
 INSTANTIATE_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 
 
@@ -74,15 +78,17 @@ class Checker:
                 self.tree(child, path)
 
     def target(self, node: dict, path: str) -> None:
+        target = str(node["_target_"])
         try:
-            known = signature(str(node["_target_"]))
+            known = signature(target)
         except TargetError as error:
             key = f"{path}._target_"
             raise ConfigError(
                 f"{self.origin.name(key, node['_target_'])}: {error}{suggest(error.name, error.candidates)}"
             ) from None
         given = {key: value for key, value in node.items() if key not in INSTANTIATE_KEYS}
-        self.fields(known.parameters, given, path, accepts_any=known.accepts_any)
+        parameters = known.parameters | {k: p for k, p in more_of(target).items() if k in known.parameters}
+        self.fields(parameters, given, path, accepts_any=known.accepts_any)
         # Deeper nodes get further arguments from the object that builds them.
         if path in ("model", "data", "trainer") or path.startswith(("callbacks.", "logger.", "metric.")):
             self.required(known.parameters, given, path)
@@ -126,18 +132,17 @@ class Checker:
                     )
 
     def wrong_type(self, parameter: Parameter, value: Any, path: str) -> None:
-        annotation = parameter.annotation
-        if isinstance(annotation, ast.Name):
-            match resolve(parameter.module, annotation.id):
-                case (ast.Assign(value=ast.expr() as alias), _):
-                    annotation = alias
         options = choices(parameter.annotation, parameter.module)
         hint = suggest(value, options) if isinstance(value, str) else ""
-        if options and not isinstance(annotation, ast.BinOp):
-            expected = f"one of {', '.join(map(str, options))}"
-        else:
-            expected = ast.unparse(annotation)
-        raise ConfigError(f"{self.origin.name(path, value)}: {path} expects {expected}, got {show(value)}{hint}")
+        name, expected = self.origin.name(path, value), in_words(parameter.annotation, parameter.module)
+        came = "" if name.startswith(f"{path}=") else f" for {path}, got {show(value)}"
+        raise ConfigError(f"{name}: expected {expected}{came}{hint}")
+
+
+def more_of(target: str) -> dict[str, Parameter]:
+    """What the project itself says of the arguments of somebody else's class."""
+    name = next((name for prefix, name in RANGES.items() if target.startswith(prefix)), None)
+    return typed_fields(*resolve("pmodel.third_party", name)) if name else {}
 
 
 def show(value: Any) -> str:
@@ -145,7 +150,52 @@ def show(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
+# What other frameworks and papers call a setting.
+OTHER_NAMES = {
+    "k": ("num_clusters", "num_components"),
+    "learning_rate": ("lr",),
+    "gpus": ("devices",),
+    "num_gpus": ("devices",),
+    "num_epochs": ("max_epochs",),
+    "dataset": ("data",),
+    "n_clusters": ("num_clusters",),
+    "n_components": ("num_components",),
+    "z_dim": ("latent_dim",),
+    "num_layers": ("hidden_dims", "num_blocks"),
+}
+
+
+def suggest_setting(name: str, config: DictConfig, path: str, is_group: Callable[[str], bool]) -> str:
+    """`; did you mean …?` with the settings of that name, or of a longer one that contains it, anywhere below `path` in
+    a composed config; nothing where there are none, or many."""
+    names = {name, *OTHER_NAMES.get(name, ())}
+    found = [key for key in _settings(config, path) if key.rpartition(".")[2] in names]
+    if not found:
+        words = set(name.split("_"))
+        found = [key for key in _settings(config, path) if words <= set(key.rpartition(".")[2].split("_"))]
+    found = [key for key in found if not key.startswith("callbacks.")] or found
+    if not 0 < len(found) < 4:
+        return ""
+    # Of a whole node, an option is chosen.
+    chosen = [f"{group}=…" if is_group(group := key.replace(".", "/")) else key for key in found]
+    return f"; did you mean {' or '.join(chosen)}?"
+
+
+def _settings(config: DictConfig, path: str) -> list[str]:
+    """The dotted names of all settings below `path`; of all there are, if it is empty."""
+    content = OmegaConf.to_container(config, resolve=False, throw_on_missing=False)
+    return [key for key in _dotted(content, "") if key.startswith(f"{path}." if path else "")]
+
+
+def _dotted(node: Any, key: str) -> Iterator[str]:
+    if isinstance(node, dict):
+        for name, child in node.items():
+            if name not in INSTANTIATE_KEYS:
+                yield f"{key}.{name}".lstrip(".")
+                yield from _dotted(child, f"{key}.{name}".lstrip("."))
+
+
 def suggest(name: str, candidates: list[str], path: str = "") -> str:
     """`; did you mean …?` with the nearest candidate; nothing where none is near."""
-    near = difflib.get_close_matches(name, [str(c) for c in candidates], n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name, [str(c) for c in candidates], n=1, cutoff=0.6)
     return f"; did you mean {f'{path}.' if path else ''}{near[0]}?" if near else ""

@@ -18,7 +18,7 @@ from pmodel.foreign import quoted, read_json
 from pmodel.launch import Launch, launched, num_processes
 from pmodel.reporting.results import write_json
 from pmodel.reporting.summary import shown
-from pmodel.run_directory import Claim, InUse, reserve
+from pmodel.run_directory import Claim, InUse, made, reserve
 from pmodel.saved import SWEEP_FILE, statuses
 from pmodel.stopping import defer
 
@@ -39,10 +39,13 @@ class Directories(Callback):
         launch = launched()
         _check_processes(config, launch)
         folder = Path(config.hydra.run.dir)
-        with _one_line(config):
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        with _one_line(config, "hydra.run.dir"):
             if not _typed(config, "hydra.run.dir"):
                 folder = _own_directory(folder, launch)
+                missing = [folder, *missing]
             folder.mkdir(parents=True, exist_ok=True)
+        made[:] = missing
         _set(config, "run", folder)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -51,13 +54,13 @@ class Directories(Callback):
             _refuse(f"--multirun: {launch.by} started {launch.count} processes of one training; leave it out")
         typed = _typed(config, "hydra.sweep.dir")
         folder, command = Path(config.hydra.sweep.dir), _command(config)
-        with _one_line(config):
+        with _one_line(config, "hydra.sweep.dir"):
             if not typed:
                 folder = _begun(folder.parent, command) or reserve(folder)
             try:
                 _claims.append(Claim(folder))
             except InUse as error:
-                sys.exit(f"error: {error}")
+                _refuse(str(error))
             before = read_json(folder / SWEEP_FILE, shown(folder))
             if before is not None:
                 _check_same(folder, before, command)
@@ -184,10 +187,11 @@ def _agreed(folder: Path, launch: Launch) -> Path:
 
 
 @contextmanager
-def _one_line(config: DictConfig) -> Iterator[None]:
-    """Turns what the file system refuses into one line that names the setting."""
+def _one_line(config: DictConfig, key: str) -> Iterator[None]:
+    """Turns what the file system refuses into one line that names the setting, `key` if it was typed."""
     try:
         yield
     except OSError as error:
-        place = f"paths.log_dir={config.paths.log_dir}"
-        sys.exit(f"error: {place}: can't be written to ({error.strerror}: {error.filename})")
+        typed = _typed(config, key)
+        place = f"{key}={OmegaConf.select(config, key)}" if typed else f"paths.log_dir={config.paths.log_dir}"
+        _refuse(f"{place}: can't be written to ({error.strerror}: {error.filename})")

@@ -1,8 +1,11 @@
 """What is wrong with a trainer's, a logger's or a launcher's settings beyond their types, said before anything is
 loaded."""
 
+import os
+import re
 from collections.abc import Mapping
 from importlib.util import find_spec
+from pathlib import Path
 from shutil import which
 from typing import Any
 
@@ -10,7 +13,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
 from pmodel.config_tree import ConfigError
-from pmodel.foreign import printable
+from pmodel.foreign import printable, setting
 from pmodel.launch import counted
 
 # What classes need that a training can do without: the module, and what to install.
@@ -27,6 +30,10 @@ LIBRARIES = {
         "hydra-submitit-launcher",
     ),
 }
+
+
+# Of a folder's name; that of a run gets a number in front in a multirun.
+LONGEST_NAME = 200
 
 
 def check_loggers(loggers: Mapping[str, Any]) -> None:
@@ -51,7 +58,7 @@ def missing_library(target: Any) -> str | None:
 
 
 def check_names(settings: Mapping[str, Any]) -> None:
-    """Refuses a name that is none of a folder, and a place for logs that is none.
+    """Refuses a name that is none of a folder.
 
     Raises:
         ConfigError: at the first one.
@@ -59,9 +66,62 @@ def check_names(settings: Mapping[str, Any]) -> None:
     name = settings.get("name")
     if isinstance(name, str) and (name != printable(name) or name in ("", ".", "..") or set(name) & set("/\\")):
         raise ConfigError(f"name={name!r}: expected a folder's name, in which there is no / and no control character")
-    log_dir = (settings.get("paths") or {}).get("log_dir")
-    if isinstance(log_dir, str) and not log_dir.strip():
-        raise ConfigError(f"paths.log_dir={log_dir!r}: expected a folder; . is the one that you are in")
+    if isinstance(name, str) and len(name.encode()) > LONGEST_NAME:
+        raise ConfigError(f"name={name}: expected at most {LONGEST_NAME} bytes, as a folder's name has")
+
+
+def check_places(settings: Mapping[str, Any], typed: Mapping[str, Override]) -> None:
+    """Refuses a place to write to that can't be one, and one to read from where there is nothing.
+
+    typed: the overrides by their keys
+
+    Raises:
+        ConfigError: at the first one.
+    """
+    places = {key: typed[key].value() for key in ("hydra.run.dir", "hydra.sweep.dir") if key in typed}
+    if isinstance(settings.get("paths"), Mapping):
+        places["paths.log_dir"] = settings["paths"].get("log_dir")
+    for key, value in places.items():
+        if value is None or (isinstance(value, str) and not value.strip()):
+            raise ConfigError(f"{key}={value or repr('')}: expected a folder; . is the one that you are in")
+        if key in typed and "${" not in str(value):
+            check_writable(Path(str(value)), typed[key].input_line)
+    data = settings.get("data")
+    for key, value in {
+        "data.path": data.get("path") if isinstance(data, Mapping) else None,
+        "metric.features.weights": ((settings.get("metric") or {}).get("features") or {}).get("weights"),
+    }.items():
+        if isinstance(value, str) and not Path(value).expanduser().exists():
+            raise ConfigError(f"{setting(key, value)}: there is no such file or folder")
+    data_dir = settings.get("data_dir")
+    if isinstance(data_dir, str) and Path(data_dir).expanduser().is_file():
+        raise ConfigError(f"{setting('data_dir', data_dir)}: expected a folder, and it is a file")
+
+
+def check_writable(folder: Path, place: str) -> None:
+    """Refuses a folder that can't be made, or in which nothing can be written.
+
+    Raises:
+        ConfigError: of one line, which begins with `place`.
+    """
+    there = next(parent for parent in (folder, *folder.absolute().parents) if os.path.lexists(parent))
+    if not there.is_dir():
+        raise ConfigError(f"{place}: expected a folder, and {there} is none")
+    if not os.access(there, os.W_OK):
+        raise ConfigError(f"{place}: {there} can't be written to")
+
+
+def check_subdir(overrides: list[Override]) -> None:
+    """Refuses one and the same directory for all jobs of a multirun.
+
+    Raises:
+        ConfigError: if it is that.
+    """
+    typed = [o for o in overrides if o.key_or_group == "hydra.sweep.subdir"]
+    if typed and "${" not in str(typed[-1].value()):
+        raise ConfigError(
+            f"{typed[-1].input_line}: expected a name that differs from job to job, as 'hydra.sweep.subdir=${{seed}}'"
+        )
 
 
 def check_trainer(trainer: Mapping[str, Any]) -> None:
@@ -71,13 +131,18 @@ def check_trainer(trainer: Mapping[str, Any]) -> None:
         ConfigError: at the first one.
     """
     devices = trainer.get("devices", 1)
-    if str(devices) not in ("auto", "-1") and counted(devices) is None:
+    count, most = counted(devices), max(16, os.cpu_count() or 1)
+    if str(devices) not in ("auto", "-1") and count is None:
         raise ConfigError(f"trainer.devices={devices}: expected a number of at least 1, a list of them, or auto")
-    for key, least in {"num_nodes": 1, "max_epochs": -1, "max_steps": -1}.items():
-        value = trainer.get(key)
-        if isinstance(value, int) and value < least:
-            unlimited = "" if least > 0 else ", which is without an end"
-            raise ConfigError(f"trainer.{key}={value}: expected a number of at least {least}{unlimited}")
+    if count is not None and count > most:
+        raise ConfigError(f"trainer.devices={devices}: expected at most {most} on this machine")
+    if isinstance(devices, list) and len(set(devices)) < len(devices):
+        raise ConfigError(f"trainer.devices={devices}: expected each device once")
+    if isinstance(devices, list) and trainer.get("accelerator") == "cpu":
+        raise ConfigError(f"trainer.devices={devices}: expected a number of processes, with trainer.accelerator=cpu")
+    max_time = trainer.get("max_time")
+    if isinstance(max_time, str) and not re.fullmatch(r"\d+:\d\d:\d\d:\d\d", max_time):
+        raise ConfigError(f"trainer.max_time={max_time}: expected days:hours:minutes:seconds, such as 00:01:30:00")
 
 
 def check_schedules(settings: Mapping[str, Any]) -> None:

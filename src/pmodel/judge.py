@@ -22,7 +22,6 @@ from pmodel.evaluation.memorization import Memorization
 from pmodel.evaluation.samples import SampleQuality
 from pmodel.evaluation.subject import Subject, data_protocol
 from pmodel.evaluation.workers import Workers
-from pmodel.foreign import read_json
 from pmodel.instantiate import instantiate
 from pmodel.reporting.grids import image_grid, in_rows
 from pmodel.reporting.plots import clouds
@@ -30,7 +29,7 @@ from pmodel.reporting.provenance import provenance
 from pmodel.reporting.results import SCHEMA, Curve, Missing
 from pmodel.reporting.summary import shown
 from pmodel.runs import Run, open_run
-from pmodel.saved import find_runs, read_checkpoint, read_overrides, read_status
+from pmodel.saved import find_runs, read_checkpoint, read_overrides, read_results, read_status
 
 # Draws of each run in samples.png.
 NUM_PICTURES, NUM_CLOUD = 36, 1000
@@ -52,8 +51,6 @@ class Judge:
     def __init__(self, settings: dict[str, Any], workers: Workers):
         self.settings, self.workers = settings, workers
         self.folder = Path(settings["paths"]["run_dir"])
-        if settings["batch_size"] < 1:
-            raise ValueError(f"batch_size={settings['batch_size']}: expected at least 1")
         if settings["metric"].get("features") is None:
             raise ValueError("metric.features=null: expected metric/features=auto, classifier or inception")
         paths = settings["run"] if isinstance(settings["run"], list) else [settings["run"]]
@@ -163,8 +160,8 @@ class Judge:
             raise ValueError(f"split={split}: the data of {label} have no {split} examples")
         if not run.model.fitted:
             raise ValueError(f"{place}: the model was not fitted yet when {run.checkpoint.name} was saved")
-        trained = read_json(run.folder / "results.json", place) or {}
-        about_training = trained.get("numbers", [])
+        trained = read_results(run.folder / "results.json", place)
+        about_training = trained["numbers"]
         self._check_sizes(run, about_training)
         for number in about_training:
             if number.get("name") == "training time":
@@ -270,11 +267,11 @@ def slug(label: str) -> str:
 
 
 @contextmanager
-def one_line_errors(folder: Path) -> Iterator[None]:
-    """Turns what is wrong with the user's input into one line and exit code 1; anything else may be a defect, and
+def one_line_errors(folder: Path, code: int) -> Iterator[None]:
+    """Turns what is wrong with the user's input into one line and an exit code; anything else may be a defect, and
     keeps its traceback.
 
-    folder: removed again if nothing was written there
+    folder: removed again if nothing was written there, with the one around it if that holds nothing else
     """
     # Only one of several processes speaks; those that Fabric starts have this from it.
     is_first = os.environ.get("LOCAL_RANK", "0") == "0"
@@ -283,8 +280,10 @@ def one_line_errors(folder: Path) -> Iterator[None]:
     except (ValueError, MisconfigurationException) as error:
         with suppress(OSError):
             folder.rmdir()
-        message = f"error: {(str(error).strip() or repr(error)).splitlines()[0]}"
-        raise SystemExit(message if is_first else 1) from None
+            folder.parent.rmdir()
+        if is_first:
+            print(f"error: {(str(error).strip() or repr(error)).splitlines()[0]}", file=sys.stderr, flush=True)
+        raise SystemExit(code) from None
     except KeyboardInterrupt:
         if is_first:
             print("\nstopped; nothing was written but figures", file=sys.stderr)

@@ -1,16 +1,19 @@
 """Which settings lower the memory that a run needs, said when there was not enough."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 
-def out_of_memory_line(error: BaseException, settings: Mapping[str, Any], evaluating: bool = False) -> str | None:
+def out_of_memory_line(
+    error: BaseException, settings: Mapping[str, Any], evaluating: bool = False, building: bool = False
+) -> str | None:
     """One line for an error that means that memory ran out, on a GPU or on the host; None for any other error.
 
     Args:
         settings: the resolved config of a run, with `data` and `trainer`.
         evaluating: whether it ran out in validation or after training, where `data.eval_batch_size` counts.
+        building: whether it ran out before training, where the model's size counts, and the largest setting is named.
     """
     where = _place(error)
     if where is None:
@@ -18,7 +21,23 @@ def out_of_memory_line(error: BaseException, settings: Mapping[str, Any], evalua
     data, trainer = settings.get("data", {}), settings.get("trainer", {})
     found = re.search(r"[Tt]ried to allocate ([\d.]+ [KMGT]?i?B|[\d]+ bytes)", str(error))
     asked = f" ({found[1]} more were asked for)" if found else ""
+    sizes = dict(_sizes(settings.get("model", {}), "model"))
+    if building and sizes:
+        key = max(sizes, key=sizes.__getitem__)
+        return f"out of memory on {where}{asked}: the model is too large; its largest setting is {key}={sizes[key]}"
     return f"out of memory on {where}{asked}: lower {', '.join(_lower(data, trainer, evaluating))}"
+
+
+def _sizes(node: Any, key: str) -> Iterator[tuple[str, int]]:
+    """The whole numbers in nested dicts and lists, by their dotted names."""
+    if isinstance(node, Mapping):
+        for name, child in node.items():
+            yield from _sizes(child, f"{key}.{name}")
+    elif isinstance(node, list):
+        for child in node:
+            yield from _sizes(child, key)
+    elif type(node) is int:
+        yield key, node
 
 
 def _place(error: BaseException) -> str | None:

@@ -1,9 +1,13 @@
 """Keeps the libraries' remarks on themselves out of the terminal; train.log has those that are logged."""
 
+import functools
 import io
 import logging
+import os
 import sys
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 # Regular expressions of warnings about which a user of pmodel can do nothing.
 NOISE = (
@@ -44,6 +48,23 @@ def accept_any_terminal() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+            stream.write, stream.flush = _unheard(stream, stream.write), _unheard(stream, stream.flush)
+
+
+def _unheard(stream: io.TextIOWrapper, method: Callable) -> Callable:
+    """Writes as before; when nobody reads any more, as in `train.py | head -3`, the rest goes nowhere."""
+
+    @functools.wraps(method)
+    def call(*arguments: Any) -> Any:
+        try:
+            return method(*arguments)
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+            return None
+
+    return call
 
 
 def quieten_libraries() -> None:

@@ -21,7 +21,7 @@ from pmodel.launch import Processes
 from pmodel.memory import out_of_memory_line
 from pmodel.quiet import quieten_libraries
 from pmodel.reporting.summary import shown
-from pmodel.run_directory import RunDirectory, end_of_job, in_multirun
+from pmodel.run_directory import WRONG_INPUT, RunDirectory, end_of_job, in_multirun
 from pmodel.stopping import STOP_SIGNALS, exit_code, is_worker, no_more_jobs, obey, on_signal
 from pmodel.wandb_start import finish
 
@@ -61,8 +61,8 @@ def recorded(
     What is put into the dict that it gives is added to the status of a run that is done.
 
     Raises:
-        SystemExit: with code 1 after a failure, 130 after Ctrl-C, and 75 after the signals with which a cluster asks to
-            stop; status.json says why.
+        SystemExit: with code 2 where the input was wrong, before anything was trained, 1 after another failure, 130
+            after Ctrl-C, and 75 after the signals with which a cluster asks to stop; status.json says why.
     """
     handler = QuietFileHandler(run.log, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
@@ -149,20 +149,29 @@ def _stop(run: RunDirectory, number: int) -> int:
     return exit_code(number)
 
 
+def _misfit(error: Exception) -> str | None:
+    """A line about a checkpoint that is not of the run's model, if PyTorch's error says that it isn't."""
+    if not (isinstance(error, RuntimeError) and str(error).startswith("Error(s) in loading state_dict")):
+        return None
+    reason = str(error).splitlines()[1].strip().rstrip(".")
+    return f"resume: the checkpoint is of another model, or of another size: {reason[:200]}"
+
+
 def _fail(run: RunDirectory, error: Exception, settings: dict[str, Any], processes: Processes) -> None:
     """Notes a failure and ends the run.
 
     Raises:
         SystemExit, or in a multirun, which goes on, CompactHydraException: with the failure's line.
     """
-    memory = out_of_memory_line(error, settings)
+    memory = out_of_memory_line(error, settings, building=not run.has_trained)
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     # These are about what the user gave; anything else may be a defect, whose traceback should be seen, or the echo of
     # another process's end.
-    about_input = isinstance(error, ValueError | MisconfigurationException)
+    misfit = None if run.has_trained else _misfit(error)
+    about_input = isinstance(error, ValueError | MisconfigurationException) or misfit is not None
     death = None if memory or full or about_input else processes.death()
     processes.ends()
-    first_line = memory or death or (str(error).strip() or repr(error)).splitlines()[0]
+    first_line = memory or death or misfit or (str(error).strip() or repr(error)).splitlines()[0]
     if full:
         first_line = f"the disk is full: {first_line}"
     hint = run.how_to_go_on if memory or full or death or isinstance(error, NotWritten) else ""
@@ -172,6 +181,9 @@ def _fail(run: RunDirectory, error: Exception, settings: dict[str, Any], process
     log.exception("failed")
     if run.rank > 0:
         raise SystemExit(1) from None
+    written = run.has_trained or memory or full or isinstance(error, NotWritten)
+    if about_input and not (written or in_multirun()):
+        raise end_of_job(f"error: {first_line}", first_line, WRONG_INPUT) from None
     if not (about_input or memory or full or death):
         traceback.print_exc()
     message = f"error: {first_line}{hint} (traceback in {shown(run.log)})"

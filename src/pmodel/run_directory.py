@@ -13,6 +13,7 @@ Of several processes, all but the first have a status_1.json and a train_1.log o
 import contextlib
 import fcntl
 import os
+import shutil
 import socket
 import sys
 from collections.abc import Iterator
@@ -61,6 +62,7 @@ class RunDirectory:
         self.last_checkpoint = self.path / "checkpoints" / "last.ckpt"
         self.status_file = self.status_of(rank)
         self._to_type: list[str] = []  # for it to go on
+        self.has_trained = False  # by this process: what is wrong with the input was said before that
 
     def status_of(self, rank: int) -> Path:
         """Where a process keeps its status."""
@@ -87,16 +89,42 @@ class RunDirectory:
             claim = Claim(self.path)
         except InUse as error:
             raise end_of_job(f"error: {error}", str(error)) from None
+        before = self._content()
         try:
             try:
                 start = self._begin(config, resume, again)
                 if start.ended is None:
                     self._write_config(config, typed)
             except ValueError as error:
-                raise end_of_job(f"error: {error}", str(error)) from None
+                raise end_of_job(f"error: {error}", str(error), WRONG_INPUT) from None
             yield start
+        except SystemExit as end:
+            if end.code == WRONG_INPUT:
+                self._restore(before)
+            raise
         finally:
             claim.release()
+            for path in made:
+                with contextlib.suppress(OSError):  # it isn't empty
+                    path.rmdir()
+
+    def _content(self) -> dict[Path, bytes | None]:
+        """What lies here, of a run's small files with what is in them."""
+        small = (self.config, self.overrides, self.status_file)
+        return {path: path.read_bytes() if path in small else None for path in self.path.iterdir()}
+
+    def _restore(self, before: dict[Path, bytes | None]) -> None:
+        """Takes away what was written since, as if the command had not been typed."""
+        for path in self.path.iterdir():
+            if path in before or path.name == Claim.NAME:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        for path, content in before.items():
+            if content is not None:
+                write_atomically(path, content)
 
     def _begun_by_first(self, resume: str | None, again: bool) -> Start:
         """What the first process finds too: until all have begun, it writes no checkpoint."""
@@ -131,8 +159,8 @@ class RunDirectory:
         # Heavy to import, and needed before anything is written.
         from pmodel.runs import check_checkpoint
 
-        trainer = OmegaConf.to_container(config.trainer, resolve=True)
-        check_checkpoint(self.path, checkpoint, trainer, done=status.get("status") in ENDED)
+        settings = OmegaConf.to_container(config, resolve=True)
+        check_checkpoint(self.path, checkpoint, settings, done=status.get("status") in ENDED)
         if checkpoint.resolve() != self.last_checkpoint.resolve():
             # What goes on from an older one is gone on with itself, where it is cut.
             write_atomically(self.last_checkpoint, checkpoint.read_bytes())
@@ -211,15 +239,20 @@ def in_multirun() -> bool:
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
-def end_of_job(line: str, short: str) -> BaseException:
+# The exit code where the command line, a config file or what they name is wrong, and nothing was written.
+WRONG_INPUT = 2
+# Folders that this process made for its run, the deepest first.
+made: list[Path] = []
+
+
+def end_of_job(line: str, short: str, code: int = 1) -> BaseException:
     """What to raise where a job can't go on, with the line that says why; in a multirun the others do.
 
     short: the same, for Hydra to repeat at the end of a multirun whose job left nothing behind
+    code: the exit code, where it is no multirun
     """
-    if in_multirun():
-        print(line, file=sys.stderr)
-        return CompactHydraException(f"a job failed: {short}")
-    return SystemExit(line)
+    print(line, file=sys.stderr, flush=True)
+    return CompactHydraException(f"a job failed: {short}") if in_multirun() else SystemExit(code)
 
 
 class InUse(ValueError):  # noqa: N818
@@ -233,8 +266,10 @@ class Claim:
         InUse: of one line, if another process uses it, or if it can't be written to.
     """
 
+    NAME = ".lock"
+
     def __init__(self, folder: Path):
-        self.path = folder / ".lock"
+        self.path = folder / self.NAME
         self._file: IO[str] | None = None
         while self._file is None:
             try:
@@ -271,12 +306,14 @@ class Claim:
 
 def reserve(path: Path) -> Path:
     """Makes a folder that was not there before: this path, or with _2, _3 … if another process was quicker."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     number = 1
     while True:
         candidate = path if number == 1 else path.with_name(f"{path.name}_{number}")
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             candidate.mkdir()
+        except FileNotFoundError:
+            continue  # another process, whose run was refused, has just removed the parent
         except FileExistsError:
             number += 1
         else:

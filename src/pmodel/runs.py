@@ -16,21 +16,34 @@ from pmodel.reporting.summary import shown
 from pmodel.resuming import to_type
 from pmodel.saved import find_run, read_checkpoint, read_config
 
+# What a checkpoint holds for a training to go on, besides what a model needs.
+OF_A_TRAINING = {"loops": dict, "callbacks": dict, "optimizer_states": list, "lr_schedulers": list, "global_step": int}
 
-def check_checkpoint(folder: Path, path: Path, trainer: dict[str, Any], done: bool) -> None:
+
+def check_checkpoint(folder: Path, path: Path, settings: dict[str, Any], done: bool) -> None:
     """Refuses a checkpoint with which the run in a folder can't go on.
 
+    settings: of the run, its model and its trainer
+
     Raises:
-        ValueError: of one line, if the file is damaged (it then names the newest whole one), or if the run is done and
-            has trained for its `max_epochs` or `max_steps`.
+        ValueError: of one line, if the file is damaged (it then names the newest whole one), is of another model, or
+            holds weights alone, or if the run is done and has trained for its `max_epochs` or `max_steps`.
     """
+    trainer = settings["trainer"]
     try:
         checkpoint = read_checkpoint(path, f"resume={shown(folder)}")
-        epochs, steps = epochs_trained(checkpoint), checkpoint["global_step"]
+        steps = checkpoint["global_step"]
+        missing = [key for key, kind in OF_A_TRAINING.items() if not isinstance(checkpoint.get(key), kind)]
+        if missing or (settings["model"].get("optimizer") and not checkpoint["optimizer_states"]):
+            raise KeyError(missing[0] if missing else "optimizer_states")
+        epochs = epochs_trained(checkpoint)
     except ValueError as error:
         raise ValueError(f"{error}{newest_whole(path)}") from None
-    except (KeyError, TypeError):
-        raise ValueError(f"resume: {shown(path)} is no whole checkpoint of a training{newest_whole(path)}") from None
+    except (KeyError, TypeError) as error:
+        what = f" (it has no {error.args[0]})" if isinstance(error, KeyError) else ""
+        raise ValueError(
+            f"resume: {shown(path)} is no whole checkpoint of a training{what}{newest_whole(path)}"
+        ) from None
     for limit, count in {"max_epochs": epochs, "max_steps": steps}.items():
         if done and trainer.get(limit) is not None and 0 <= trainer[limit] <= count:
             what = limit.removeprefix("max_")

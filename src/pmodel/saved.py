@@ -32,6 +32,14 @@ NODES = (
 NEEDED = ("state_dict", "hyper_parameters")
 
 
+# What the parts of a number in results.json are; others are texts.
+NUMBERS_PARTS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("value", "standard_error", "bits_per_dim", "ideal"), (int, float, type(None))),
+    "count": (int, type(None)),
+    "protocol": (dict,),
+}
+
+
 class SavedRun(NamedTuple):
     """A run directory, and the checkpoint in it that is meant."""
 
@@ -135,6 +143,32 @@ def read_status(file: Path, place: str) -> dict[str, Any]:
     if type(threads) is not int or not 1 <= threads <= MOST_THREADS:
         raise ValueError(f"{place}: {file} says threads: {threads!r}; expected a number from 1 to {MOST_THREADS}")
     return status
+
+
+def read_results(file: Path, place: str) -> dict[str, Any]:
+    """A results.json of a run, of which nothing is believed: its numbers, `numbers`, are those that have a name and a
+    value; of a file that isn't there it has none.
+
+    Raises:
+        ValueError: of one line, if it is not whole, or if something else stands where a number should.
+    """
+    found = read_json(file, place) or {}
+    numbers = found.get("numbers", [])
+    if not (isinstance(numbers, list) and all(map(_is_number, numbers))):
+        raise ValueError(f"{place}: {file} is none of pmodel's files: expected numbers, each with a name and a value")
+    return found | {"numbers": numbers}
+
+
+def _is_number(entry: Any) -> bool:
+    """Whether it has the form of `reporting.results.Number`."""
+    if not (isinstance(entry, dict) and isinstance(entry.get("name"), str) and "value" in entry):
+        return False
+    for key, value in entry.items():
+        kinds = NUMBERS_PARTS.get(key, (str,))
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            return False
+    sizes = entry.get("protocol", {}).get("split_sizes", {})
+    return isinstance(sizes, dict) and all(type(size) is int for size in sizes.values())
 
 
 def _check_status(folder: Path, place: str, of_checkpoint: bool) -> None:

@@ -4,7 +4,6 @@ Hydra builds this before anything is trained, and in each run: nothing heavy is 
 """
 
 import csv
-import json
 import math
 import os
 import shutil
@@ -24,7 +23,7 @@ from pmodel.launch import launched
 from pmodel.reporting.results import Number
 from pmodel.reporting.summary import format_value, shown, table
 from pmodel.resuming import only_typed
-from pmodel.saved import ENDED, evaluate_command, find_runs, read_status, resume_command
+from pmodel.saved import ENDED, evaluate_command, find_runs, read_results, read_status, resume_command
 
 TIME = "training time"
 # Jobs that differ in nothing else are repetitions of one another.
@@ -63,8 +62,8 @@ class SweepSummary(Callback):
         if config.hydra.mode != RunMode.MULTIRUN or not launched().is_first:
             return
         write_csv(Path(config.hydra.sweep.dir) / "summary.csv", read_jobs(Path(config.hydra.sweep.dir)))
-        if job_return.status == JobStatus.FAILED and (Path(config.hydra.runtime.output_dir) / "status.json").exists():
-            # Its status says why. Hydra would end the multirun with this error instead of the summary.
+        if job_return.status == JobStatus.FAILED and _says_why(Path(config.hydra.runtime.output_dir)):
+            # Hydra would end the multirun with this error instead of the summary.
             job_return.return_value, job_return.status = None, JobStatus.COMPLETED
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
@@ -86,6 +85,14 @@ class SweepSummary(Callback):
         if failed:
             first = f"{shown(failed[0].path)}: {failed[0].reason}"
             sys.exit(f"error: {len(failed)} of {len(jobs)} jobs failed, the first in {first}")
+
+
+def _says_why(folder: Path) -> bool:
+    """Whether a job that failed has noted it; one that was refused in the directory of another has not."""
+    try:
+        return read_status(folder / "status.json", shown(folder)).get("status") == "failed"
+    except ValueError:
+        return True  # the summary repeats it
 
 
 def cut() -> str:
@@ -189,8 +196,7 @@ def _read_job(path: Path) -> Job:
     typed = path / "overrides.yaml"
     lines = OmegaConf.to_container(OmegaConf.load(typed)) if typed.exists() else []
     settings = {key.lstrip("+~"): value for key, _, value in (line.partition("=") for line in lines)}
-    results = path / "results.json"
-    numbers = json.loads(results.read_text(encoding="utf-8"))["numbers"] if results.exists() else []
+    numbers = read_results(path / "results.json", shown(path))["numbers"]
     named = {(f"train {n['name']}" if n.get("split") == "train" else n["name"]): n for n in numbers}
     return Job(path, settings, str(status.get("status")), status.get("reason", ""), named)
 

@@ -12,13 +12,14 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.loggers.logger import Logger, rank_zero_experiment
+from lightning.pytorch.loggers.logger import DummyLogger, Logger, rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import OmegaConf
 
 from pmodel.callbacks.checkpoints import BestCheckpoint
 from pmodel.callbacks.final import FinalNumbers
 from pmodel.callbacks.last import LastCheckpoint
+from pmodel.ranges import Positive
 from pmodel.reporting.provenance import provenance
 from pmodel.run_directory import in_multirun
 from pmodel.saved import without_folder
@@ -38,9 +39,7 @@ def guarded(method: Callable[..., None]) -> Callable[..., None]:
         try:
             method(self, *args, **kwargs)
         except Exception as error:  # whatever W&B has, the training goes on
-            if not self.failed:
-                self.failed = True
-                log.warning("W&B has failed, and the training goes on: %s", first_line(error))
+            self._warn_of(error)
 
     return rank_zero_only(call)
 
@@ -74,8 +73,8 @@ class WandbLogger(Logger):
         tags: list[str] | None = None,
         offline: bool = False,
         log_model: bool | str = False,
-        init_timeout: float = 30.0,
-        finish_timeout: float = 120.0,
+        init_timeout: Positive = 30.0,
+        finish_timeout: Positive = 120.0,
     ):
         super().__init__()
         if log_model not in (False, True, "best"):
@@ -111,10 +110,19 @@ class WandbLogger(Logger):
     def experiment(self) -> Any:
         """The W&B run, `wandb.Run`, of the first process; of any other something that does nothing."""
         if self._run is None:
-            self._run = start(self.folder, self._identified(), self.offline, self.settings)
-            self._run.define_metric(STEP)
-            self._run.define_metric("*", step_metric=STEP, step_sync=True)
+            try:
+                self._run = start(self.folder, self._identified(), self.offline, self.settings)
+                self._run.define_metric(STEP)
+                self._run.define_metric("*", step_metric=STEP, step_sync=True)
+            except Exception as error:  # a variable of W&B's that it can't read, for example
+                self._warn_of(error)
+                self._run = DummyLogger().experiment
         return self._run
+
+    def _warn_of(self, error: Exception) -> None:
+        if not self.failed:
+            self.failed = True
+            log.warning("W&B has failed, and the training goes on: %s", first_line(error))
 
     def _identified(self) -> dict[str, Any]:
         """What W&B calls the run, and where it puts it."""

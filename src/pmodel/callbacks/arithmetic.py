@@ -13,6 +13,7 @@ from pmodel.callbacks.pictures import SEED, fixed_generator
 from pmodel.callbacks.shapes import is_picture, not_pictures
 from pmodel.capabilities import Decodes, Discriminates, SamplesClasses, SamplesLatents
 from pmodel.metrics.features import feature_extractor
+from pmodel.ranges import Count
 from pmodel.reporting.grids import captioned_grid, side_by_side
 from pmodel.reporting.rows import equations
 
@@ -43,7 +44,7 @@ class CodeArithmetic(Figure):
     name = "arithmetic"
 
     def __init__(
-        self, num_rows: int = 6, num_codes: int = 3, num_variations: int = 6, cache_dir: str | None = None
+        self, num_rows: Count = 6, num_codes: Count = 3, num_variations: Count = 6, cache_dir: str | None = None
     ) -> None:
         for setting, value in {"num_rows": num_rows, "num_codes": num_codes, "num_variations": num_variations}.items():
             if value < 1:

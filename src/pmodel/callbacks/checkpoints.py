@@ -10,6 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from pmodel.callbacks.figures import epochs_done
+from pmodel.ranges import Count
 from pmodel.saved import read_checkpoint
 
 log = logging.getLogger("pmodel")
@@ -42,7 +43,7 @@ class NamedCheckpoint(ModelCheckpoint):
 class Snapshots(NamedCheckpoint):
     """Keeps the newest `keep` of every n-th epoch, as epoch_012.ckpt."""
 
-    def __init__(self, dirpath: str, every_n_epochs: int = 10, keep: int = 2):
+    def __init__(self, dirpath: str, every_n_epochs: Count = 10, keep: Count = 2):
         super().__init__(
             dirpath=dirpath,
             filename="epoch_{epoch:03d}",

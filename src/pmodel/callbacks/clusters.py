@@ -8,6 +8,7 @@ from pmodel.callbacks.densities import values_at
 from pmodel.callbacks.figures import Figure, NotShown, Scene
 from pmodel.callbacks.shapes import few_dimensions, is_picture, not_few_dimensions, not_pictures
 from pmodel.capabilities import Assigns, Clusters
+from pmodel.ranges import Count
 from pmodel.reporting.grids import captioned_grid, columns_for, side_by_side
 
 
@@ -21,7 +22,7 @@ class ClusterCentres(Figure):
 
     name = "centres"
 
-    def __init__(self, num_centres: int = 40):
+    def __init__(self, num_centres: Count = 40):
         if num_centres < 1:
             raise ValueError(f"callbacks.figures.include.centres.num_centres={num_centres}: expected at least 1")
         self.num_centres = num_centres
@@ -53,7 +54,7 @@ class ClusterMap(Figure):
     name = "clusters"
     keeps_history = True
 
-    def __init__(self, num_points: int = 2000):
+    def __init__(self, num_points: Count = 2000):
         if num_points < 1:
             raise ValueError(f"callbacks.figures.include.clusters.num_points={num_points}: expected at least 1")
         self.num_points = num_points

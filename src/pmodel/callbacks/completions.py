@@ -8,6 +8,7 @@ from pmodel.callbacks.figures import Figure, NotShown, Scene
 from pmodel.callbacks.pictures import fixed_generator
 from pmodel.callbacks.shapes import is_picture, not_pictures
 from pmodel.capabilities import Completes
+from pmodel.ranges import Count
 from pmodel.reporting.grids import hidden, image_grid, side_by_side
 
 
@@ -19,7 +20,7 @@ class Completions(Figure):
 
     name = "completions"
 
-    def __init__(self, num_images: int = 8, num_ways: int = 6):
+    def __init__(self, num_images: Count = 8, num_ways: Count = 6):
         for setting, value in {"num_images": num_images, "num_ways": num_ways}.items():
             if value < 1:
                 raise ValueError(f"callbacks.figures.include.completions.{setting}={value}: expected at least 1")

@@ -8,6 +8,7 @@ from torch import Tensor
 from pmodel.callbacks.figures import Figure, NotShown, Scene
 from pmodel.callbacks.shapes import few_dimensions, is_picture, not_few_dimensions, not_pictures
 from pmodel.capabilities import PrincipalComponents
+from pmodel.ranges import Count
 from pmodel.reporting.grids import captioned_grid, columns_for, side_by_side
 
 
@@ -25,7 +26,7 @@ class PrincipalComponentsFigure(Figure):
 
     name = "components"
 
-    def __init__(self, num_components: int = 31):
+    def __init__(self, num_components: Count = 31):
         if num_components < 1:
             raise ValueError(
                 f"callbacks.figures.include.components.num_components={num_components}: expected at least 1"

@@ -10,6 +10,7 @@ from torch import Tensor
 from pmodel.callbacks.figures import Figure, NotShown, Scene
 from pmodel.callbacks.shapes import few_dimensions, not_few_dimensions
 from pmodel.capabilities import GaussianComponents, LogProb
+from pmodel.ranges import Count
 
 # Values at more points than that are asked for in parts: a kernel density compares each with all training examples.
 PART = 4096
@@ -31,7 +32,7 @@ class DensityFigure(Figure):
     name = "density"
     keeps_history = True
 
-    def __init__(self, num_points: int = 2000):
+    def __init__(self, num_points: Count = 2000):
         if num_points < 1:
             raise ValueError(f"callbacks.figures.include.density.num_points={num_points}: expected at least 1")
         self.num_points = num_points

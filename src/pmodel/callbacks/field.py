@@ -8,6 +8,7 @@ from pmodel.callbacks.figures import Figure, NotShown, Scene
 from pmodel.callbacks.pictures import fixed_generator
 from pmodel.callbacks.shapes import few_dimensions, not_few_dimensions
 from pmodel.capabilities import Discriminates, Samples
+from pmodel.ranges import Count
 
 
 class DiscriminatorField(Figure):
@@ -20,7 +21,7 @@ class DiscriminatorField(Figure):
     name = "discriminator"
     keeps_history = True
 
-    def __init__(self, num_points: int = 2000):
+    def __init__(self, num_points: Count = 2000):
         if num_points < 1:
             raise ValueError(f"callbacks.figures.include.discriminator.num_points={num_points}: expected at least 1")
         self.num_points = num_points

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pmodel.instantiate import instantiate
 from pmodel.loggers import log_image
+from pmodel.ranges import Count
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class Figures(Callback):
         include: a dict with a `_target_`, a `Figure`, by any name; null leaves that figure out.
     """
 
-    def __init__(self, figures_dir: str, include: dict[str, dict | None], every_n_epochs: int = 10):
+    def __init__(self, figures_dir: str, include: dict[str, dict | None], every_n_epochs: Count = 10):
         if every_n_epochs < 1:
             raise ValueError(f"callbacks.figures.every_n_epochs={every_n_epochs}: expected at least 1")
         self.figures_dir = Path(figures_dir)

@@ -12,6 +12,7 @@ from pmodel.evaluation.clusters import Clustering
 from pmodel.evaluation.likelihood import Likelihood, Parzen
 from pmodel.evaluation.points import Modes
 from pmodel.evaluation.subject import Subject
+from pmodel.ranges import Count
 from pmodel.reporting.results import Number
 
 
@@ -28,10 +29,10 @@ class FinalNumbers(Callback):
 
     def __init__(
         self,
-        num_samples: int = 500,
-        num_images: int = 1000,
-        num_draws: int = 10_000,
-        parzen_samples: int | None = None,
+        num_samples: Count = 500,
+        num_images: Count = 1000,
+        num_draws: Count = 10_000,
+        parzen_samples: Count | None = None,
     ):
         settings = {"num_samples": num_samples, "num_images": num_images, "num_draws": num_draws}
         for name, value in (settings | {"parzen_samples": parzen_samples}).items():

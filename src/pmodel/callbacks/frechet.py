@@ -11,6 +11,7 @@ from pmodel.callbacks.pictures import SEED, fixed_generator
 from pmodel.capabilities import Samples
 from pmodel.metrics.features import MAX_VALUES, FeatureExtractor, feature_extractor
 from pmodel.metrics.frechet import Moments, frechet_distance
+from pmodel.ranges import Count, Two
 from pmodel.reporting.results import Number
 
 # Examples that are drawn at once.
@@ -34,7 +35,7 @@ class FrechetDistance(Callback):
         cache_dir: keeps the weights of the feature network for the next run; None: nowhere.
     """
 
-    def __init__(self, num_samples: int = 2000, every_n_epochs: int | None = None, cache_dir: str | None = None):
+    def __init__(self, num_samples: Two = 2000, every_n_epochs: Count | None = None, cache_dir: str | None = None):
         if num_samples < 2:
             raise ValueError(f"callbacks.frechet.num_samples={num_samples}: expected at least 2")
         if every_n_epochs is not None and every_n_epochs < 1:

@@ -10,6 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from torch import distributed
 
+from pmodel.ranges import Count
 from pmodel.stopping import STOP_SIGNALS, obey
 
 # Two signals that come so close, in seconds, are one: a terminal sends Ctrl-C to all processes, and some hand it on.
@@ -38,7 +39,7 @@ class LastCheckpoint(Checkpoint):
         every_n_steps: also within epochs, which may be long; null: at their ends alone.
     """
 
-    def __init__(self, path: str, every_n_epochs: int = 1, every_n_steps: int | None = None):
+    def __init__(self, path: str, every_n_epochs: Count = 1, every_n_steps: Count | None = None):
         for name, value in {"every_n_epochs": every_n_epochs, "every_n_steps": every_n_steps}.items():
             if value is not None and value < 1:
                 raise ValueError(f"callbacks.last.{name}={value}: expected at least 1")

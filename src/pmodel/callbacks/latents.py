@@ -7,6 +7,7 @@ from lightning.pytorch import LightningModule
 from pmodel.callbacks.figures import Figure, NotShown, Scene
 from pmodel.callbacks.shapes import dimensions, is_picture, not_pictures
 from pmodel.capabilities import Decodes, Discriminates, Encodes, SamplesLatents
+from pmodel.ranges import Count, Two
 from pmodel.reporting.grids import image_grid, side_by_side
 
 
@@ -26,7 +27,7 @@ class LatentManifold(Figure):
 
     name = "latent_manifold"
 
-    def __init__(self, num_per_axis: int = 20):
+    def __init__(self, num_per_axis: Two = 20):
         self.num_per_axis = num_per_axis
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
@@ -53,7 +54,7 @@ class LatentScatter(Figure):
 
     name = "latent_scatter"
 
-    def __init__(self, num_examples: int = 5000):
+    def __init__(self, num_examples: Count = 5000):
         self.num_examples = num_examples
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:

@@ -9,6 +9,7 @@ from pmodel.callbacks.figures import Figure, NotShown, Scene
 from pmodel.callbacks.shapes import is_picture, not_pictures
 from pmodel.capabilities import LogProbPerPixel
 from pmodel.metrics.likelihood import bits_per_dim
+from pmodel.ranges import Count
 
 
 class LikelihoodMap(Figure):
@@ -16,7 +17,7 @@ class LikelihoodMap(Figure):
 
     name = "likelihood_map"
 
-    def __init__(self, num_images: int = 8):
+    def __init__(self, num_images: Count = 8):
         if num_images < 1:
             raise ValueError(f"callbacks.figures.include.likelihood_map.num_images={num_images}: expected at least 1")
         self.num_images = num_images

@@ -13,6 +13,7 @@ from pmodel.callbacks.shapes import is_picture, not_pictures
 from pmodel.capabilities import Discriminates, Samples
 from pmodel.metrics.features import MAX_VALUES, FeatureExtractor, feature_extractor
 from pmodel.metrics.nearest import nearest
+from pmodel.ranges import Count
 from pmodel.reporting.grids import captioned_grid, side_by_side
 
 # Samples, and validation examples, whose distances to the training examples are compared.
@@ -37,7 +38,7 @@ class NearestNeighbours(Figure):
     name = "neighbours"
 
     def __init__(
-        self, num_images: int = 8, num_neighbours: int = 4, cache_dir: str | None = None, all_models: bool = False
+        self, num_images: Count = 8, num_neighbours: Count = 4, cache_dir: str | None = None, all_models: bool = False
     ) -> None:
         for setting, value in {"num_images": num_images, "num_neighbours": num_neighbours}.items():
             if value < 1:

@@ -8,6 +8,7 @@ from pmodel.callbacks.figures import Figure, NotShown, Scene, evaluating, scene_
 from pmodel.callbacks.pictures import fixed_generator
 from pmodel.callbacks.shapes import dimensions
 from pmodel.capabilities import Discriminates, Samples
+from pmodel.ranges import Count, Two
 from pmodel.reporting.grids import side_by_side
 from pmodel.reporting.rows import labelled_rows
 
@@ -39,7 +40,7 @@ class SamplesOverTime(Figure):
 
     name = "samples_over_time"
 
-    def __init__(self, num_images: int = 12, num_rows: int = 12):
+    def __init__(self, num_images: Count = 12, num_rows: Two = 12):
         for setting, value, least in (("num_images", num_images, 1), ("num_rows", num_rows, 2)):
             if value < least:
                 raise ValueError(

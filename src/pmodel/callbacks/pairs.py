@@ -8,6 +8,7 @@ from pmodel.callbacks.figures import Figure, NotShown, Scene
 from pmodel.callbacks.pictures import fixed_generator
 from pmodel.callbacks.shapes import dimensions
 from pmodel.capabilities import Assigns, Clusters, Samples
+from pmodel.ranges import Count
 
 MIN_DIMS = 3
 
@@ -18,7 +19,7 @@ class Pairs(Figure):
 
     name = "pairs"
 
-    def __init__(self, num_points: int = 1000, num_columns: int = 5):
+    def __init__(self, num_points: Count = 1000, num_columns: Count = 5):
         for name, value in (("num_points", num_points), ("num_columns", num_columns)):
             if value < 1:
                 raise ValueError(f"callbacks.figures.include.pairs.{name}={value}: expected at least 1")

@@ -10,6 +10,7 @@ from torch import Tensor
 from pmodel.callbacks.figures import Figure, NotShown, Scene
 from pmodel.callbacks.shapes import few_dimensions, is_picture, not_few_dimensions, not_pictures
 from pmodel.capabilities import Decodes, Encodes, Reconstructs, Samples, SamplesClasses, SamplesLatents
+from pmodel.ranges import Count, Two
 from pmodel.reporting.grids import columns_for, image_grid, side_by_side
 
 # One seed for all of a run's noise in pictures: the same codes each time, so pictures compare over time and runs.
@@ -30,7 +31,7 @@ class SampleGrid(Figure):
 
     name = "samples"
 
-    def __init__(self, num_images: int = 64):
+    def __init__(self, num_images: Count = 64):
         self.num_images = num_images
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
@@ -90,7 +91,7 @@ class ReconstructionGrid(Figure):
 
     name = "reconstructions"
 
-    def __init__(self, num_images: int = 32):
+    def __init__(self, num_images: Count = 32):
         self.num_images = num_images
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
@@ -120,7 +121,7 @@ class Interpolations(Figure):
 
     name = "interpolations"
 
-    def __init__(self, num_pairs: int = 8, num_steps: int = 10):
+    def __init__(self, num_pairs: Count = 8, num_steps: Two = 10):
         self.num_pairs, self.num_steps = num_pairs, num_steps
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:

@@ -8,6 +8,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from tqdm import tqdm
 
+from pmodel.ranges import Positive
+
 
 class Progress(ProgressBar):
     """A bar over all steps on a terminal; elsewhere, as in a log file, about twenty lines per training.
@@ -18,7 +20,7 @@ class Progress(ProgressBar):
 
     LINES_PER_TRAINING = 20
 
-    def __init__(self, refresh_per_second: float = 5):
+    def __init__(self, refresh_per_second: Positive = 5):
         super().__init__()
         if refresh_per_second <= 0:
             raise ValueError(f"callbacks.progress.refresh_per_second={refresh_per_second}: expected more than 0")

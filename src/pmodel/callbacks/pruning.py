@@ -7,6 +7,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from pmodel.callbacks.checkpoints import followed
 from pmodel.callbacks.figures import epochs_done
+from pmodel.ranges import Whole
 from pmodel.search.study import JOURNAL, STUDY, open_journal
 
 log = logging.getLogger("pmodel")
@@ -29,7 +30,7 @@ class Pruning(Callback):
         num_warmup_epochs: none is pruned before it has had so many epochs.
     """
 
-    def __init__(self, run_dir: str, num_startup_trials: int = 5, num_warmup_epochs: int = 5):
+    def __init__(self, run_dir: str, num_startup_trials: Whole = 5, num_warmup_epochs: Whole = 5):
         for name, value in {"num_startup_trials": num_startup_trials, "num_warmup_epochs": num_warmup_epochs}.items():
             if value < 0:
                 raise ValueError(f"callbacks.pruning.{name}={value}: expected at least 0")

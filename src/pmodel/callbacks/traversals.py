@@ -9,6 +9,7 @@ from pmodel.callbacks.figures import Figure, NotShown, Scene
 from pmodel.callbacks.pictures import fixed_generator
 from pmodel.callbacks.shapes import is_picture, not_pictures
 from pmodel.capabilities import Decodes, Encodes, SamplesLatents
+from pmodel.ranges import Count, Two
 from pmodel.reporting.grids import image_grid, side_by_side
 from pmodel.reporting.rows import labelled_rows
 
@@ -37,7 +38,7 @@ class Traversals(Figure):
 
     name = "traversals"
 
-    def __init__(self, num_rows: int = 10, num_steps: int = 10):
+    def __init__(self, num_rows: Count = 10, num_steps: Two = 10):
         for setting, value, least in (("num_rows", num_rows, 1), ("num_steps", num_steps, 2)):
             if value < least:
                 raise ValueError(f"callbacks.figures.include.traversals.{setting}={value}: expected at least {least}")

@@ -11,6 +11,7 @@ from pmodel.data.batch import NO_KEY, Batch, RawBatch, StepBatch
 from pmodel.data.keys import mix_key
 from pmodel.data.labels import balanced_subset
 from pmodel.data.loader import BatchLoader
+from pmodel.ranges import Count, Counts, Fraction, Seed, Two, Whole
 
 Binarization = Literal["none", "static", "dynamic", "threshold"]
 Split = Literal["train", "validation", "test"]
@@ -52,20 +53,20 @@ class InMemoryDataModule(LightningDataModule):
 
     def __init__(
         self,
-        shape: list[int],
-        num_levels: int | None,
-        batch_size: int = 128,
-        eval_batch_size: int = 500,
+        shape: Counts,
+        num_levels: Two | None,
+        batch_size: Count = 128,
+        eval_batch_size: Count = 500,
         binarize: Binarization = "none",
         dequantize: bool = False,
         flip: bool = False,
-        limit: int | None = None,
-        num_validation: int | float = 0,
-        split_seed: int = 0,
-        seed: int = 0,
-        num_classes: int | None = None,
-        num_labels: int | None = None,
-        label_seed: int = 0,
+        limit: Count | None = None,
+        num_validation: Whole | Fraction = 0,
+        split_seed: Seed = 0,
+        seed: Seed = 0,
+        num_classes: Two | None = None,
+        num_labels: Count | None = None,
+        label_seed: Seed = 0,
         redraw: bool = True,
     ) -> None:
         super().__init__()

@@ -13,6 +13,7 @@ from torch import Tensor
 from pmodel.data.base import SPLITS, Binarization, InMemoryDataModule, Split
 from pmodel.data.keys import mix_key
 from pmodel.data.pictures import read_pictures
+from pmodel.ranges import Count, Counts, Fraction, Seed, Two, Whole
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 _SPLIT_FOLDERS: dict[str, Split] = {
@@ -56,21 +57,21 @@ class ImageFolder(InMemoryDataModule):
     def __init__(
         self,
         path: str,
-        shape: list[int],
-        num_levels: int | None,
+        shape: Counts,
+        num_levels: Two | None,
         resize: bool = False,
-        batch_size: int = 128,
-        eval_batch_size: int = 500,
+        batch_size: Count = 128,
+        eval_batch_size: Count = 500,
         binarize: Binarization = "none",
         dequantize: bool = False,
         flip: bool = False,
-        limit: int | None = None,
-        num_validation: int | float = 0.1,
-        split_seed: int = 0,
-        seed: int = 0,
-        num_classes: int | None = None,
-        num_labels: int | None = None,
-        label_seed: int = 0,
+        limit: Count | None = None,
+        num_validation: Whole | Fraction = 0.1,
+        split_seed: Seed = 0,
+        seed: Seed = 0,
+        num_classes: Two | None = None,
+        num_labels: Count | None = None,
+        label_seed: Seed = 0,
         redraw: bool = True,
     ) -> None:
         super().__init__(

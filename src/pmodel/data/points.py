@@ -12,6 +12,7 @@ from torch import Tensor
 from pmodel.data import mixtures
 from pmodel.data.base import SPLITS, InMemoryDataModule, Split
 from pmodel.data.keys import mix_key
+from pmodel.ranges import Count, Counts, Seed, Two, Whole
 
 PointSet = Literal["ring", "moons", "grid", "mixture_1d", "csv"]
 
@@ -38,18 +39,18 @@ class Points(InMemoryDataModule):
     def __init__(
         self,
         name: PointSet,
-        shape: list[int],
-        num_levels: int | None = None,
+        shape: Counts,
+        num_levels: Two | None = None,
         path: str | None = None,
-        batch_size: int = 128,
-        eval_batch_size: int = 500,
-        limit: int | None = None,
-        num_train: int = 10_000,
-        num_validation: int = 2_000,
-        num_test: int = 2_000,
-        split_seed: int = 0,
-        seed: int = 0,
-        num_classes: int | None = None,
+        batch_size: Count = 128,
+        eval_batch_size: Count = 500,
+        limit: Count | None = None,
+        num_train: Count = 10_000,
+        num_validation: Whole = 2_000,
+        num_test: Whole = 2_000,
+        split_seed: Seed = 0,
+        seed: Seed = 0,
+        num_classes: Two | None = None,
         redraw: bool = True,
     ) -> None:
         super().__init__(
@@ -163,6 +164,6 @@ def read_table(path: Path) -> Tensor:
 
 def _number(cell: str, default: float | None = None) -> float | None:
     try:
-        return float(cell)
+        return default if "_" in cell else float(cell)  # Python reads 1_000 as a thousand
     except ValueError:
         return default

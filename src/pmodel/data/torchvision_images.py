@@ -17,6 +17,7 @@ from torch import Tensor
 
 from pmodel.data.base import Binarization, InMemoryDataModule, Split
 from pmodel.data.pictures import read_pictures
+from pmodel.ranges import Count, Counts, Fraction, Seed, Two, Whole
 
 _ADVICE = "set data_dir to a folder that has it"
 _DOWNLOAD_ERRORS = (
@@ -37,21 +38,21 @@ class TorchvisionImages(InMemoryDataModule):
 
     def __init__(
         self,
-        shape: list[int],
-        num_levels: int | None,
-        batch_size: int = 128,
-        eval_batch_size: int = 500,
+        shape: Counts,
+        num_levels: Two | None,
+        batch_size: Count = 128,
+        eval_batch_size: Count = 500,
         binarize: Binarization = "none",
         dequantize: bool = False,
         flip: bool = False,
-        limit: int | None = None,
-        num_validation: int | float = 0,
+        limit: Count | None = None,
+        num_validation: Whole | Fraction = 0,
         data_dir: str = "data",
-        split_seed: int = 0,
-        seed: int = 0,
-        num_classes: int | None = None,
-        num_labels: int | None = None,
-        label_seed: int = 0,
+        split_seed: Seed = 0,
+        seed: Seed = 0,
+        num_classes: Two | None = None,
+        num_labels: Count | None = None,
+        label_seed: Seed = 0,
         redraw: bool = True,
     ) -> None:
         super().__init__(
@@ -185,18 +186,18 @@ class CelebA(TorchvisionImages):
 
     def __init__(
         self,
-        shape: list[int],
-        num_levels: int | None,
-        batch_size: int = 128,
-        eval_batch_size: int = 500,
+        shape: Counts,
+        num_levels: Two | None,
+        batch_size: Count = 128,
+        eval_batch_size: Count = 500,
         binarize: Binarization = "none",
         dequantize: bool = False,
         flip: bool = False,
-        limit: int | None = None,
+        limit: Count | None = None,
         data_dir: str = "data",
-        split_seed: int = 0,
-        seed: int = 0,
-        num_classes: int | None = None,
+        split_seed: Seed = 0,
+        seed: Seed = 0,
+        num_classes: Two | None = None,
         redraw: bool = True,
     ) -> None:
         super().__init__(

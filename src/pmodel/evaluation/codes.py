@@ -8,6 +8,7 @@ from pmodel.evaluation.findings import Finding, Metric
 from pmodel.evaluation.subject import Subject
 from pmodel.metrics.likelihood import estimate
 from pmodel.metrics.probe import linear_probe
+from pmodel.ranges import Two
 from pmodel.reporting.results import Group
 
 
@@ -20,7 +21,7 @@ class LinearProbe(Metric):
 
     group: ClassVar[Group] = "codes"
 
-    def __init__(self, num_train: int | None = 10_000):
+    def __init__(self, num_train: Two | None = 10_000):
         if num_train is not None and num_train < 2:
             raise ValueError(f"metric.probe.num_train={num_train}: expected at least 2, or null")
         self.num_train = num_train

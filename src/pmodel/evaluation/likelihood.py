@@ -11,6 +11,7 @@ from pmodel.evaluation.findings import Finding, Metric
 from pmodel.evaluation.subject import SEED, Subject
 from pmodel.metrics.likelihood import Estimate, bits_per_dim, estimate
 from pmodel.metrics.parzen import parzen_estimate
+from pmodel.ranges import Count
 from pmodel.reporting.results import Curve, Group, Number
 
 # Examples whose bound is taken at once: the model bounds its own memory over the samples of each.
@@ -47,7 +48,7 @@ class Likelihood(Metric):
 
     group: ClassVar[Group] = "likelihood"
 
-    def __init__(self, num_samples: int = 500, num_examples: int | None = None):
+    def __init__(self, num_samples: Count = 500, num_examples: Count | None = None):
         if num_samples < 1:
             raise ValueError(f"metric.likelihood.num_samples={num_samples}: expected at least 1")
         if num_examples is not None and num_examples < 1:
@@ -132,7 +133,7 @@ class Parzen(Metric):
 
     group: ClassVar[Group] = "likelihood"
 
-    def __init__(self, num_samples: int | None = None):
+    def __init__(self, num_samples: Count | None = None):
         if num_samples is not None and num_samples < 1:
             raise ValueError(f"metric.parzen.num_samples={num_samples}: expected at least 1, or null")
         self.num_samples = num_samples

@@ -10,6 +10,7 @@ from pmodel.evaluation.findings import Finding, Metric
 from pmodel.evaluation.subject import SEED, Subject
 from pmodel.metrics.copying import copying
 from pmodel.metrics.nearest import nearest
+from pmodel.ranges import Count
 from pmodel.reporting.results import Group
 
 NAME = "nearer to training than unseen"
@@ -31,7 +32,7 @@ class Memorization(Metric):
 
     group: ClassVar[Group] = "memorization"
 
-    def __init__(self, num_samples: int = 1000, num_examples: int | None = None, num_train: int | None = None):
+    def __init__(self, num_samples: Count = 1000, num_examples: Count | None = None, num_train: Count | None = None):
         for name, value in {"num_samples": num_samples, "num_examples": num_examples, "num_train": num_train}.items():
             if value is not None and value < 1:
                 raise ValueError(f"metric.memorization.{name}={value}: expected at least 1")

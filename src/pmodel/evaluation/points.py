@@ -11,6 +11,7 @@ from pmodel.evaluation.subject import SEED, Subject
 from pmodel.metrics.clouds import sliced_wasserstein
 from pmodel.metrics.kernel import median_distance, mmd
 from pmodel.metrics.modes import NUM_STDS, SMALLEST_SHARE, mode_scores
+from pmodel.ranges import Count, Two
 from pmodel.reporting.results import Group
 
 WASSERSTEIN, MMD = "sliced Wasserstein distance", "squared maximum mean discrepancy"
@@ -28,7 +29,7 @@ class Clouds(Metric):
 
     group: ClassVar[Group] = "samples"
 
-    def __init__(self, num_samples: int = 2000):
+    def __init__(self, num_samples: Two = 2000):
         if num_samples < 2:
             raise ValueError(f"metric.clouds.num_samples={num_samples}: expected at least 2")
         self.num_samples = num_samples
@@ -67,7 +68,7 @@ class Modes(Metric):
 
     group: ClassVar[Group] = "samples"
 
-    def __init__(self, num_samples: int = 10_000):
+    def __init__(self, num_samples: Count = 10_000):
         if num_samples < 1:
             raise ValueError(f"metric.modes.num_samples={num_samples}: expected at least 1")
         self.num_samples = num_samples

@@ -14,6 +14,7 @@ from pmodel.metrics.frechet import Moments, frechet_distance
 from pmodel.metrics.inception_score import inception_score
 from pmodel.metrics.kernel import kernel_distance
 from pmodel.metrics.manifolds import density_coverage, precision_recall
+from pmodel.ranges import Count, Two
 from pmodel.reporting.results import Group
 
 FRECHET, KERNEL, SCORE = "Fréchet distance", "kernel distance", "Inception score"
@@ -44,10 +45,10 @@ class SampleQuality(Metric):
 
     def __init__(
         self,
-        num_samples: int = 2000,
-        num_real: int | None = None,
-        k_precision_recall: int = 3,
-        k_density_coverage: int = 5,
+        num_samples: Two = 2000,
+        num_real: Two | None = None,
+        k_precision_recall: Count = 3,
+        k_density_coverage: Count = 5,
     ):
         for name, value in {"num_samples": num_samples, "num_real": num_real}.items():
             if value is not None and value < 2:

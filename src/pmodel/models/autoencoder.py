@@ -1,13 +1,15 @@
 """The autoencoder (Hinton & Salakhutdinov, Reducing the Dimensionality of Data with Neural Networks, 2006)."""
 
-from typing import Any, ClassVar, Literal, TypedDict
+from typing import Annotated, Any, ClassVar, Literal, TypedDict
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Gt, Lt
 from torch import Tensor
 
 from pmodel.instantiate import instantiate
 from pmodel.nets.precision import in_own_dtype, upcast
+from pmodel.ranges import Count, Counts
 from pmodel.training.gradient import GradientModule
 from pmodel.training.schedules import Schedule
 
@@ -34,13 +36,13 @@ class Autoencoder(GradientModule):
 
     def __init__(
         self,
-        data_shape: list[int],
-        latent_dim: int,
+        data_shape: Counts,
+        latent_dim: Count,
         network: Network,
         optimizer: dict,
         schedule: Schedule,
         reconstruction_loss: Literal["squared_error", "cross_entropy"] = "squared_error",
-        ema_decay: float | None = None,
+        ema_decay: Annotated[float, Gt(0), Lt(1)] | None = None,
         compile: bool = False,
     ):
         super().__init__(optimizer, schedule, ema_decay, compile)

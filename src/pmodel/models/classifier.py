@@ -1,9 +1,10 @@
 """A softmax layer on an encoder: that of a finished run, frozen or fine-tuned, or one with random weights."""
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Gt, Lt
 from torch import Tensor, nn
 
 from pmodel.capabilities import Encodes, TrainableFeatures
@@ -11,6 +12,7 @@ from pmodel.instantiate import check_target, instantiate
 from pmodel.models.autoencoder import Network
 from pmodel.nets.dropout import Dropout
 from pmodel.nets.precision import in_own_dtype, upcast
+from pmodel.ranges import Count, Counts, Fraction, Two
 from pmodel.saved import find_run, read_checkpoint, read_config
 from pmodel.training.gradient import GradientModule
 from pmodel.training.schedules import Schedule
@@ -55,17 +57,17 @@ class Classifier(GradientModule):
 
     def __init__(
         self,
-        data_shape: list[int],
-        num_classes: int | None,
-        latent_dim: int,
+        data_shape: Counts,
+        num_classes: Two | None,
+        latent_dim: Count,
         network: Network,
         optimizer: dict,
         schedule: Schedule,
         features: str | None = None,
         mode: Mode = "scratch",
-        dropout: float = 0.0,
-        label_smoothing: float = 0.0,
-        ema_decay: float | None = None,
+        dropout: Fraction = 0.0,
+        label_smoothing: Fraction = 0.0,
+        ema_decay: Annotated[float, Gt(0), Lt(1)] | None = None,
         compile: bool = False,
         backbone: dict | None = None,
     ):

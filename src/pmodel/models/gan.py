@@ -1,10 +1,11 @@
 """Generative adversarial networks (Goodfellow et al.: Generative Adversarial Nets, 2014, arXiv 1406.2661)."""
 
 import math
-from typing import Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Gt, Le, Lt
 from torch import Generator, Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrizations import spectral_norm as with_spectral_norm
@@ -14,6 +15,7 @@ from pmodel.instantiate import instantiate
 from pmodel.nets.batch_share import own_share
 from pmodel.nets.normalization import batch_statistics
 from pmodel.nets.precision import in_own_dtype, upcast
+from pmodel.ranges import Count, Counts, NonNegative, Positive, Two
 from pmodel.training.adversarial import AdversarialModule, Optimizers, Schedules
 from pmodel.training.objectives import ObjectiveName
 from pmodel.training.penalties import in_full_precision
@@ -57,25 +59,25 @@ class GAN(AdversarialModule):
 
     def __init__(
         self,
-        data_shape: list[int],
-        num_levels: int | None,
-        latent_dim: int,
+        data_shape: Counts,
+        num_levels: Two | None,
+        latent_dim: Count,
         players: Players,
         optimizer: Optimizers,
         schedule: Schedules,
         objective: ObjectiveName = "non_saturating",
-        num_discriminator_steps: int = 1,
-        num_classes: int | None = None,
+        num_discriminator_steps: Count = 1,
+        num_classes: Two | None = None,
         class_conditional: bool = False,
         prior: Prior = "normal",
         spectral_norm: bool = False,
-        label_smoothing: float = 0.0,
-        weight_clip: float = 0.01,
-        gradient_penalty: float = 10.0,
-        r1: float = 0.0,
-        instance_noise: float = 0.0,
-        ema_decay: float | None = None,
-        ema_rampup: float = 0.1,
+        label_smoothing: Annotated[float, Ge(0), Lt(0.5)] = 0.0,
+        weight_clip: Positive = 0.01,
+        gradient_penalty: NonNegative = 10.0,
+        r1: NonNegative = 0.0,
+        instance_noise: NonNegative = 0.0,
+        ema_decay: Annotated[float, Gt(0), Lt(1)] | None = None,
+        ema_rampup: Annotated[float, Gt(0), Le(1)] = 0.1,
         compile: bool = False,
     ):
         super().__init__(

@@ -6,6 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from pmodel.distributions.gaussians import Gaussians
+from pmodel.ranges import Count, Counts, NonNegative
 from pmodel.training.streaming import Refit, StreamingModule
 
 
@@ -26,10 +27,10 @@ class Gaussian(StreamingModule):
 
     def __init__(
         self,
-        data_shape: list[int],
+        data_shape: Counts,
         covariance_type: Literal["full", "diagonal"] = "full",
-        reg_covar: float = 1e-6,
-        init_size: int = 10_000,
+        reg_covar: NonNegative = 1e-6,
+        init_size: Count = 10_000,
     ):
         # Of a second fit to the same examples nothing but rounding is left.
         super().__init__(tolerance=1e-9, init_size=init_size)

@@ -8,6 +8,7 @@ from torch import Generator, Tensor
 
 from pmodel.distributions.gaussians import CovarianceType, Gaussians
 from pmodel.models.kmeans import choose_centres, lloyd, nearest
+from pmodel.ranges import Count, Counts, NonNegative
 from pmodel.training.streaming import Refit, StreamingModule
 
 Start = Literal["kmeans", "random"]
@@ -34,14 +35,14 @@ class GMM(StreamingModule):
 
     def __init__(
         self,
-        data_shape: list[int],
-        num_components: int,
+        data_shape: Counts,
+        num_components: Count,
         covariance_type: CovarianceType = "full",
         start: Start = "kmeans",
-        num_starts: int = 4,
-        reg_covar: float = 1e-6,
-        init_size: int = 10_000,
-        tolerance: float = 1e-5,
+        num_starts: Count = 4,
+        reg_covar: NonNegative = 1e-6,
+        init_size: Count = 10_000,
+        tolerance: NonNegative = 1e-5,
     ):
         super().__init__(tolerance, init_size)
         self.save_hyperparameters()

@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from pmodel.distributions.noise import normal
+from pmodel.ranges import Count, Counts, Two
 from pmodel.training.streaming import Refit, StreamingModule
 
 Bandwidth = float | Literal["scott", "silverman", "held_out"]
@@ -45,12 +46,12 @@ class KDE(StreamingModule):
 
     def __init__(
         self,
-        data_shape: list[int],
-        num_levels: int | None,
+        data_shape: Counts,
+        num_levels: Two | None,
         bandwidth: Bandwidth = "held_out",
         kernel: Literal["diagonal", "isotropic"] = "diagonal",
-        num_held_out: int = 1000,
-        init_size: int = 1000,
+        num_held_out: Count = 1000,
+        init_size: Count = 1000,
     ):
         super().__init__(tolerance=0.0, init_size=init_size)
         self.save_hyperparameters()

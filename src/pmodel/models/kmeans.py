@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Generator, Tensor
 
+from pmodel.ranges import Count, Counts, NonNegative
 from pmodel.training.streaming import Refit, StreamingModule
 
 Start = Literal["k-means++", "random"]
@@ -38,12 +39,12 @@ class KMeans(StreamingModule):
 
     def __init__(
         self,
-        data_shape: list[int],
-        num_clusters: int,
+        data_shape: Counts,
+        num_clusters: Count,
         start: Start = "k-means++",
-        num_starts: int = 4,
-        init_size: int = 10_000,
-        tolerance: float = 1e-4,
+        num_starts: Count = 4,
+        init_size: Count = 10_000,
+        tolerance: NonNegative = 1e-4,
     ):
         super().__init__(tolerance, init_size)
         self.save_hyperparameters()

@@ -1,7 +1,12 @@
 """PixelCNN (van den Oord, Kalchbrenner & Kavukcuoglu, Pixel Recurrent Neural Networks, 2016, arXiv 1601.06759)."""
 
+from typing import Annotated
+
+from annotated_types import Gt, Lt
+
 from pmodel.models.autoregressive import AutoregressiveModule
 from pmodel.nets.pixelcnn import PixelCNNNetwork
+from pmodel.ranges import Count, Counts, Two
 from pmodel.training.schedules import Schedule
 
 
@@ -17,18 +22,18 @@ class PixelCNN(AutoregressiveModule):
 
     def __init__(
         self,
-        data_shape: list[int],
-        num_levels: int | None,
-        num_classes: int | None,
+        data_shape: Counts,
+        num_levels: Two | None,
+        num_classes: Two | None,
         class_conditional: bool,
-        hidden_channels: int,
-        num_blocks: int,
-        head_channels: int,
+        hidden_channels: Count,
+        num_blocks: Count,
+        head_channels: Count,
         optimizer: dict,
         schedule: Schedule,
-        kernel_size: int = 3,
-        first_kernel_size: int = 7,
-        ema_decay: float | None = None,
+        kernel_size: Count = 3,
+        first_kernel_size: Count = 7,
+        ema_decay: Annotated[float, Gt(0), Lt(1)] | None = None,
         compile: bool = False,
     ):
         super().__init__(

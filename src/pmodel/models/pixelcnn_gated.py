@@ -1,7 +1,12 @@
 """Gated PixelCNN (van den Oord et al., Conditional Image Generation with PixelCNN Decoders, 2016, arXiv 1606.05328)."""
 
+from typing import Annotated
+
+from annotated_types import Gt, Lt
+
 from pmodel.models.autoregressive import AutoregressiveModule
 from pmodel.nets.gated_pixelcnn import GatedPixelCNNNetwork
+from pmodel.ranges import Count, Counts, Fraction, Two
 from pmodel.training.schedules import Schedule
 
 
@@ -18,19 +23,19 @@ class GatedPixelCNN(AutoregressiveModule):
 
     def __init__(
         self,
-        data_shape: list[int],
-        num_levels: int | None,
-        num_classes: int | None,
+        data_shape: Counts,
+        num_levels: Two | None,
+        num_classes: Two | None,
         class_conditional: bool,
-        hidden_channels: int,
-        num_layers: int,
-        head_channels: int,
+        hidden_channels: Count,
+        num_layers: Count,
+        head_channels: Count,
         optimizer: dict,
         schedule: Schedule,
-        kernel_size: int = 3,
-        first_kernel_size: int = 7,
-        dropout: float = 0.0,
-        ema_decay: float | None = None,
+        kernel_size: Count = 3,
+        first_kernel_size: Count = 7,
+        dropout: Fraction = 0.0,
+        ema_decay: Annotated[float, Gt(0), Lt(1)] | None = None,
         compile: bool = False,
     ):
         super().__init__(

@@ -1,7 +1,12 @@
 """PixelCNN++ (Salimans, Karpathy, Chen & Kingma, PixelCNN++, 2017, arXiv 1701.05517)."""
 
+from typing import Annotated
+
+from annotated_types import Gt, Lt
+
 from pmodel.models.autoregressive import AutoregressiveModule
 from pmodel.nets.pixelcnn_pp import PixelCNNppNetwork
+from pmodel.ranges import Count, Counts, Fraction, Two
 from pmodel.training.schedules import Schedule
 
 
@@ -23,18 +28,18 @@ class PixelCNNpp(AutoregressiveModule):
 
     def __init__(
         self,
-        data_shape: list[int],
-        num_levels: int | None,
-        num_classes: int | None,
+        data_shape: Counts,
+        num_levels: Two | None,
+        num_classes: Two | None,
         class_conditional: bool,
-        hidden_channels: int,
-        num_blocks: int,
-        num_scales: int,
-        num_mixtures: int,
+        hidden_channels: Count,
+        num_blocks: Count,
+        num_scales: Count,
+        num_mixtures: Count,
         optimizer: dict,
         schedule: Schedule,
-        dropout: float = 0.5,
-        ema_decay: float | None = None,
+        dropout: Fraction = 0.5,
+        ema_decay: Annotated[float, Gt(0), Lt(1)] | None = None,
         compile: bool = False,
     ):
         super().__init__(

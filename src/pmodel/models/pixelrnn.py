@@ -1,10 +1,15 @@
 """PixelRNN, with Diagonal BiLSTMs or Row LSTMs (van den Oord et al., Pixel Recurrent Neural Networks, 2016,
 arXiv 1601.06759)."""
 
+from typing import Annotated
+
+from annotated_types import Gt, Lt
+
 from pmodel.models.autoregressive import AutoregressiveModule
 from pmodel.nets.lstm_scan import is_fused
 from pmodel.nets.pixelrnn import PixelRNNNetwork, Scan
 from pmodel.nets.row_lstm import RowLSTM
+from pmodel.ranges import Count, Counts, Two
 from pmodel.training.schedules import Schedule
 
 
@@ -22,18 +27,18 @@ class PixelRNN(AutoregressiveModule):
 
     def __init__(
         self,
-        data_shape: list[int],
-        num_levels: int | None,
-        num_classes: int | None,
+        data_shape: Counts,
+        num_levels: Two | None,
+        num_classes: Two | None,
         class_conditional: bool,
         scan: Scan,
-        hidden_channels: int,
-        num_layers: int,
-        head_channels: int,
+        hidden_channels: Count,
+        num_layers: Count,
+        head_channels: Count,
         optimizer: dict,
         schedule: Schedule,
-        first_kernel_size: int = 7,
-        ema_decay: float | None = None,
+        first_kernel_size: Count = 7,
+        ema_decay: Annotated[float, Gt(0), Lt(1)] | None = None,
         compile: bool = False,
     ):
         super().__init__(

@@ -1,12 +1,16 @@
 """Multi-scale PixelRNN (van den Oord et al., Pixel Recurrent Neural Networks, 2016, arXiv 1601.06759, section 3.6)."""
 
+from typing import Annotated
+
 import torch
+from annotated_types import Gt, Lt
 from torch import Generator, Tensor, nn
 from tqdm import tqdm
 
 from pmodel.distributions.raster_order import draw_in_raster_order
 from pmodel.models.autoregressive import AutoregressiveModule
 from pmodel.nets.pixelrnn import PixelRNNNetwork
+from pmodel.ranges import Count, Counts, Two
 from pmodel.training.schedules import Schedule
 
 
@@ -31,20 +35,20 @@ class MultiScalePixelRNN(AutoregressiveModule):
 
     def __init__(
         self,
-        data_shape: list[int],
-        num_levels: int | None,
-        num_classes: int | None,
+        data_shape: Counts,
+        num_levels: Two | None,
+        num_classes: Two | None,
         class_conditional: bool,
-        factor: int,
-        condition_features: int,
-        hidden_channels: int,
-        num_small_layers: int,
-        num_layers: int,
-        head_channels: int,
+        factor: Two,
+        condition_features: Count,
+        hidden_channels: Count,
+        num_small_layers: Count,
+        num_layers: Count,
+        head_channels: Count,
         optimizer: dict,
         schedule: Schedule,
-        first_kernel_size: int = 7,
-        ema_decay: float | None = None,
+        first_kernel_size: Count = 7,
+        ema_decay: Annotated[float, Gt(0), Lt(1)] | None = None,
         compile: bool = False,
     ):
         super().__init__(

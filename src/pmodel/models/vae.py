@@ -1,8 +1,9 @@
 """The variational autoencoder (Kingma & Welling, Auto-Encoding Variational Bayes, 2013, arXiv 1312.6114)."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import Gt, Lt
 from torch import Generator, Tensor
 
 from pmodel.distributions import LikelihoodName
@@ -12,6 +13,7 @@ from pmodel.models.autoencoder import Network
 from pmodel.models.latent_variable import LatentVariableModule, kl_to_standard_normal
 from pmodel.nets.batch_share import batch_mean, own_share
 from pmodel.nets.precision import in_own_dtype, upcast
+from pmodel.ranges import Count, Counts, NonNegative, Positive, Two
 from pmodel.training.schedules import Schedule
 
 
@@ -34,19 +36,19 @@ class VAE(LatentVariableModule):
 
     def __init__(
         self,
-        data_shape: list[int],
-        num_levels: int | None,
-        latent_dim: int,
+        data_shape: Counts,
+        num_levels: Two | None,
+        latent_dim: Count,
         likelihood: LikelihoodName,
         network: Network,
         optimizer: dict,
         schedule: Schedule,
-        num_mixtures: int = 5,
-        likelihood_scale: float | Literal["learned"] = "learned",
-        beta: float = 1.0,
-        free_bits: float = 0.0,
-        num_importance_samples: int = 1,
-        ema_decay: float | None = None,
+        num_mixtures: Count = 5,
+        likelihood_scale: Positive | Literal["learned"] = "learned",
+        beta: NonNegative = 1.0,
+        free_bits: NonNegative = 0.0,
+        num_importance_samples: Count = 1,
+        ema_decay: Annotated[float, Gt(0), Lt(1)] | None = None,
         compile: bool = False,
     ):
         super().__init__(

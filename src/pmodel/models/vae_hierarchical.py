@@ -1,8 +1,9 @@
 """A VAE with several layers of latents (Burda et al., Importance Weighted Autoencoders, 2015, arXiv 1509.00519)."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Gt, Lt
 from torch import Generator, Tensor, nn
 
 from pmodel.distributions import LikelihoodName
@@ -13,6 +14,7 @@ from pmodel.models.latent_variable import LatentVariableModule, log_normal
 from pmodel.nets.activations import Activation
 from pmodel.nets.mlp import mlp
 from pmodel.nets.precision import in_own_dtype, upcast
+from pmodel.ranges import Count, Counts, Positive, Two
 from pmodel.training.schedules import Schedule
 
 
@@ -36,19 +38,19 @@ class HierarchicalVAE(LatentVariableModule):
 
     def __init__(
         self,
-        data_shape: list[int],
-        num_levels: int | None,
-        latent_dims: list[int],
-        hidden_dims: list[list[int]],
+        data_shape: Counts,
+        num_levels: Two | None,
+        latent_dims: Counts,
+        hidden_dims: list[list[Count]],
         activation: Activation,
         likelihood: LikelihoodName,
         network: Network,
         optimizer: dict,
         schedule: Schedule,
-        num_mixtures: int = 5,
-        likelihood_scale: float | Literal["learned"] = "learned",
-        num_importance_samples: int = 1,
-        ema_decay: float | None = None,
+        num_mixtures: Count = 5,
+        likelihood_scale: Positive | Literal["learned"] = "learned",
+        num_importance_samples: Count = 1,
+        ema_decay: Annotated[float, Gt(0), Lt(1)] | None = None,
         compile: bool = False,
     ):
         super().__init__(

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pmodel.nets.activations import Activation, activation_layer
+from pmodel.ranges import Count, Counts
 
 
 def halved_sizes(height: int, width: int, stages: int) -> list[tuple[int, int]]:
@@ -35,10 +36,10 @@ class ConvEncoder(nn.Module):
 
     def __init__(
         self,
-        data_shape: list[int],
-        num_outputs: int,
-        channels: list[int],
-        hidden_dim: int = 256,
+        data_shape: Counts,
+        num_outputs: Count,
+        channels: Counts,
+        hidden_dim: Count = 256,
         activation: Activation = "silu",
     ):
         super().__init__()
@@ -71,10 +72,10 @@ class ConvDecoder(nn.Module):
 
     def __init__(
         self,
-        latent_dim: int,
-        output_shape: list[int],
-        channels: list[int],
-        hidden_dim: int = 256,
+        latent_dim: Count,
+        output_shape: Counts,
+        channels: Counts,
+        hidden_dim: Count = 256,
         activation: Activation = "silu",
     ):
         super().__init__()

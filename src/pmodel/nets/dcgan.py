@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pmodel.nets.normalization import Norm, norm_layer
+from pmodel.ranges import Count, Counts
 
 # Height or width of a picture, and the size that it is halved to; 8×8 would have one layer if it ended at 4×4.
 BASE_SIZES = {**{7 * 2**n: 7 for n in range(4)}, 8: 2, **{8 * 2**n: 4 for n in range(1, 4)}}
@@ -40,7 +41,7 @@ class DCGANGenerator(nn.Module):
         norm: batch, layer or none.
     """
 
-    def __init__(self, latent_dim: int, output_shape: list[int], channels: int, norm: Norm = "batch"):
+    def __init__(self, latent_dim: Count, output_shape: Counts, channels: Count, norm: Norm = "batch"):
         super().__init__()
         stages, base = smallest_map(output_shape)
         widths = [channels * 2**i for i in reversed(range(max(stages, 1)))]
@@ -72,7 +73,7 @@ class DCGANDiscriminator(nn.Module):
         norm: batch, layer (for a gradient penalty, which is of single examples) or none (for spectral normalization).
     """
 
-    def __init__(self, data_shape: list[int], num_outputs: int, channels: int, norm: Norm = "batch"):
+    def __init__(self, data_shape: Counts, num_outputs: Count, channels: Count, norm: Norm = "batch"):
         super().__init__()
         stages, (height, width) = smallest_map(data_shape)
         widths = [channels * 2**i for i in range(max(stages, 1))]

@@ -5,6 +5,7 @@ import math
 from torch import Tensor, nn
 
 from pmodel.nets.dropout import Dropout
+from pmodel.ranges import Count, Counts, Fraction
 
 
 class Maxout(nn.Module):
@@ -27,12 +28,12 @@ class MaxoutEncoder(nn.Module):
 
     def __init__(
         self,
-        data_shape: list[int],
-        num_outputs: int,
-        hidden_dims: list[int],
-        pieces: int = 5,
-        input_dropout: float = 0.2,
-        dropout: float = 0.5,
+        data_shape: Counts,
+        num_outputs: Count,
+        hidden_dims: list[Count],
+        pieces: Count = 5,
+        input_dropout: Fraction = 0.2,
+        dropout: Fraction = 0.5,
     ):
         super().__init__()
         layers: list[nn.Module] = [nn.Flatten(), Dropout(input_dropout)]

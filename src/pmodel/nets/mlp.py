@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pmodel.nets.activations import Activation, activation_layer
+from pmodel.ranges import Count, Counts
 
 
 def mlp(sizes: list[int], activation: Activation) -> nn.Sequential:
@@ -21,7 +22,7 @@ class MLPEncoder(nn.Module):
     """Examples (B, *data_shape) → outputs (B, num_outputs)."""
 
     def __init__(
-        self, data_shape: list[int], num_outputs: int, hidden_dims: list[int], activation: Activation = "relu"
+        self, data_shape: Counts, num_outputs: Count, hidden_dims: list[Count], activation: Activation = "relu"
     ):
         super().__init__()
         self.net = mlp([math.prod(data_shape), *hidden_dims, num_outputs], activation)
@@ -34,7 +35,7 @@ class MLPDecoder(nn.Module):
     """Codes (B, latent_dim) → (B, *output_shape)."""
 
     def __init__(
-        self, latent_dim: int, output_shape: list[int], hidden_dims: list[int], activation: Activation = "relu"
+        self, latent_dim: Count, output_shape: Counts, hidden_dims: list[Count], activation: Activation = "relu"
     ):
         super().__init__()
         self.output_shape = torch.Size(output_shape)

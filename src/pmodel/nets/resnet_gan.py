@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from pmodel.nets.dcgan import smallest_map
 from pmodel.nets.normalization import Norm, norm_layer
+from pmodel.ranges import Count, Counts
 
 
 class UpBlock(nn.Module):
@@ -45,7 +46,7 @@ class DownBlock(nn.Module):
 class ResNetGenerator(nn.Module):
     """Codes (B, latent_dim) → pictures (B, C, H, W), before the last tanh: one residual block for each doubling."""
 
-    def __init__(self, latent_dim: int, output_shape: list[int], channels: int, norm: Norm = "batch"):
+    def __init__(self, latent_dim: Count, output_shape: Counts, channels: Count, norm: Norm = "batch"):
         super().__init__()
         stages, base = smallest_map(output_shape)
         self.net = nn.Sequential(
@@ -65,7 +66,7 @@ class ResNetDiscriminator(nn.Module):
     """Pictures (B, C, H, W) → outputs (B, num_outputs): a residual block for each halving, one more at the smallest
     size, and a linear layer on the mean over its places."""
 
-    def __init__(self, data_shape: list[int], num_outputs: int, channels: int, norm: Norm = "none"):
+    def __init__(self, data_shape: Counts, num_outputs: Count, channels: Count, norm: Norm = "none"):
         super().__init__()
         stages, _ = smallest_map(data_shape)
         blocks = [DownBlock(data_shape[0], channels, norm, halve=stages > 0, first=True)]

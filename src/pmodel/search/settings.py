@@ -5,8 +5,9 @@ import importlib.util
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
+from pmodel.annotations import choices
 from pmodel.config_tree import ConfigError, suggest
-from pmodel.signatures import choices, signature
+from pmodel.signatures import signature
 
 SWEEPER = "hydra_plugins.pmodel.search.OptunaSweeper"
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from lightning.fabric.plugins.environments import ClusterEnvironment
 from lightning.pytorch import LightningModule
 from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
@@ -28,8 +29,10 @@ def adapted(model: LightningModule, settings: dict[str, Any]) -> dict[str, Any]:
     - gradient clipping, which Lightning leaves to a model under manual optimization: the model takes it over
 
     Raises:
-        ValueError: for `accumulate_grad_batches` with a GAN, which has no meaning between its players' steps.
+        ValueError: for `accumulate_grad_batches` with a GAN, which has no meaning between its players' steps, and for
+            devices that this machine does not have.
     """
+    _check_devices(settings["accelerator"], settings["devices"])
     changed: dict[str, Any] = {"strategy": _strategy(model, settings)}
     if isinstance(model, AdversarialModule):
         if settings["accumulate_grad_batches"] != 1:
@@ -37,12 +40,8 @@ def adapted(model: LightningModule, settings: dict[str, Any]) -> dict[str, Any]:
                 f"trainer.accumulate_grad_batches={settings['accumulate_grad_batches']}: expected 1 with a GAN, whose"
                 " players take turns; a larger data.batch_size does the same"
             )
-        clip, algorithm = settings["gradient_clip_val"], settings["gradient_clip_algorithm"]
-        if clip is not None and clip < 0:
-            raise ValueError(f"trainer.gradient_clip_val={clip}: expected at least 0, or null")
-        if algorithm not in (None, "norm", "value"):
-            raise ValueError(f"trainer.gradient_clip_algorithm={algorithm}: expected norm, value or null")
-        model.gradient_clip_val, model.gradient_clip_algorithm = clip, algorithm
+        model.gradient_clip_val = settings["gradient_clip_val"]
+        model.gradient_clip_algorithm = settings["gradient_clip_algorithm"]
         changed |= {"gradient_clip_val": None, "gradient_clip_algorithm": None}
     return changed
 
@@ -58,6 +57,20 @@ def plugins(launch: Launch) -> list[Any]:
     else:
         environment = SLURMEnvironment(auto_requeue=False) if launch.by == "slurm" else LightningEnvironment()
     return [environment, AtomicCheckpointIO()]
+
+
+def _check_devices(accelerator: str, devices: int | str | list[int]) -> None:
+    gpus, mps = torch.cuda.device_count(), torch.backends.mps.is_available()
+    found = gpus or mps
+    if (accelerator in ("gpu", "cuda") and not found) or (accelerator == "mps" and not mps):
+        raise ValueError(
+            f"trainer.accelerator={accelerator}: PyTorch finds no such device on this machine; trainer=default takes"
+            " what there is"
+        )
+    if isinstance(devices, list) and not found:
+        raise ValueError(f"trainer.devices={devices}: expected a number of processes, since there is no GPU here")
+    if isinstance(devices, list) and gpus and not set(devices) <= set(range(gpus)):
+        raise ValueError(f"trainer.devices={devices}: expected numbers from 0 to {gpus - 1}, the GPUs of this machine")
 
 
 def _strategy(model: LightningModule, settings: dict[str, Any]) -> str | Strategy:
