@@ -8,6 +8,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from pmodel.command_line import checked_command_line
+from pmodel.deferred import defer_imports
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="eval")
@@ -26,10 +27,12 @@ def main(config: DictConfig) -> None:
 
     settings = OmegaConf.to_container(config, resolve=True)
     quieten_libraries()
-    with one_line_errors(Path(settings["paths"]["run_dir"])):
+    folder = Path(settings["paths"]["run_dir"])
+    with one_line_errors(folder, 2):
         workers = Workers.launch(settings["trainer"]["accelerator"], settings["trainer"]["devices"])
         lightning.seed_everything(0, verbose=False)
         judge = Judge(settings, workers)
+    with one_line_errors(folder, 1):
         results = judge.results()
         if not workers.is_first:
             return
@@ -46,4 +49,5 @@ def main(config: DictConfig) -> None:
 
 if __name__ == "__main__":
     sys.argv[1:] = checked_command_line("eval", sys.argv[1:])
+    defer_imports()
     main()

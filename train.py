@@ -7,7 +7,8 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from pmodel.command_line import checked_command_line
-from pmodel.launch import Processes, end_with_parent, launched, num_processes, num_threads
+from pmodel.deferred import defer_imports
+from pmodel.launch import Processes, end_with_parent, launched, num_processes, threads_asked_for
 from pmodel.reporting.summary import shown
 from pmodel.resuming import arguments_of_run
 from pmodel.run_directory import RunDirectory, Start
@@ -34,7 +35,7 @@ def main(config: DictConfig) -> float | None:
             end_with_parent()
         count = num_processes(settings["trainer"]) if launch.by == "user" else 1
         command = [sys.executable, __file__, *arguments_of_run(run.path, start.resume_from)]
-        threads = start.threads or num_threads(count)
+        threads = start.threads or threads_asked_for(settings.get("threads", "auto"))
         # The other processes load their libraries while this one does.
         with Processes(count, command, run.status_of, run.note_death, threads) as processes:
             return train(run, settings, start, processes)
@@ -46,22 +47,24 @@ def train(run: RunDirectory, settings: dict[str, Any], start: Start, processes: 
     import lightning
 
     from pmodel.announce import Announcement, report
+    from pmodel.bar import Bar
     from pmodel.callbacks.no_profiler import NoProfiler
     from pmodel.instantiate import instantiate
-    from pmodel.processes import computing_with
+    from pmodel.processes import compute_with, threads_for, threads_restored
     from pmodel.recording import recorded
     from pmodel.training.strategies import adapted, plugins
 
-    usual = num_threads(processes.count)
-    computing = computing_with(start.threads, usual, is_first=run.rank == 0)
-    with computing as threads, recorded(run, settings, processes, threads) as reached:
+    with threads_restored(), recorded(run, settings, processes) as reached:
         if settings["check"]:
             settings["trainer"] |= {"max_epochs": 1, "limit_train_batches": 1}
             settings["data"] |= {"limit": settings["data"]["batch_size"]}
             settings["data"] |= {"num_labels": None} if "num_labels" in settings["data"] else {}
-        if not settings["trainer"]["enable_progress_bar"]:
+        Bar.shown = settings["trainer"]["enable_progress_bar"]
+        if not Bar.shown:
             settings["callbacks"]["progress"] = None
         lightning.seed_everything(settings["seed"], verbose=False)
+        asked = threads_asked_for(settings.get("threads", "auto"))
+        compute_with(start.threads or asked or 1)
         data = instantiate(settings["data"])
         model = instantiate(settings["model"])
         loggers = [instantiate(node) for node in settings["logger"].values() if node]
@@ -72,6 +75,12 @@ def train(run: RunDirectory, settings: dict[str, Any], start: Start, processes: 
         # Lightning has bars of its own where there is no callback for them.
         chosen["enable_progress_bar"] = bool(settings["callbacks"].get("progress"))
         trainer = instantiate(settings["trainer"], **chosen, **adapted(model, settings["trainer"]))
+        usual = asked or threads_for(model, data, trainer)
+        threads = start.threads or usual
+        if threads != usual and run.rank == 0:
+            print(f"threads: {threads}, as when the run began (a new run would take {usual} here)", flush=True)
+        compute_with(threads)
+        run.set_status("running", threads=threads)
         for logger in loggers:
             logger.log_hyperparams(settings)
         trainer.fit(model, datamodule=data, ckpt_path=start.resume_from, weights_only=True)
@@ -82,4 +91,5 @@ def train(run: RunDirectory, settings: dict[str, Any], start: Start, processes: 
 if __name__ == "__main__":
     with interruptible(cut):
         sys.argv[1:] = checked_command_line("train", sys.argv[1:])
+        defer_imports()
         main()

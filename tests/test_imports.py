@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "pmodel"
 
 # What each part may import besides itself; the others in `FREE` are helpers that anyone may use.
-FREE = {"instantiate", "saved", "foreign", "ranges"}
+FREE = {"instantiate", "saved", "foreign", "ranges", "bar"}
 ALLOWED = {
     "nets": set(),
     "distributions": {"nets"},
@@ -34,6 +34,8 @@ ALLOWED = {
     "signatures": set(),
     "annotations": {"signatures"},
     "ranges": set(),
+    "bar": {"launch"},
+    "deferred": set(),
     "third_party": set(),
     "config_tree": {"annotations", "signatures", "third_party"},
     "resolvers": {"config_tree", "launch", "resuming"},
@@ -41,7 +43,7 @@ ALLOWED = {
     "workers": {"config_tree", "quiet", "resolvers", "run_directory", "stopping"},
     "early_checks": {"config_tree", "launch"},
     "config": {"config_tree", "early_checks", "search", "signatures"},
-    "command_line": {"config", "config_tree", "early_checks", "quiet", "resolvers", "resuming"},
+    "command_line": {"config", "config_tree", "early_checks", "launch", "quiet", "resolvers", "resuming"},
     "instantiate": set(),
     "quiet": set(),
     "launch": set(),

@@ -22,6 +22,7 @@ from support import ROOT, run_directory
 from pmodel.callbacks.timing import Timing
 from pmodel.launch import Processes
 from pmodel.models.vae import VAE
+from pmodel.processes import usual_threads
 from pmodel.sweeps import read_jobs
 
 SMALL = ["data.limit=64", "data.batch_size=16", "trainer.max_epochs=3", "callbacks=minimal", "logger=csv"]
@@ -314,7 +315,8 @@ def test_jobs_of_a_multirun_compute_with_threads_of_their_own(train: Run, tmp_pa
     """The second is of two processes, and shares the processors out, though PyTorch was imported by the first."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)))
-    before = torch.get_num_threads()
+    monkeypatch.setattr("pmodel.processes.THREADS_PAY_FROM", 0)
+    before = usual_threads
     assert train("-m", "trainer=cpu,ddp_cpu,cpu", *SMALL, "trainer.max_epochs=1", "hydra.sweep.dir=sweep").code == 0
     jobs = sorted((tmp_path / "sweep").glob("*-*"))
     assert [status(job)["threads"] for job in jobs] == [before, 3, before]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from pmodel.callbacks.checkpoints import BestCheckpoint
@@ -26,6 +27,9 @@ class Announcement(Callback):
         if trainer.is_global_zero:
             sizes = trainer.datamodule.split_sizes
             device = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
+            if trainer.strategy.root_device.type == "cpu":
+                count = torch.get_num_threads()
+                device += f" with {count} thread{'s' * (count > 1)}"
             resumed = f", resumed in epoch {trainer.current_epoch + 1}" if trainer.ckpt_path else ""
             remark = f", {pl_module.remark}" if pl_module.remark else ""
             print(

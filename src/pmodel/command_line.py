@@ -11,6 +11,7 @@ from pmodel.config import CONFIG_DIR, check_overrides, parse_overrides
 from pmodel.config_tree import LONGEST, ConfigError, suggest
 from pmodel.early_checks import check_writable
 from pmodel.foreign import check_links
+from pmodel.launch import launched
 from pmodel.quiet import accept_any_terminal
 from pmodel.resolvers import eval_dir, register_resolvers
 from pmodel.resuming import with_resumed_config
@@ -52,10 +53,13 @@ def _checked(config_name: str, argv: list[str]) -> list[str]:
             args = get_args_parser().parse_args(argv)
         own = Path(args.config_path).absolute() if args.config_path else CONFIG_DIR
         folders = [own, *([Path(args.config_dir).absolute()] if args.config_dir else [])]
-        check_overrides(args.config_name or config_name, args.overrides, folders, multirun=bool(args.multirun))
+        name = check_overrides(args.config_name or config_name, args.overrides, folders, multirun=bool(args.multirun))
     except ConfigError as error:
         print(f"error: {re.sub(LONG_WORD, _shortened, str(error))}", file=sys.stderr)
         raise SystemExit(2) from None
+    if launched().is_first:
+        # PyTorch and Lightning take seconds.
+        print(f"{name}: loading …", flush=True)
     return argv
 
 

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -50,7 +50,7 @@ class Paths(TypedDict):
     """conf/paths/"""
 
     log_dir: str
-    kind: str
+    kind: NotRequired[str]
     run_dir: str
 
 
@@ -65,6 +65,7 @@ class TrainConfig(TypedDict):
     paths: Paths
     name: str
     seed: Seed
+    threads: NotRequired[Literal["auto"] | Count]
     data_dir: str
     resume: str | None
     check: bool
@@ -129,11 +130,14 @@ def in_quotes(key: str, value: str) -> str:
 
 def check_overrides(
     config_name: str, overrides: list[str], folders: Sequence[Path] = (CONFIG_DIR,), multirun: bool = False
-) -> None:
+) -> str:
     """Composes what the overrides ask for and checks every key and value of it.
 
     Args:
         folders: where YAML files lie: the project's conf/ and, after it, those that the user adds by `--config-dir`.
+
+    Returns:
+        What it is, for a first line: `vae on digits`.
 
     Raises:
         ConfigError: at the first thing wrong.
@@ -146,8 +150,9 @@ def check_overrides(
         check_launcher(hydra, parsed, multirun or own_sweep is not None)
         searches = hydra is not None and check_search(hydra.sweeper, everything)
         check_subdir(everything)
-        for job in _jobs(everything, multirun or own_sweep is not None, searches):
-            _Job(config_name, job, list(folders)).check()
+        jobs = _jobs(everything, multirun or own_sweep is not None, searches)
+        names = [_Job(config_name, job, list(folders)).check() for job in jobs]
+    return ", ".join(dict.fromkeys(names))
 
 
 def experiments_sweep(config_name: str, overrides: list[Override]) -> list[Override] | None:
@@ -270,7 +275,8 @@ class _Job:
                         self.check_key_exists(plain, override)
             raise
 
-    def check(self) -> None:
+    def check(self) -> str:
+        """Checks all of it, and gives a name to it."""
         for override in self.groups:
             self.check_group_choice(override)
         config = self.compose_named()
@@ -288,16 +294,20 @@ class _Job:
                 checker.fields(top, values, "")
                 checker.required(top, values, "")
             checker.tree(values, "")
+            for key in [] if resolved else sorted(OmegaConf.missing_keys(config)):
+                where = origins.file(key) or self.config_name
+                raise ConfigError(f"{key} must be set: type {key}=… ({where} leaves it open)")
             if resolved and "trainer" in values:
                 check_names(values)
                 check_places(values, {o.key_or_group: o for o in self.values})
                 check_trainer(values["trainer"])
                 check_schedules(values)
                 check_loggers(values.get("logger") or {})
-            for key in sorted(OmegaConf.missing_keys(config)):
-                where = origins.file(key) or self.config_name
-                raise ConfigError(f"{key} must be set: type {key}=… ({where} leaves it open)")
         Checker(origins, types=True).target(self.launcher, "hydra.launcher")
+        chosen = self.hydra.runtime.choices
+        return (
+            f"{chosen['model']} on {chosen['data']}" if "model" in chosen else str(values.get("name") or values["run"])
+        )
 
     def defaults_list(self) -> list:
         lines = [*(o.input_line for o in [*self.groups, *self.values]), *self.search_path]

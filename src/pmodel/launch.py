@@ -83,15 +83,13 @@ def counted(devices: int | str | list[int]) -> int | None:
     return int(devices) if str(devices).isdigit() and int(devices) > 0 else None
 
 
-def num_threads(count: int) -> int | None:
-    """How many threads each of `count` processes of this machine computes with; None: PyTorch's own number.
-
-    That is OMP_NUM_THREADS, or else the processors that this process may use, shared out.
-    """
+def threads_asked_for(setting: int | Literal["auto"]) -> int | None:
+    """With how many threads the user wants a process to compute, by the setting `threads` or by OMP_NUM_THREADS; None
+    if nobody says."""
+    if setting != "auto":
+        return setting
     typed = os.environ.get("OMP_NUM_THREADS", "")
-    if typed.isdigit() and int(typed) > 0:
-        return int(typed)
-    return max(1, len(os.sched_getaffinity(0)) // count) if count > 1 else None
+    return int(typed) if typed.isdigit() and int(typed) > 0 else None
 
 
 class Processes:
@@ -105,7 +103,7 @@ class Processes:
     command: what starts one of the others
     status_file: where process i leaves what it failed of
     on_death: called with a line before this process is ended by force
-    threads: how many threads each of the others computes with; None: PyTorch's own number
+    threads: how many threads each of the others computes with; None: it finds out itself
     """
 
     SECONDS_BETWEEN_LOOKS = 0.2

@@ -52,12 +52,9 @@ class QuietFileHandler(logging.FileHandler):
 
 
 @contextmanager
-def recorded(
-    run: RunDirectory, settings: dict[str, Any], processes: Processes, threads: int
-) -> Iterator[dict[str, Any]]:
+def recorded(run: RunDirectory, settings: dict[str, Any], processes: Processes) -> Iterator[dict[str, Any]]:
     """Keeps train.log and status.json while a run is on, and turns its end into one line and an exit code.
 
-    threads: with how many this process computes; a run that goes on does so with as many
     What is put into the dict that it gives is added to the status of a run that is done.
 
     Raises:
@@ -76,7 +73,7 @@ def recorded(
     code, reached = 1, {}
     with _stopping() as previous:
         try:
-            run.set_status("running", threads=threads)
+            run.set_status("running")
             yield reached
             code = 0
             processes.ends()

@@ -26,7 +26,7 @@ SWEEP_FILE = "sweep.json"
 # The top level of config.yaml: what train.yaml composes, without Hydra's own node.
 NODES = (
     *("model", "data", "trainer", "logger", "callbacks", "paths"),
-    *("name", "seed", "data_dir", "resume", "check"),
+    *("name", "seed", "threads", "data_dir", "resume", "check"),
 )
 # What a checkpoint of a model holds, besides what a training needs to go on.
 NEEDED = ("state_dict", "hyper_parameters")

@@ -158,4 +158,11 @@ def typed_fields(node: ast.ClassDef, module: str) -> dict[str, Parameter] | None
     if not (is_typed_dict or is_dataclass):
         return None
     fields = [f for f in node.body if isinstance(f, ast.AnnAssign) and isinstance(f.target, ast.Name)]
-    return {f.target.id: Parameter(f.annotation, module, required=f.value is None) for f in fields}
+    found = {}
+    for field in fields:
+        annotation, required = field.annotation, field.value is None
+        match annotation:
+            case ast.Subscript(value=ast.Name(id="NotRequired"), slice=annotation):
+                required = False
+        found[field.target.id] = Parameter(annotation, module, required)
+    return found

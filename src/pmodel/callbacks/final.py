@@ -12,14 +12,15 @@ from pmodel.evaluation.clusters import Clustering
 from pmodel.evaluation.likelihood import Likelihood, Parzen
 from pmodel.evaluation.points import Modes
 from pmodel.evaluation.subject import Subject
-from pmodel.ranges import Count
+from pmodel.ranges import Count, Positive
 from pmodel.reporting.results import Number
 
 
 class FinalNumbers(Callback):
     """Measures best.ckpt with some of the metrics of an evaluation, those that cost little.
 
-    - likelihoods and bounds; a bound with `num_samples`, of the first `num_images` examples
+    - likelihoods and bounds; a bound with `num_samples`, of the first `num_images` examples, or of as many as `seconds`
+      are enough for: eval.py takes all
     - of points from a known mixture, the modes that `num_draws` samples cover
     - with `parzen_samples`, the Parzen-window estimate of so many
     - how clusters agree with labels
@@ -33,12 +34,13 @@ class FinalNumbers(Callback):
         num_images: Count = 1000,
         num_draws: Count = 10_000,
         parzen_samples: Count | None = None,
+        seconds: Positive = 20.0,
     ):
         settings = {"num_samples": num_samples, "num_images": num_images, "num_draws": num_draws}
         for name, value in (settings | {"parzen_samples": parzen_samples}).items():
             if value is not None and value < 1:
                 raise ValueError(f"callbacks.final.{name}={value}: expected at least 1")
-        self.num_samples, self.num_images = num_samples, num_images
+        self.num_samples, self.num_images, self.seconds = num_samples, num_images, seconds
         self.num_draws, self.parzen_samples = num_draws, parzen_samples
         self.numbers: list[Number] = []
 
@@ -62,14 +64,8 @@ class FinalNumbers(Callback):
 
     def _measure(self, model: LightningModule, data: Any) -> Iterator[Number]:
         subject = Subject(model, data, "validation", batch_size=data.eval_batch_size)
-        if isinstance(model, LowerBound):
-            count = min(self.num_images, data.split_sizes["validation"])
-            print(
-                f"bounding log p(x) of {count:,} validation examples with {self.num_samples} samples of z each",
-                flush=True,
-            )
         metrics = (
-            Likelihood(self.num_samples, self.num_images),
+            Likelihood(self.num_samples, self.num_images, self.seconds),
             Modes(self.num_draws),
             Parzen(self.parzen_samples),
             Clustering(),

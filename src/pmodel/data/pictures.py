@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from pmodel.bar import Bar
+
 if TYPE_CHECKING:
     from numpy import ndarray
     from PIL.Image import Image
@@ -37,8 +39,6 @@ def read_pictures(
         ValueError: if a picture can't be decoded or has more than 8 bits per channel, or, without `resize`, has another
             size or mode than `shape`.
     """
-    from tqdm import tqdm
-
     if len(shape) != 3 or shape[0] not in _MODES:
         raise ValueError(f"data.shape={list(shape)}: expected [1, height, width] for grey or [3, height, width]")
     num_channels, height, width = shape
@@ -55,7 +55,7 @@ def read_pictures(
     # of 1000 faces of 178×218 to resize, two took 0.5 s, one 1.0 s.
     with (
         ThreadPoolExecutor(os.cpu_count()) as pool,
-        tqdm(total=len(names), desc="reading", unit=" pictures", delay=1, leave=False, disable=None) as bar,
+        Bar(len(names), "reading pictures") as bar,
     ):
         for count in (pool.map if resize else map)(decode, range(0, len(names), _TASK)):
             bar.update(count)

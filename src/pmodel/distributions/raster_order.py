@@ -5,8 +5,8 @@ from functools import cache
 
 import torch
 from torch import Generator, Tensor
-from tqdm import tqdm
 
+from pmodel.bar import Bar
 from pmodel.distributions import Likelihood
 from pmodel.nets.autoregressive import Steps
 
@@ -22,7 +22,7 @@ def draw_in_raster_order(
     known: Tensor,
     whole_pixels: bool,
     generator: Generator | None,
-    bar: tqdm | None = None,
+    bar: Bar | None = None,
 ) -> Tensor:
     """Pictures x (B, C, H, W) with what is not `known` drawn pixel by pixel.
 

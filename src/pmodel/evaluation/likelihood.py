@@ -1,17 +1,20 @@
 """Likelihoods: exact ones, bounds, and Parzen windows; each under a name of its own."""
 
 import math
+import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, ClassVar
 
 from torch import Tensor
 
+from pmodel.bar import Bar
 from pmodel.capabilities import LogProb, LowerBound, Samples, SamplesClasses
 from pmodel.evaluation.findings import Finding, Metric
 from pmodel.evaluation.subject import SEED, Subject
 from pmodel.metrics.likelihood import Estimate, bits_per_dim, estimate
 from pmodel.metrics.parzen import parzen_estimate
-from pmodel.ranges import Count
+from pmodel.ranges import Count, Positive
 from pmodel.reporting.results import Curve, Group, Number
 
 # Examples whose bound is taken at once: the model bounds its own memory over the samples of each.
@@ -44,16 +47,17 @@ class Likelihood(Metric):
     Args:
         num_samples: K, of the tightest bound.
         num_examples: of the split, for the bounds; None: all.
+        seconds: that the bounds may take, roughly; where it is too little, only some examples are measured.
     """
 
     group: ClassVar[Group] = "likelihood"
 
-    def __init__(self, num_samples: Count = 500, num_examples: Count | None = None):
+    def __init__(self, num_samples: Count = 500, num_examples: Count | None = None, seconds: Positive | None = None):
         if num_samples < 1:
             raise ValueError(f"metric.likelihood.num_samples={num_samples}: expected at least 1")
         if num_examples is not None and num_examples < 1:
             raise ValueError(f"metric.likelihood.num_examples={num_examples}: expected at least 1, or null")
-        self.num_samples, self.num_examples = num_samples, num_examples
+        self.num_samples, self.num_examples, self.seconds = num_samples, num_examples, seconds
 
     def measure(self, subject: Subject) -> Iterator[Finding]:
         data, model = subject.data, subject.model
@@ -82,9 +86,20 @@ class Likelihood(Metric):
 
     def _bounds(self, subject: Subject, continuous: bool) -> Iterator[Finding]:
         x = subject.examples.x[: self.num_examples]
+        ks = sorted({*(k for k in CURVE if k < self.num_samples), 1, self.num_samples})
+        if self.seconds is not None:
+            x = x[: _affordable(subject, x, sum(ks), self.seconds)]
+        what = f"bounding log p(x) of {len(x):,} {subject.split} examples with {self.num_samples} samples of z each"
         found: dict[int, Estimate] = {}
-        for k in sorted({*(k for k in CURVE if k < self.num_samples), 1, self.num_samples}):
-            found[k] = estimate(subject.over(lambda part, noise, k=k: _bound(subject.model, part, k, noise), x, PART))
+        with Bar(sum(ks) * len(x), what) as bar:
+            for k in ks:
+
+                def bound(part: Tensor, noise: Any, k: int = k) -> Tensor:
+                    value = _bound_with(subject.model, k, part, noise)
+                    bar.update(k * len(part))
+                    return value
+
+                found[k] = estimate(subject.over(bound, x, PART, None))
         for k in dict.fromkeys([1, self.num_samples]):
             protocol = {"num_samples": k, "noise_seed": SEED}
             yield _number(subject, bound_name(k, continuous), found[k], "bound", not continuous, protocol)
@@ -116,7 +131,24 @@ def _conditional(model: Any) -> dict[str, Any]:
     return {"summed_over_labels": num_classes} if is_told else {}
 
 
-def _bound(model: LowerBound, x: Tensor, k: int, noise: Any) -> Tensor:
+def _affordable(subject: Subject, x: Tensor, num_samples: int, seconds: float) -> int:
+    """Of how many of x (N, …) the bound can be taken in so many seconds, with `num_samples` samples each; at least 10.
+
+    A few are measured with more and more samples, until that takes long enough to tell; the first time is longer.
+    """
+    few, k = x[:10], 1
+    while True:
+        begin = time.perf_counter()
+        subject.over(partial(_bound_with, subject.model, k), few, what=None)
+        taken = time.perf_counter() - begin
+        if (k > 1 and taken > seconds / 40) or 2 * k > num_samples:
+            break
+        k *= 2
+    most = seconds / taken * len(few) * k / num_samples
+    return len(x) if most >= len(x) else max(min(10, len(x)), int(most))
+
+
+def _bound_with(model: LowerBound, k: int, x: Tensor, noise: Any) -> Tensor:
     return model.elbo(x, k, generator=noise)
 
 

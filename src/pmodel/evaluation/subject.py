@@ -76,9 +76,18 @@ class Subject:
         """All training examples, or as many as 2^28 numbers hold, and their labels, on the CPU."""
         return self.data.examples("train", MAX_VALUES // math.prod(self.data.shape))
 
-    def over(self, function: Callable[[Tensor, Generator], Tensor], x: Tensor, batch_size: int | None = None) -> Tensor:
+    def over(
+        self,
+        function: Callable[[Tensor, Generator], Tensor],
+        x: Tensor,
+        batch_size: int | None = None,
+        what: str | None = "measuring",
+    ) -> Tensor:
         """The values of a function of examples and noise, one for each of x (N, …), on the CPU; each example is passed
-        once, by one of the processes."""
+        once, by one of the processes.
+
+        what: see `Workers.map`
+        """
         parts = x.split(batch_size or self.batch_size)
         device = self.workers.device
 
@@ -86,13 +95,13 @@ class Subject:
             with torch.no_grad():
                 return function(parts[i].to(device), Generator(device).manual_seed(_seed(i))).cpu()
 
-        return torch.cat(self.workers.map(values, range(len(parts))))
+        return torch.cat(self.workers.map(values, range(len(parts)), what))
 
     def samples(self, n: int) -> Tensor:
         """The first n draws of the model, the same each time, (n, …), on the CPU."""
         wanted = -(-n // self.PART)
         if wanted > len(self._drawn):
-            drawn = self.workers.map(self._draw, range(len(self._drawn), wanted))
+            drawn = self.workers.map(self._draw, range(len(self._drawn), wanted), "drawing samples")
             self._drawn += [x for x, _ in drawn]
             self._seconds += [seconds for _, seconds in drawn]
         return torch.cat(self._drawn[:wanted])[:n]
@@ -122,7 +131,7 @@ class Subject:
 
     def features_of(self, x: Tensor) -> Tensor:
         """Features (N, D) of examples."""
-        return self.over(lambda part, _: self.extractor.features(part), x, self.extractor.part)
+        return self.over(lambda part, _: self.extractor.features(part), x, self.extractor.part, "features")
 
     def real_features(self, x: Tensor) -> Tensor:
         """Features (N, D) of real examples, kept for the next evaluation."""

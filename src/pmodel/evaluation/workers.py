@@ -1,10 +1,13 @@
 """The processes that share an evaluation."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 import torch
 from torch import distributed
+
+from pmodel.bar import Bar
 
 T = TypeVar("T")
 
@@ -40,17 +43,30 @@ class Workers:
         """Whether this process writes and prints."""
         return self.rank == 0
 
-    def map(self, function: Callable[[int], T], pieces: range) -> list[T]:
+    def map(self, function: Callable[[int], T], pieces: range, what: str | None = None) -> list[T]:
         """[function(i) for i in pieces], on every process; each piece is computed by one of them.
 
         What a piece gives must not depend on who computes it, and lies on the CPU.
 
+        what: they are, for a bar; None: without one
+
         Raises:
             ValueError: what one of them raises, on all.
         """
+        own_pieces = pieces[self.rank :: self.count]
+
+        def work() -> dict[int, T]:
+            found = {}
+            with Bar(len(own_pieces), what) if what else nullcontext() as bar:
+                for i in own_pieces:
+                    found[i] = function(i)
+                    if bar is not None:
+                        bar.update()
+            return found
+
         if self.count == 1:
-            return [function(i) for i in pieces]
-        own = self._attempt(lambda: {i: function(i) for i in pieces[self.rank :: self.count]})
+            return list(work().values())
+        own = self._attempt(work)
         everyone: list[Any] = [None] * self.count
         distributed.all_gather_object(everyone, (pieces, own))
         assert all(asked == pieces for asked, _ in everyone), "the processes are at different pieces of work"

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from pmodel.bar import Bar
 from pmodel.metrics.tensor_files import read_tensors, sha256, write_tensors
 
 log = logging.getLogger("pmodel")
@@ -220,14 +221,16 @@ def _train(classifier: nn.Module, x: Tensor, label: Tensor, generator: Generator
     optimizer = torch.optim.Adam(classifier.parameters())
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, NUM_STEPS)
     batches: list[Tensor] = []
-    for _ in range(NUM_STEPS):
-        if not batches:
-            batches = list(torch.randperm(len(x), generator=generator).split(BATCH_SIZE))
-        batch = batches.pop()
-        optimizer.zero_grad()
-        F.cross_entropy(classifier(x[batch]), label[batch]).backward()
-        optimizer.step()
-        schedule.step()
+    with Bar(NUM_STEPS, "training the network that compares pictures") as bar:
+        for _ in range(NUM_STEPS):
+            if not batches:
+                batches = list(torch.randperm(len(x), generator=generator).split(BATCH_SIZE))
+            batch = batches.pop()
+            optimizer.zero_grad()
+            F.cross_entropy(classifier(x[batch]), label[batch]).backward()
+            optimizer.step()
+            schedule.step()
+            bar.update()
 
 
 def _read(file: Path, classifier: nn.Module) -> bool:

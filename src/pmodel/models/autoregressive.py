@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
-from tqdm import tqdm
 
+from pmodel.bar import Bar
 from pmodel.distributions import make_likelihood
 from pmodel.distributions.noise import gumbel
 from pmodel.distributions.raster_order import draw_in_raster_order
@@ -194,9 +194,9 @@ class AutoregressiveModule(GradientModule):
         if self.num_classes is not None and label is None:
             label = self.draw_labels(x, known, generator, batch_size)
         starts = range(0, len(x), batch_size)
-        # A bar after a second, in a terminal. No autocast: what is written in place keeps its precision.
+        # No autocast: what is written in place keeps its precision.
         with (
-            tqdm(total=len(starts) * x.shape[2], desc="pictures", delay=1, leave=False, disable=None) as bar,
+            Bar(len(starts) * x.shape[2], "drawing pixel by pixel") as bar,
             torch.autocast(x.device.type, enabled=False),
         ):
             parts = [
@@ -225,7 +225,7 @@ class AutoregressiveModule(GradientModule):
                     log_p[part, y] = (each.flatten(1)[:, order] * before[part]).sum(1).to(log_p)
         return (log_p + gumbel(tuple(log_p.shape), log_p, generator)).argmax(1)
 
-    def _fill(self, x: Tensor, known: Tensor, label: Tensor | None, generator: Generator | None, bar: tqdm) -> Tensor:
+    def _fill(self, x: Tensor, known: Tensor, label: Tensor | None, generator: Generator | None, bar: Bar) -> Tensor:
         """One batch of `complete`."""
         steps = self.network.steps(len(x), x.shape[3], self._condition(label))
         return draw_in_raster_order(steps, self.likelihood, x, known, self.whole_pixels, generator, bar)

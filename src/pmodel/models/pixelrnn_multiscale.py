@@ -5,8 +5,8 @@ from typing import Annotated
 import torch
 from annotated_types import Gt, Lt
 from torch import Generator, Tensor, nn
-from tqdm import tqdm
 
+from pmodel.bar import Bar
 from pmodel.distributions.raster_order import draw_in_raster_order
 from pmodel.models.autoregressive import AutoregressiveModule
 from pmodel.nets.pixelrnn import PixelRNNNetwork
@@ -120,7 +120,7 @@ class MultiScalePixelRNN(AutoregressiveModule):
         self._small(parameters).copy_(self.small(small.contiguous(), condition))
         return parameters
 
-    def _fill(self, x: Tensor, known: Tensor, label: Tensor | None, generator: Generator | None, bar: tqdm) -> Tensor:
+    def _fill(self, x: Tensor, known: Tensor, label: Tensor | None, generator: Generator | None, bar: Bar) -> Tensor:
         small = self._small(x)
         steps = self.small.steps(len(x), small.shape[3], self._condition(label))
         small = draw_in_raster_order(steps, self.likelihood, small, self._small(known), False, generator)
