@@ -52,7 +52,8 @@ ALLOWED = {
     "run_directory": {"atomic", "reporting", "resuming", "runs"},
     "directories": {"launch", "reporting", "run_directory", "stopping"},
     "recording": {
-        *("atomic", "callbacks", "launch", "memory", "quiet", "reporting", "run_directory", "stopping", "wandb_start"),
+        *("atomic", "callbacks", "launch", "memory", "quiet", "reporting", "run_directory", "stopping", "training"),
+        "wandb_start",
     },
     "runs": {"data", "reporting", "resuming"},
     "announce": {"callbacks", "reporting", "run_directory"},

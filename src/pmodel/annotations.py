@@ -115,17 +115,19 @@ def in_words(annotation: ast.expr | None, module: str) -> str:
             case ast.Subscript(value=ast.Name(id="Literal")):
                 listed += choices(part, origin)
             case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[ast.Subscript() as inner, _])):
-                others.append(in_words(inner, origin).replace("a list", "a list, not empty", 1))
+                others.append(in_words(inner, origin).replace("a list of", "a list of one or more", 1))
             case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[inner, *constraints])):
                 bounds = [f"{said} {bound}" for (_, said), bound in map(_constraint, constraints)]
                 others.append(f"{in_words(inner, origin)}, {' and '.join(bounds)}")
             case ast.Subscript(value=ast.Name(id="list" | "List"), slice=inner):
-                others.append(f"a list, each of it {in_words(inner, origin)}")
+                others.append(f"a list of {_plural(in_words(inner, origin))}")
             case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=parts)):
                 each = list(dict.fromkeys(in_words(inner, origin) for inner in parts))
-                others.append(f"a list of {len(parts)}, each of it {' or '.join(each)}")
+                others.append(f"a list of {len(parts)} {_plural(' or '.join(each))}")
             case ast.Constant(value=None):
                 others.append("null")
+            case ast.Subscript(value=ast.Name(id="dict" | "Dict")):
+                pass  # nobody types one
             case ast.Name(id=name):
                 # A class is built from a dict with a `_target_`, which nobody types.
                 others += [_IN_WORDS[name]] if name in _IN_WORDS else []
@@ -137,7 +139,15 @@ def in_words(annotation: ast.expr | None, module: str) -> str:
         others.insert(0, f"one of {texts}" if len(set(listed)) > 1 else texts)
     if len(others) < 2:
         return "".join(others) or ast.unparse(annotation)
-    return f"{', '.join(others[:-1])}{',' if ',' in ''.join(others) else ''} or {others[-1]}"
+    comma = "," if any("," in words or " or " in words for words in others) else ""
+    return f"{', '.join(others[:-1])}{comma} or {others[-1]}"
+
+
+def _plural(words: str) -> str:
+    """`whole numbers, each at least 1` of `a whole number, at least 1`."""
+    kind, _, bounds = words.removeprefix("a ").partition(", ")
+    kinds = kind.replace("list", "lists", 1) if kind.startswith("list") else f"{kind}s"
+    return f"{kinds}, each {bounds}" if bounds else kinds
 
 
 def _alternatives(annotation: ast.expr, module: str) -> list[tuple[ast.expr, str]]:

@@ -22,8 +22,10 @@ class Announcement(Callback):
     def __init__(self, name: str, run: RunDirectory):
         self.name, self.run = name, run
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_batch_end(self, *arguments: Any) -> None:
         self.run.has_trained = True
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
             sizes = trainer.datamodule.split_sizes
             device = f"{trainer.world_size} × {trainer.strategy.root_device.type}"

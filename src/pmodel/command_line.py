@@ -43,7 +43,7 @@ def _checked(config_name: str, argv: list[str]) -> list[str]:
         return argv
     try:
         if unknown:
-            raise ConfigError(f"{unknown[0]}: no such option{suggest(unknown[0], ['--help', '--multirun', '--cfg'])}")
+            raise ConfigError(f"{unknown[0]}: no such option{suggest(unknown[0], OPTIONS)}")
         if args.config_dir and not Path(args.config_dir).is_dir():
             raise ConfigError(f"--config-dir {args.config_dir}: there is no such folder")
         if config_name == "eval":
@@ -63,6 +63,8 @@ def _checked(config_name: str, argv: list[str]) -> list[str]:
     return argv
 
 
+OPTIONS = ["--help", "--multirun", "--cfg", "--info", "--package", "--resolve"]
+OPTIONS += ["--config-dir", "--config-name", "--config-path", "--shell-completion", "--hydra-help"]
 # Longer than any that a user wants to read again.
 LONG_WORD = re.compile(rf"\S{{{LONGEST},}}")
 

@@ -114,7 +114,7 @@ def _parsed(line: str) -> Override:
     except (HydraException, ValueError):  # a number of more digits than Python reads, for example
         key, _, value = line.partition("=")
         if not re.fullmatch(r"[+~]{0,2}[\w./@:-]+=.+", line, re.DOTALL):
-            raise ConfigError(f"{line}: expected key=value") from None
+            raise ConfigError(f"{line or repr(line)}: expected key=value") from None
         quotes = "" if len(value) > LONGEST else f"; if it is one text, quote it: {in_quotes(key, value)}"
         raise ConfigError(f"{line}: this value can't be read{quotes}") from None
     if not override.key_or_group:
@@ -143,7 +143,7 @@ def check_overrides(
         ConfigError: at the first thing wrong.
     """
     parsed = parse_overrides(overrides)
-    with initialize_config_dir(str(folders[0]), version_base="1.3"), _one_line_errors():
+    with initialize_config_dir(str(folders[0]), version_base="1.3"), _one_line_errors(folders):
         hydra = _hydras_own(config_name, parsed)
         own_sweep = _own_sweep(hydra, parsed)
         everything = [*parsed, *(own_sweep or [])]
@@ -198,7 +198,7 @@ def _jobs(overrides: list[Override], multirun: bool, searches: bool = False) -> 
     sweeps = [o for o in overrides if o.is_sweep_override()]
     if sweeps and not multirun:
         line = sweeps[0].input_line
-        one = f"; if it is one text, quote it: {in_quotes(*line.split('=', 1))}" if sweeps[0].is_choice_sweep() else ""
+        one = f"; if it is one text, quote it: {in_quotes(*line.split('=', 1))}" if "." in line.split("=")[0] else ""
         raise ConfigError(f"{line}: several values need --multirun (-m), which runs a job for each{one}")
     if searches:
         values = {o.key_or_group: dimension(o).probes() for o in sweeps}
@@ -300,7 +300,7 @@ class _Job:
             if resolved and "trainer" in values:
                 check_names(values)
                 check_places(values, {o.key_or_group: o for o in self.values})
-                check_trainer(values["trainer"])
+                check_trainer(values["trainer"], origins.name)
                 check_schedules(values)
                 check_loggers(values.get("logger") or {})
         Checker(origins, types=True).target(self.launcher, "hydra.launcher")
@@ -372,8 +372,8 @@ class _Job:
 
 
 @contextmanager
-def _one_line_errors() -> Iterator[None]:
-    """Turns what Hydra and OmegaConf raise while composing into a ConfigError of one line."""
+def _one_line_errors(folders: Sequence[Path]) -> Iterator[None]:
+    """Turns what Hydra and OmegaConf raise while composing files of some folders into a ConfigError of one line."""
     try:
         yield
     except HydraException as error:
@@ -395,9 +395,13 @@ def _one_line_errors() -> Iterator[None]:
         raise ConfigError(f"{mark.name}, line {mark.line + 1}: no YAML, {error.problem}") from None
     except ReaderError as error:
         raise ConfigError(f"{error.name}: no YAML, {error.reason} at character {error.position}") from None
+    except UnicodeDecodeError as error:
+        files = [file for folder in folders for file in folder.rglob("*.yaml") if error.object in file.read_bytes()]
+        name = files[0] if files else "a YAML file"
+        raise ConfigError(f"{name}: no text in UTF-8, {error.reason} at byte {error.start}") from None
     except RecursionError:
         raise ConfigError(
-            "the defaults list can't be composed: a file names itself in it, or is nested too deep"
+            "the defaults list can't be composed: a file in it names itself, or is nested too deep"
         ) from None
     except ConfigError:
         raise

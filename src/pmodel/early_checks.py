@@ -3,7 +3,7 @@ loaded."""
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
@@ -124,22 +124,25 @@ def check_subdir(overrides: list[Override]) -> None:
         )
 
 
-def check_trainer(trainer: Mapping[str, Any]) -> None:
-    """Refuses counts that Lightning would refuse only once it is loaded.
+def check_trainer(trainer: Mapping[str, Any], name: Callable[[str, Any], str]) -> None:
+    """Refuses devices and times that Lightning would refuse only once it is loaded.
+
+    name: gives a setting as it was typed, or as it stands in a file
 
     Raises:
         ConfigError: at the first one.
     """
     devices = trainer.get("devices", 1)
     count, most = counted(devices), max(16, os.cpu_count() or 1)
+    typed = name("trainer.devices", devices)
     if str(devices) not in ("auto", "-1") and count is None:
-        raise ConfigError(f"trainer.devices={devices}: expected a number of at least 1, a list of them, or auto")
+        raise ConfigError(f"{typed}: expected a number of at least 1, a list of them, or auto")
     if count is not None and count > most:
-        raise ConfigError(f"trainer.devices={devices}: expected at most {most} on this machine")
+        raise ConfigError(f"{typed}: expected at most {most} on this machine")
     if isinstance(devices, list) and len(set(devices)) < len(devices):
-        raise ConfigError(f"trainer.devices={devices}: expected each device once")
+        raise ConfigError(f"{typed}: expected each device once")
     if isinstance(devices, list) and trainer.get("accelerator") == "cpu":
-        raise ConfigError(f"trainer.devices={devices}: expected a number of processes, with trainer.accelerator=cpu")
+        raise ConfigError(f"{typed}: expected a number of processes, with trainer.accelerator=cpu")
     max_time = trainer.get("max_time")
     if isinstance(max_time, str) and not re.fullmatch(r"\d+:\d\d:\d\d:\d\d", max_time):
         raise ConfigError(f"trainer.max_time={max_time}: expected days:hours:minutes:seconds, such as 00:01:30:00")

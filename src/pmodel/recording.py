@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 import signal
 import sys
 import threading
@@ -23,6 +24,7 @@ from pmodel.quiet import quieten_libraries
 from pmodel.reporting.summary import shown
 from pmodel.run_directory import WRONG_INPUT, RunDirectory, end_of_job, in_multirun
 from pmodel.stopping import STOP_SIGNALS, exit_code, is_worker, no_more_jobs, obey, on_signal
+from pmodel.training.divergence import Diverged
 from pmodel.wandb_start import finish
 
 log = logging.getLogger("pmodel")
@@ -154,6 +156,12 @@ def _misfit(error: Exception) -> str | None:
     return f"resume: the checkpoint is of another model, or of another size: {reason[:200]}"
 
 
+def _unreadable(error: Exception) -> str | None:
+    """A line about a file that was named and can't be read, such as a folder where a file should be."""
+    of_a_file = isinstance(error, OSError) and isinstance(error.filename, str | bytes | os.PathLike)
+    return f"{os.fsdecode(error.filename)}: {error.strerror}" if of_a_file else None
+
+
 def _fail(run: RunDirectory, error: Exception, settings: dict[str, Any], processes: Processes) -> None:
     """Notes a failure and ends the run.
 
@@ -164,7 +172,7 @@ def _fail(run: RunDirectory, error: Exception, settings: dict[str, Any], process
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     # These are about what the user gave; anything else may be a defect, whose traceback should be seen, or the echo of
     # another process's end.
-    misfit = None if run.has_trained else _misfit(error)
+    misfit = None if run.has_trained else _misfit(error) or _unreadable(error)
     about_input = isinstance(error, ValueError | MisconfigurationException) or misfit is not None
     death = None if memory or full or about_input else processes.death()
     processes.ends()
@@ -178,8 +186,8 @@ def _fail(run: RunDirectory, error: Exception, settings: dict[str, Any], process
     log.exception("failed")
     if run.rank > 0:
         raise SystemExit(1) from None
-    written = run.has_trained or memory or full or isinstance(error, NotWritten)
-    if about_input and not (written or in_multirun()):
+    written = run.has_trained or full or isinstance(error, NotWritten | Diverged)
+    if (about_input or memory) and not (written or in_multirun()):
         raise end_of_job(f"error: {first_line}", first_line, WRONG_INPUT) from None
     if not (about_input or memory or full or death):
         traceback.print_exc()

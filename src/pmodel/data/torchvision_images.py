@@ -238,7 +238,10 @@ def read_idx(path: Path, dims: int, source: str) -> Tensor:
     Raises:
         ValueError: if the file is not such an array, or does not hold as many bytes as its header says.
     """
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"data={source}: {path} can't be read: {error.strerror}") from error
     size = 4 + 4 * dims
     if len(content) < size or content[:4] != bytes([0, 0, 8, dims]):
         raise ValueError(f"data={source}: {path} is corrupt: expected an IDX file of bytes in {dims} dimensions")
@@ -275,6 +278,15 @@ def read_cifar_batch(path: Path, source: str) -> tuple[Tensor, Tensor]:
             entry = _ArrayUnpickler(file, encoding="latin1").load()
         x, label = torch.from_numpy(entry["data"]), torch.tensor(entry["labels"], dtype=torch.int64)
         return x.reshape(len(label), 3, 32, 32), label
-    except (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, RuntimeError, ImportError) as error:
+    except (
+        OSError,
+        pickle.UnpicklingError,
+        EOFError,
+        KeyError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+        ImportError,
+    ) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"data={source}: {path} is truncated or corrupt: {reason}") from error

@@ -8,10 +8,10 @@ import torch
 from torch import Generator, Tensor
 
 from pmodel.distributions.noise import normal
-from pmodel.ranges import Count, Counts, Two
+from pmodel.ranges import Count, Counts, Positive, Two
 from pmodel.training.streaming import Refit, StreamingModule
 
-Bandwidth = float | Literal["scott", "silverman", "held_out"]
+Bandwidth = Positive | Literal["scott", "silverman", "held_out"]
 # Kernel values held at once: 2^22 of float64 are 32 MiB.
 CHUNK = 2**22
 # Examples that are turned into what a model sees at once, and kept.

@@ -1,0 +1,516 @@
+"""What users type by mistake, and the one line that says so: exit code 2, nothing written, nothing lost.
+
+Each row is `what is typed → the line`, in which @ is the last word that is typed and … stands for anything.
+"""
+# ruff: noqa: E501
+
+import json
+import os
+import re
+import shlex
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import Run, script
+
+from pmodel.command_line import checked_command_line
+
+# Said within a second, before PyTorch is imported. There are a file `afile` and a folder `pictures`.
+EARLY = """
+model.latent_dim=0 → @: expected a whole number, at least 1
+model.latent_dim=2.5 → @: expected a whole number, at least 1
+model.latent_dim=two → @: expected a whole number, at least 1
+model.latent_dim=null → @: expected a whole number, at least 1
+model.beta=-1 → @: expected a finite number, at least 0
+model.beta=nan → @: expected a finite number, at least 0
+model.beta=inf → @: expected a finite number, at least 0
+model.ema_decay=1.5 → @: expected a finite number, more than 0 and less than 1, or null
+model.ema_decay=nan → @: expected a finite number, more than 0 and less than 1, or null
+model.likelihood=bernouli → @: expected one of bernoulli, categorical, discretized_logistic, gaussian; did you mean bernoulli?
+model.likelihood_scale=-1 → @: expected learned, or a finite number, more than 0
+model.compile=maybe → @: expected true or false
+model.data_shape=[] → @: expected a list of one or more whole numbers, each at least 1
+model.network.encoder.hidden_dims=[-1] → @: expected a list of whole numbers, each at least 1
+model.network.encoder.hidden_dims=[0] → @: expected a list of whole numbers, each at least 1
+model.network.encoder.hidden_dims=64 → @: expected a list of whole numbers, each at least 1
+model.network.encoder.activation=rellu → @: expected one of relu, silu, gelu, elu, leaky_relu, tanh, softplus; did you mean relu?
+model/network=conv model.network.encoder.channels=[] → @: expected a list of one or more whole numbers, each at least 1
+model.optimizer.lr=-1 → @: expected a finite number, at least 0
+model.optimizer.lr=nan → @: expected a finite number, at least 0
+model.optimizer.lr=fast → @: expected a finite number, at least 0
+model.optimizer.betas=[1.5,0.9] → @: expected a list of 2 finite numbers, each at least 0 and less than 1
+model.optimizer.eps=-1e-8 → @: expected a finite number, at least 0
+model/optimizer=adamw model.optimizer.weight_decay=-0.1 → @: expected a finite number, at least 0
+model/schedule=cosine model.schedule.scheduler.eta_min=-1 → @: expected a finite number, at least 0
+model/schedule=cosin → @: model/schedule has no option 'cosin'; did you mean cosine? (options: …
+model/network=mpl → @: model/network has no option 'mpl'; did you mean mlp? (options: …
+model/optimizer=[adam,sgd] → @: model/optimizer takes one option at a time (options: …
+model=kmeans model.num_clusters=0 → @: expected a whole number, at least 1
+model=kmeans model.start=first → @: expected one of k-means++, random
+model=gmm model.covariance_type=round → @: expected one of full, tied, diagonal, spherical
+model=pca model.num_components=0 → @: expected a whole number, at least 1
+model=kde model.bandwidth=0 → @: expected one of scott, silverman, held_out, or a finite number, more than 0
+model=kde model.kernel=square → @: expected one of diagonal, isotropic
+model=gan model.num_discriminator_steps=0 → @: expected a whole number, at least 1
+model=gan model.label_smoothing=0.5 → @: expected a finite number, at least 0 and less than 0.5
+model=gan model.objective=mse → @: expected one of minimax, non_saturating, least_squares, wasserstein, wasserstein_gp, hinge
+model=gan model.optimizer.generator.lr=-1 → @: expected a finite number, at least 0
+model=pixelcnn model.hidden_channels=0 → @: expected a whole number, at least 1
+model=pixelcnn_gated model.dropout=1 → @: expected a finite number, at least 0 and less than 1
+model=pixelrnn_multiscale model.factor=1 → @: expected a whole number, at least 2
+model=vae_hierarchical model.latent_dims=[] → @: expected a list of one or more whole numbers, each at least 1
+model=classifier model.mode=frozen → @: expected one of scratch, probe, fine_tune
+data.batch_size=0 → @: expected a whole number, at least 1
+data.num_validation=-5 → @: expected a whole number, at least 0, or a finite number, at least 0 and less than 1
+data.num_validation=1.5 → @: expected a whole number, at least 0, or a finite number, at least 0 and less than 1
+data.limit=0 → @: expected a whole number, at least 1, or null
+data.split_seed=-1 → @: expected a whole number, at least 0 and at most 4294967295
+data.shape=[] → @: expected a list of one or more whole numbers, each at least 1
+data.shape=[1,-8,8] → @: expected a list of one or more whole numbers, each at least 1
+data.shape=8 → @: expected a list of one or more whole numbers, each at least 1
+data.binarize=dynamicc → @: expected one of none, static, dynamic, threshold; did you mean dynamic?
+data.dequantize=1 → @: expected true or false
+data=mnst → @: data has no option 'mnst'; did you mean mnist? (options: …
+data=points data.num_train=0 → @: expected a whole number, at least 1
+data=points data.name=rings → @: expected one of ring, moons, grid, mixture_1d, csv; did you mean ring?
+data=image_folder → data.path must be set: type data.path=… (train leaves it open)
+data=image_folder data.path=nowhere → @: there is no such file or folder
+data=points_csv data.path=nowhere.csv → @: there is no such file or folder
+data=mnist,digits → @: several values need --multirun (-m), which runs a job for each
+data_dir=afile → @: expected a folder, and it is a file
+trainer.max_epochs=-3 → @: expected a whole number, at least -1, or null
+trainer.max_steps=-2 → @: expected a whole number, at least -1
+trainer.max_time=tomorrow → @: expected days:hours:minutes:seconds, such as 00:01:30:00
+trainer.max_time=90 → @: expected a text or null
+trainer.accelerator=quantum → @: expected one of auto, cpu, gpu, cuda, mps
+trainer.devices=0 → @: expected a number of at least 1, a list of them, or auto
+trainer.devices=two → @: expected a number of at least 1, a list of them, or auto
+trainer.devices=[0,0] → @: expected each device once
+trainer.devices=100000 → @: expected at most 16 on this machine
+trainer=cpu trainer.devices=[0] → @: expected a number of processes, with trainer.accelerator=cpu
+trainer.num_nodes=0 → @: expected a whole number, at least 1
+trainer.strategy=dpp → @: expected one of auto, ddp, ddp_find_unused_parameters_true, ddp_find_unused_parameters_false, ddp…
+trainer.precision=17 → @: expected one of 32-true, 16-mixed, bf16-mixed, 16-true, bf16-true, 64-true, bf16, 16, 32, 64
+trainer.gradient_clip_val=-1 → @: expected a finite number, at least 0, or null
+trainer.gradient_clip_algorithm=l2 → @: expected one of norm, value, or null
+trainer.accumulate_grad_batches=0 → @: expected a whole number, at least 1
+trainer.check_val_every_n_epoch=0 → @: expected a whole number, at least 1, or null
+trainer.limit_train_batches=0 → @: expected a whole number, at least 1, a finite number, more than 0 and at most 1, or null
+trainer.limit_train_batches=1.5 → @: expected a whole number, at least 1, a finite number, more than 0 and at most 1, or null
+trainer.deterministic=sometimes → @: expected warn, true or false, or null
+trainer.profiler=fast → @: expected one of simple, advanced, pytorch, or null
+trainer=gpuu → @: trainer has no option 'gpuu'; did you mean gpu? (options: …
+callbacks.last.every_n_epochs=0 → @: expected a whole number, at least 1
+callbacks.snapshots.keep=0 → @: expected a whole number, at least 1
+callbacks.figures.every_n_epochs=0 → @: expected a whole number, at least 1
+callbacks.figures.include.samples.num_images=0 → @: expected a whole number, at least 1
+callbacks.figures.include.reconstructions.num_images=0 → @: expected a whole number, at least 1
+callbacks.figures.include.interpolations.num_steps=1 → @: expected a whole number, at least 2
+callbacks.final.seconds=0 → @: expected a finite number, more than 0
+callbacks.frechet.num_samples=1 → @: expected a whole number, at least 2
+callbacks.progress.refresh_per_second=0 → @: expected a finite number, more than 0
+logger=wandb logger.wandb.init_timeout=0 → @: expected a finite number, more than 0
+logger=wanb → @: logger has no option 'wanb'; did you mean wandb? (options: …
+seed=-1 → @: expected a whole number, at least 0 and at most 4294967295
+seed=1099511627776 → @: expected a whole number, at least 0 and at most 4294967295
+seed=abc → @: expected a whole number, at least 0 and at most 4294967295
+threads=0 → @: expected auto, or a whole number, at least 1
+check=perhaps → @: expected true or false
+name=../../x → name='../../x': expected a folder's name, in which there is no / and no control character
+name=null → @: expected a text
+paths.log_dir='' → @'': expected a folder; . is the one that you are in
+paths.log_dir=afile → @: expected a folder, and afile is none
+hydra.run.dir='' → @'': expected a folder; . is the one that you are in
+hydra.run.dir=afile → @: expected a folder, and afile is none
+hydra.run.dir=afile/x → @: expected a folder, and …/afile is none
+lr=0.1 → @: there is no setting 'lr'; did you mean model.optimizer.lr?
+batch_size=3 → @: there is no setting 'batch_size'; did you mean data.batch_size?
+latent_dim=3 → @: there is no setting 'latent_dim'; did you mean model.latent_dim?
+epochs=3 → @: there is no setting 'epochs'; did you mean trainer.max_epochs?
+max_epochs=3 → @: there is no setting 'max_epochs'; did you mean trainer.max_epochs?
+learning_rate=0.1 → @: there is no setting 'learning_rate'; did you mean model.optimizer.lr?
+gpus=2 → @: there is no setting 'gpus'; did you mean trainer.devices?
+devices=2 → @: there is no setting 'devices'; did you mean trainer.devices?
+dataset=mnist → @: there is no setting 'dataset'; did you mean data=…?
+optimizer=adam → @: there is no setting 'optimizer'; did you mean model/optimizer=…?
+beta=4 → @: there is no setting 'beta'; did you mean model.beta?
+model.lr=0.1 → @: model has no 'lr'; did you mean model.optimizer.lr?
+model.hidden_dims=[8] → @: model has no 'hidden_dims'; did you mean model.network.encoder.hidden_dims or model.network.decoder.hidden_dims?
+model=kmeans model.k=5 → @: model has no 'k'; did you mean model.num_clusters?
+model=gan lr=0.1 → @: there is no setting 'lr'; did you mean model.optimizer.generator.lr or model.optimizer.discriminator.lr?
+trainer.epochs=3 → @: trainer has no 'epochs'; did you mean trainer.max_epochs?
+modle=vae → @: there is no setting 'modle'; did you mean model?
+model=vea → @: model has no option 'vea'; did you mean vae? (options: …
+model.latnt_dim=3 → @: model has no 'latnt_dim'; did you mean model.latent_dim?
++model.latnt_dim=3 → @: model has no 'latnt_dim'; did you mean model.latent_dim?
+model.encoder.x=1 → @: model has no 'encoder'; did you mean model.network.encoder?
+model.latent_dim.x=1 → @: model.latent_dim is 16 and has no settings of its own
+~model.beta → @: a setting can't be left out; type model.beta=… with another value
+~model._target_ → @: a setting can't be left out; type model._target_=… with another value
+~seed → @: a setting can't be left out; type seed=… with another value
+~trainer → trainer is missing: set trainer=…
+model._target_=pmodel.models.vae.VEA → @: there is no 'VEA' in pmodel.models.vae; did you mean VAE?
+model._target_=nowhere.VAE → @: there is no package 'nowhere'
+data=image_folder data.path=a=b → @: this value can't be read; if it is one text, quote it: 'data.path="a=b"'
+data=image_folder 'data.path=a(b' → @: this value can't be read; if it is one text, quote it: 'data.path="a(b"'
+data=image_folder data.path=a,b → @: several values need --multirun (-m), which runs a job for each; if it is one text, quote it: 'data.path="a,b"'
+data.path== → @: this value can't be read; if it is one text, quote it: 'data.path="="'
+'model.latent_dim=[1' → @: this value can't be read; if it is one text, quote it: 'model.latent_dim="[1"'
+'model={a:1' → @: this value can't be read; if it is one text, quote it: 'model="{a:1"'
+'a b' → @: expected key=value
+=3 → @: expected key=value
+model.latent_dim → @: expected key=value
+'' → '': expected key=value
+seed=1,2 → @: several values need --multirun (-m), which runs a job for each
+-m 'seed=range(5,1)' → @: expected values to run one after the other, and there are none
+-m seed=1,2 hydra.sweep.subdir=x → @: expected a name that differs from job to job, as 'hydra.sweep.subdir=${seed}'
+-m seed=1,x → seed=x: expected a whole number, at least 0 and at most 4294967295
+-m model=vae,vea → model=vea: model has no option 'vea'; did you mean vae? (options: …
+hydra/launcher=joblib → @: a launcher starts the jobs of a multirun; add --multirun (-m)
+resume=nowhere → @: expected the directory of a run or a multirun, or a checkpoint, but there is no nowhere/config.yaml
+resume=pictures → @: expected the directory of a run or a multirun, or a checkpoint, but there is no pictures/config.yaml
+-m resume=pictures → @: goes on with what is there; leave out --multirun
+--cofig-dir x → --cofig-dir: no such option; did you mean --config-dir?
+--config-dir nowhere → --config-dir nowhere: there is no such folder
+sweep=wandb → @: this file is for W&B's own command: wandb sweep conf/sweep/wandb.yaml
+experiment=vae_mnst → @: experiment has no option 'vae_mnst'; did you mean vae_mnist? (options: …
+hydra.launcher.n_jobs=2 → @: hydra.launcher has no 'n_jobs'
+logger=wandb logger.wandb.finish_timeout=-1 → @: expected a finite number, more than 0
+logger.csv.save_dri=x → @: logger.csv has no 'save_dri'; did you mean logger.csv.save_dir?
+callbacks.figures.include.sampels.num_images=3 → @: callbacks.figures.include has no 'sampels'; did you mean callbacks.figures.include.samples?
+callbacks.best.dirpath=3 → @: expected a text
+trainer.max_epoch=3 → @: trainer has no 'max_epoch'; did you mean trainer.max_epochs?
+"""
+
+# Of eval.py, whose run is that of a VAE.
+EVALUATING = """
+eval.py → run must be set: type run=… (a run directory, a checkpoint, or the directory of a multirun)
+eval.py run= → @: expected a run directory or a checkpoint, or a list of these
+eval.py run=3 → @: expected a run directory or a checkpoint, or a list of these
+eval.py run=nowhere → @: there is no such run directory or checkpoint
+eval.py run=afile → @: expected a run directory or a checkpoint in one, but there is no …config.yaml
+eval.py vae → @: expected key=value
+eval.py run=vae split=dev → @: expected one of train, validation, test
+eval.py run=vae batch_size=0 → @: expected a whole number, at least 1
+eval.py run=vae num_samples=5 → @: there is no setting 'num_samples'
+eval.py run=vae metric.samples.num_samples=1 → @: expected a whole number, at least 2
+eval.py run=vae metric.samples.num_real=1 → @: expected a whole number, at least 2, or null
+eval.py run=vae metric.samples.k_precision_recall=0 → @: expected a whole number, at least 1
+eval.py run=vae metric.likelihood.num_samples=0 → @: expected a whole number, at least 1
+eval.py run=vae metric.likelihood.num_examples=0 → @: expected a whole number, at least 1, or null
+eval.py run=vae metric.probe.num_train=1 → @: expected a whole number, at least 2, or null
+eval.py run=vae metric.modes.num_samples=0 → @: expected a whole number, at least 1
+eval.py run=vae metric.cost.samples=5 → @: metric.cost has no 'samples'
+eval.py run=vae metric.features.weights=nowhere.pt → @: there is no such file or folder
+eval.py run=vae metric/features=vgg → @: metric/features has no option 'vgg' (options: auto, classifier, inception)
+eval.py run=vae trainer.devices=0 → @: expected a number of at least 1, a list of them, or auto
+eval.py run=vae trainer.accelerator=quantum → @: expected one of auto, cpu, gpu, cuda, mps
+eval.py run=vae hydra.run.dir=afile → @: expected a folder, and afile is none
+eval.py run=vae hydra.run.dir='' → hydra.run.dir='': expected a folder; . is the one that you are in
+eval.py run=vae callbacks.figures.every_n_epochs=0 → @: expected a whole number, at least 1
+eval.py -m run=vae,vae → run=vae,vae: takes several runs at once, as 'run=[a,b]'; leave out --multirun
+"""
+
+# Joins several settings, or asks the data: said before the first step.
+LATE = """
+model.likelihood=bernoulli → @: expected two levels, but data.num_levels=17; …
+model.network.encoder.hidden_dims=[1000000000000] → out of memory on this machine …: the model is too large; its largest setting is model.network.encoder.hidden_dims=1000000000000
+model=kmeans model.num_clusters=10000000000000 → out of memory on this machine …: the model is too large; its largest setting is @
+model=kmeans model.num_clusters=2000 → @: expected at most …, the examples to start from
+model=pca model.num_components=65 → @: expected 1 to 64, the dimensions of the data
+model=pixelcnn model.kernel_size=4 → @: expected an odd number, at least 1
+model=pixelrnn model.first_kernel_size=2 → @: expected an odd number, at least 1
+model=pixelrnn_multiscale model.factor=9 → @: expected at least 2, and no more than the pictures of 8×8 have rows or columns
+model=pixelcnn data=points → data.shape=[2]: expected pictures [C, H, W], for an autoregressive model
+model=pixelcnn data.dequantize=true → data.num_levels=null: expected pictures on levels; leave out @
+model=gan model.label_smoothing=0.1 model.objective=hinge → model.label_smoothing=0.1: expected 0, or model.objective one of …
+model=gan trainer.accumulate_grad_batches=2 → @: expected 1 with a GAN, whose players take turns; a larger data.batch_size does the same
+model=gan trainer.strategy=fsdp → @: expected a model that is trained by one gradient, such as …
+model=kmeans trainer.precision=bf16-mixed → @: expected 32-true; this model sums in float64 anyway
+model=classifier model.mode=probe → @: expected a run whose encoder to use, model.features=logs/train/…
+model=classifier model.features=nowhere → @: there is no such run directory or checkpoint
+data.binarize=static data.dequantize=true → @: expected data.binarize=none with it, not static
+data.num_levels=16 → @: expected 17 with data=digits, …
+data.num_validation=5000 → @: expected less than the 1547 examples there are, or a share of them below 1
+data.num_labels=5 → @: expected at least 10, one of each class
+data.shape=[1,9,9] → …data.shape…
+data=points data.path=afile → @: expected a CSV file with data.name=csv, and null with another name
+data=points_csv data.path=pictures → @: can't be read as CSV: …
+data=points_csv data.path=table.csv data.shape=[2] → data.path=table.csv: line 2: '1_000' is not a finite number
+data=image_folder data.path=pictures → @: …
+data=image_folder data.path=afile → @: expected a folder or a .zip file, and this file is neither
+data=mnist data_dir=data → data=mnist: data/MNIST/raw/train-images-idx3-ubyte can't be read: Is a directory
+trainer.devices=[1] → …
+"""
+
+
+def cases(table: str) -> list[Any]:
+    """(words, expected line) of each row."""
+    found = []
+    for row in table.strip().splitlines():
+        typed, expected = row.split(" → ", 1)
+        words = shlex.split(typed)
+        found.append(pytest.param(words, expected.replace("@", words[-1] if words else ""), id=typed))
+    return found
+
+
+def matches(line: str, expected: str) -> bool:
+    """Whether it is that line, in which … stands for anything."""
+    return re.fullmatch(".*".join(map(re.escape, expected.split("…"))), line) is not None
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "afile").touch()
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "table.csv").write_text("1,2\n1_000,3\n2,3\n4,5\n")
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (tmp_path / "data" / "MNIST" / "raw" / f"{name}-ubyte").mkdir(parents=True)
+    return tmp_path
+
+
+def written(folder: Path) -> dict[str, tuple[int, int]]:
+    """Everything in a folder, with its size and its time."""
+    return {
+        str(file): (0, 0) if file.is_dir() else (file.lstat().st_size, file.lstat().st_mtime_ns)
+        for file in sorted(folder.rglob("*"))
+    }
+
+
+@pytest.mark.parametrize(("words", "expected"), cases(EARLY))
+def test_a_wrong_command_line_is_refused_before_anything_is_loaded(words, expected, folder, capsys):
+    assert refused_early("train", words, folder, capsys, expected)
+
+
+@pytest.mark.parametrize(("words", "expected"), cases(EVALUATING))
+def test_a_wrong_command_line_of_an_evaluation_is_too(words, expected, folder, vae, capsys):
+    assert refused_early("eval", words[1:], folder, capsys, expected)
+
+
+def refused_early(command: str, words: list[str], folder: Path, capsys: Any, expected: str) -> bool:
+    before = written(folder)
+    with pytest.raises(SystemExit) as end:
+        checked_command_line(command, words)
+    said = capsys.readouterr()
+    assert (end.value.code, said.out, written(folder)) == (2, "", before), said
+    line = said.err.removeprefix("error: ").rstrip("\n")
+    assert line.isprintable()
+    assert matches(line, expected), line
+    return True
+
+
+@pytest.mark.parametrize(("words", "expected"), cases(LATE))
+def test_what_only_model_and_data_know_is_refused_before_the_first_step(words, expected, folder, train: Run):
+    before = written(folder)
+    outcome = train(*words, "data_dir=data", "callbacks=minimal")
+    assert refused(outcome, expected)
+    assert written(folder) == before
+
+
+def refused(outcome: Any, expected: str) -> bool:
+    """Whether a command ended with that line alone, beside the first ones, which say what it loads."""
+    assert outcome.code == 2, outcome
+    assert re.fullmatch(r"(.*: loading …\n)?(.*: [\d,]+ parameters, .*\n.*/\n)?", outcome.out), outcome.out
+    assert matches(outcome.err.removeprefix("error: ").rstrip("\n"), expected), outcome.err
+    return True
+
+
+SMALL = [
+    *(
+        "trainer.max_epochs=1",
+        "data.limit=64",
+        "callbacks=minimal",
+        "logger=csv",
+        "data_dir=data",
+        "model.latent_dim=2",
+    ),
+    *("model.network.encoder.hidden_dims=[8]", "model.network.decoder.hidden_dims=[8]"),
+]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    """Runs of a VAE, of one with another latent space, and of a k-means."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        capture = type("Capture", (), {"readouterr": lambda self: ("", "")})()
+        begin = script("train.py", patch, capture)
+        assert begin(*SMALL, "hydra.run.dir=vae").code == 0
+        assert begin(*SMALL, "model.latent_dim=3", "hydra.run.dir=vae_3").code == 0
+        assert begin("model=kmeans", "model.num_clusters=2", *SMALL[:5], "hydra.run.dir=kmeans").code == 0
+    return folder
+
+
+@pytest.fixture
+def vae(runs, folder) -> Path:
+    """A copy of the first, in the working directory."""
+    return Path(shutil.copytree(runs / "vae", folder / "vae"))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "can't be read (JSONDecodeError)"),
+        (b'{"status": "do', "can't be read (JSONDecodeError)"),
+        (b"\x80\x00\xff", "can't be read (UnicodeDecodeError)"),
+        (b"[" * 100_000, "can't be read (RecursionError)"),
+        (b"[]", "is none of pmodel's files"),
+        (b"3", "is none of pmodel's files"),
+        (b"null", "is none of pmodel's files"),
+        (b'{"schema": "one"}', "its form is 'one', and this version of pmodel reads 1: a newer version wrote it"),
+        (b'{"threads": -1}', "says threads: -1; expected a number from 1 to 4096"),
+    ],
+)
+@pytest.mark.parametrize("command", ["train", "eval"])
+def test_a_status_that_is_none_is_refused(command, content, said, vae, folder, capsys):
+    (vae / "status.json").write_bytes(content)
+    words = ["resume=vae", "trainer.max_epochs=2", "data_dir=data"] if command == "train" else ["run=vae"]
+    assert refused_early(command, words, folder, capsys, f"{words[0]}: …{said}")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            b"# @package _global_\ndefaults:\n  - self\n",
+            "the defaults list can't be composed: a file in it names itself…",
+        ),
+        (
+            b"# @package _global_\nseed: 3\x00\n",
+            "…odd.yaml: no YAML, special characters are not allowed at character 27",
+        ),
+        (b"# @package _global_\nseed: \xff\n", "…odd.yaml: no text in UTF-8, invalid start byte at byte …"),
+        (b"# @package _global_\nseed: [1\n", "…odd.yaml, line 3: no YAML, …"),
+        (b"# @package _global_\nseed: *a\n", "…odd.yaml, line 2: no YAML, found undefined alias 'a'"),
+        (b"# @package _global_\nseed: -1\n", "seed=-1 in c/experiment/odd.yaml: expected a whole number, at least 0…"),
+        (b"# @package _global_\n- 3\n", "…odd…"),
+        (b"# @package _global_\ntrainer:\n  devices: 0\n", "trainer.devices=0 in c/experiment/odd.yaml: expected…"),
+    ],
+)
+def test_a_file_of_settings_that_is_none_is_refused(text, said, folder, capsys):
+    (folder / "c" / "experiment").mkdir(parents=True)
+    (folder / "c" / "experiment" / "odd.yaml").write_bytes(text.replace(b"- self", b"- odd"))
+    assert refused_early("train", ["--config-dir", "c", "experiment=odd"], folder, capsys, said)
+
+
+def test_long_words_are_cut(folder, capsys):
+    long = "9" * 100_000
+    assert refused_early(
+        "train", [f"seed={long}"], folder, capsys, "seed=99999…99… (100,00… characters): this value can't…"
+    )
+    assert refused_early(
+        "train", [f"name={long}"], folder, capsys, "name=99999…99… (100,00… characters): this value can't…"
+    )
+    said = "name=xxx…x… (100,00… characters): expected at most 200 bytes, as a folder's name has"
+    assert refused_early("train", [f"name={'x' * 100_000}"], folder, capsys, said)
+
+
+def no_optimizer(content: dict[str, Any]) -> None:
+    content["optimizer_states"] = []
+
+
+def no_loops(content: dict[str, Any]) -> None:
+    del content["loops"]
+
+
+def strange_loops(content: dict[str, Any]) -> None:
+    content["loops"] = {"fit_loop": 3}
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ("kmeans", "resume: the checkpoint is of another model, or of another size: Missing key(s)…"),
+        ("vae_3", "resume: the checkpoint is of another model, or of another size: size mismatch…"),
+        (
+            no_optimizer,
+            "…last.ckpt is no whole checkpoint of a training (it has no optimizer_states); the newest whole…",
+        ),
+        (no_loops, "…last.ckpt is no whole checkpoint of a training (it has no loops); the newest whole…"),
+        (strange_loops, "…last.ckpt is no whole checkpoint of a training…"),
+    ],
+)
+def test_a_run_goes_on_with_no_checkpoint_that_is_not_its_own(other, said, vae, runs, folder, train: Run):
+    last = vae / "checkpoints" / "last.ckpt"
+    if isinstance(other, str):
+        shutil.copy(runs / other / "checkpoints" / "last.ckpt", last)
+    else:
+        content = torch.load(last, weights_only=True)
+        other(content)
+        torch.save(content, last)
+    before = {name: (vae / name).read_bytes() for name in ("status.json", "config.yaml", "metrics.csv", "results.json")}
+    assert refused(train("resume=vae", "trainer.max_epochs=2", "data_dir=data"), said)
+    assert before == {name: (vae / name).read_bytes() for name in before}
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        *(
+            3,
+            "many",
+            [3],
+            [{}],
+            [{"name": "training time"}],
+            [{"name": [1], "value": 2}],
+            [{"name": "x", "value": "y"}],
+        ),
+        [{"name": "x", "value": 1, "protocol": 4}],
+        [{"name": "x", "value": 1, "protocol": {"split_sizes": [3]}}],
+        [{"name": "x", "value": 1, "count": "all"}],
+    ],
+)
+def test_odd_entries_of_a_results_file_are_refused(numbers, vae, folder, evaluate: Run):
+    (vae / "results.json").write_text(json.dumps({"numbers": numbers}))
+    before = written(folder)
+    said = "run=vae: …results.json is none of pmodel's files: expected numbers, each with a name and a value"
+    assert refused(evaluate("run=vae"), said)
+    assert written(folder) == before
+
+
+def test_a_pipe_among_pictures_is_no_picture(folder, train: Run):
+    for name in "abcdefgh":
+        os.mkfifo(folder / "pictures" / f"{name}.png")
+    assert refused(train("data=image_folder", "data.path=pictures", "callbacks=minimal"), "data.path=pictures: …")
+
+
+def test_a_gpu_that_is_not_there_is_said(folder, train: Run):
+    if torch.cuda.is_available() or torch.backends.mps.is_available():
+        pytest.skip("there is one")
+    said = "trainer.accelerator=gpu: PyTorch finds no such device on this machine; trainer=default takes what there is"
+    assert refused(train("trainer=gpu"), said)
+
+
+def test_jobs_that_share_a_directory_are_not_done_in_silence(folder, train: Run):
+    """The second is skipped, as it is done; the third is another one, and is refused."""
+    shared = "hydra.sweep.subdir=${data.batch_size}"
+    outcome = train("-m", "seed=1,1,2", shared, *SMALL)
+    assert outcome.code == 1
+    assert "skipped" in outcome.out
+    assert "its settings have changed since it began" in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_every_setting_with_a_number_has_a_range():
+    """Of all that conf/ builds, of the project's own: each number of a signature is of a type with a range."""
+    from pmodel.annotations import accepts
+    from pmodel.config import CONFIG_DIR
+    from pmodel.signatures import signature
+
+    targets = {m for f in CONFIG_DIR.rglob("*.yaml") for m in re.findall(r"_target_: (pmodel\.[\w.]+)", f.read_text())}
+    bad: dict[str, Callable[[Any], Any]] = {"number": lambda x: x, "list": lambda x: [x]}
+    unlimited = [
+        f"{target}.{name}"
+        for target in sorted(targets)
+        for name, parameter in signature(target).parameters.items()
+        for make in bad.values()
+        if parameter.annotation is not None and accepts(parameter.annotation, make(-(10**12)), parameter.module)
+    ]
+    assert len(targets) > 60
+    assert unlimited == []
