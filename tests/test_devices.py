@@ -90,7 +90,7 @@ def test_a_model_spread_over_devices_is_one_that_is_trained_by_one_gradient(trai
     assert train("model=pixelcnn", "trainer=fsdp", "--cfg", "job").code == 0
     for model in ("gan", "kmeans"):
         outcome = train(f"model={model}", "trainer=fsdp", "trainer.accelerator=cpu", "trainer.devices=1", *TWO_STEPS)
-        assert outcome.code == 1
+        assert outcome.code == 2
         assert "error: trainer.strategy=fsdp: expected a model that is trained by one gradient" in outcome.err
 
 

@@ -192,7 +192,7 @@ def test_a_damaged_checkpoint_is_named_with_the_newest_whole_one(train: Run, tmp
     best.write_bytes(b"")
     before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
     outcome = train(f"resume={run}", "trainer.max_epochs=4")
-    assert outcome.code == 1
+    assert outcome.code == 2
     newest = "checkpoints/epoch_002.ckpt"
     (line,) = errors(outcome.err)
     assert "last.ckpt is no whole checkpoint" in line
@@ -221,7 +221,7 @@ def test_a_run_without_its_last_checkpoint_is_not_begun_again_over_what_it_has_l
         before = kept(run)
         for words in (["resume=run", "trainer.max_epochs=4"], ["resume=run/", "trainer.max_steps=30"]):
             outcome = train(*words)
-            assert outcome.code == 1
+            assert outcome.code == 2
             assert errors(outcome.err) == [f"error: resume: run/checkpoints/last.ckpt {what}{newest}"]
         assert kept(run) == before
     last.unlink()
@@ -274,7 +274,7 @@ def test_a_status_of_another_form_is_refused_by_all_who_read_it(content, said, t
         (train, ["resume=run"], 2),
         (train, ["resume=run/checkpoints/last.ckpt", "trainer.max_epochs=4"], 2),
         (evaluate, ["run=run"], 2),
-        (train, [*SMALL, "hydra.run.dir=run"], 1),
+        (train, [*SMALL, "hydra.run.dir=run"], 2),
     ):
         outcome = command(*words)
         (line,) = errors(outcome.err)

@@ -211,7 +211,7 @@ def test_a_run_outside_of_a_search_is_not_pruned_and_says_so(tmp_path, caplog):
         ("sweep=vae_optunna", "did you mean vae_optuna"),
         ("sweep=wandb", "wandb sweep conf/sweep/wandb.yaml"),
         ("sweep=vae_optuna model.latent_dimm=range(1,9)", "did you mean model.latent_dim"),
-        ("sweep=vae_optuna model.latent_dim=interval(0.5,2)", "latent_dim expects int"),
+        ("sweep=vae_optuna model.latent_dim=interval(0.5,2)", "model.latent_dim=0.5: expected a whole number"),
         ("sweep=vae_optuna hydra.sweeper.n_trials=0", "n_trials=0: expected a whole number of at least 1"),
         ("sweep=vae_optuna hydra.sweeper.n_trails=3", "did you mean hydra.sweeper.n_trials"),
         ("sweep=vae_optuna hydra.sweeper.sampler=tpee", "did you mean tpe"),

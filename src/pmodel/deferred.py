@@ -46,9 +46,10 @@ class _Deferral(MetaPathFinder, Loader):
             return self.real and ModuleSpec(fullname, self, is_package=self.real.submodule_search_locations is not None)
         if self.real is not None and fullname.startswith(f"{self.name}.") and not self._is_part(fullname):
             self.load()
-            # Loading may have imported it; a second time would make another module of it.
+            # Loading may have imported it; a second time would make another module of it. While it is found, Python
+            # would take the spec of one that is there, and so load it once more.
             if fullname in sys.modules:
-                return ModuleSpec(fullname, _Present())
+                return ModuleSpec(fullname, _Present(sys.modules.pop(fullname)))
         return None
 
     def _is_part(self, fullname: str) -> bool:
@@ -88,13 +89,16 @@ class _Standing(ModuleType):
 
 
 class _Present(Loader):
-    """Loads what has been loaded."""
+    """Gives a module that has been loaded."""
+
+    def __init__(self, module: ModuleType):
+        self.module, self.spec = module, module.__spec__
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        return sys.modules[spec.name]
+        return self.module
 
     def exec_module(self, module: ModuleType) -> None:
-        """Nothing is left to do."""
+        module.__spec__ = self.spec
 
 
 def _torchmetrics(module: ModuleType) -> None:

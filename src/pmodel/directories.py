@@ -67,7 +67,7 @@ class Directories(Callback):
                 try:
                     found = Counter(statuses(folder))
                 except ValueError as error:
-                    sys.exit(f"error: {error}")
+                    _refuse(str(error))
                 if found:
                     jobs = ", ".join(f"{count} {status}" for status, count in found.items())
                     print(f"goes on with {shown(folder)}/ (jobs: {jobs})", flush=True)
@@ -131,7 +131,7 @@ def _begun(parent: Path, command: dict[str, Any]) -> Path | None:
 
 def _check_same(folder: Path, before: dict[str, Any], command: dict[str, Any]) -> None:
     if any(before.get(key) != value for key, value in command.items()):
-        sys.exit(f"error: hydra.sweep.dir={shown(folder)}: there is a multirun of other jobs in it: {before['task']}")
+        _refuse(f"hydra.sweep.dir={shown(folder)}: there is a multirun of other jobs in it: {before['task']}")
 
 
 def _check_processes(config: DictConfig, launch: Launch) -> None:

@@ -424,8 +424,7 @@ def test_what_concerns_a_game_has_is_part_of_its_checkpoint():
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ({"gradient_clip_val": -1.0}, "trainer.gradient_clip_val=-1.0: expected at least 0"),
-        ({"gradient_clip_algorithm": "foo"}, "trainer.gradient_clip_algorithm=foo: expected norm"),
+        ({"accumulate_grad_batches": 2}, "trainer.accumulate_grad_batches=2: expected 1 with a GAN"),
         ({"devices": 2, "strategy": "ddp"}, "trainer.strategy=ddp: expected auto"),
     ],
 )
