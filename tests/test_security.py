@@ -201,6 +201,16 @@ def test_orders_to_a_terminal_in_a_status_are_not_passed_on(run, capsys):
     assert "out of memory\ufffd[2J\ufffderror: all is well" in refusal(capsys, "eval", "run=run")
 
 
+def test_a_name_that_is_html_is_text_in_the_report(run, evaluate: Run):
+    changed(run, "name", "<img src=x onerror=alert(1)>")
+    outcome = evaluate("run=run", "callbacks.figures=null", *(f"metric.{name}=null" for name in ("samples", "cost")))
+    assert outcome.code == 0, outcome.err
+    (report,) = run.glob("eval/*/report.html")
+    text = report.read_text(encoding="utf-8")
+    assert "&lt;img src=x onerror=alert(1)&gt;" in text
+    assert "<img src=x" not in text
+
+
 @pytest.mark.parametrize("name", ["../../../x", "a/b", "..", "", "a\\b", "'a\tb'"])
 def test_a_name_is_that_of_a_folder(name, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

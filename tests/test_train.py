@@ -5,13 +5,14 @@ import json
 import math
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 from forked import start_forked
-from support import run_directory
+from support import ROOT, run_directory
 
 from pmodel.launch import Processes
 from pmodel.stopping import interruptible, workers_stop_first
@@ -473,3 +474,20 @@ def test_mnist_trains(train, data_dir):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_gpu_trains(train):
     assert train(*SMALL, "trainer=gpu", "trainer.precision=bf16-mixed").code == 0
+
+
+def test_runs_that_only_try_something_lie_apart(train, tmp_path):
+    assert train("check=true", *SMALL).code == 0
+    assert train("debug=fast", "data.limit=64", "logger=csv").code == 0
+    assert sorted(path.name for path in (tmp_path / "logs").iterdir()) == ["check", "debug"]
+
+
+def test_a_training_goes_on_where_nobody_reads_what_it_says_any_more(tmp_path):
+    """`train.py … | head -1`"""
+    command = [sys.executable, str(ROOT / "train.py"), "data.limit=64", "trainer.max_epochs=3", "callbacks=minimal"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "vae on digits: loading …\n"
+        process.stdout.close()
+        assert process.wait(300) == 0, process.stderr.read()
+        assert process.stderr.read() == ""
+    assert status(run_directory(tmp_path / "logs"))["status"] == "done"

@@ -1,6 +1,7 @@
 """Each metric against what it is made of, and the reasons where a model can't answer."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -267,3 +268,26 @@ def test_the_metrics_in_conf_are_all_there_are():
     }
     assert defined == {node["_target_"] for node in METRICS.values()}
     assert (CONFIG_DIR / "metric" / "default.yaml").is_file()
+
+
+class Slow:
+    """A bound that takes a second for each thousand samples, on a clock of its own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch):
+        self.now, self.samples = 0.0, 0
+        monkeypatch.setattr("pmodel.evaluation.likelihood.time", SimpleNamespace(perf_counter=lambda: self.now))
+        self.device = torch.device("cpu")
+
+    def elbo(self, x: torch.Tensor, num_samples: int = 1, *, generator: torch.Generator | None = None) -> torch.Tensor:
+        self.now += len(x) * num_samples / 1000
+        return -x.flatten(1).sum(1)
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(None, 1000), (10_000, 1000), (100, 179), (1, 10)])
+def test_bounds_take_about_the_seconds_that_they_are_given(seconds, expected, monkeypatch):
+    model = Slow(monkeypatch)
+    subject = Subject(model, array_data(torch.rand(1000, 1, 4, 4), num_validation=1000), "validation")
+    found = [f for f in Likelihood(500, None, seconds).measure(subject) if isinstance(f, dict)]
+    assert {number["count"] for number in found} == {expected}
+    if seconds == 100:
+        assert 90 < model.now < 120
