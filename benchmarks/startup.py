@@ -1,5 +1,4 @@
-"""From the command to the first line and the first step, and the time to refuse a typo; and the default training on a
-busy machine, with the number of threads that `threads: auto` chooses.
+"""From the command to the first line and step, the time to refuse a typo, and the default training on a busy machine.
 
 The first step is aimed at within 0.8 times `import lightning`, the first line within a second, and the training within
 1.3 times the better of one thread and all.

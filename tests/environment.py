@@ -7,6 +7,8 @@ the home directory with its caches, the locale, the time zone and the umask, und
 import os
 import signal
 
+from pmodel.deferred import defer_imports
+
 PREFIXES = (
     "PMODEL_",  # who started a process, and what is to happen in it
     "SLURM_",  # a shell within an allocation would make each training a task of it
@@ -39,3 +41,4 @@ def neutralize() -> None:
 
 
 neutralize()
+defer_imports()  # as train.py does; of the processes that are forked too

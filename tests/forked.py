@@ -21,7 +21,7 @@ import pmodel
 
 server = multiprocessing.get_context("forkserver")
 parts = (module.name for module in pkgutil.walk_packages(pmodel.__path__, "pmodel."))
-server.set_forkserver_preload(["matplotlib.pyplot", *(name for name in parts if "wandb" not in name)])
+server.set_forkserver_preload(["environment", "matplotlib.pyplot", *(name for name in parts if "wandb" not in name)])
 
 # What is to happen in a process: "rank step what", where what is kill, stop or fail.
 EVENT = "PMODEL_TEST_EVENT"

@@ -40,7 +40,7 @@ ALLOWED = {
     "config_tree": {"annotations", "signatures", "third_party"},
     "resolvers": {"config_tree", "launch", "resuming"},
     "search": {"annotations", "config_tree", "signatures"},
-    "workers": {"config_tree", "quiet", "resolvers", "run_directory", "stopping"},
+    "workers": {"config_tree", "deferred", "quiet", "resolvers", "run_directory", "stopping"},
     "early_checks": {"config_tree", "launch"},
     "config": {"config_tree", "early_checks", "search", "signatures"},
     "command_line": {"config", "config_tree", "early_checks", "launch", "quiet", "resolvers", "resuming"},

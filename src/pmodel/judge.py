@@ -14,10 +14,11 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from PIL import Image
 from torch import Tensor
 
+from pmodel.bar import Bar
 from pmodel.callbacks.figures import Figures, NotShown, Scene
 from pmodel.callbacks.shapes import is_picture
 from pmodel.capabilities import Samples
-from pmodel.evaluation.findings import Floor, Metric
+from pmodel.evaluation.findings import Finding, Floor, Metric
 from pmodel.evaluation.memorization import Memorization
 from pmodel.evaluation.samples import SampleQuality
 from pmodel.evaluation.subject import Subject, data_protocol
@@ -103,17 +104,21 @@ class Judge:
             print(f"judging {label}  {shown(run.folder)}", flush=True)
         run.model.to(self.workers.device)
         numbers, missing, floors, curves = [], [], [], []
-        for metric in self.metrics:
-            for finding in metric.measure(subject):
-                match finding:
-                    case Missing():
-                        missing.append(finding._asdict())
-                    case Floor():
-                        floors.append(finding.number)
-                    case Curve():
-                        curves.append(finding._asdict())
-                    case _:
-                        numbers.append(finding)
+        findings: list[Finding] = []
+        with Bar(len(self.metrics), f"judging {label}") as bar:
+            for metric in self.metrics:
+                findings += metric.measure(subject)
+                bar.update()
+        for finding in findings:
+            match finding:
+                case Missing():
+                    missing.append(finding._asdict())
+                case Floor():
+                    floors.append(finding.number)
+                case Curve():
+                    curves.append(finding._asdict())
+                case _:
+                    numbers.append(finding)
         if isinstance(run.model, Samples):
             # All processes draw; the first one shows it.
             shape = subject.data.shape

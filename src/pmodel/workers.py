@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from pmodel.config_tree import ConfigError
+from pmodel.deferred import defer_imports
 from pmodel.quiet import accept_any_terminal
 from pmodel.resolvers import num_devices, register_resolvers
 from pmodel.run_directory import Claim, InUse
@@ -49,6 +50,7 @@ def prepare(folder: str, num_workers: int, gpus: list[str], each: int) -> None:
     """Makes a new process fit for jobs; it keeps its place among the workers, and so its GPUs, for life."""
     register_resolvers()
     accept_any_terminal()
+    defer_imports()
     become_worker(Path(folder))
     if gpus:
         place = claim(Path(folder), num_workers)

@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import WeightAveraging
 from PIL import Image
 from torch import Tensor
 
+from pmodel.bar import Bar
 from pmodel.instantiate import instantiate
 from pmodel.loggers import log_image
 from pmodel.ranges import Count
@@ -125,10 +126,12 @@ class Figures(Callback):
         After training: those of the history that `load_state_dict` was given, of a checkpoint its
         ["callbacks"][`state_key`].
         """
-        for figure in self.figures:
-            with torch.no_grad():
-                picture = figure.draw(scene, model)
-            yield figure, picture
+        with Bar(len(self.figures), "drawing figures") as bar:
+            for figure in self.figures:
+                with torch.no_grad():
+                    picture = figure.draw(scene, model)
+                yield figure, picture
+                bar.update()
 
     def _save(self, picture: np.ndarray, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
