@@ -480,6 +480,35 @@ def test_a_pipe_among_pictures_is_no_picture(folder, train: Run):
     assert refused(train("data=image_folder", "data.path=pictures", "callbacks=minimal"), "data.path=pictures: …")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["data=points_csv", "data.path=pipe"], ["data=image_folder", "data.path=pipe"]],
+    ids=lambda words: words[0],
+)
+def test_nobody_waits_for_a_pipe_that_is_named(words, folder, capsys):
+    os.mkfifo(folder / "pipe")
+    assert refused_early("train", words, folder, capsys, "data.path=pipe: it is neither a file nor a folder")
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", "wandb_id", "checkpoints/best.ckpt", "figures/samples.png"])
+def test_nobody_waits_for_a_pipe_in_a_run(name, vae, folder, capsys):
+    (vae / name).unlink(missing_ok=True)
+    (vae / name).parent.mkdir(exist_ok=True)
+    os.mkfifo(vae / name)
+    words = ["resume=vae", "trainer.max_epochs=2", "data_dir=data"]
+    assert refused_early("train", words, folder, capsys, f"resume=vae: …vae/{name} is no file")
+    assert refused_early("eval", ["run=vae"], folder, capsys, f"…vae/{name} is no file")
+
+
+def test_nobody_waits_for_a_pipe_among_the_files_of_a_data_set(folder, train: Run):
+    raw = folder / "data" / "MNIST" / "raw"
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (raw / f"{name}-ubyte").rmdir()
+        os.mkfifo(raw / f"{name}-ubyte")
+    said = "data=mnist: data/MNIST/raw/train-images-idx3-ubyte can't be read: it is no file"
+    assert refused(train("data=mnist", "data_dir=data", "callbacks=minimal"), said)
+
+
 def test_a_gpu_that_is_not_there_is_said(folder, train: Run):
     if torch.cuda.is_available() or torch.backends.mps.is_available():
         pytest.skip("there is one")

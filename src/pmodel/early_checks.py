@@ -91,8 +91,10 @@ def check_places(settings: Mapping[str, Any], typed: Mapping[str, Override]) -> 
         "data.path": data.get("path") if isinstance(data, Mapping) else None,
         "metric.features.weights": ((settings.get("metric") or {}).get("features") or {}).get("weights"),
     }.items():
-        if isinstance(value, str) and not Path(value).expanduser().exists():
-            raise ConfigError(f"{setting(key, value)}: there is no such file or folder")
+        path = Path(value).expanduser() if isinstance(value, str) else None
+        if path is not None and not (path.is_file() or path.is_dir()):
+            what = "it is neither a file nor a folder" if path.exists() else "there is no such file or folder"
+            raise ConfigError(f"{setting(key, value)}: {what}")
     data_dir = settings.get("data_dir")
     if isinstance(data_dir, str) and Path(data_dir).expanduser().is_file():
         raise ConfigError(f"{setting('data_dir', data_dir)}: expected a folder, and it is a file")

@@ -3,6 +3,7 @@
 docs/security.md says what is trusted and what is not.
 """
 
+import errno
 import json
 import os
 import re
@@ -114,7 +115,8 @@ def check_places(settings: dict[str, Any], folder: Path, data_dir: str) -> list[
 
 
 def check_links(folder: Path) -> None:
-    """Refuses links among what a run writes that lead out of its folder; W&B, in its own, makes some.
+    """Refuses, among what a run writes, links that lead out of its folder, and pipes, for which one would wait; W&B, in
+    its own folder, makes some.
 
     Raises:
         ValueError: with the first of them, in a few words.
@@ -122,6 +124,8 @@ def check_links(folder: Path) -> None:
     for entry in (*folder.iterdir(), *folder.glob("checkpoints/*"), *folder.glob("figures/**/*")):
         if entry.is_symlink() and not Path(os.path.realpath(entry)).is_relative_to(os.path.realpath(folder)):
             raise ValueError(f"{entry} leads out of the run's own directory")
+        if not (entry.is_file() or entry.is_dir() or entry.is_symlink()):
+            raise ValueError(f"{entry} is no file")
 
 
 def _normal(path: str | Path) -> Path:
@@ -149,9 +153,19 @@ def _texts(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
         yield key, node
 
 
+def regular(file: Path) -> Path:
+    """The file itself, which may be read.
+
+    Raises:
+        OSError: if a pipe or a device is there, for which one might wait forever.
+    """
+    if file.exists() and not (file.is_file() or file.is_dir()):
+        raise OSError(errno.EINVAL, "it is no file", str(file))
+    return file
+
+
 def _text(file: Path, most: int) -> str:
-    if file.exists() and not file.is_file():
-        raise OSError(f"{file} is no file")  # a pipe would never end
+    regular(file)
     if file.is_file() and file.stat().st_size > most:
         raise ValueError(f"it has {file.stat().st_size:,} bytes, expected at most {most:,}")
     return file.read_text(encoding="utf-8")

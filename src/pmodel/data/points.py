@@ -12,6 +12,7 @@ from torch import Tensor
 from pmodel.data import mixtures
 from pmodel.data.base import SPLITS, InMemoryDataModule, Split
 from pmodel.data.keys import mix_key
+from pmodel.foreign import regular
 from pmodel.ranges import Count, Counts, Seed, Two, Whole
 
 PointSet = Literal["ring", "moons", "grid", "mixture_1d", "csv"]
@@ -139,7 +140,7 @@ def read_table(path: Path) -> Tensor:
     """
     place = f"data.path={path}"
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with regular(path).open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
             rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except FileNotFoundError:

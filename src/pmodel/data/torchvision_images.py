@@ -17,6 +17,7 @@ from torch import Tensor
 
 from pmodel.data.base import Binarization, InMemoryDataModule, Split
 from pmodel.data.pictures import read_pictures
+from pmodel.foreign import regular
 from pmodel.ranges import Count, Counts, Fraction, Seed, Two, Whole
 
 _ADVICE = "set data_dir to a folder that has it"
@@ -220,14 +221,14 @@ class CelebA(TorchvisionImages):
         self._require_files()
         partition, folder = (self.data_dir / name for name in self.files)
         code = {"train": "0", "validation": "1", "test": "2"}[split]
-        rows = [line.split() for line in partition.read_text(encoding="utf-8").splitlines() if line.strip()]
+        rows = [line.split() for line in regular(partition).read_text(encoding="utf-8").splitlines() if line.strip()]
         if any(len(row) != 2 or row[1] not in "012" for row in rows):
             raise ValueError(f"data={self.source}: {partition} is corrupt: expected lines such as '000001.jpg 0'")
         names = [name for name, part in rows if part == code]
         names = [names[i] for i in self.kept(split, len(names))]
         paths = [str(folder / name) for name in names]
         x = read_pictures(
-            paths, lambda path: Path(path).read_bytes(), self.shape, resize=True, place=f"data={self.source}"
+            paths, lambda path: regular(Path(path)).read_bytes(), self.shape, resize=True, place=f"data={self.source}"
         )
         return x, torch.full((len(x),), -1)
 
@@ -239,7 +240,7 @@ def read_idx(path: Path, dims: int, source: str) -> Tensor:
         ValueError: if the file is not such an array, or does not hold as many bytes as its header says.
     """
     try:
-        content = path.read_bytes()
+        content = regular(path).read_bytes()
     except OSError as error:
         raise ValueError(f"data={source}: {path} can't be read: {error.strerror}") from error
     size = 4 + 4 * dims
@@ -274,7 +275,7 @@ def read_cifar_batch(path: Path, source: str) -> tuple[Tensor, Tensor]:
         ValueError: if the file is not one.
     """
     try:
-        with path.open("rb") as file:
+        with regular(path).open("rb") as file:
             entry = _ArrayUnpickler(file, encoding="latin1").load()
         x, label = torch.from_numpy(entry["data"]), torch.tensor(entry["labels"], dtype=torch.int64)
         return x.reshape(len(label), 3, 32, 32), label

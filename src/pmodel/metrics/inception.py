@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from pmodel.foreign import regular
 from pmodel.metrics.features import FeatureExtractor
 from pmodel.metrics.tensor_files import DAMAGE, sha256
 
@@ -145,7 +146,7 @@ def _kept_or_downloaded(cache_dir: Path | None) -> Inception:
 def _tensors(file: Path) -> dict[str, Tensor]:
     """The tensors of a file, which can't run code; ValueError, which says why, where it has something else."""
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        content = torch.load(regular(Path(file)), map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ValueError("there is no such file") from None
     except OSError as error:
