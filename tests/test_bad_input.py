@@ -178,6 +178,16 @@ resume=pictures → @: expected the directory of a run or a multirun, or a check
 --config-dir nowhere → --config-dir nowhere: there is no such folder
 sweep=wandb → @: this file is for W&B's own command: wandb sweep conf/sweep/wandb.yaml
 experiment=vae_mnst → @: experiment has no option 'vae_mnst'; did you mean vae_mnist? (options: …
+model.optimizer=null → @: expected settings of its own
+callbacks.figures=3 → @: expected settings of its own, or null
+++trainer.max_epochs=-9 → @: expected a whole number, at least -1, or null
+trainer.devices=[-1] → @: expected a list of whole numbers, each at least 0, a whole number, or a text
+hydra.run.dir=null → @: field 'hydra.run.dir' is not Optional
+hydra.job.chdir=maybe → @: Value 'maybe' is not a valid bool (type str)
+hydra.run.dri=x → @: hydra.run has no 'dri'; did you mean hydra.run.dir?
+paths.kind='../x' → paths.kind='../x': expected a folder's name, in which there is no /
+data_dir='' → data_dir='': expected a folder; . is the one that you are in
+--cfg jobb → argument --cfg/-c: invalid choice: 'jobb' (choose from 'job', 'hydra', 'all')
 hydra.launcher.n_jobs=2 → @: hydra.launcher has no 'n_jobs'
 logger=wandb logger.wandb.finish_timeout=-1 → @: expected a finite number, more than 0
 logger.csv.save_dri=x → @: logger.csv has no 'save_dri'; did you mean logger.csv.save_dir?

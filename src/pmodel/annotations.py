@@ -138,7 +138,7 @@ def in_words(annotation: ast.expr | None, module: str) -> str:
         texts = ", ".join(map(str, dict.fromkeys(listed)))
         others.insert(0, f"one of {texts}" if len(set(listed)) > 1 else texts)
     if len(others) < 2:
-        return "".join(others) or ast.unparse(annotation)
+        return "".join(others) or "settings of its own"
     comma = "," if any("," in words or " or " in words for words in others) else ""
     return f"{', '.join(others[:-1])}{comma} or {others[-1]}"
 

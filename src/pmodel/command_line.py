@@ -4,6 +4,7 @@ import gc
 import re
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
 
@@ -36,7 +37,9 @@ def checked_command_line(config_name: str, argv: list[str]) -> list[str]:
 
 
 def _checked(config_name: str, argv: list[str]) -> list[str]:
-    args, unknown = get_args_parser().parse_known_intermixed_args(argv)
+    parser = get_args_parser()
+    parser.error = _refuse
+    args, unknown = parser.parse_known_intermixed_args(argv)
     # Hydra wants options first.
     argv = [word for word in argv if word not in args.overrides] + args.overrides
     if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion:
@@ -55,8 +58,7 @@ def _checked(config_name: str, argv: list[str]) -> list[str]:
         folders = [own, *([Path(args.config_dir).absolute()] if args.config_dir else [])]
         name = check_overrides(args.config_name or config_name, args.overrides, folders, multirun=bool(args.multirun))
     except ConfigError as error:
-        print(f"error: {re.sub(LONG_WORD, _shortened, str(error))}", file=sys.stderr)
-        raise SystemExit(2) from None
+        _refuse(str(error))
     if launched().is_first:
         # PyTorch and Lightning take seconds.
         print(f"{name}: loading …", flush=True)
@@ -67,6 +69,11 @@ OPTIONS = ["--help", "--multirun", "--cfg", "--info", "--package", "--resolve"]
 OPTIONS += ["--config-dir", "--config-name", "--config-path", "--shell-completion", "--hydra-help"]
 # Longer than any that a user wants to read again.
 LONG_WORD = re.compile(rf"\S{{{LONGEST},}}")
+
+
+def _refuse(line: str) -> NoReturn:
+    print(f"error: {re.sub(LONG_WORD, _shortened, line)}", file=sys.stderr)
+    raise SystemExit(2)
 
 
 def _shortened(word: re.Match[str]) -> str:

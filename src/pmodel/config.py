@@ -344,6 +344,15 @@ class _Job:
         if key in ("model", "data", "trainer", "paths"):
             raise ConfigError(f"{override.input_line}: a run needs a {key}; type {key}=… with another one")
 
+    def check_hydras_key(self, parts: list[str], override: Override) -> None:
+        node: Any = self.hydra
+        for depth, part in enumerate(parts[1:], 1):
+            if not isinstance(node, DictConfig) or part not in list(node):
+                names = list(node) if isinstance(node, DictConfig) else []
+                here = ".".join(parts[:depth])
+                raise ConfigError(f"{override.input_line}: {here} has no {part!r}{suggest(part, names, here)}")
+            node = node._get_node(part)
+
     def check_key_exists(self, config: DictConfig, override: Override) -> None:
         node: Any = config
         parts = override.key_or_group.replace("/", ".").split(".")
@@ -352,6 +361,7 @@ class _Job:
                 where, names = f"hydra.{parts[1]}", [k for k in self.hydra[parts[1]] if k not in INSTANTIATE_KEYS]
                 hint = suggest(parts[2], names, where)
                 raise ConfigError(f"{override.input_line}: {where} has no {parts[2]!r}{hint}")
+            self.check_hydras_key(parts, override)
             return
         for depth, part in enumerate(parts):
             here = ".".join(parts[:depth])
@@ -371,6 +381,10 @@ class _Job:
             raise ConfigError(f"{override.input_line}: {where}{hint}")
 
 
+# What Hydra says of an override that is of the wrong type.
+MERGING = "Error merging override "
+
+
 @contextmanager
 def _one_line_errors(folders: Sequence[Path]) -> Iterator[None]:
     """Turns what Hydra and OmegaConf raise while composing files of some folders into a ConfigError of one line."""
@@ -378,6 +392,9 @@ def _one_line_errors(folders: Sequence[Path]) -> Iterator[None]:
         yield
     except HydraException as error:
         message = _first_line(error)
+        if message.startswith(MERGING):
+            reason = _first_line(error.__cause__ or error).removeprefix(MERGING)
+            raise ConfigError(f"{message.removeprefix(MERGING)}: {reason}") from None
         missing, options = getattr(error, "missing_cfg_file", None), getattr(error, "options", None)
         if missing and options:
             message += suggest(str(missing).rsplit("/", 1)[-1], list(options)) + f" (options: {', '.join(options)})"

@@ -124,6 +124,10 @@ class Checker:
             self.fields(fields, value, path)
         elif ast.unparse(parameter.annotation) == "dict[str, dict | None]":
             for name, node in value.items():
+                if not (node is None or isinstance(node, dict)):
+                    raise ConfigError(
+                        f"{self.origin.name(f'{path}.{name}', node)}: expected settings of its own, or null"
+                    )
                 if isinstance(node, dict) and "_target_" not in node:
                     others = [other for other, n in value.items() if isinstance(n, dict) and "_target_" in n]
                     raise ConfigError(
@@ -135,7 +139,7 @@ class Checker:
         options = choices(parameter.annotation, parameter.module)
         hint = suggest(value, options) if isinstance(value, str) else ""
         name, expected = self.origin.name(path, value), in_words(parameter.annotation, parameter.module)
-        came = "" if name.startswith(f"{path}=") else f" for {path}, got {show(value)}"
+        came = "" if name.lstrip("+").startswith(f"{path}=") else f" for {path}, got {show(value)}"
         raise ConfigError(f"{name}: expected {expected}{came}{hint}")
 
 

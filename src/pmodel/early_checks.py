@@ -66,6 +66,9 @@ def check_names(settings: Mapping[str, Any]) -> None:
     name = settings.get("name")
     if isinstance(name, str) and (name != printable(name) or name in ("", ".", "..") or set(name) & set("/\\")):
         raise ConfigError(f"name={name!r}: expected a folder's name, in which there is no / and no control character")
+    kind = (settings.get("paths") or {}).get("kind", "train")
+    if isinstance(kind, str) and (kind != printable(kind) or kind in ("", ".", "..") or set(kind) & set("/\\")):
+        raise ConfigError(f"paths.kind={kind!r}: expected a folder's name, in which there is no /")
     if isinstance(name, str) and len(name.encode()) > LONGEST_NAME:
         raise ConfigError(f"name={name}: expected at most {LONGEST_NAME} bytes, as a folder's name has")
 
@@ -80,7 +83,7 @@ def check_places(settings: Mapping[str, Any], typed: Mapping[str, Override]) -> 
     """
     places = {key: typed[key].value() for key in ("hydra.run.dir", "hydra.sweep.dir") if key in typed}
     if isinstance(settings.get("paths"), Mapping):
-        places["paths.log_dir"] = settings["paths"].get("log_dir")
+        places |= {f"paths.{name}": settings["paths"].get(name) for name in ("log_dir", "run_dir")}
     for key, value in places.items():
         if value is None or (isinstance(value, str) and not value.strip()):
             raise ConfigError(f"{key}={value or repr('')}: expected a folder; . is the one that you are in")
@@ -96,6 +99,8 @@ def check_places(settings: Mapping[str, Any], typed: Mapping[str, Override]) -> 
             what = "it is neither a file nor a folder" if path.exists() else "there is no such file or folder"
             raise ConfigError(f"{setting(key, value)}: {what}")
     data_dir = settings.get("data_dir")
+    if data_dir == "":
+        raise ConfigError("data_dir='': expected a folder; . is the one that you are in")
     if isinstance(data_dir, str) and Path(data_dir).expanduser().is_file():
         raise ConfigError(f"{setting('data_dir', data_dir)}: expected a folder, and it is a file")
 

@@ -51,11 +51,13 @@ class Trainer(TypedDict):
     precision: (
         Literal["32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true", "bf16"] | Literal[16, 32, 64]
     )
+    devices: list[Whole] | int | str
     num_nodes: Count
     max_epochs: Annotated[int, Ge(-1)] | None
     min_epochs: Whole | None
     max_steps: Annotated[int, Ge(-1)]
     min_steps: Whole | None
+    max_time: str | dict[str, Whole] | None
     limit_train_batches: Count | Annotated[float, Gt(0), Le(1)] | None
     limit_val_batches: Whole | Annotated[float, Ge(0), Le(1)] | None
     limit_test_batches: Whole | Annotated[float, Ge(0), Le(1)] | None
