@@ -18,6 +18,7 @@ import torch
 from conftest import Run, script
 
 from pmodel.command_line import checked_command_line
+from pmodel.directories import finish_sweep
 
 # Said within a second, before PyTorch is imported. There are a file `afile` and a folder `pictures`.
 EARLY = """
@@ -31,9 +32,7 @@ model.beta=inf → @: expected a finite number, at least 0
 model.ema_decay=1.5 → @: expected a finite number, more than 0 and less than 1, or null
 model.ema_decay=nan → @: expected a finite number, more than 0 and less than 1, or null
 model.likelihood=bernouli → @: expected one of bernoulli, categorical, discretized_logistic, gaussian; did you mean bernoulli?
-model.likelihood_scale=-1 → @: expected learned, or a finite number, more than 0
 model.compile=maybe → @: expected true or false
-model.data_shape=[] → @: expected a list of one or more whole numbers, each at least 1
 model.network.encoder.hidden_dims=[-1] → @: expected a list of whole numbers, each at least 1
 model.network.encoder.hidden_dims=[0] → @: expected a list of whole numbers, each at least 1
 model.network.encoder.hidden_dims=64 → @: expected a list of whole numbers, each at least 1
@@ -44,25 +43,19 @@ model.optimizer.lr=nan → @: expected a finite number, at least 0
 model.optimizer.lr=fast → @: expected a finite number, at least 0
 model.optimizer.betas=[1.5,0.9] → @: expected a list of 2 finite numbers, each at least 0 and less than 1
 model.optimizer.eps=-1e-8 → @: expected a finite number, at least 0
-model/optimizer=adamw model.optimizer.weight_decay=-0.1 → @: expected a finite number, at least 0
-model/schedule=cosine model.schedule.scheduler.eta_min=-1 → @: expected a finite number, at least 0
 model/schedule=cosin → @: model/schedule has no option 'cosin'; did you mean cosine? (options: …
 model/network=mpl → @: model/network has no option 'mpl'; did you mean mlp? (options: …
 model/optimizer=[adam,sgd] → @: model/optimizer takes one option at a time (options: …
 model=kmeans model.num_clusters=0 → @: expected a whole number, at least 1
 model=kmeans model.start=first → @: expected one of k-means++, random
-model=gmm model.covariance_type=round → @: expected one of full, tied, diagonal, spherical
 model=pca model.num_components=0 → @: expected a whole number, at least 1
 model=kde model.bandwidth=0 → @: expected one of scott, silverman, held_out, or a finite number, more than 0
-model=kde model.kernel=square → @: expected one of diagonal, isotropic
 model=gan model.num_discriminator_steps=0 → @: expected a whole number, at least 1
 model=gan model.label_smoothing=0.5 → @: expected a finite number, at least 0 and less than 0.5
 model=gan model.objective=mse → @: expected one of minimax, non_saturating, least_squares, wasserstein, wasserstein_gp, hinge
 model=gan model.optimizer.generator.lr=-1 → @: expected a finite number, at least 0
-model=pixelcnn model.hidden_channels=0 → @: expected a whole number, at least 1
 model=pixelcnn_gated model.dropout=1 → @: expected a finite number, at least 0 and less than 1
 model=pixelrnn_multiscale model.factor=1 → @: expected a whole number, at least 2
-model=vae_hierarchical model.latent_dims=[] → @: expected a list of one or more whole numbers, each at least 1
 model=classifier model.mode=frozen → @: expected one of scratch, probe, fine_tune
 data.batch_size=0 → @: expected a whole number, at least 1
 data.num_validation=-5 → @: expected a whole number, at least 0, or a finite number, at least 0 and less than 1
@@ -75,7 +68,6 @@ data.shape=8 → @: expected a list of one or more whole numbers, each at least 
 data.binarize=dynamicc → @: expected one of none, static, dynamic, threshold; did you mean dynamic?
 data.dequantize=1 → @: expected true or false
 data=mnst → @: data has no option 'mnst'; did you mean mnist? (options: …
-data=points data.num_train=0 → @: expected a whole number, at least 1
 data=points data.name=rings → @: expected one of ring, moons, grid, mixture_1d, csv; did you mean ring?
 data=image_folder → data.path must be set: type data.path=… (train leaves it open)
 data=image_folder data.path=nowhere → @: there is no such file or folder
@@ -83,7 +75,6 @@ data=points_csv data.path=nowhere.csv → @: there is no such file or folder
 data=mnist,digits → @: several values need --multirun (-m), which runs a job for each
 data_dir=afile → @: expected a folder, and it is a file
 trainer.max_epochs=-3 → @: expected a whole number, at least -1, or null
-trainer.max_steps=-2 → @: expected a whole number, at least -1
 trainer.max_time=tomorrow → @: expected days:hours:minutes:seconds, such as 00:01:30:00
 trainer.max_time=90 → @: expected a text or null
 trainer.accelerator=quantum → @: expected one of auto, cpu, gpu, cuda, mps
@@ -96,7 +87,6 @@ trainer.num_nodes=0 → @: expected a whole number, at least 1
 trainer.strategy=dpp → @: expected one of auto, ddp, ddp_find_unused_parameters_true, ddp_find_unused_parameters_false, ddp…
 trainer.precision=17 → @: expected one of 32-true, 16-mixed, bf16-mixed, 16-true, bf16-true, 64-true, bf16, 16, 32, 64
 trainer.gradient_clip_val=-1 → @: expected a finite number, at least 0, or null
-trainer.gradient_clip_algorithm=l2 → @: expected one of norm, value, or null
 trainer.accumulate_grad_batches=0 → @: expected a whole number, at least 1
 trainer.check_val_every_n_epoch=0 → @: expected a whole number, at least 1, or null
 trainer.limit_train_batches=0 → @: expected a whole number, at least 1, a finite number, more than 0 and at most 1, or null
@@ -104,13 +94,10 @@ trainer.limit_train_batches=1.5 → @: expected a whole number, at least 1, a fi
 trainer.deterministic=sometimes → @: expected warn, true or false, or null
 trainer.profiler=fast → @: expected one of simple, advanced, pytorch, or null
 trainer=gpuu → @: trainer has no option 'gpuu'; did you mean gpu? (options: …
-callbacks.last.every_n_epochs=0 → @: expected a whole number, at least 1
 callbacks.snapshots.keep=0 → @: expected a whole number, at least 1
 callbacks.figures.every_n_epochs=0 → @: expected a whole number, at least 1
 callbacks.figures.include.samples.num_images=0 → @: expected a whole number, at least 1
-callbacks.figures.include.reconstructions.num_images=0 → @: expected a whole number, at least 1
 callbacks.figures.include.interpolations.num_steps=1 → @: expected a whole number, at least 2
-callbacks.final.seconds=0 → @: expected a finite number, more than 0
 callbacks.frechet.num_samples=1 → @: expected a whole number, at least 2
 callbacks.progress.refresh_per_second=0 → @: expected a finite number, more than 0
 logger=wandb logger.wandb.init_timeout=0 → @: expected a finite number, more than 0
@@ -189,7 +176,6 @@ paths.kind='../x' → paths.kind='../x': expected a folder's name, in which ther
 data_dir='' → data_dir='': expected a folder; . is the one that you are in
 --cfg jobb → argument --cfg/-c: invalid choice: 'jobb' (choose from 'job', 'hydra', 'all')
 hydra.launcher.n_jobs=2 → @: hydra.launcher has no 'n_jobs'
-logger=wandb logger.wandb.finish_timeout=-1 → @: expected a finite number, more than 0
 logger.csv.save_dri=x → @: logger.csv has no 'save_dri'; did you mean logger.csv.save_dir?
 callbacks.figures.include.sampels.num_images=3 → @: callbacks.figures.include has no 'sampels'; did you mean callbacks.figures.include.samples?
 callbacks.best.dirpath=3 → @: expected a text
@@ -231,27 +217,20 @@ model.likelihood=bernoulli → @: expected two levels, but data.num_levels=17; �
 model.network.encoder.hidden_dims=[1000000000000] → out of memory on this machine …: the model is too large; its largest setting is model.network.encoder.hidden_dims=1000000000000
 model=kmeans model.num_clusters=10000000000000 → out of memory on this machine …: the model is too large; its largest setting is @
 model=kmeans model.num_clusters=2000 → @: expected at most …, the examples to start from
-model=pca model.num_components=65 → @: expected 1 to 64, the dimensions of the data
 model=pixelcnn model.kernel_size=4 → @: expected an odd number, at least 1
-model=pixelrnn model.first_kernel_size=2 → @: expected an odd number, at least 1
 model=pixelrnn_multiscale model.factor=9 → @: expected at least 2, and no more than the pictures of 8×8 have rows or columns
 model=pixelcnn data=points → data.shape=[2]: expected pictures [C, H, W], for an autoregressive model
-model=pixelcnn data.dequantize=true → data.num_levels=null: expected pictures on levels; leave out @
 model=gan model.label_smoothing=0.1 model.objective=hinge → model.label_smoothing=0.1: expected 0, or model.objective one of …
 model=gan trainer.accumulate_grad_batches=2 → @: expected 1 with a GAN, whose players take turns; a larger data.batch_size does the same
 model=gan trainer.strategy=fsdp → @: expected a model that is trained by one gradient, such as …
-model=kmeans trainer.precision=bf16-mixed → @: expected 32-true; this model sums in float64 anyway
 model=classifier model.mode=probe → @: expected a run whose encoder to use, model.features=logs/train/…
 model=classifier model.features=nowhere → @: there is no such run directory or checkpoint
 data.binarize=static data.dequantize=true → @: expected data.binarize=none with it, not static
-data.num_levels=16 → @: expected 17 with data=digits, …
 data.num_validation=5000 → @: expected less than the 1547 examples there are, or a share of them below 1
 data.num_labels=5 → @: expected at least 10, one of each class
 data.shape=[1,9,9] → …data.shape…
-data=points data.path=afile → @: expected a CSV file with data.name=csv, and null with another name
 data=points_csv data.path=pictures → @: can't be read as CSV: …
 data=points_csv data.path=table.csv data.shape=[2] → data.path=table.csv: line 2: '1_000' is not a finite number
-data=image_folder data.path=pictures → @: …
 data=image_folder data.path=afile → @: expected a folder or a .zip file, and this file is neither
 data=mnist data_dir=data → data=mnist: data/MNIST/raw/train-images-idx3-ubyte can't be read: Is a directory
 trainer.devices=[1] → …
@@ -529,7 +508,8 @@ def test_a_gpu_that_is_not_there_is_said(folder, train: Run):
 def test_jobs_that_share_a_directory_are_not_done_in_silence(folder, train: Run):
     """The second is skipped, as it is done; the third is another one, and is refused."""
     shared = "hydra.sweep.subdir=${data.batch_size}"
-    outcome = train("-m", "seed=1,1,2", shared, *SMALL)
+    outcome = train("-m", "seed=1,1,2", shared, *SMALL, "hydra.sweep.dir=sweep")
+    finish_sweep(folder / "sweep", "failed")  # as at the end of a process
     assert outcome.code == 1
     assert "skipped" in outcome.out
     assert "its settings have changed since it began" in outcome.err
