@@ -186,7 +186,6 @@ trainer.max_epoch=3 → @: trainer has no 'max_epoch'; did you mean trainer.max_
 EVALUATING = """
 eval.py → run must be set: type run=… (a run directory, a checkpoint, or the directory of a multirun)
 eval.py run= → @: expected a run directory or a checkpoint, or a list of these
-eval.py run=3 → @: expected a run directory or a checkpoint, or a list of these
 eval.py run=nowhere → @: there is no such run directory or checkpoint
 eval.py run=afile → @: expected a run directory or a checkpoint in one, but there is no …config.yaml
 eval.py vae → @: expected key=value
@@ -194,12 +193,7 @@ eval.py run=vae split=dev → @: expected one of train, validation, test
 eval.py run=vae batch_size=0 → @: expected a whole number, at least 1
 eval.py run=vae num_samples=5 → @: there is no setting 'num_samples'
 eval.py run=vae metric.samples.num_samples=1 → @: expected a whole number, at least 2
-eval.py run=vae metric.samples.num_real=1 → @: expected a whole number, at least 2, or null
-eval.py run=vae metric.samples.k_precision_recall=0 → @: expected a whole number, at least 1
 eval.py run=vae metric.likelihood.num_samples=0 → @: expected a whole number, at least 1
-eval.py run=vae metric.likelihood.num_examples=0 → @: expected a whole number, at least 1, or null
-eval.py run=vae metric.probe.num_train=1 → @: expected a whole number, at least 2, or null
-eval.py run=vae metric.modes.num_samples=0 → @: expected a whole number, at least 1
 eval.py run=vae metric.cost.samples=5 → @: metric.cost has no 'samples'
 eval.py run=vae metric.features.weights=nowhere.pt → @: there is no such file or folder
 eval.py run=vae metric/features=vgg → @: metric/features has no option 'vgg' (options: auto, classifier, inception)
@@ -207,7 +201,6 @@ eval.py run=vae trainer.devices=0 → @: expected a number of at least 1, a list
 eval.py run=vae trainer.accelerator=quantum → @: expected one of auto, cpu, gpu, cuda, mps
 eval.py run=vae hydra.run.dir=afile → @: expected a folder, and afile is none
 eval.py run=vae hydra.run.dir='' → hydra.run.dir='': expected a folder; . is the one that you are in
-eval.py run=vae callbacks.figures.every_n_epochs=0 → @: expected a whole number, at least 1
 eval.py -m run=vae,vae → run=vae,vae: takes several runs at once, as 'run=[a,b]'; leave out --multirun
 """
 
@@ -218,22 +211,17 @@ model.network.encoder.hidden_dims=[1000000000000] → out of memory on this mach
 model=kmeans model.num_clusters=10000000000000 → out of memory on this machine …: the model is too large; its largest setting is @
 model=kmeans model.num_clusters=2000 → @: expected at most …, the examples to start from
 model=pixelcnn model.kernel_size=4 → @: expected an odd number, at least 1
-model=pixelrnn_multiscale model.factor=9 → @: expected at least 2, and no more than the pictures of 8×8 have rows or columns
 model=pixelcnn data=points → data.shape=[2]: expected pictures [C, H, W], for an autoregressive model
 model=gan model.label_smoothing=0.1 model.objective=hinge → model.label_smoothing=0.1: expected 0, or model.objective one of …
 model=gan trainer.accumulate_grad_batches=2 → @: expected 1 with a GAN, whose players take turns; a larger data.batch_size does the same
-model=gan trainer.strategy=fsdp → @: expected a model that is trained by one gradient, such as …
 model=classifier model.mode=probe → @: expected a run whose encoder to use, model.features=logs/train/…
 model=classifier model.features=nowhere → @: there is no such run directory or checkpoint
 data.binarize=static data.dequantize=true → @: expected data.binarize=none with it, not static
-data.num_validation=5000 → @: expected less than the 1547 examples there are, or a share of them below 1
 data.num_labels=5 → @: expected at least 10, one of each class
 data.shape=[1,9,9] → …data.shape…
 data=points_csv data.path=pictures → @: can't be read as CSV: …
 data=points_csv data.path=table.csv data.shape=[2] → data.path=table.csv: line 2: '1_000' is not a finite number
-data=image_folder data.path=afile → @: expected a folder or a .zip file, and this file is neither
 data=mnist data_dir=data → data=mnist: data/MNIST/raw/train-images-idx3-ubyte can't be read: Is a directory
-trainer.devices=[1] → …
 """
 
 

@@ -50,6 +50,7 @@ def test_joblib_runs_jobs_side_by_side_each_in_its_directory_and_names_the_one_t
     assert "1-pca-digits" in said.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_submitit_runs_each_job_in_a_subprocess(tmp_path):
     code, said = multirun(tmp_path, "hydra/launcher=submitit_local", *TINY, *QUIET, "model.num_components=4,8")
     assert code == 0, said

@@ -26,6 +26,7 @@ def test_the_pages_are_what_the_script_writes(results: ModuleType):
     assert results.with_short_form(readme, short) == readme
 
 
+@pytest.mark.slow
 def test_every_command_composes(results: ModuleType):
     tables = OmegaConf.to_container(OmegaConf.load(results.PUBLISHED))
     rows = {(row["command"], row.get("after")) for table in tables for row in table["rows"]}

@@ -200,6 +200,7 @@ def test_compare_digits_gives_each_family_its_own_epochs(train):
     assert measured == {"kmeans": None, "vae": None, "pixelcnn": None, "dcgan": 10}
 
 
+@pytest.mark.slow
 def test_compare_digits_leaves_runs_that_can_be_evaluated_side_by_side(train, tmp_path):
     assert train(COMPARE, "model=kde,vae,gan", "data.limit=100", "trainer.max_epochs=1").code == 0
     (folder,) = tmp_path.glob("logs/multirun/*")

@@ -288,6 +288,7 @@ def test_a_training_goes_on_where_wandb_never_answers(train, monkeypatch, tmp_pa
     assert len(accepted) == 1  # asked once, and left alone by whatever W&B sends in the background
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_where_wandb_gets_stuck_at_the_start(train, monkeypatch, tmp_path):
     with wandb_server({}) as url:
         train_at(url, train, monkeypatch, tmp_path)

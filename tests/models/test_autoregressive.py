@@ -195,8 +195,9 @@ class Labelled(NamedTuple):
 
 
 def slow_or_not(name: str, num_levels: int) -> Any:
-    """A few logistics per pixel take a long time to stand on the levels one by one."""
-    return pytest.param(name, num_levels, marks=[pytest.mark.slow] * (name == "pixelcnn_pp" and num_levels > 2))
+    """A few logistics per pixel take a long time to stand on the levels one by one, and so does the largest network."""
+    long = num_levels > 2 and name in ("pixelcnn_pp", "pixelcnn_gated")
+    return pytest.param(name, num_levels, marks=[pytest.mark.slow] * long)
 
 
 @pytest.mark.parametrize(("name", "num_levels"), [slow_or_not(name, levels) for name in FAMILY for levels in (2, 17)])

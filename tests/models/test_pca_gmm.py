@@ -40,6 +40,7 @@ def test_log_prob_is_the_mixture_of_full_gaussians_over_all_dimensions(covarianc
     torch.testing.assert_close(draws.var(0), oracle.variance, atol=0.01, rtol=0)
 
 
+@pytest.mark.slow
 def test_the_mixture_is_a_fixed_point_of_scikit_learns_em_on_the_components():
     x = digits()
     model = fitted(x, 5, tolerance=1e-9)

@@ -86,6 +86,7 @@ def test_counts_survive_a_checkpoint():
 SMALL = ["model=gan", "data.limit=64", "data.batch_size=4", "callbacks=minimal", "logger=none"]
 
 
+@pytest.mark.slow
 def test_a_game_that_is_over_is_said_once_while_it_runs_and_kept_in_status_json(train, tmp_path, monkeypatch):
     monkeypatch.setattr(GameHealth, "PATIENCE", 100)
     outcome = train(
