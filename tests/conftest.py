@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import bytecode  # first, for it to be of use to the others
@@ -88,6 +89,15 @@ def evaluate(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture, tmp_
     """Runs `eval.py` likewise."""
     monkeypatch.chdir(tmp_path)
     return script("eval.py", monkeypatch, capfd)
+
+
+def train_in(folder: Path, *trainings: list[str]) -> None:
+    """Trains in a folder, for what all tests of a file look at."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        silent = SimpleNamespace(readouterr=lambda: ("", ""))
+        for words in trainings:
+            assert script("train.py", patch, silent)(*words).code == 0
 
 
 _trained: dict[str, dict[str, torch.Tensor]] = {}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Run, script
+from conftest import Run, train_in
 from omegaconf import OmegaConf
 from support import ROOT
 
@@ -25,10 +25,7 @@ CODE = {"_target_": "torch.load", "f": "payload.pt", "weights_only": False}
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        capture = type("Capture", (), {"readouterr": lambda self: ("", "")})()
-        assert script("train.py", patch, capture)(*SMALL, "hydra.run.dir=run").code == 0
+    train_in(folder, [*SMALL, "hydra.run.dir=run"])
     return folder / "run"
 
 
