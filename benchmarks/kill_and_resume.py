@@ -35,6 +35,7 @@ ROOT = Path(__file__).parents[1]
 # What decides how many threads compute, and so last digits; a user has set none of them.
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_THREAD_LIMIT", "OMP_DYNAMIC")
 DATA = [
+    "data=digits",
     *("data.limit=150", "data.batch_size=32", "trainer=cpu", "trainer.max_epochs=4", "trainer.log_every_n_steps=2"),
     *("callbacks.last.every_n_steps=3", "callbacks.snapshots.every_n_epochs=2", "callbacks.snapshots.keep=1"),
     *("callbacks.final.num_samples=3", "logger=csv", "callbacks.progress.refresh_per_second=1"),

@@ -15,7 +15,7 @@ import parsed_once  # noqa: F401
 import pytest
 import torch
 from hydra.core.hydra_config import HydraConfig
-from support import ROOT
+from support import ROOT, on_digits
 
 from pmodel.metrics import features
 from pmodel.metrics.tensor_files import sha256
@@ -79,9 +79,11 @@ Run = Callable[..., Outcome]
 
 @pytest.fixture
 def train(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture, tmp_path: Path) -> Run:
-    """Runs `train.py` with arguments, in this process and in an empty working directory."""
+    """Runs `train.py` with arguments, in this process and in an empty working directory; on the digits, where they name
+    no data."""
     monkeypatch.chdir(tmp_path)
-    return script("train.py", monkeypatch, capfd)
+    run = script("train.py", monkeypatch, capfd)
+    return lambda *words: run(*on_digits(words))
 
 
 @pytest.fixture
@@ -97,7 +99,7 @@ def train_in(folder: Path, *trainings: list[str]) -> None:
         patch.chdir(folder)
         silent = SimpleNamespace(readouterr=lambda: ("", ""))
         for words in trainings:
-            assert script("train.py", patch, silent)(*words).code == 0
+            assert script("train.py", patch, silent)(*on_digits(words)).code == 0
 
 
 _trained: dict[str, dict[str, torch.Tensor]] = {}

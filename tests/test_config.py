@@ -66,7 +66,7 @@ def test_a_value_of_the_wrong_type_is_refused(typed, expected):
 
 @pytest.mark.parametrize(("model", "key"), [("pixelcnn", "model.schedule"), ("gan", "model.schedule.generator")])
 def test_a_schedule_that_falls_needs_a_training_with_an_end(model, key):
-    said = message(f"model={model}", "trainer.max_epochs=-1")
+    said = message(f"model={model}", "trainer.max_epochs=-1", "trainer.max_steps=-1")
     assert said.startswith(f"trainer.max_epochs=-1: expected an end, which {key} falls towards; set trainer.max_epochs")
     fixed = ["model=pixelcnn", "+model.schedule.scheduler.T_max=9"]
     for fits in (["model=vae"], [f"model={model}", "trainer.max_steps=9"], ["model=kmeans"], fixed):
@@ -78,7 +78,7 @@ IN_FILES = {
     "model/vae.yaml": ("latent_dim: 16", "latnt_dim: 16", "model.latnt_dim=16", "model.latent_dim"),
     "model/optimizer/adam.yaml": ("eps:", "epsilon:", "model.optimizer.epsilon=1e-08", "model.optimizer.eps"),
     "trainer/default.yaml": ("precision: 32-true", "precisoin: 32-true", "trainer.precisoin='32-true'", "precision"),
-    "data/digits.yaml": ("binarize: none", "binarise: none", "data.binarise='none'", "data.binarize"),
+    "data/mnist_5k.yaml": ("binarize: dynamic", "binarise: dynamic", "data.binarise='dynamic'", "data.binarize"),
     "callbacks/figures.yaml": (
         "num_pairs: 8",
         "num_pair: 8",

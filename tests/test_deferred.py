@@ -58,8 +58,9 @@ def test_lightning_and_a_step_of_each_way_of_training_need_none_of_it(tmp_path):
 import runpy, sys
 heavy = {HEAVY}
 for model in ("vae", "gan", "kmeans"):
-    sys.argv = [{str(ROOT / "train.py")!r}, "model=" + model, "trainer.max_epochs=1", "trainer.limit_train_batches=1",
-                "callbacks=minimal", "logger=csv", "paths.log_dir=" + {str(tmp_path)!r}]
+    sys.argv = [{str(ROOT / "train.py")!r}, "model=" + model, "data=digits", "trainer.max_epochs=1",
+                "trainer.limit_train_batches=1", "callbacks=minimal", "logger=csv",
+                "paths.log_dir=" + {str(tmp_path)!r}]
     runpy.run_path(sys.argv[0], run_name="__main__")
     found = [name for name in heavy if name in sys.modules]
     assert not found, (model, found)
@@ -80,7 +81,15 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 import torch._dynamo
 assert torch._dynamo.disable.__module__ != "pmodel.deferred"
 """
-    typed = ["trainer.max_epochs=2", "data.limit=64", "callbacks=minimal", "logger=csv", "trainer=cpu", "threads=1"]
+    typed = [
+        "data=digits",
+        "trainer.max_epochs=2",
+        "data.limit=64",
+        "callbacks=minimal",
+        "logger=csv",
+        "trainer=cpu",
+        "threads=1",
+    ]
     python(code, str(ROOT / "train.py"), "model.compile=true", f"hydra.run.dir={tmp_path / 'compiled'}", *typed)
     assert train(f"hydra.run.dir={tmp_path / 'plain'}", *typed).code == 0
     compiled, plain = (losses(tmp_path / name / "metrics.csv") for name in ("compiled", "plain"))

@@ -47,7 +47,14 @@ def test_every_model_trains_on_two_processes_and_is_evaluated(model, train: Run,
 
 
 def test_tasks_of_a_slurm_job_train_together_and_go_on_when_the_job_is_requeued(train: Run, tmp_path, monkeypatch):
-    settings = ["model=vae", "trainer=ddp_cpu", "data.limit=64", "data.batch_size=32", "callbacks=minimal"]
+    settings = [
+        "model=vae",
+        "data=digits",
+        "trainer=ddp_cpu",
+        "data.limit=64",
+        "data.batch_size=32",
+        "callbacks=minimal",
+    ]
     settings += ["logger=csv", "trainer.max_epochs=3"]
     job = {"SLURM_JOB_ID": "31", "SLURM_STEP_ID": "0", "SLURM_NTASKS": "2", "SLURM_STEP_NUM_NODES": "1"}
     job |= {"SLURM_NODELIST": "localhost", "SLURM_NTASKS_PER_NODE": "2", "SLURM_NODEID": "0", "SLURM_JOB_NAME": "x"}

@@ -35,7 +35,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         small = ["model.hidden_channels=4", "model.num_blocks=1"] if model == "pixelcnn" else []
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(
-                sys, "argv", ["train.py", f"model={model}", f"paths.log_dir={folder / model}", *SMALL, *small]
+                sys,
+                "argv",
+                ["train.py", f"model={model}", "data=digits", f"paths.log_dir={folder / model}", *SMALL, *small],
             )
             runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
     return {model: run_directory(folder / model) for model in ("vae", "kmeans", "pixelcnn")}
@@ -123,7 +125,7 @@ def test_a_density_beside_levels_leaves_no_hole_without_a_reason(
 ):
     gaussian = tmp_path / "gaussian"
     with pytest.MonkeyPatch.context() as patch:
-        typed = ["model=vae", "model.likelihood=gaussian", f"paths.log_dir={gaussian}", *SMALL]
+        typed = ["model=vae", "data=digits", "model.likelihood=gaussian", f"paths.log_dir={gaussian}", *SMALL]
         patch.setattr(sys, "argv", ["train.py", *typed])
         runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
     runs = [run_directory(gaussian), trained["vae"], trained["kmeans"], trained["pixelcnn"]]

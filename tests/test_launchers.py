@@ -25,7 +25,7 @@ from pmodel.workers import claim, gpus_of, places
 
 pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
 pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-TINY = ("model=pca", "data.limit=64", "trainer.max_epochs=1", "trainer.accelerator=cpu")
+TINY = ("model=pca", "data=digits", "data.limit=64", "trainer.max_epochs=1", "trainer.accelerator=cpu")
 QUIET = ("callbacks=minimal", "callbacks.progress=null", "logger=none")
 
 
@@ -220,7 +220,14 @@ def test_a_worker_keeps_its_gpu_until_it_dies_and_the_next_one_has_it(tmp_path):
 
 @pytest.mark.slow
 def test_a_signal_to_all_of_joblibs_processes_stops_each_job_with_a_checkpoint(tmp_path):
-    settings = ["data.limit=64", "callbacks=minimal", "logger=csv", "trainer.max_epochs=100000", "model=vae"]
+    settings = [
+        "data=digits",
+        "data.limit=64",
+        "callbacks=minimal",
+        "logger=csv",
+        "trainer.max_epochs=100000",
+        "model=vae",
+    ]
     command = [sys.executable, str(ROOT / "train.py"), "-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
     with (tmp_path / "out.txt").open("w") as out:
         process = subprocess.Popen(

@@ -270,7 +270,14 @@ def test_a_directory_that_cannot_be_written_to_is_one_line(train: Run, tmp_path)
 
 
 def test_two_nodes_under_torchrun_share_a_directory_and_end_with_the_weights_of_one_process(train: Run, tmp_path):
-    settings = ["model=vae", "data.limit=65", "data.batch_size=33", "trainer.max_epochs=2", "callbacks=minimal"]
+    settings = [
+        "model=vae",
+        "data=digits",
+        "data.limit=65",
+        "data.batch_size=33",
+        "trainer.max_epochs=2",
+        "callbacks=minimal",
+    ]
     settings += ["logger=csv", "model/optimizer=sgd", "data.binarize=dynamic"]
     nodes = []
     for rank in range(2):

@@ -27,7 +27,15 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 @pytest.mark.slow
 def test_a_training_and_its_evaluation_say_nothing_of_libraries_that_they_do_not_need(tmp_path):
-    settings = ["model=pca", "data.limit=64", "trainer=cpu", "trainer.max_epochs=1", "callbacks=minimal", "logger=csv"]
+    settings = [
+        "model=pca",
+        "data=digits",
+        "data.limit=64",
+        "trainer=cpu",
+        "trainer.max_epochs=1",
+        "callbacks=minimal",
+        "logger=csv",
+    ]
     quick = ["metric.samples.num_samples=50", "metric.memorization.num_samples=50", "callbacks.figures=null"]
     for script, arguments in (("train.py", [*settings, "hydra.run.dir=run"]), ("eval.py", ["run=run", *quick])):
         command = [sys.executable, "-c", WITHOUT, str(ROOT / script), *arguments]

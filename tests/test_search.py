@@ -254,6 +254,7 @@ def experiments_sweep_in_conf(typed):
 
 TINY = (
     "model=vae",
+    "data=digits",
     "data.limit=64",
     "trainer.max_epochs=1",
     "trainer.accelerator=cpu",

@@ -19,7 +19,7 @@ from pmodel.saved import find_runs
 from pmodel.sweeps import Curves, SweepSummary, differing, read_jobs, summary_table, write_csv
 
 FEW = "experiment=few_labels_mnist"
-COMPARE = "experiment=compare_digits"
+COMPARE = "experiment=compare"
 
 
 def write_job(folder: Path, number: int, typed: list[str], accuracy: float | None, status: str = "done") -> Path:
@@ -188,35 +188,35 @@ def test_the_summary_ends_with_the_command_that_evaluates_all_jobs(tmp_path, mon
     assert any(str(failed) in reason for reason in left_out)
 
 
-def test_compare_digits_gives_each_family_its_own_epochs(train):
-    epochs, measured = {}, {}
+def test_compare_gives_each_family_its_own_length(train):
+    lengths, measured = {}, {}
     for model in ("kmeans", "vae", "pixelcnn", "dcgan"):
         outcome = train(COMPARE, f"model={model}", "--cfg", "job", "--resolve")
         assert outcome.code == 0, outcome.err
         composed = OmegaConf.create(outcome.out)
-        epochs[model] = composed.trainer.max_epochs
+        lengths[model] = composed.trainer.max_epochs, composed.trainer.max_steps
         measured[model] = composed.callbacks.frechet.every_n_epochs
-    assert epochs == {"kmeans": 300, "vae": 60, "pixelcnn": 40, "dcgan": 180}
-    assert measured == {"kmeans": None, "vae": None, "pixelcnn": None, "dcgan": 10}
+    assert lengths == {"kmeans": (300, -1), "vae": (40, -1), "pixelcnn": (-1, 4000), "dcgan": (-1, 2000)}
+    assert measured == {"kmeans": None, "vae": None, "pixelcnn": None, "dcgan": 5}
 
 
 @pytest.mark.slow
-def test_compare_digits_leaves_runs_that_can_be_evaluated_side_by_side(train, tmp_path):
+def test_compare_leaves_runs_that_can_be_evaluated_side_by_side(train, tmp_path):
     assert train(COMPARE, "model=kde,vae,gan", "data.limit=100", "trainer.max_epochs=1").code == 0
     (folder,) = tmp_path.glob("logs/multirun/*")
     rows = read_csv(folder / "summary.csv")
     assert [(row["model"], row["status"]) for row in rows] == [("kde", "done"), ("vae", "done"), ("gan", "done")]
     found, left_out = find_runs([str(folder)])
-    assert [run.folder.name for run in found] == ["0-kde-digits", "1-vae-digits", "2-gan-digits"]
+    assert [run.folder.name for run in found] == ["0-kde-mnist_5k", "1-vae-mnist_5k", "2-gan-mnist_5k"]
     assert left_out == []
 
 
-def test_compare_digits_sweeps_a_model_of_each_family_and_no_unknown_one():
+def test_compare_sweeps_a_model_of_each_family_and_no_unknown_one():
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
         (values,) = experiments_sweep("train", parse_overrides([COMPARE]))
     models = list(values.sweep_string_iterator())
-    assert {"kmeans", "pca", "gmm", "autoencoder", "vae", "pixelcnn", "pixelrnn", "gan", "dcgan"} <= set(models)
-    text = (ROOT / "conf/experiment/compare_digits.yaml").read_text(encoding="utf-8")
+    assert {"kmeans", "pca", "pca_gmm", "autoencoder", "vae", "pixelcnn", "pixelrnn", "gan", "dcgan"} <= set(models)
+    text = (ROOT / "conf/experiment/compare.yaml").read_text(encoding="utf-8")
     assert set(re.findall(r"(\w+):\d+", text)) <= set(models)  # whose epochs are named
     check_overrides("train", [COMPARE])
 

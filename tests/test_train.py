@@ -485,7 +485,14 @@ def test_runs_that_only_try_something_lie_apart(train, tmp_path):
 
 def test_a_training_goes_on_where_nobody_reads_what_it_says_any_more(tmp_path):
     """`train.py … | head -1`"""
-    command = [sys.executable, str(ROOT / "train.py"), "data.limit=64", "trainer.max_epochs=3", "callbacks=minimal"]
+    command = [
+        sys.executable,
+        str(ROOT / "train.py"),
+        "data=digits",
+        "data.limit=64",
+        "trainer.max_epochs=3",
+        "callbacks=minimal",
+    ]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "vae on digits: loading …\n"
         process.stdout.close()

@@ -67,7 +67,14 @@ def multirun(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         without_account(patch, root / "home")
-        typed = ["-m", "logger=wandb", "model.optimizer.lr=0.0,0.01", "logger.wandb.log_model=true", *SMALL]
+        typed = [
+            "-m",
+            "data=digits",
+            "logger=wandb",
+            "model.optimizer.lr=0.0,0.01",
+            "logger.wandb.log_model=true",
+            *SMALL,
+        ]
         patch.setattr(sys, "argv", [str(ROOT / "train.py"), *typed, "trainer.max_epochs=5"])
         runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
     (folder,) = root.glob("logs/multirun/*")

@@ -95,7 +95,8 @@ def choose(key: str, values: dict, otherwise: Any) -> Any:
 
 def if_pictures(shape: list[int], value: Any, otherwise: Any) -> Any:
     """The first value for pictures [C, H, W], the second for points [D]."""
-    return value if len(shape) == 3 else otherwise
+    chosen = value if len(shape) == 3 else otherwise
+    return OmegaConf.create(chosen) if isinstance(chosen, list) else chosen  # what --cfg job --resolve can print
 
 
 def eval_dir(run: str | list[str], log_dir: str) -> str:

@@ -25,7 +25,7 @@ def test_config_has_every_argument_of_its_class(config):
 def test_config_gives_models_the_number_of_classes():
     from support import config
 
-    known = {"digits": 10, "mnist": 10, "fashion_mnist": 10, "cifar10": 10, "points": 8, "points_1d": 3}
+    known = {"digits": 10, "mnist_5k": 10, "mnist": 10, "fashion_mnist": 10, "cifar10": 10, "points": 8, "points_1d": 3}
     for path in FILES:
         typed = [] if path.stem not in ("image_folder", "points_csv") else ["data.path=unused"]
         assert config(f"data={path.stem}", *typed)["data"]["num_classes"] == known.get(path.stem)

@@ -1,5 +1,6 @@
 """One progress bar for the whole training, with the numbers that matter."""
 
+import math
 import sys
 import time
 from typing import Any
@@ -80,10 +81,11 @@ class Progress(ProgressBar):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._bar is not None or not self._enabled or not trainer.is_global_zero:
             return
-        epoch, last = trainer.current_epoch + 1, trainer.max_epochs
+        epoch, steps = trainer.current_epoch + 1, self._total_steps(trainer)
+        last = steps and math.ceil(steps / trainer.num_training_batches)
         every = max(1, (last or 0) // self.LINES_PER_TRAINING)
         if epoch == 1 or epoch % every == 0 or epoch == last or trainer.should_stop:
-            of = f"/{last}" if last and last > 0 else ""
+            of = f"/{last}" if last else ""
             print(f"epoch {epoch}{of}  " + "  ".join(self._numbers(trainer, pl_module)), flush=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
