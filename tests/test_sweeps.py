@@ -85,11 +85,11 @@ def test_table_has_means_and_deviations_over_seeds_and_counts_failures(sweep):
     lines = [line.split() for line in summary_table(read_jobs(sweep), 132).splitlines()]
     assert lines == [
         ["data.num_labels", "model.mode", "jobs", "accuracy"],
-        ["10", "scratch", "2", "0.53", "±", "0.014"],
-        ["10", "probe", "2", "0.73", "±", "0.014"],
-        ["null", "scratch", "2", "0.63", "±", "0.014"],
-        ["null", "probe", "1", "done,", "1", "failed", "0.82"],
-        ["±", "standard", "deviation", "over", "jobs"],
+        ["10", "scratch", "2", "0.530", "(sd", "0.014)"],
+        ["10", "probe", "2", "0.730", "(sd", "0.014)"],
+        ["null", "scratch", "2", "0.630", "(sd", "0.014)"],
+        ["null", "probe", "1", "done,", "1", "failed", "0.8200"],
+        ["sd:", "the", "standard", "deviation", "over", "jobs"],
     ]
 
 
@@ -139,7 +139,7 @@ def test_an_end_without_a_number_is_left_out_of_the_means(tmp_path):
         write_job(tmp_path, seed, [f"seed={seed}"], accuracy)
     path = tmp_path / "2-classifier-mnist" / "results.json"
     path.write_text(path.read_text(encoding="utf-8").replace("NaN", "null"), encoding="utf-8")
-    assert summary_table(read_jobs(tmp_path), 132).splitlines()[1].split() == ["2", "0.5"]
+    assert summary_table(read_jobs(tmp_path), 132).splitlines()[1].split() == ["2", "0.5000"]
 
 
 def test_multirun_with_a_failed_job_ends_with_a_summary_and_exit_code_1(train, tmp_path):

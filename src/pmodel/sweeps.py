@@ -21,7 +21,8 @@ from omegaconf import DictConfig, OmegaConf
 from pmodel.directories import finish_sweep, multirun_at_work
 from pmodel.launch import launched
 from pmodel.reporting.results import Number
-from pmodel.reporting.summary import format_value, shown, table
+from pmodel.reporting.summary import shown, table
+from pmodel.reporting.texts import label_of, spread_text
 from pmodel.resuming import only_typed
 from pmodel.saved import ENDED, evaluate_command, find_runs, read_results, read_status, resume_command
 
@@ -173,7 +174,8 @@ class Curves:
             name: [(x, statistics.fmean(y), _deviation(y)) for x, y in sorted(points.items())]
             for name, points in values.items()
         }
-        Image.fromarray(curves_with_spread(curves, self.x_label, self.y_label, self.log_x, names)).save(path)
+        band = "standard deviation over jobs"
+        Image.fromarray(curves_with_spread(curves, self.x_label, self.y_label, band, self.log_x, names)).save(path)
         return None
 
 
@@ -247,9 +249,8 @@ def summary_table(jobs: list[Job], columns: int) -> str:
         names.append(TIME)
     # Where there is one job in each line, its number is what its directory begins with.
     single = len(jobs) > 1 and all(len(group) == 1 for group in groups.values())
-    rows = [
-        [*(["job"] if single else []), *settings, "jobs", *(f"{name}, s" if name == TIME else name for name in names)]
-    ]
+    heads = [f"{name}, s" if name == TIME else label_of(name) for name in names]
+    rows = [[*(["job"] if single else []), *settings, "jobs", *heads]]
     for key, group in groups.items():
         number = [group[0].path.name.partition("-")[0]] if single else []
         rows.append([*number, *key, _statuses(group), *(_mean_and_deviation(group, name) for name in names)])
@@ -257,7 +258,7 @@ def summary_table(jobs: list[Job], columns: int) -> str:
     if _width(lines) > columns:
         turned = [list(column) for column in zip(*rows, strict=True)]
         lines = min(lines, table(turned, right=set(range(1, len(turned[0])))), key=_width)
-    return f"{lines}\n± standard deviation over jobs" if "±" in lines else lines
+    return f"{lines}\nsd: the standard deviation over jobs" if "(sd " in lines else lines
 
 
 def _statuses(jobs: list[Job]) -> str:
@@ -273,10 +274,7 @@ def _width(text: str) -> int:
 def _mean_and_deviation(jobs: list[Job], name: str) -> str:
     values = [job.numbers[name]["value"] for job in jobs if name in job.numbers]
     values = [value for value in values if value is not None]
-    if not values:
-        return ""
-    mean = format_value(statistics.fmean(values))
-    return mean if len(values) == 1 else f"{mean} ± {_deviation(values):.2g}"
+    return spread_text(values, of="") if values else ""
 
 
 def _deviation(values: list[float]) -> float:

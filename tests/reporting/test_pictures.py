@@ -192,10 +192,3 @@ def test_curves_show_the_late_epochs_even_if_the_first_is_far_off():
     with_start = curves({"loss": {"train": (list(range(51)), [1e6, *late])}})
     without = curves({"loss": {"train": (list(range(51)), [1.0, *late])}})
     assert np.abs(with_start.astype(int) - without).mean() < 2
-
-
-@pytest.mark.parametrize("value", [0.1, 1234.0, -86.254])
-def test_values_are_readable(value):
-    from pmodel.reporting.summary import format_value
-
-    assert format_value(value) == {0.1: "0.1", 1234.0: "1,234", -86.254: "-86.25"}[value]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pmodel.reporting.headings import data_title, differences
 from pmodel.reporting.results import Number
-from pmodel.reporting.texts import as_typed, direction, examples_text, flat, is_finite, label_text
+from pmodel.reporting.texts import as_typed, direction, examples_text, flat, is_finite, label_of, label_text
 
 GROUPS = ("likelihood", "samples", "memorization", "reconstruction", "clusters", "codes", "cost")
 KINDS = ("exact", "bound", "estimate")
@@ -41,6 +41,11 @@ class Column(NamedTuple):
     floor: Number | None
     best: list[bool]
     difference: str
+
+    @property
+    def label(self) -> str:
+        """The name as readers know it."""
+        return label_of(self.name)
 
     @property
     def direction(self) -> str:
@@ -113,7 +118,7 @@ def absences(table: Table) -> list[str]:
     lines = []
     for reason, names, runs in table.absent:
         users = "" if set(runs) == set(table.labels) else f" ({', '.join(runs)})"
-        lines.append(f"{reason}{users}: {', '.join(names)}")
+        lines.append(f"{reason}{users}: {', '.join(map(label_of, names))}")
     return lines
 
 

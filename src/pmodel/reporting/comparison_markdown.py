@@ -5,7 +5,7 @@ from typing import Any
 from pmodel.reporting.comparison import FLOOR, MARKED, Column, Table, absences, comparison_tables, failures
 from pmodel.reporting.conditions import conditions, counted_elsewhere
 from pmodel.reporting.results import Number
-from pmodel.reporting.texts import bits_text, error_text, value_text
+from pmodel.reporting.texts import bits_text, error_text, label_of, value_text
 
 
 def comparison_markdown(results: dict[str, Any]) -> str:
@@ -37,11 +37,11 @@ def comparison_markdown(results: dict[str, Any]) -> str:
 def _notes(part: Table) -> list[str]:
     """What all numbers share, what bold type means, and what was measured differently."""
     notes = conditions(part)
-    notes += [f"{name}: on {examples}" for name, examples in counted_elsewhere(part).items()]
+    notes += [f"{label_of(name)}: on {examples}" for name, examples in counted_elsewhere(part).items()]
     if any(any(column.best) for column in part.columns):
         notes.append(f"bold type marks {MARKED}")
     notes += [
-        f"{column.name}: measured differently: {column.difference}" for column in part.columns if column.difference
+        f"{column.label}: measured differently: {column.difference}" for column in part.columns if column.difference
     ]
     return notes
 
@@ -50,7 +50,7 @@ def _name(column: Column) -> str:
     kind = f", {column.kind}" if column.kind and column.kind not in column.name else ""
     unit = f", {column.unit}" if column.unit else ""
     where = column.direction
-    return _escaped(f"{column.name}{kind}{unit}{where and (f' {where}' if len(where) == 1 else f' ({where})')}")
+    return _escaped(f"{column.label}{kind}{unit}{where and (f' {where}' if len(where) == 1 else f' ({where})')}")
 
 
 def _cell(number: Number | None, best: bool, note: str) -> str:

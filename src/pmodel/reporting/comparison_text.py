@@ -9,7 +9,7 @@ from pmodel.reporting.comparison import FLOOR, MARKED, Column, Table, absences, 
 from pmodel.reporting.conditions import conditions, counted_elsewhere
 from pmodel.reporting.results import Number
 from pmodel.reporting.summary import table
-from pmodel.reporting.texts import bits_text, error_text, value_text
+from pmodel.reporting.texts import bits_text, error_text, label_of, value_text
 
 # A run's label is broken into lines of that length, a number's name into lines of the other.
 LABEL_WIDTH, NAME_WIDTH = 16, 28
@@ -68,9 +68,9 @@ def _notes(part: Table) -> list[str]:
     if any(column.floor for column in part.columns) and alone:
         notes.append(f"floor: {FLOOR} in place of samples")
     if not alone:
-        notes += [f"{name}: on {examples}" for name, examples in counted_elsewhere(part).items()]
+        notes += [f"{label_of(name)}: on {examples}" for name, examples in counted_elsewhere(part).items()]
     notes += [
-        f"{column.name}: measured differently: {column.difference}" for column in part.columns if column.difference
+        f"{column.label}: measured differently: {column.difference}" for column in part.columns if column.difference
     ]
     notes += [f"{superscript(i)} {reason} ({', '.join(runs)})" for i, (reason, runs) in enumerate(part.footnotes)]
     if part.absent:
@@ -146,7 +146,7 @@ def _heading(column: Column) -> str:
 def _named(column: Column, unit: str) -> str:
     """A number's name with its unit, and where it is better; an arrow stays with the word before it."""
     where = column.direction
-    name = f"{column.name}, {unit}" if unit else column.name
+    name = f"{column.label}, {unit}" if unit else column.label
     return f"{name}\u00a0{where}" if len(where) == 1 else f"{name}{where and f' ({where})'}"
 
 

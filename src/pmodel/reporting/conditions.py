@@ -39,7 +39,7 @@ def _names(found: dict[str, list[Column]], value: str) -> str:
     names = []
     for column in found[value]:
         others = [other.group for own, columns in found.items() if own != value for other in columns]
-        names.append(column.name if column.group in others else column.group)
+        names.append(column.label if column.group in others else column.group)
     return ", ".join(dict.fromkeys(names))
 
 

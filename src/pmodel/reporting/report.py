@@ -10,7 +10,7 @@ from pmodel.reporting.conditions import conditions, counted_elsewhere
 from pmodel.reporting.plots import rows_and_columns
 from pmodel.reporting.report_pictures import Picture, curves_of, picture_of
 from pmodel.reporting.report_texts import FIGURES, explanation, meaning
-from pmodel.reporting.texts import as_typed, bits_text, error_text, flat, label_text, rounded, value_text
+from pmodel.reporting.texts import as_typed, bits_text, error_text, flat, label_of, label_text, rounded, value_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 TITLES = {
@@ -84,6 +84,7 @@ def _environment() -> Environment:
         "value": value_text,
         "error": error_text,
         "bits": bits_text,
+        "label": label_of,
         "flat": flat,
         "typed": as_typed,
         "meaning": meaning,

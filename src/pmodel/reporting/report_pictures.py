@@ -61,7 +61,7 @@ def _curve(name: str, lines: list[tuple[str, dict[str, Any]]]) -> Curve:
     x_label, y_label = first.get("x_label", ""), first.get("y_label", "")
     drawn = {_plain(label): [(x, *values) for x, values in by_x.items()] for label, by_x in points.items() if by_x}
     buffer = io.BytesIO()
-    plot = curves_with_spread(drawn, _plain(x_label), _plain(y_label), first.get("log_x", False))
+    plot = curves_with_spread(drawn, _plain(x_label), _plain(y_label), "standard error", first.get("log_x", False))
     Image.fromarray(plot).save(buffer, "PNG")
     xs = sorted({x for _, curve in lines for x in curve["x"]})
     rows = [(label, [_point(by_x.get(x)) for x in xs]) for label, by_x in points.items()]

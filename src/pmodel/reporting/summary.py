@@ -1,10 +1,10 @@
 """What a run says at its end, in the terminal: plain lines, the same in a log file."""
 
-import math
 from pathlib import Path
 
 from pmodel.foreign import printable
 from pmodel.reporting.results import Number
+from pmodel.reporting.texts import bits_text, error_text, examples_text, label_of, value_text
 
 
 def table(rows: list[list[str]], right: set[int]) -> str:
@@ -20,15 +20,17 @@ def table(rows: list[list[str]], right: set[int]) -> str:
 
 
 def numbers_table(numbers: list[Number]) -> str:
-    """One line per number: name, value with its standard error, unit, bits/dim, and what it was measured on."""
+    """One line per number: its name, value with standard error, unit, bits/dim, what it was measured on, and in half a
+    line what it is, where it says so."""
     rows = [
         [
-            number["name"],
-            format_value(number["value"]),
-            f"± {number['standard_error']:.2f}" if "standard_error" in number else "",
+            label_of(number["name"]),
+            value_text(number),
+            f"± {error}" if (error := error_text(number)) else "",
             number["unit"],
-            f"{number['bits_per_dim']:.3f} bits/dim" if "bits_per_dim" in number else "",
-            f"({number['count']:,} {number['split']} examples)" if "split" in number else "",
+            f"{bits} bits/dim" if (bits := bits_text(number)) else "",
+            examples_text(number["count"], number["split"]) if "split" in number else "",
+            number.get("remark", ""),
         ]
         for number in numbers
     ]
@@ -46,12 +48,3 @@ def shown(path: Path) -> str:
     """The path in one line, relative to the working directory where it lies below it."""
     path = Path(path).absolute()
     return printable(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
-
-
-def format_value(value: float) -> str:
-    """Integers and large numbers with separators, others with two decimals or four significant digits."""
-    if not math.isfinite(value):
-        return str(value)
-    if float(value).is_integer() or abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.2f}" if abs(value) >= 10 else f"{value:.4g}"

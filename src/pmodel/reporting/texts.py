@@ -2,11 +2,14 @@
 
 import json
 import math
+import statistics
 from typing import Any
 
+from pmodel.reporting.decimals import with_error
 from pmodel.reporting.results import Number
-from pmodel.reporting.summary import format_value
 
+# What stands for the names that are abbreviations; in all others "_" is a space.
+LABELS = {"nmi": "normalized mutual information", "ari": "adjusted Rand index"}
 ARROWS = {"lower": "↓", "higher": "↑", None: ""}
 
 
@@ -15,22 +18,45 @@ def is_finite(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
+def label_of(name: str) -> str:
+    """A number's name as readers know it: "clustering accuracy" of clustering_accuracy."""
+    return LABELS.get(name, name.replace("_", " "))
+
+
 def value_text(number: Number) -> str:
-    """The value."""
-    return format_value(number["value"]) if is_finite(number["value"]) else "not finite"
+    """The value, with as many digits as its standard error leaves it."""
+    return with_error(number["value"], _error(number))[0] if is_finite(number["value"]) else "not finite"
 
 
 def error_text(number: Number) -> str:
     """The standard error in two digits, "" where there is none."""
-    error = number.get("standard_error")
-    if not is_finite(error):
-        return ""
-    return f"{error:,.0f}" if error >= 10 else f"{error:.2g}"
+    return with_error(number["value"], _error(number))[1] if is_finite(number["value"]) else ""
 
 
 def bits_text(number: Number) -> str:
-    """Bits per dimension, "" where there are none."""
-    return f"{number['bits_per_dim']:.3f}" if is_finite(number.get("bits_per_dim")) else ""
+    """Bits per dimension with as many digits as their standard error leaves them, "" where there are none."""
+    bits, error = number.get("bits_per_dim"), _error(number)
+    if not is_finite(bits):
+        return ""
+    scale = bits / number["value"] if number["value"] else 0
+    return with_error(bits, None if error is None else abs(scale) * error)[0]
+
+
+def _error(number: Number) -> float | None:
+    """The standard error, None where there is none: a file may say null."""
+    error = number.get("standard_error")
+    return error if is_finite(error) else None
+
+
+def spread_text(values: list[float], of: str) -> str:
+    """The mean of several values and the standard deviation over them, "0.530 (sd 0.014 over 5 seeds)"; of one value,
+    the value alone. ± is for standard errors.
+
+    of: what there are several of, "" to leave out how many: "0.530 (sd 0.014)"
+    """
+    mean, deviation = with_error(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
+    count = f" over {len(values)} {of}" if of else ""
+    return f"{mean} (sd {deviation}{count})" if deviation else mean
 
 
 def direction(better: str | None, ideal: float | None) -> str:
