@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from pmodel.command_line import checked_command_line
@@ -36,6 +37,7 @@ def main(config: DictConfig) -> None:
         results = judge.results()
         if not workers.is_first:
             return
+        results["overrides"] = list(HydraConfig.get().overrides.task)
         write_json(judge.folder / "results.json", results)
         (judge.folder / "table.md").write_text(comparison_markdown(results), encoding="utf-8")
         judge.write_samples()

@@ -16,6 +16,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from pmodel.reporting.decimals import with_error
+from pmodel.reporting.texts import label_of, spread_text
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
 PUBLISHED = RESULTS / "published.yaml"
@@ -32,6 +35,10 @@ ASIDE = (
     "hydra",
     "paths.",
     "trainer.accelerator=",
+)
+# Of what eval.py was given: which run, where things lie, and how fast; no number depends on it.
+ASIDE_OF_EVALUATION = (
+    *("run=", "data_dir=", "data.path=", "cache_dir=", "batch_size=", "callbacks", "trainer", "hydra", "paths."),
 )
 START, END = "<!-- results -->", "<!-- /results -->"
 
@@ -69,6 +76,9 @@ def take_in_run(folder: Path, run: dict[str, Any], evaluation: dict[str, Any]) -
     file = results_file(command)
     content = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"command": command, "runs": []}
     rows = epochs_of(folder)
+    if "overrides" not in evaluation:
+        sys.exit(f"error: {folder}: its evaluation does not say what was typed for it: judge it again")
+    asked = " ".join(word for word in evaluation["overrides"] if not word.startswith(ASIDE_OF_EVALUATION))
     entry = {
         **{key: run[key] for key in ("seed", "epoch", "status", "checkpoint_sha256", "data")},
         "split": evaluation["split"],
@@ -78,7 +88,7 @@ def take_in_run(folder: Path, run: dict[str, Any], evaluation: dict[str, Any]) -
         "epochs": len(rows) or run["epoch"],
         "seconds": float(rows[-1]["seconds"]) if rows and "seconds" in rows[-1] else training_time(run),
         **{key: evaluation[key] for key in ("hardware", "versions", "code")},
-        "numbers": [own_part(number, run["data"]) for number in run["numbers"]],
+        "numbers": [own_part(number, run["data"], asked) for number in run["numbers"]],
     }
     others = [old for old in content["runs"] if (old["seed"], old["split"]) != (run["seed"], evaluation["split"])]
     same_split = [old for old in content["runs"] if old["split"] == evaluation["split"]]
@@ -122,11 +132,11 @@ def what_it_is(number: dict[str, Any]) -> tuple[Any, ...]:
     return number["name"], protocol.get("feature_network"), protocol.get("num_generated")
 
 
-def own_part(number: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-    """A number without what its run says of the data already."""
+def own_part(number: dict[str, Any], data: dict[str, Any], asked: str) -> dict[str, Any]:
+    """A number without what its run says of the data already, and what eval.py was asked for when it was measured."""
     protocol = {key: value for key, value in number.get("protocol", {}).items() if data.get(key) != value}
     rest = {key: value for key, value in number.items() if key not in ("protocol", "group", "better")}
-    return {**rest, **({"protocol": protocol} if protocol else {})}
+    return {**rest, **({"protocol": protocol} if protocol else {}), **({"evaluation": asked} if asked else {})}
 
 
 def epochs_of(folder: Path) -> list[dict[str, str]]:
@@ -166,9 +176,12 @@ def rendered() -> tuple[str, str]:
         " [results/](results), where each run's numbers stand with all that they were measured by; nothing here is"
         " typed by hand.",
         "Each of our numbers is `eval.py`'s, of the epoch that the validation split chose where there is one, else of"
-        " the last; the test split was read once for each run. ± is the standard"
-        " deviation over seeds, and of a single run the standard error over the test"
-        " examples. The distance is how much worse ours is, with a minus how much better. A dash: not run yet.",
+        " the last; the test split was read once for each run. ± is the standard error over the examples, of a single"
+        " run; sd is the standard deviation over the runs of several seeds, beside their mean. The distance is how much"
+        " worse ours is, with a minus how much better. A dash: not run yet.",
+        "Below each table stand the two commands of each row, where `run=…` is the directory that the first has"
+        " printed; and where a number looked through a feature network, the hash of its weights: another network gives"
+        " another number.",
     ]
     short = ["| | published | ours | |", "| --- | ---: | ---: | --- |"]
     for table in tables:
@@ -238,12 +251,15 @@ class Row:
         """The mean over the runs and how uncertain it is."""
         if not self.runs:
             return "–"
-        mean = self._text(statistics.mean(self.values))
         if len(self.values) > 1:
-            return f"{mean} ± {self._text(statistics.stdev(self.values))}"
-        error = self._number(self.runs[0]).get("standard_error")
-        scale = 100 if self.table.get("percent_error") else 1
-        return mean if error is None or "bits" in self.table["unit"] else f"{mean} ± {self._text(scale * error)}"
+            return spread_text(self.values, "seeds")
+        (value,), number = self.values, self._number(self.runs[0])
+        error = number.get("standard_error")
+        if error is None:
+            return self._text(value)
+        # In the table's unit.
+        error *= abs(value / number["value"]) if "bits" in self.table["unit"] else 1
+        return " ± ".join(with_error(value, 100 * error if self.table.get("percent_error") else error))
 
     @property
     def distance(self) -> str:
@@ -256,9 +272,45 @@ class Row:
         return self._text(0) if float(text) == 0 else text.replace("-", "−")
 
     @property
+    def label(self) -> str:
+        """What is measured, as readers know it."""
+        return "errors" if self.table.get("percent_error") else label_of(self.name)
+
+    @property
     def title(self) -> str:
         """The model, and the number where a table has several."""
-        return f"{self.row['model']}: {self.name}" if "number" in self.row else self.row["model"]
+        return f"{self.row['model']}: {self.label}" if "number" in self.row else self.row["model"]
+
+    @property
+    def evaluation(self) -> str:
+        """What eval.py was asked for when ours was measured, or would be."""
+        if self.runs:
+            return self._number(self.runs[0]).get("evaluation", "")
+        return self.row.get("evaluation", self.table.get("evaluation", ""))
+
+    @property
+    def commands(self) -> str:
+        """What trains and what judges ours, as one types it."""
+        features = " model.features=…" if self.row.get("after") else ""
+        text = f"`uv run train.py {self.command}{features}`, `{f'uv run eval.py run=… {self.evaluation}'.strip()}`"
+        if features:
+            text += f", with the features of `uv run train.py {self.row['after']}`"
+        return text
+
+    @property
+    def networks(self) -> str:
+        """The feature network that the numbers looked through, and the features that the runs began with, each with
+        the hash of its weights."""
+        found = {}
+        for run in self.runs:
+            protocol = self._number(run).get("protocol", {})
+            if "feature_hash" in protocol:
+                found[f"feature network: {protocol.get('feature_network', 'unnamed')}, {protocol['feature_hash']}"] = (
+                    None
+                )
+            if "features" in run:
+                found[f"model.features: {run['features']}"] = None
+        return "; ".join(found)
 
     @property
     def published_text(self) -> str:
@@ -287,9 +339,11 @@ class Row:
 
     def line(self) -> str:
         """What stands below the table: how to get the number, and where its curve is."""
-        text = f"- {self.row['model']}, {self.row['protocol']}: `uv run train.py {self.command}`"
-        if self.row.get("after"):
-            text += f" model.features= the directory of `uv run train.py {self.row['after']}`"
+        text = f"- {self.row['model']}, {self.row['protocol']}: {self.commands}"
+        if self.networks:
+            text += f"; {self.networks}"
+        if self.row.get("remark"):
+            text += f"; {self.row['remark']}"
         if self.row.get("source"):
             text += f"; published: {self.row['source']}"
         if self.row.get("aim") is not None:
@@ -308,7 +362,10 @@ class Row:
     def short(self) -> str:
         """The row of the README."""
         arrow = "↓" if self.table["better"] == "lower" else "↑"
-        what = f"{self.row['model']}, {self.protocol}: {self.name}, {self.table['unit']} {arrow}"
+        unit = self.table["unit"].removesuffix(" errors")
+        unit = "" if unit in ("of 1", "distance") else f", {unit}"
+        remark = f"; {self.row['remark']}" if self.row.get("remark") else ""
+        what = f"{self.row['model']}, {self.protocol}: {self.label}{unit} {arrow}{remark}"
         return f"| {what} | {self.published_text} | {self.ours} | `{self.command}` |"
 
 

@@ -2,11 +2,12 @@
 
 import importlib.util
 import json
+import re
 from types import ModuleType
 
 import pytest
 from omegaconf import OmegaConf
-from support import ROOT
+from support import ROOT, run_directory
 
 from pmodel.config import check_overrides
 
@@ -33,6 +34,8 @@ def test_every_command_composes(results: ModuleType):
     for command, after in rows | {(after, None) for _, after in rows if after}:
         words = [word for word in command.split() if not word.startswith(("-m", "seed="))]
         check_overrides("train", [*words, *(["model.features=run"] if after else [])])
+    for asked in {results.Row(table, row).evaluation for table in tables for row in table["rows"]}:
+        check_overrides("eval", ["run=x", *asked.split()])
 
 
 def test_every_results_file_stands_beside_a_published_number(results: ModuleType):
@@ -56,7 +59,8 @@ def runs(tmp_path):
         numbers = [number, {"name": "parameters", "value": 7}]
         run = {"run": str(folder), "seed": seed, "epoch": 2, "status": "done", "checkpoint_sha256": "0", "data": data}
         about = {"split": "test", "hardware": "1 × abacus", "versions": {"torch": "2"}, "code": "abc"}
-        content = {**about, "runs": [run | {"numbers": numbers}]}
+        asked = [f"run={folder}", "metric.likelihood.num_samples=3", "batch_size=10", "callbacks.figures=null"]
+        content = {**about, "overrides": asked, "runs": [run | {"numbers": numbers}]}
         (folder / "eval" / "now" / "results.json").write_text(json.dumps(content))
     return [tmp_path / f"run{seed}" for seed in (1, 2, 3)]
 
@@ -72,10 +76,12 @@ def test_runs_that_differ_by_their_seed_are_one_row_with_its_spread(results: Mod
     table = {"unit": "nats", "better": "lower", "digits": 1, "number": "negative log-likelihood"}
     command = "-m experiment=pixelcnn_mnist model.dropout=0.1 seed=1,2,3"
     row = results.Row(table, {"model": "m", "protocol": "p", "published": 79.0, "command": command})
-    assert row.cells() == ["m", "p", "79.0", "81.0 ± 1.0", "+2.0", "3", "7", "2", "2.0 h"]
+    assert row.cells() == ["m", "p", "79.0", "81.0 (sd 1.0 over 3 seeds)", "+2.0", "3", "7", "2", "2.0 h"]
     kept = json.loads(file.read_text())
     assert [run["numbers"][0]["protocol"] for run in kept["runs"]] == [{"k": 3}] * 3
     assert "elsewhere" not in file.read_text()
+    # Both commands, with what the number needs, and nothing that says where things lay or how fast it went.
+    assert row.commands == f"`uv run train.py {command}`, `uv run eval.py run=… metric.likelihood.num_samples=3`"
 
 
 def test_a_second_evaluation_of_the_same_weights_adds_what_the_first_lacks(results, runs, tmp_path, monkeypatch):
@@ -114,10 +120,10 @@ def test_a_run_that_was_cut_short_gives_way_to_whole_ones(results: ModuleType, r
     table = {"unit": "nats", "better": "lower", "digits": 1, "number": "negative log-likelihood"}
     row = {"model": "m", "protocol": "p", "published": 79.0, "command": "experiment=pixelcnn_mnist model.dropout=0.1"}
     results.take_in(runs[0])
-    assert results.Row(table, row).cells()[:4] == ["m", "p, ended after 00:00:04:10", "79.0", "80.0 ± 0.2"]
+    assert results.Row(table, row).cells()[:4] == ["m", "p, ended after 00:00:04:10", "79.0", "80.00 ± 0.20"]
     assert f"{row['command']} trainer.max_time=00:00:04:10`" in results.Row(table, row).line()
     results.take_in(runs[1])
-    assert results.Row(table, row).cells()[:4] == ["m", "p", "79.0", "82.0 ± 0.2"]
+    assert results.Row(table, row).cells()[:4] == ["m", "p", "79.0", "82.00 ± 0.20"]
     with pytest.raises(SystemExit, match=r"run1: ended by trainer\.max_time"):
         results.take_in(runs[0])
 
@@ -146,6 +152,91 @@ def test_runs_on_other_features_are_no_row_of_one_spread(results: ModuleType, ru
         results.take_in(run)
     with pytest.raises(SystemExit, match=r"run3: expected the model\.features of the other runs"):
         results.take_in(runs[2])
+
+
+def test_an_evaluation_that_does_not_say_what_was_typed_is_refused(results: ModuleType, runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    file = runs[0] / "eval" / "now" / "results.json"
+    content = json.loads(file.read_text())
+    del content["overrides"]
+    file.write_text(json.dumps(content))
+    with pytest.raises(SystemExit, match="run1: its evaluation does not say what was typed for it: judge it again"):
+        results.take_in(runs[0])
+
+
+def test_a_network_that_a_number_looked_through_stands_below_with_its_hash(results: ModuleType):
+    tables = OmegaConf.to_container(OmegaConf.load(results.PUBLISHED))
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    hashes = set()
+    for table in tables:
+        for row in (results.Row(table, row) for row in table["rows"]):
+            hashes |= row.feature_hashes
+            assert all(f", {weights}" in row.line() for weights in row.feature_hashes)
+            assert row.line() in page
+    assert hashes
+
+
+# The setting of eval.py that a number depends on, and the protocol's entry for it, by what its name begins with.
+ASKED = {
+    "linear probe accuracy": ("metric.probe.num_train", "num_train"),
+    "negative importance-weighted bound": ("metric.likelihood.num_samples", "num_samples"),
+    "Parzen-window estimate": ("metric.parzen.num_samples", "num_generated"),
+    "Fréchet distance": ("metric.samples.num_samples", "num_generated"),
+}
+
+
+def test_what_eval_py_is_to_be_asked_for_gives_the_counts_that_a_number_was_measured_with(results: ModuleType):
+    defaults, checked = OmegaConf.load(ROOT / "conf" / "metric" / "default.yaml"), set()
+    for table in OmegaConf.to_container(OmegaConf.load(results.PUBLISHED)):
+        for row in (results.Row(table, row) for row in table["rows"]):
+            asked = OmegaConf.from_dotlist(row.evaluation.split())
+            number = row._number(row.runs[0]) if row.runs else {}
+            protocol = number.get("protocol", table.get("protocol", {}))
+            assert asked.get("split", "test") == table.get("split", "test")
+            is_inception = "Inception" in protocol.get("feature_network", "")
+            assert ("metric/features=inception" in row.evaluation) == is_inception
+            begins = [name for name in ASKED if row.name.startswith(name)]
+            for setting, key in map(ASKED.get, begins):
+                count = OmegaConf.select(OmegaConf.merge({"metric": defaults}, asked), setting)
+                # null: all training examples, of these rows 60,000; without runs, a bound says its K in its name.
+                assert (count or 60_000) == protocol.get(key, 5000), row.title
+            checked.update(begins)
+    assert checked == set(ASKED)
+
+
+def commands_on_the_page(page: str, title: str, model: str) -> tuple[list[str], list[str], str]:
+    """Of a row below the heading that begins with `title`: the words for train.py, for eval.py, and our number."""
+    (section,) = [part for part in page.split("\n## ") if part.startswith(title)]
+    (cells,) = [line.split(" | ") for line in section.splitlines() if re.match(rf"\| {model}[ :]", line)]
+    (line,) = [line for line in section.splitlines() if line.startswith(f"- {model},")]
+    train, judge = re.findall(r"`uv run (?:train|eval)\.py ([^`]*)`", line)
+    assert judge.split()[0] == "run=…"
+    return train.split(), judge.split()[1:], cells[3]
+
+
+@pytest.mark.slow
+@pytest.mark.mnist
+def test_two_rows_of_the_page_come_out_again_by_the_commands_that_stand_there(data_dir, train, evaluate, tmp_path):
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    model = "PCA, 50 components"
+    error = commands_on_the_page(page, "MNIST, squared error per pixel", model)
+    probe = commands_on_the_page(page, "MNIST, linear probes", model)
+    assert error[0] == probe[0]
+    assert train(*error[0], f"data_dir={data_dir}", "callbacks=minimal").code == 0
+    others = dict.fromkeys(["samples", "memorization", "cost"])
+    for (_, words, printed), name, left_out in (
+        (error, "reconstruction error", others | {"probe": None}),
+        (probe, "linear probe accuracy", others | {"reconstruction": None}),
+    ):
+        less = [f"metric.{metric}=null" for metric in left_out]  # they are other numbers, and take long
+        run = run_directory(tmp_path / "logs" / "train")
+        assert evaluate(f"run={run}", *words, *less, "callbacks.figures=null", "cache_dir=null").code == 0
+        document = json.loads(max(run.glob("eval/*/results.json")).read_text(encoding="utf-8"))
+        assert document["overrides"][1 : 1 + len(words)] == words
+        (value,) = [number["value"] for number in document["runs"][0]["numbers"] if number["name"] == name]
+        ours, _, deviation = printed.partition(" ± ")
+        # Without an error, to the last digit that is printed.
+        assert value == pytest.approx(float(ours), abs=float(deviation or 0.51 * 10 ** -len(ours.partition(".")[2])))
 
 
 def test_a_run_that_was_not_judged_is_refused_in_one_line(results: ModuleType, tmp_path):
