@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -60,7 +61,14 @@ def test_results_say_how_each_number_was_made(train, tmp_path):
 def test_the_terminal_shows_the_numbers_the_directory_and_the_pictures(train, tmp_path):
     outcome = train(*SMALL)
     assert "epoch 2/2  train loss" in outcome.out
-    assert "negative importance-weighted bound (K = 5)" in outcome.out
+    (table,) = [part for part in outcome.out.split("\n\n") if part.startswith("vae-digits\n")]
+    # The main number first, and in half a line what the others are beside it.
+    main, elbo, loss = table.splitlines()[1:4]
+    assert re.fullmatch(
+        r"negative importance-weighted bound \(K = 5\) .* ± [\d.]+ .*  \(64 validation examples\)", main
+    )
+    assert re.fullmatch(r"negative ELBO .*  \(the bound with K = 1\)", elbo)
+    assert re.fullmatch(r"loss .*  \(what training minimizes: K = 1, one draw of noise\)", loss)
     run = run_directory(tmp_path / "logs").relative_to(tmp_path)
     assert f"run       {run}/\n" in outcome.out
     assert f"{run}/figures/samples.png" in outcome.out

@@ -70,6 +70,9 @@ def collect_numbers(trainer: Trainer, protocol: dict[str, Any]) -> list[Number]:
     timing: Timing | None = by_type.get(Timing)
     frechet: FrechetDistance | None = by_type.get(FrechetDistance)
     numbers: list[Number] = []
+    # The likelihood of the best weights is what all others are read beside.
+    likelihoods = [n for n in (final.numbers if final else []) if n.get("kind") in ("exact", "bound")]
+    numbers += likelihoods
     if best is not None:
         judged = "val" if any(name.startswith("val/") for name in best.best_metrics) else "train"
         for name, value in best.best_metrics.items():
@@ -87,6 +90,7 @@ def collect_numbers(trainer: Trainer, protocol: dict[str, Any]) -> list[Number]:
                         "split": {"val": "validation"}.get(split, split),
                         "count": best.best_counts.get(name, best.best_counts[split]),
                         "protocol": {**protocol, **own},
+                        **({"remark": model.meanings[quantity]} if quantity in model.meanings else {}),
                     }
                 )
         if frechet is not None:
@@ -94,7 +98,7 @@ def collect_numbers(trainer: Trainer, protocol: dict[str, Any]) -> list[Number]:
         if best.best_epoch is not None:
             numbers.append({"name": "best epoch", "value": best.best_epoch, "unit": f"of {trainer.current_epoch}"})
     if final is not None:
-        numbers += final.numbers
+        numbers += [number for number in final.numbers if number not in likelihoods]
     numbers.append({"name": "parameters", "value": model.num_parameters, "unit": ""})
     if timing is not None:
         numbers.append({"name": "training time", "value": timing.seconds, "unit": "seconds"})

@@ -102,6 +102,11 @@ def test_likelihoods_are_means_of_the_models_own_with_their_standard_errors():
         assert by_name[name]["value"] == pytest.approx(exact["value"] + model.gap / k)
         assert by_name[name]["kind"] == "bound"
         assert by_name[name]["protocol"]["num_samples"] == k
+    # The tightest bound is the main number; the other says what it is beside it.
+    assert list(by_name) == ["negative log-density", bound_name(20, continuous=True), bound_name(1, continuous=True)]
+    assert [number.get("remark") for number in by_name.values()] == [None, None, "the bound with K = 1"]
+    (alone,) = [f for f in found(Likelihood(num_samples=1), model, data) if "ELBO" in str(f) and isinstance(f, dict)]
+    assert "remark" not in alone
     (curve,) = (f for f in findings if isinstance(f, Curve))
     assert curve.x == [1, 5, 20]
     assert curve.y == pytest.approx([exact["value"] + model.gap / k for k in curve.x])

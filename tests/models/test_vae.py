@@ -186,3 +186,9 @@ def test_gradient_with_k_samples_weighs_each_by_its_normalized_weight(linear_gau
 def test_importance_weights_have_no_kl_to_weigh(override):
     with pytest.raises(ValueError, match=override):
         build("model.num_importance_samples=5", override)
+
+
+def test_a_model_says_what_its_loss_is():
+    meanings = {words: build(*words)[0].meanings["loss"] for words in ((), ("model.num_importance_samples=5",))}
+    assert list(meanings.values()) == [f"what training minimizes: K = {K}, one draw of noise" for K in (1, 5)]
+    assert "model.beta" in build("model.beta=2")[0].meanings["loss"]

@@ -41,8 +41,9 @@ class Likelihood(Metric):
     - models with a `log_prob`: the exact negative log-likelihood of levels, or the negative log-density of continuous
       x; where the data were dequantized, also the bound on that of the levels (Theis et al.: A note on the evaluation
       of generative models, 2015, arXiv 1511.01844, section 3.1)
-    - models with an `elbo`: the negative ELBO, the negative importance-weighted bound with `num_samples` samples (Burda
-      et al., 2015, arXiv 1509.00519), and a curve of the bound over their number; those of a density have other names
+    - models with an `elbo`: the negative importance-weighted bound with `num_samples` samples (Burda et al., 2015,
+      arXiv 1509.00519), beside it the same with one sample, the negative ELBO, and a curve of the bound over their
+      number; those of a density have other names
 
     Args:
         num_samples: K, of the tightest bound.
@@ -100,9 +101,10 @@ class Likelihood(Metric):
                     return value
 
                 found[k] = estimate(subject.over(bound, x, PART, None))
-        for k in dict.fromkeys([1, self.num_samples]):
+        for k in dict.fromkeys([self.num_samples, 1]):
             protocol = {"num_samples": k, "noise_seed": SEED}
-            yield _number(subject, bound_name(k, continuous), found[k], "bound", not continuous, protocol)
+            number = _number(subject, bound_name(k, continuous), found[k], "bound", not continuous, protocol)
+            yield number if k == self.num_samples else {**number, "remark": f"the bound with K = {k}"}
         if getattr(subject.data, "dequantize", False):
             yield _of_levels(subject, found[self.num_samples], {"num_samples": self.num_samples, "noise_seed": SEED})
         if len(found) > 1:

@@ -85,6 +85,15 @@ class LatentVariableModule(GradientModule):
             "kl": -log_ratio.mean(0),
         }
 
+    @property
+    def meanings(self) -> dict[str, str]:
+        return {
+            "loss": f"what training minimizes: K = {self.num_importance_samples}, one draw of noise",
+            "elbo": "K = 1 on that draw, its sign changed",
+            "reconstruction": "a part of −elbo, −log p(x | z)",
+            "kl": "the rest of −elbo, KL(q(z | x) ‖ p(z))",
+        }
+
     @torch.no_grad()
     def elbo(self, x: Tensor, num_samples: int = 1, *, generator: Generator | None = None) -> Tensor:
         """The bound with K = num_samples, nats, (B,), in bounded memory; K = 1 is the ELBO."""

@@ -87,6 +87,13 @@ class VAE(LatentVariableModule):
     def noise_dim(self) -> int:
         return self.latent_dim
 
+    @property
+    def meanings(self) -> dict[str, str]:
+        known = super().meanings
+        if self.beta != 1 or self.free_bits > 0:
+            known["loss"] = "what training minimizes, with model.beta and model.free_bits"
+        return known
+
     def log_weights(self, x: Tensor, posterior: tuple[Tensor, Tensor], noise: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_var = posterior
         z = mean + (0.5 * log_var).exp() * noise

@@ -48,6 +48,11 @@ class Column(NamedTuple):
         return label_of(self.name)
 
     @property
+    def remark(self) -> str:
+        """In half a line what it is beside the main number, "" for that one."""
+        return next((number["remark"] for number in self.numbers if number is not None and "remark" in number), "")
+
+    @property
     def direction(self) -> str:
         """An arrow to where it is better, or the value that is best."""
         return direction(self.better, self.ideal)

@@ -37,6 +37,7 @@ def comparison_markdown(results: dict[str, Any]) -> str:
 def _notes(part: Table) -> list[str]:
     """What all numbers share, what bold type means, and what was measured differently."""
     notes = conditions(part)
+    notes += [f"{column.label}: {column.remark}" for column in part.columns if column.remark]
     notes += [f"{label_of(name)}: on {examples}" for name, examples in counted_elsewhere(part).items()]
     if any(any(column.best) for column in part.columns):
         notes.append(f"bold type marks {MARKED}")

@@ -46,6 +46,7 @@ def _list(part: Table) -> str:
             headings[len(rows)] = _heading(column)
         (number,) = column.numbers
         error, bits = error_text(number), bits_text(number)
+        about = list(filter(None, [column.remark, elsewhere.get(column.name)]))
         rows.append(
             [
                 f"  {_named(column, '')}",
@@ -53,7 +54,7 @@ def _list(part: Table) -> str:
                 f"± {error}" if error else "",
                 column.unit,
                 f"{bits} bits/dim" if bits else "",
-                f"({elsewhere[column.name]})" if column.name in elsewhere else "",
+                f"({'; '.join(about)})" if about else "",
                 f"floor {value_text(column.floor)}" if column.floor else "",
             ]
         )
@@ -68,6 +69,7 @@ def _notes(part: Table) -> list[str]:
     if any(column.floor for column in part.columns) and alone:
         notes.append(f"floor: {FLOOR} in place of samples")
     if not alone:
+        notes += [f"{column.label}: {column.remark}" for column in part.columns if column.remark]
         notes += [f"{label_of(name)}: on {examples}" for name, examples in counted_elsewhere(part).items()]
     notes += [
         f"{column.label}: measured differently: {column.difference}" for column in part.columns if column.difference

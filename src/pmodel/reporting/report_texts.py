@@ -94,7 +94,8 @@ MEANINGS: dict[str, str] = {
     "uniform noise added.",
     "negative log-density": "The mean negative logarithm of a density, which depends on the unit of x and compares "
     "with no probability.",
-    "negative ELBO": "The negative evidence lower bound: −log p(x) is at most that high.",
+    "negative ELBO": "The negative evidence lower bound: −log p(x) is at most that high; the "
+    "importance-weighted bound with one sample of the code.",
     "negative importance-weighted bound": "An upper bound on −log p(x) from K weighted samples of the code; it "
     "tightens as K grows.",
     "Parzen-window estimate": "The log-density of examples under Gaussian kernels on samples: an estimate, and a poor "

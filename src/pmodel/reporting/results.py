@@ -18,7 +18,8 @@ class Number(TypedDict):
 
     `bits_per_dim` is the same number in that unit. `better` says which of two values is, where one is, and `ideal`
     what is best where it lies between; `kind` of a
-    likelihood whether it is exact, a bound or an estimate; `group` where it stands in a table.
+    likelihood whether it is exact, a bound or an estimate; `group` where it stands in a table; `remark` in half a line
+    what it is beside the main number of its table.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Number(TypedDict):
     ideal: NotRequired[float]
     kind: NotRequired[Literal["exact", "bound", "estimate"]]
     group: NotRequired[Group]
+    remark: NotRequired[str]
 
 
 class Missing(NamedTuple):

@@ -20,8 +20,8 @@ def table(rows: list[list[str]], right: set[int]) -> str:
 
 
 def numbers_table(numbers: list[Number]) -> str:
-    """One line per number: its name, value with standard error, unit, bits/dim, what it was measured on, and in half a
-    line what it is, where it says so."""
+    """One line per number: its name, value with standard error, unit, bits/dim, and what it was measured on, or in half
+    a line what it is beside the main number."""
     rows = [
         [
             label_of(number["name"]),
@@ -29,12 +29,15 @@ def numbers_table(numbers: list[Number]) -> str:
             f"± {error}" if (error := error_text(number)) else "",
             number["unit"],
             f"{bits} bits/dim" if (bits := bits_text(number)) else "",
-            examples_text(number["count"], number["split"]) if "split" in number else "",
-            number.get("remark", ""),
+            f"({about})" if (about := number.get("remark") or _examples(number)) else "",
         ]
         for number in numbers
     ]
     return table(rows, right={1, 2, 4})
+
+
+def _examples(number: Number) -> str:
+    return examples_text(number["count"], number["split"]) if "split" in number else ""
 
 
 def paths_table(run_dir: Path, pictures: list[Path]) -> str:

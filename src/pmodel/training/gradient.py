@@ -41,6 +41,10 @@ class GradientModule(MeasuredModule):
     def terms(self, batch: Any) -> dict[str, Tensor]:
         return self.loss(batch)
 
+    @property
+    def meanings(self) -> dict[str, str]:
+        return {"loss": "what training minimizes"}
+
     def setup(self, stage: str) -> None:
         if stage == "fit" and self.compile_networks:
             for network in self.children():

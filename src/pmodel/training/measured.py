@@ -69,6 +69,11 @@ class MeasuredModule(LightningModule):
         return {}
 
     @property
+    def meanings(self) -> dict[str, str]:
+        """What some of the terms are, in half a line each, for the table at the end of a training."""
+        return {}
+
+    @property
     def remark(self) -> str | None:
         """Which of several ways of computing the same is in use, where there are several; a few words for the user."""
         return None
