@@ -25,7 +25,7 @@ def scores(data_dir: Path, seeds: range, *overrides: str) -> dict[str, tuple[flo
         runs.append(clustering_scores(torch.cat([model.assign(part) for part in x.split(5000)]), label))
     found = {name: [run[name] for run in runs] for name in NAMES}
     summary = {name: (statistics.mean(values), statistics.stdev(values)) for name, values in found.items()}
-    print(*overrides, {name: f"{mean:.3f} ± {spread:.3f}" for name, (mean, spread) in summary.items()})
+    print(*overrides, {name: f"{mean:.3f} (sd {spread:.3f})" for name, (mean, spread) in summary.items()})
     return summary
 
 

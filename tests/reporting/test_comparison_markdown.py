@@ -4,6 +4,7 @@ from evaluated_runs import document
 
 from pmodel.reporting.comparison import MARKED, comparison_tables
 from pmodel.reporting.comparison_markdown import comparison_markdown
+from pmodel.reporting.comparison_text import comparison_text
 from pmodel.reporting.texts import value_text
 
 
@@ -29,6 +30,25 @@ def test_each_value_stands_below_its_run_and_the_best_is_bold():
             else:
                 value = cell.split(" ± ")[0].split(" (")[0]
                 assert value == (f"**{value_text(number)}**" if best else value_text(number))
+
+
+def test_the_meaning_of_plus_and_minus_is_said_once_where_there_is_one():
+    assert comparison_markdown(document(["vae"])).count("± is the standard error") == 1
+    results = document(["vae"])
+    for number in results["runs"][0]["numbers"]:
+        number.pop("standard_error", None)
+    assert "±" not in comparison_markdown(results)
+    assert "±" not in comparison_text(results, 100)
+
+
+def test_what_stands_beside_a_main_number_says_so():
+    results = document(["vae", "pixelcnn"])
+    bound = next(number for number in results["runs"][0]["numbers"] if number.get("kind") == "bound")
+    bound["remark"] = "in half a line"
+    line = f"{bound['name']}: in half a line"
+    assert f"- {line}\n" in comparison_markdown(results)
+    assert f"\n{line}\n" in comparison_text(results, 100)
+    assert "(in half a line)" in comparison_text(results | {"runs": results["runs"][:1]}, 100)
 
 
 def test_a_label_is_text_and_breaks_no_table():

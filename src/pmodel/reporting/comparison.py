@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pmodel.reporting.headings import data_title, differences
 from pmodel.reporting.results import Number
-from pmodel.reporting.texts import as_typed, direction, examples_text, flat, is_finite, label_of, label_text
+from pmodel.reporting.texts import as_typed, direction, error_text, examples_text, flat, is_finite, label_of, label_text
 
 GROUPS = ("likelihood", "samples", "memorization", "reconstruction", "clusters", "codes", "cost")
 KINDS = ("exact", "bound", "estimate")
@@ -17,6 +17,7 @@ OF_MODEL = {"sigma", "code_dim", "median_distance_of_samples"}
 # Groups of numbers that are no quality of a model: none is marked best.
 UNMARKED = {"cost"}
 MARKED = "the best of those measured alike, and what is within the standard error of it"
+ERROR = "± is the standard error"
 FLOOR = "real training examples"
 
 
@@ -88,6 +89,11 @@ class Table(NamedTuple):
     columns: list[Column]
     footnotes: list[Footnote]
     absent: list[Absence]
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether some number has a standard error."""
+        return any(number and error_text(number) for column in self.columns for number in column.numbers)
 
     @property
     def labels(self) -> list[str]:

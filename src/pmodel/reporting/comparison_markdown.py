@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pmodel.reporting.comparison import FLOOR, MARKED, Column, Table, absences, comparison_tables, failures
+from pmodel.reporting.comparison import ERROR, FLOOR, MARKED, Column, Table, absences, comparison_tables, failures
 from pmodel.reporting.conditions import conditions, counted_elsewhere
 from pmodel.reporting.results import Number
 from pmodel.reporting.texts import bits_text, error_text, label_of, value_text
@@ -36,7 +36,7 @@ def comparison_markdown(results: dict[str, Any]) -> str:
 
 def _notes(part: Table) -> list[str]:
     """What all numbers share, what bold type means, and what was measured differently."""
-    notes = conditions(part)
+    notes = conditions(part) + ([ERROR] if part.has_errors else [])
     notes += [f"{column.label}: {column.remark}" for column in part.columns if column.remark]
     notes += [f"{label_of(name)}: on {examples}" for name, examples in counted_elsewhere(part).items()]
     if any(any(column.best) for column in part.columns):

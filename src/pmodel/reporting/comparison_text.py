@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Callable
 from typing import Any
 
-from pmodel.reporting.comparison import FLOOR, MARKED, Column, Table, absences, comparison_tables, failures
+from pmodel.reporting.comparison import ERROR, FLOOR, MARKED, Column, Table, absences, comparison_tables, failures
 from pmodel.reporting.conditions import conditions, counted_elsewhere
 from pmodel.reporting.results import Number
 from pmodel.reporting.summary import table
@@ -66,6 +66,8 @@ def _notes(part: Table) -> list[str]:
     """What a sign stands for, what was measured differently, and what was not measured, for which reason."""
     alone = len(part.runs) == 1
     notes = [f"* marks {MARKED}"] if any(any(column.best) for column in part.columns) else []
+    if part.has_errors and alone:
+        notes.append(ERROR)
     if any(column.floor for column in part.columns) and alone:
         notes.append(f"floor: {FLOOR} in place of samples")
     if not alone:

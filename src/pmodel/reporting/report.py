@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pmodel.reporting.comparison import FLOOR, MARKED, Column, Table, absences, comparison_tables, failures
+from pmodel.reporting.comparison import ERROR, FLOOR, MARKED, Column, Table, absences, comparison_tables, failures
 from pmodel.reporting.conditions import conditions, counted_elsewhere
 from pmodel.reporting.plots import rows_and_columns
 from pmodel.reporting.report_pictures import Picture, curves_of, picture_of
@@ -96,7 +96,7 @@ def _environment() -> Environment:
         "by_kind": _by_kind,
         "protocol": _protocol,
     }
-    environment.globals |= {"FLOOR": FLOOR, "MARKED": MARKED, "TITLES": TITLES}
+    environment.globals |= {"ERROR": ERROR, "FLOOR": FLOOR, "MARKED": MARKED, "TITLES": TITLES}
     return environment
 
 
