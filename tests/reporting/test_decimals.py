@@ -21,6 +21,7 @@ nan, inf = math.nan, math.inf
         (-87.5249, 0.2431, ("-87.52", "0.24")),
         (0.011485018, 4.4858e-05, ("0.011485", "0.000045")),
         (5, 0.0996, ("5.00", "0.10")),  # the error is rounded before its digits are counted
+        (5, 0.0964, ("5.000", "0.096")),
         (9.996, 0.0999, ("10.00", "0.10")),
         (2.0, 1.0, ("2.0", "1.0")),
         # An error as large as its value, or larger.
