@@ -1,10 +1,13 @@
 """PCA against the singular value decomposition, probabilistic PCA against scikit-learn's density."""
 
+import re
+
 import pytest
 import torch
 from sklearn import decomposition
 from support import array_data, build, fit
 
+from pmodel.data.batch import Batch
 from pmodel.data.digits import read_digits
 from pmodel.models.pca import PCA
 
@@ -83,10 +86,45 @@ def test_draws_have_the_models_mean_and_covariance():
     torch.testing.assert_close(draws.T.cov(), covariance, atol=0.02, rtol=0)
 
 
-def test_constant_pixels_leave_the_density_finite():
+def test_columns_in_very_different_units_have_the_density_of_the_scaled_ones():
+    """Of columns of sd 5e-3 beside 1e5: the small variance is 1e-15 of the large one, less than float64's rounding."""
+    generator = torch.Generator().manual_seed(0)
+    plain = torch.randn(500, 3, dtype=torch.float64, generator=generator)
+    plain = plain @ torch.randn(3, 3, dtype=torch.float64, generator=generator)
+    units = torch.tensor([5e-3, 1e5, 1.0]).double()
+    expected = torch.distributions.MultivariateNormal(plain.mean(0), plain.T.cov()).log_prob(plain) - units.log().sum()
+    torch.testing.assert_close(fitted(plain * units, 3).log_prob(plain * units), expected, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize(("num_components", "has_density"), [(18, True), (19, False), (30, False)])
+@pytest.mark.parametrize("offset", [0.0, 1000.0])
+def test_twenty_examples_vary_in_nineteen_directions(num_components, has_density, offset):
+    x = digits()[:20] + offset
+    model = fitted(x, num_components)
+    singular = torch.linalg.svdvals(x - x.mean(0))[:19].square() / 19
+    torch.testing.assert_close(model.axes.variances[:19], singular[:num_components], rtol=1e-6, atol=0)
+    assert not model.axes.variances[19:].any()
+    others = digits()[20:] + offset
+    assert model.reconstruct(others).isfinite().all()
+    if has_density:
+        assert model.ending is None
+        assert (model.log_prob(others) < 1e4).all()
+        return
+    line = f"model.num_components={num_components}: the training examples vary in 19 of 64 directions"
+    assert model.ending == f"no density: {line}; expected fewer than 19, for a density"
+    assert set(model.terms(Batch(others, torch.zeros(len(others))))) == {"squared_error_per_pixel"}
+    with pytest.raises(ValueError, match=re.escape(line)):
+        model.log_prob(others)
+
+
+def test_constant_pixels_and_equal_examples_have_no_density():
     x = digits()
-    assert fitted(x, 64).log_prob(x).isfinite().all()
-    assert fitted(torch.ones(20, 3), 2).log_prob(torch.ones(20, 3)).isfinite().all()
+    assert "vary in 61 of 64 directions; expected fewer than 61" in fitted(x, 64).ending
+    whitened = fitted(x, 64, whiten=True)
+    assert not whitened.encode(x)[:, 61:].abs().max() > 1e-9
+    torch.testing.assert_close(whitened.decode(whitened.encode(x)), x)
+    assert fitted(x, 60).log_prob(x).isfinite().all()
+    assert fitted(torch.ones(20, 3), 2).ending.endswith("vary in 0 of 3 directions")
 
 
 @pytest.mark.parametrize("value", [0, 65])

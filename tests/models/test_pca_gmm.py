@@ -78,6 +78,17 @@ def test_the_first_epoch_fits_the_components_and_the_others_climb():
     assert all(b <= a + 1e-5 for a, b in pairwise(values[1:]))
 
 
+def test_more_directions_than_the_examples_vary_along_are_refused():
+    """Thirty directions of 20 examples had 1e12 nats."""
+    x = read_digits()[0].flatten(1).double()[:20] / 16
+    message = (
+        r"\Amodel\.num_dims=30: the training examples vary in 19 of 64 directions; expected fewer than 19, for a d"
+    )
+    with pytest.raises(ValueError, match=message):
+        fit(PCAGMM([64], 30, 2), array_data(x))
+    fit(PCAGMM([64], 18, 2), array_data(x))
+
+
 def test_settings_out_of_range_are_named():
     with pytest.raises(ValueError, match=r"model\.num_dims=65: expected 1 to 64"):
         build("model=pca_gmm", "model.num_dims=65")

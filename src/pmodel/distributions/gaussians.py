@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -20,7 +20,8 @@ class Gaussians(nn.Module):
     covariance_type: `full`: any Σ_k; `tied`: one Σ for all; `diagonal`; `spherical`: Σ_k = σ_k² I.
 
     Buffers: means (K, D); scales, the square root of Σ: lower triangular (K, D, D), for tied (1, D, D), for diagonal
-    standard deviations (K, D), for spherical (K, 1).
+    standard deviations (K, D), for spherical (K, 1); regularizer (D,), what `maximize` added to each dimension's
+    variance, in the square of its unit; constant (D,), whether all points had the same number there.
     """
 
     def __init__(self, num_components: int, num_dims: int, covariance_type: CovarianceType):
@@ -32,6 +33,9 @@ class Gaussians(nn.Module):
         identity = torch.eye(D, dtype=torch.float64) if self.triangular else torch.ones((), dtype=torch.float64)
         self.register_buffer("means", torch.zeros(K, D, dtype=torch.float64))
         self.register_buffer("scales", identity.expand(shape).clone())
+        self.register_buffer("regularizer", torch.zeros(D, dtype=torch.float64))
+        self.register_buffer("constant", torch.zeros(D, dtype=torch.bool))
+        self.register_load_state_dict_pre_hook(_without_regularizer)
 
     @property
     def triangular(self) -> bool:
@@ -159,30 +163,33 @@ class Gaussians(nn.Module):
         return {"counts": counts, "first": (self.scales @ first[:, :, None])[:, :, 0], "second": second}
 
     def maximize(self, sums: dict[str, Tensor], reg_covar: float) -> None:
-        """The M step: means and covariances of maximum likelihood, with `reg_covar` added to each variance.
+        """The M step: means and covariances of maximum likelihood, and `reg_covar` times the variance of each dimension
+        over all points added to that dimension's variance.
 
-        Components that no point belongs to stay as they are.
+        So the fit to points in other units is the same one in these units. A dimension that is constant has no unit of
+        its own, and takes the mean variance of all. Components that no point belongs to stay as they are.
 
         Raises:
-            ValueError: if a covariance has no inverse.
+            ValueError: if a covariance has no inverse, or all points are equal.
         """
         counts, first, second = sums["counts"], sums["first"], sums["second"]
         alive = counts > 10 * torch.finfo(torch.float64).eps
         safe = counts.clamp_min(10 * torch.finfo(torch.float64).eps)
         shift = torch.where(alive[:, None], first / safe[:, None], 0)
+        units, constant = self._units(counts, shift, second)
+        regularizer = reg_covar * units
         if self.triangular:
             outer = counts[:, None, None] * shift[:, :, None] * shift[:, None, :]
             tied = self.covariance_type == "tied"
             covariances = (second - outer.sum(0)) / counts.sum() if tied else (second - outer) / safe[:, None, None]
-            covariances = covariances + reg_covar * torch.eye(len(shift[0]), dtype=torch.float64, device=shift.device)
-            scales, info = torch.linalg.cholesky_ex(covariances)
+            scales, info = torch.linalg.cholesky_ex(covariances + regularizer.diag())
             bad = (info > 0) & (alive if len(info) == len(alive) else True)
             scales = scales if tied else torch.where(alive[:, None, None], scales, self.scales)
         else:
-            variances = second / safe[:, None] - shift.square() + reg_covar
+            variances = (second / safe[:, None] - shift.square()).clamp_min(0) + regularizer
             variances = variances.mean(1, keepdim=True) if self.covariance_type == "spherical" else variances
             bad = (variances <= 0).any(1) & alive
-            scales = torch.where(alive[:, None], variances.clamp_min(0).sqrt(), self.scales)
+            scales = torch.where(alive[:, None], variances.sqrt(), self.scales)
         if bad.any():
             raise ValueError(
                 f"model.reg_covar={reg_covar}: the covariance of component {int(bad.int().argmax())} has no inverse;"
@@ -190,6 +197,49 @@ class Gaussians(nn.Module):
             )
         self.means += shift
         self.scales.copy_(scales)
+        self.regularizer.copy_(regularizer)
+        self.constant.copy_(constant)
+
+    def _units(self, counts: Tensor, shift: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+        """The variance of each dimension over all points, of one that is constant the mean of all; and which are
+        constant, (D,) each.
+
+        shift: (K, D) from the present means to the new ones; the others as `moments` gives them
+        """
+        total = counts.sum()
+        squares = second.diagonal(dim1=1, dim2=2) if self.triangular else second
+        within = (squares.sum(0) - (counts[:, None] * shift.square()).sum(0)).clamp_min(0)
+        means = self.means + shift
+        mean = (counts[:, None] * means).sum(0) / total
+        between = (counts[:, None] * (means - mean).square()).sum(0)
+        variances = (within + between) / total
+        # What rounding leaves of equal numbers.
+        constant = variances.sqrt() <= 8 * torch.finfo(torch.float64).eps * mean.abs()
+        variances = torch.where(constant, 0, variances)
+        if constant.all():
+            raise ValueError("data: all training examples are equal; a density has no scale")
+        return torch.where(constant, variances.mean(), variances), constant
+
+    def regularized_dims(self, weights: Tensor) -> float:
+        """In how many directions the regularizer makes up more than half of the variance, at most D: the mean over the
+        components with their weights (K,).
+
+        The directions are those in which a covariance is the largest or smallest multiple of the regularizer, so they
+        don't depend on the units. A regularizer a tenth as large would raise the density of the points that it was
+        fitted to by about ½ ln 10 nats for each.
+        """
+        if not (self.regularizer > 0).all():
+            return 0.0
+        unit = self.regularizer.sqrt()
+        if self.triangular:
+            scaled = self.scales / unit[:, None]
+            multiples = torch.linalg.eigvalsh(scaled @ scaled.mT)
+        elif self.covariance_type == "spherical":
+            multiples = (self.scales.square() / self.regularizer.mean()).expand(-1, len(unit))
+        else:
+            multiples = (self.scales / unit).square()
+        decided = (multiples < 2).double().sum(1)
+        return (weights * decided).sum().item()
 
     def sample(self, component: Tensor, *, generator: Generator | None = None) -> Tensor:
         """One draw from each of the given components (n,) int64: (n, D), float64."""
@@ -203,3 +253,9 @@ class Gaussians(nn.Module):
             chosen = component == k
             draws[chosen] = noise[chosen] @ scales[k].T
         return self.means[component] + draws
+
+
+def _without_regularizer(gaussians: Gaussians, state_dict: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    """Older checkpoints don't say what was added to the variances."""
+    for name in ("regularizer", "constant"):
+        state_dict.setdefault(f"{prefix}{name}", torch.zeros_like(getattr(gaussians, name)))

@@ -66,7 +66,10 @@ class Likelihood(Metric):
         of_levels = [OF_LEVELS] if getattr(data, "dequantize", False) else []
         own, other = (DENSITY, EXACT) if continuous else (EXACT, DENSITY)
         kind = "a density, which knows nothing of levels" if continuous else "of levels, no density"
-        if isinstance(model, LogProb):
+        if isinstance(model, LogProb) and getattr(model, "no_density", None):
+            yield from self.missing(f"no density: {model.no_density}", own, *of_levels)
+            yield from self.missing(f"its log_prob is {kind}", other)
+        elif isinstance(model, LogProb):
             found = estimate(subject.over(lambda x, _: model.log_prob(x), subject.examples.x))
             protocol = _conditional(model)
             yield _number(subject, own, found, "exact", bits=not continuous, protocol=protocol)

@@ -6,11 +6,12 @@ import torch
 from torch import Generator, Tensor
 
 from pmodel.distributions.gaussians import Gaussians
+from pmodel.models.gaussian_density import GaussianDensity
 from pmodel.ranges import Count, Counts, NonNegative
-from pmodel.training.streaming import Refit, StreamingModule
+from pmodel.training.streaming import Refit
 
 
-class Gaussian(StreamingModule):
+class Gaussian(GaussianDensity):
     """N(x; μ, Σ), a density of x in R^D, by maximum likelihood.
 
     One epoch fits it exactly; the second one measures the likelihood of the training examples, and ends training.
@@ -18,11 +19,9 @@ class Gaussian(StreamingModule):
     Args:
         data_shape: of one example, (C, H, W) or (D,).
         covariance_type: `full` or `diagonal`.
-        reg_covar: added to each variance, in the square of the data's unit.
+        reg_covar: added to each variance, in units of the variance of that dimension over all training examples.
     """
 
-    continuous_density = True
-    monitor = "val/nll"
     units: ClassVar[dict[str, str]] = {"nll": "nats", "change": "of the largest scale"}
 
     def __init__(
@@ -41,6 +40,15 @@ class Gaussian(StreamingModule):
             raise ValueError(f"model.reg_covar={reg_covar}: expected at least 0")
         self.data_shape, self.reg_covar = torch.Size(data_shape), reg_covar
         self.gaussians = Gaussians(1, self.data_shape.numel(), covariance_type)
+
+    @property
+    def weights(self) -> Tensor:
+        """That of the only component."""
+        return self.gaussians.means.new_ones(1)
+
+    @property
+    def converged(self) -> bool:
+        return self.fitted  # the first fit is exact
 
     @property
     def num_parameters(self) -> int:
@@ -82,4 +90,4 @@ class Gaussian(StreamingModule):
 
     def gaussian_components(self) -> tuple[Tensor, Tensor, Tensor]:
         """Weight (1,), mean (1, D) and covariance (1, D, D)."""
-        return self.gaussians.means.new_ones(1), self.gaussians.means, self.gaussians.covariances()
+        return self.weights, self.gaussians.means, self.gaussians.covariances()

@@ -1,20 +1,21 @@
 """The Gaussian mixture, by expectation maximization (Dempster, Laird & Rubin, 1977)."""
 
 import math
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Generator, Tensor
 
 from pmodel.distributions.gaussians import CovarianceType, Gaussians
+from pmodel.models.gaussian_density import GaussianDensity
 from pmodel.models.kmeans import choose_centres, lloyd, nearest
 from pmodel.ranges import Count, Counts, NonNegative
-from pmodel.training.streaming import Refit, StreamingModule
+from pmodel.training.streaming import Refit
 
 Start = Literal["kmeans", "random"]
 
 
-class GMM(StreamingModule):
+class GMM(GaussianDensity):
     """p(x) = Σ_k π_k N(x; μ_k, Σ_k), a density of x in R^D; one EM step per epoch.
 
     The mean log-likelihood of the training examples never falls, but for `reg_covar`, and training stops once it rises
@@ -26,12 +27,8 @@ class GMM(StreamingModule):
         covariance_type: `full`, `tied` (one matrix for all), `diagonal` or `spherical`.
         start: `kmeans`: the best of `num_starts` runs on `init_size` examples; `random`: K of those as the means, with
             the covariance of all.
-        reg_covar: added to each variance, in the square of the data's unit.
+        reg_covar: added to each variance, in units of the variance of that dimension over all training examples.
     """
-
-    continuous_density = True
-    monitor = "val/nll"
-    units: ClassVar[dict[str, str]] = {"nll": "nats", "change": "nats"}
 
     def __init__(
         self,

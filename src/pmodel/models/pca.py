@@ -17,7 +17,8 @@ class PCA(StreamingModule):
     """The `num_components` orthogonal directions along which the data vary most.
 
     The optimal linear code under squared error; as a density, a Gaussian with those variances along the directions
-    and the mean of the others' in the rest. One epoch fits it exactly.
+    and the mean of the others' in the rest. One epoch fits it exactly. N examples vary in N − 1 directions at most, and
+    in fewer where pixels are constant: with `num_components` beyond these there is no density, and codes are 0 there.
 
     Args:
         data_shape: of one example, (C, H, W) or (D,).
@@ -47,6 +48,15 @@ class PCA(StreamingModule):
     def initialize(self, x: Tensor, generator: Generator) -> None:
         self.axes.mean.copy_(x.flatten(1).double().mean(0))
 
+    @property
+    def no_density(self) -> str | None:
+        """Why there is no density; None if there is one."""
+        return None if self.axes.has_density else too_many("num_components", self.axes)
+
+    @property
+    def ending(self) -> str | None:
+        return super().ending or (f"no density: {self.no_density}" if self.no_density else None)
+
     def statistics(self, x: Tensor) -> dict[str, Tensor]:
         if x.dtype == torch.uint8:
             return self.axes.moments_of_levels(x.flatten(1), self.num_levels)
@@ -63,16 +73,17 @@ class PCA(StreamingModule):
     def terms(self, batch: Any) -> dict[str, Tensor]:
         x = batch.x
         squared_error = (x - self.reconstruct(x)).double().square().flatten(1).mean(1)
-        return {"squared_error_per_pixel": squared_error, "nll": -self.log_prob(x)}
+        nll = {} if self.no_density else {"nll": -self.log_prob(x)}
+        return {"squared_error_per_pixel": squared_error, **nll}
 
     def encode(self, x: Tensor) -> Tensor:
         """The coordinates along the directions, (B, M), of variance 1 if `whiten`."""
         z = self.axes.encode(x.flatten(1))
-        return (z / self.axes.floored()[0].sqrt() if self.whiten else z).to(x.dtype)
+        return (z / self.axes.standard_deviations() if self.whiten else z).to(x.dtype)
 
     def decode(self, z: Tensor) -> Tensor:
         """The point of the subspace with these coordinates, (B, …)."""
-        scaled = z.double() * self.axes.floored()[0].sqrt() if self.whiten else z
+        scaled = z.double() * self.axes.standard_deviations() if self.whiten else z
         return self.axes.decode(scaled).to(z.dtype).view(-1, *self.data_shape)
 
     def reconstruct(self, x: Tensor) -> Tensor:
@@ -80,7 +91,13 @@ class PCA(StreamingModule):
         return self.axes.decode(self.axes.encode(x.flatten(1))).to(x.dtype).view_as(x)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """log density, nats, (B,)."""
+        """log density, nats, (B,).
+
+        Raises:
+            ValueError: if there is none.
+        """
+        if self.no_density:
+            raise ValueError(self.no_density)
         return self.axes.log_prob(x.flatten(1)).to(x.dtype)
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
@@ -91,6 +108,13 @@ class PCA(StreamingModule):
         """The mean (…), the directions (M, …), and each one's share of the total variance (M,)."""
         shape = self.data_shape
         return self.axes.mean.view(shape), self.axes.components.view(-1, *shape), self.axes.explained_variance()
+
+
+def too_many(name: str, axes: ProbabilisticPCA) -> str:
+    """That a model has more principal directions, a setting of that name, than its training examples vary along."""
+    M, D = axes.components.shape
+    expected = f"; expected fewer than {axes.rank}, for a density" if axes.rank > 1 else ""
+    return f"model.{name}={M}: the training examples vary in {axes.rank} of {D} directions{expected}"
 
 
 def make_axes(num_components: int, num_dims: int, name: str = "num_components") -> ProbabilisticPCA:

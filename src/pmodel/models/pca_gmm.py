@@ -7,13 +7,14 @@ import torch
 from torch import Generator, Tensor
 
 from pmodel.distributions.gaussians import CovarianceType, Gaussians
+from pmodel.models.gaussian_density import GaussianDensity
 from pmodel.models.gmm import Start, check_mixture, draw, start_mixture
-from pmodel.models.pca import make_axes
+from pmodel.models.pca import make_axes, too_many
 from pmodel.ranges import Count, Counts, NonNegative
-from pmodel.training.streaming import Refit, StreamingModule
+from pmodel.training.streaming import Refit
 
 
-class PCAGMM(StreamingModule):
+class PCAGMM(GaussianDensity):
     """p(x) = Σ_k π_k N(z; μ_k, Σ_k) · N(r; 0, σ² I): z = Uᵀ(x − m) along M principal directions, r in the D − M others.
 
     U being orthonormal, that is a normalized density of x in R^D: probabilistic PCA (Tipping & Bishop, 1999) with a
@@ -24,10 +25,11 @@ class PCAGMM(StreamingModule):
         num_dims: M, the principal directions.
         num_components: K, the Gaussians.
         covariance_type, start, num_starts, reg_covar, init_size, tolerance: of the mixture; see `GMM`.
+
+    Raises:
+        ValueError: in the first epoch, if the training examples vary in no more than `num_dims` directions.
     """
 
-    continuous_density = True
-    monitor = "val/nll"
     units: ClassVar[dict[str, str]] = {
         "nll": "nats",
         "squared_error_per_pixel": "per pixel",
@@ -87,6 +89,8 @@ class PCAGMM(StreamingModule):
 
     def _refit_axes(self, totals: dict[str, Tensor], count: int) -> Refit:
         self.axes.fit(totals, count)
+        if not self.axes.has_density:
+            raise ValueError(too_many("num_dims", self.axes))
         self.has_axes.fill_(True)
         z = self.axes.encode(self.start_examples().flatten(1))
         start_mixture(
