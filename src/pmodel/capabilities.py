@@ -44,6 +44,17 @@ class LogProb(Protocol):
 
 
 @runtime_checkable
+class MaximizesLikelihood(Protocol):
+    """Has the parameters of greatest likelihood of its training examples, once it has converged."""
+
+    num_parameters: int
+    converged: bool
+
+    def regularized_nats(self) -> float:
+        """By how many nats per training example the log-density would rise with a tenth of the regularizer."""
+
+
+@runtime_checkable
 class LogProbPerPixel(Protocol):
     """Knows how its exact `log_prob` comes about, pixel by pixel."""
 

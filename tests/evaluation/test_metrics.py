@@ -13,7 +13,7 @@ from torch.distributions import Normal
 from pmodel.evaluation.clusters import Clustering
 from pmodel.evaluation.codes import LinearProbe
 from pmodel.evaluation.findings import Floor
-from pmodel.evaluation.likelihood import Likelihood, Parzen, bound_name
+from pmodel.evaluation.likelihood import CRITERIA, UNBOUNDED, Likelihood, Parzen, bound_name
 from pmodel.evaluation.memorization import Memorization
 from pmodel.evaluation.points import Clouds
 from pmodel.evaluation.reconstruction import Reconstruction
@@ -125,7 +125,27 @@ def test_a_density_and_a_probability_of_levels_never_share_a_name():
     assert not set(levels) & set(densities)
     assert all("bits_per_dim" in number for number in levels.values())
     assert not any("bits_per_dim" in number for number in densities.values())
-    assert {f.name for f in findings if isinstance(f, Missing)} == set(densities)
+    assert {f.name for f in findings if isinstance(f, Missing)} - set(CRITERIA) == set(densities)
+    assert {number.get("caveat") for number in densities.values()} == {UNBOUNDED}
+    assert not any("caveat" in number for number in levels.values())
+
+
+def test_a_density_of_dequantized_data_has_no_caveat_and_bounds_their_levels():
+    data = plane()
+    data.dequantize, data.source_levels = True, 17
+    by_name = numbers(found(Likelihood(num_samples=1), StandardNormal(), data))
+    assert not any("caveat" in number for number in by_name.values())
+    of_levels, density = by_name["negative log-likelihood of levels"], by_name["negative log-density"]
+    assert density["value"] + 2 * math.log(17) == pytest.approx(of_levels["value"], abs=5)
+
+
+def test_a_model_without_a_density_for_these_data_says_why():
+    model = StandardNormal()
+    model.no_density = "model.num_components=3: …"
+    findings = found(Likelihood(num_samples=1), model, plane())
+    assert "negative log-density" not in numbers(findings)
+    (missing,) = (f for f in findings if isinstance(f, Missing) and f.name == "negative log-density")
+    assert missing.reason == "no density: model.num_components=3: …"
 
 
 def test_training_examples_are_no_unseen_ones():

@@ -13,6 +13,9 @@ from support import array_data, build, fit
 
 from pmodel.data import mixtures
 from pmodel.distributions import gaussians
+from pmodel.evaluation.likelihood import STOPPED, Likelihood
+from pmodel.evaluation.subject import Subject
+from pmodel.models.gaussian import Gaussian
 from pmodel.models.gmm import GMM
 
 ORACLE = {"full": "full", "tied": "tied", "diagonal": "diag", "spherical": "spherical"}
@@ -199,14 +202,57 @@ def test_the_last_line_says_where_the_regularizer_decides(covariance_type):
         fit(model, array_data(x), max_epochs=100)
         values.append(model.log_prob(x).mean().item())
     if covariance_type == "tied":
-        assert model.regularized_nats == 0
+        assert model.regularized_nats() == 0
         assert "reg_covar" not in model.ending
         return
     # A third of the points, in four directions.
-    assert model.regularized_nats == pytest.approx(values[1] - values[0], rel=1e-3)
-    assert model.regularized_nats == pytest.approx(0.5 * math.log(10) * 4 / 3, rel=1e-3)
+    assert model.regularized_nats() == pytest.approx(values[1] - values[0], rel=1e-3)
+    assert model.regularized_nats() == pytest.approx(0.5 * math.log(10) * 4 / 3, rel=1e-3)
     assert "model.reg_covar=1e-07 decides the density, not the data: it makes up most of the variance" in model.ending
     assert "in 1.33 of 4 directions, and a tenth of it would add about 1.54 nats" in model.ending
+
+
+@pytest.mark.parametrize("covariance_type", ORACLE)
+def test_bic_and_aic_are_scikit_learns_of_the_same_parameters(covariance_type):
+    x = blobs()
+    model = started(x, covariance_type, tolerance=1e-2)
+    data = array_data(x, num_validation=50)
+    fit(model, data, max_epochs=100)
+    oracle = GaussianMixture(3, covariance_type=ORACLE[covariance_type])
+    oracle.weights_, oracle.means_ = model.weights.numpy(), model.gaussians.means.numpy()
+    covariances = covariances_like_scikit_learn(model)
+    root = covariances.rsqrt()
+    if model.gaussians.triangular:
+        root = torch.linalg.cholesky(torch.linalg.inv(covariances))
+    oracle.precisions_cholesky_ = root.numpy()
+    found = {n["name"]: n for n in Likelihood().measure(Subject(model, data, "validation")) if isinstance(n, dict)}
+    for name, expected in (("BIC", oracle.bic(x.numpy())), ("AIC", oracle.aic(x.numpy()))):
+        number = found[name]
+        assert number["value"] == pytest.approx(expected, rel=1e-9)
+        assert (number["split"], number["count"], number["better"]) == ("train", 600, "lower")
+        assert number["protocol"]["num_parameters"] == model.num_parameters
+        assert number["protocol"]["converged"]
+        assert "caveat" not in number
+
+
+def test_parameters_of_before_convergence_are_said_beside_numbers_of_the_training_examples():
+    x = blobs()
+    model, data = started(x, "full"), array_data(x, num_validation=50)
+    fit(model, data, max_epochs=2)
+    for split, said in (("validation", {"BIC", "AIC"}), ("train", {"BIC", "AIC", "negative log-density"})):
+        found = [n for n in Likelihood().measure(Subject(model, data, split)) if isinstance(n, dict)]
+        assert {n["name"] for n in found if n.get("caveat") == STOPPED} == said
+
+
+def test_a_density_that_the_regularizer_decides_is_no_quality_of_the_model():
+    x = torch.randn(200, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x = torch.cat([x, x[:, :1]], 1)
+    for dims, caveat in ((3, "model.reg_covar decides it: a tenth of it would add about 1.15 nats"), (2, None)):
+        model, data = Gaussian([dims]), array_data(x[:, :dims], num_validation=50)
+        fit(model, data, max_epochs=3)
+        found = [n for n in Likelihood().measure(Subject(model, data, "validation")) if isinstance(n, dict)]
+        assert [n.get("caveat") for n in found] == [caveat] * 3
+        assert [n["protocol"].get("regularized_nats") for n in found] == [caveat and 0.5 * math.log(10)] * 3
 
 
 @pytest.mark.parametrize("covariance_type", ["full", "diagonal"])

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from pmodel.bar import Bar
-from pmodel.capabilities import LogProb, LowerBound, Samples, SamplesClasses
+from pmodel.capabilities import LogProb, LowerBound, MaximizesLikelihood, Samples, SamplesClasses
 from pmodel.evaluation.findings import Finding, Metric
 from pmodel.evaluation.subject import SEED, Subject
 from pmodel.metrics.likelihood import Estimate, bits_per_dim, estimate
@@ -26,6 +26,9 @@ EXACT = "negative log-likelihood"
 DENSITY = "negative log-density"
 OF_LEVELS = "negative log-likelihood of levels"
 ELBO = "negative ELBO"
+CRITERIA = ("BIC", "AIC")
+UNBOUNDED = "the density of data on levels has no bound; data.dequantize=true gives numbers that compare"
+STOPPED = "validation examples chose parameters from before the likelihood of the training examples was at its greatest"
 
 
 def bound_name(k: int, continuous: bool) -> str:
@@ -44,6 +47,11 @@ class Likelihood(Metric):
     - models with an `elbo`: the negative importance-weighted bound with `num_samples` samples (Burda et al., 2015,
       arXiv 1509.00519), beside it the same with one sample, the negative ELBO, and a curve of the bound over their
       number; those of a density have other names
+    - models that maximize the likelihood: BIC (Schwarz: Estimating the Dimension of a Model, 1978) and AIC (Akaike: A
+      New Look at the Statistical Model Identification, 1974) of the training examples
+
+    Densities of data that lie on levels have a caveat, and so have those that a regularizer decides: a tenth of it
+    would change them by more than their standard error.
 
     Args:
         num_samples: K, of the tightest bound.
@@ -63,6 +71,7 @@ class Likelihood(Metric):
     def measure(self, subject: Subject) -> Iterator[Finding]:
         data, model = subject.data, subject.model
         continuous = data.num_levels is None or getattr(model, "continuous_density", False)
+        regularized = model.regularized_nats() if isinstance(model, MaximizesLikelihood) else 0.0
         of_levels = [OF_LEVELS] if getattr(data, "dequantize", False) else []
         own, other = (DENSITY, EXACT) if continuous else (EXACT, DENSITY)
         kind = "a density, which knows nothing of levels" if continuous else "of levels, no density"
@@ -71,10 +80,11 @@ class Likelihood(Metric):
             yield from self.missing(f"its log_prob is {kind}", other)
         elif isinstance(model, LogProb):
             found = estimate(subject.over(lambda x, _: model.log_prob(x), subject.examples.x))
-            protocol = _conditional(model)
-            yield _number(subject, own, found, "exact", bits=not continuous, protocol=protocol)
+            protocol = _conditional(model) | ({"regularized_nats": regularized} if regularized else {})
+            caveat = _caveat(subject, continuous, regularized, found)
+            yield _number(subject, own, found, "exact", bits=not continuous, protocol=protocol, caveat=caveat)
             if of_levels:
-                yield _of_levels(subject, found, protocol)
+                yield _of_levels(subject, found, protocol, caveat)
             yield from self.missing(f"its log_prob is {kind}", other)
         elif isinstance(model, LowerBound):
             yield from self.missing("the model has no log_prob, only a bound", EXACT, DENSITY)
@@ -87,6 +97,10 @@ class Likelihood(Metric):
         else:
             # The names with "of a density" begin with these.
             yield from self.missing("the model has no elbo", *(bound_name(k, False) for k in ks))
+        if isinstance(model, MaximizesLikelihood):
+            yield from _criteria(subject, regularized)
+        else:
+            yield from self.missing("the model has no fit of greatest likelihood", *CRITERIA)
 
     def _bounds(self, subject: Subject, continuous: bool) -> Iterator[Finding]:
         x = subject.examples.x[: self.num_examples]
@@ -106,7 +120,8 @@ class Likelihood(Metric):
                 found[k] = estimate(subject.over(bound, x, PART, None))
         for k in dict.fromkeys([self.num_samples, 1]):
             protocol = {"num_samples": k, "noise_seed": SEED}
-            number = _number(subject, bound_name(k, continuous), found[k], "bound", not continuous, protocol)
+            name, caveat = bound_name(k, continuous), _caveat(subject, continuous, 0.0, found[k])
+            number = _number(subject, name, found[k], "bound", not continuous, protocol, caveat)
             yield number if k == self.num_samples else {**number, "remark": f"the bound with K = {k}"}
         if getattr(subject.data, "dequantize", False):
             yield _of_levels(subject, found[self.num_samples], {"num_samples": self.num_samples, "noise_seed": SEED})
@@ -122,11 +137,40 @@ class Likelihood(Metric):
             )
 
 
-def _of_levels(subject: Subject, density: Estimate, protocol: dict[str, Any]) -> Number:
+def _caveat(subject: Subject, continuous: bool, regularized: float, found: Estimate | None = None) -> str:
+    """Why a log-density, as found or of the training examples, is no quality of its model; "" if it is one.
+
+    regularized: by how many nats per training example a tenth of the model's regularizer would raise it
+    """
+    reasons = []
+    if continuous and subject.data.num_levels is not None:
+        reasons.append(UNBOUNDED)
+    # Half a hundredth of a nat shows in no number.
+    if regularized > max(0.005, 0.0 if found is None or math.isnan(found.standard_error) else found.standard_error):
+        reasons.append(f"model.reg_covar decides it: a tenth of it would add about {regularized:.3g} nats")
+    if (found is None or subject.split == "train") and not getattr(subject.model, "converged", True):
+        reasons.append(STOPPED)
+    return "; ".join(reasons)
+
+
+def _criteria(subject: Subject, regularized: float) -> Iterator[Number]:
+    """BIC and AIC of the training examples: −2 times the log-likelihood of all, and a price for each parameter."""
+    model, x = subject.model, subject.training_examples.x
+    deviance = -2 * subject.over(lambda part, _: model.log_prob(part), x).double().sum().item()
+    protocol = {"num_parameters": model.num_parameters, "converged": model.converged}
+    protocol |= {"regularized_nats": regularized} if regularized else {}
+    caveat = _caveat(subject, True, regularized)
+    rest: dict[str, Any] = {"split": "train", "better": "lower", "protocol": protocol}
+    rest |= {"caveat": caveat} if caveat else {}
+    for name, price in zip(CRITERIA, (math.log(len(x)), 2.0), strict=True):
+        yield subject.number(name, deviance + price * model.num_parameters, "", "likelihood", len(x), **rest)
+
+
+def _of_levels(subject: Subject, density: Estimate, protocol: dict[str, Any], caveat: str = "") -> Number:
     """What the density of dequantized examples says at most about −log p of their levels: a level is a cell of volume
     L^−D."""
     cell = math.prod(subject.data.shape) * math.log(subject.data.source_levels)
-    return _number(subject, OF_LEVELS, density._replace(mean=density.mean - cell), "bound", True, protocol)
+    return _number(subject, OF_LEVELS, density._replace(mean=density.mean - cell), "bound", True, protocol, caveat)
 
 
 def _conditional(model: Any) -> dict[str, Any]:
@@ -199,9 +243,17 @@ class Parzen(Metric):
 
 
 def _number(
-    subject: Subject, name: str, found: Estimate, kind: str, bits: bool, protocol: dict[str, Any] | None = None
+    subject: Subject,
+    name: str,
+    found: Estimate,
+    kind: str,
+    bits: bool,
+    protocol: dict[str, Any] | None = None,
+    caveat: str = "",
 ) -> Number:
     rest: dict[str, Any] = {"kind": kind, "better": "lower", "protocol": protocol or {}}
+    if caveat:
+        rest["caveat"] = caveat
     if not math.isnan(found.standard_error):
         rest["standard_error"] = found.standard_error
     if bits:

@@ -28,7 +28,6 @@ class GaussianDensity(StreamingModule):
         """Whether the parameters are those of greatest likelihood, up to `model.tolerance`."""
         return bool(self.last_change <= self.tolerance)
 
-    @property
     def regularized_nats(self) -> float:
         """By how many nats per training example the log-density would rise, about, with a tenth of `reg_covar`."""
         return 0.5 * math.log(10) * self.gaussians.regularized_dims(self.weights)
@@ -39,7 +38,7 @@ class GaussianDensity(StreamingModule):
 
     def _regularizer_line(self) -> str | None:
         """Where the regularizer decides the density; None where the data do."""
-        nats = self.regularized_nats
+        nats = self.regularized_nats()
         # Less shows in no number.
         if not self.fitted or nats < 0.005:
             return None

@@ -13,7 +13,10 @@ GROUPS = ("likelihood", "samples", "memorization", "reconstruction", "clusters",
 KINDS = ("exact", "bound", "estimate")
 # Entries of a protocol that are a model's own, and no difference in the measurement: a Parzen window is as wide as
 # suits its samples, a code as long as it is.
-OF_MODEL = {"sigma", "code_dim", "median_distance_of_samples"}
+OF_MODEL = {
+    *("sigma", "code_dim", "median_distance_of_samples"),
+    *("num_parameters", "converged", "regularized_nats"),
+}
 # Groups of numbers that are no quality of a model: none is marked best.
 UNMARKED = {"cost"}
 MARKED = "the best of those measured alike, and what is within the standard error of it"
@@ -27,8 +30,9 @@ class Column(NamedTuple):
     numbers: one for each run, None where it has none
     notes: for each run that has none, the place of the reason in the table's footnotes
     best: for each run, whether its value is the best or within the standard error of it; nowhere true unless at least
-        two were measured alike and differ
+        two were measured alike, without a caveat, and differ
     difference: what keeps them from being held against each other, "" where nothing does
+    caveat: which of them are no quality of their models and why, "" where all are
     """
 
     name: str
@@ -42,6 +46,7 @@ class Column(NamedTuple):
     floor: Number | None
     best: list[bool]
     difference: str
+    caveat: str
 
     @property
     def label(self) -> str:
@@ -156,8 +161,10 @@ def _table(runs: list[dict[str, Any]], told: dict[str, Any], split: str) -> Tabl
         group, kind, name, unit = key
         best = [False] * len(runs) if difference or group in UNMARKED else _best(numbers, better)
         shown_unit = "" if unit == "of 1" else unit  # a share needs no word
+        caveat = _caveat(numbers, runs)
+        floor = floors.get(name)
         columns.append(
-            Column(name, shown_unit, group, kind, better, ideal, numbers, notes, floors.get(name), best, difference)
+            Column(name, shown_unit, group, kind, better, ideal, numbers, notes, floor, best, difference, caveat)
         )
     footnotes = [Footnote(reason, users) for reason, users in reasons.items()]
     absent = _absent(runs, [column.name for column in columns])
@@ -230,6 +237,18 @@ def _difference(numbers: list[Number | None], runs: list[dict[str, Any]]) -> str
     return "; ".join(differences)
 
 
+def _caveat(numbers: list[Number | None], runs: list[dict[str, Any]]) -> str:
+    """The caveats of the numbers, each with the runs that have it, if not all have the same one."""
+    measured = [(run["label"], number) for run, number in zip(runs, numbers, strict=True) if number is not None]
+    users: dict[str, list[str]] = {}
+    for label, number in measured:
+        if "caveat" in number:
+            users.setdefault(number["caveat"], []).append(label)
+    if len(users) == 1 and all("caveat" in number for _, number in measured):
+        return next(iter(users))
+    return "; ".join(f"{caveat} ({', '.join(labels)})" for caveat, labels in users.items())
+
+
 def _made(number: Number) -> dict[str, Any]:
     """How a number was made, as far as it has to be the same for all."""
     entries = {key: number[key] for key in ("split", "count") if key in number}
@@ -239,7 +258,7 @@ def _made(number: Number) -> dict[str, Any]:
 
 def _best(numbers: list[Number | None], better: str | None) -> list[bool]:
     """Which are the best, or so near to it that the standard errors of both, combined, exceed the difference."""
-    finite = [number for number in numbers if number is not None and is_finite(number["value"])]
+    finite = [n for n in numbers if n is not None and is_finite(n["value"]) and "caveat" not in n]
     if better is None or len({number["value"] for number in finite}) < 2:
         return [False] * len(numbers)
     best = (min if better == "lower" else max)(finite, key=lambda number: number["value"])

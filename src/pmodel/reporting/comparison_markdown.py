@@ -41,6 +41,7 @@ def _notes(part: Table) -> list[str]:
     notes += [f"{label_of(name)}: on {examples}" for name, examples in counted_elsewhere(part).items()]
     if any(any(column.best) for column in part.columns):
         notes.append(f"bold type marks {MARKED}")
+    notes += [f"{column.name}: not ranked: {column.caveat}" for column in part.columns if column.caveat]
     notes += [
         f"{column.label}: measured differently: {column.difference}" for column in part.columns if column.difference
     ]

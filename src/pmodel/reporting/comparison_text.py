@@ -73,6 +73,7 @@ def _notes(part: Table) -> list[str]:
     if not alone:
         notes += [f"{column.label}: {column.remark}" for column in part.columns if column.remark]
         notes += [f"{label_of(name)}: on {examples}" for name, examples in counted_elsewhere(part).items()]
+    notes += [f"{column.label}: not ranked: {column.caveat}" for column in part.columns if column.caveat]
     notes += [
         f"{column.label}: measured differently: {column.difference}" for column in part.columns if column.difference
     ]

@@ -98,6 +98,9 @@ MEANINGS: dict[str, str] = {
     "importance-weighted bound with one sample of the code.",
     "negative importance-weighted bound": "An upper bound on −log p(x) from K weighted samples of the code; it "
     "tightens as K grows.",
+    "BIC": "The Bayesian information criterion of the training examples, −2 log-likelihood + parameters · ln N: to "
+    "choose among fits to the same data, and no quality across data.",
+    "AIC": "Akaike's information criterion of the training examples, −2 log-likelihood + 2 · parameters: likewise.",
     "Parzen-window estimate": "The log-density of examples under Gaussian kernels on samples: an estimate, and a poor "
     "judge.",
     "Fréchet distance": "The Fréchet distance between Gaussians fitted to the features of real and of generated "
