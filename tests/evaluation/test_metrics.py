@@ -126,15 +126,15 @@ def test_a_density_and_a_probability_of_levels_never_share_a_name():
     assert all("bits_per_dim" in number for number in levels.values())
     assert not any("bits_per_dim" in number for number in densities.values())
     assert {f.name for f in findings if isinstance(f, Missing)} - set(CRITERIA) == set(densities)
-    assert {number.get("caveat") for number in densities.values()} == {UNBOUNDED}
-    assert not any("caveat" in number for number in levels.values())
+    assert all(number["caveats"] == [UNBOUNDED] for number in densities.values())
+    assert not any("caveats" in number for number in levels.values())
 
 
 def test_a_density_of_dequantized_data_has_no_caveat_and_bounds_their_levels():
     data = plane()
     data.dequantize, data.source_levels = True, 17
     by_name = numbers(found(Likelihood(num_samples=1), StandardNormal(), data))
-    assert not any("caveat" in number for number in by_name.values())
+    assert not any("caveats" in number for number in by_name.values())
     of_levels, density = by_name["negative log-likelihood of levels"], by_name["negative log-density"]
     assert density["value"] + 2 * math.log(17) == pytest.approx(of_levels["value"], abs=5)
 

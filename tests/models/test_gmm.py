@@ -13,7 +13,7 @@ from support import array_data, build, fit
 
 from pmodel.data import mixtures
 from pmodel.distributions import gaussians
-from pmodel.evaluation.likelihood import STOPPED, Likelihood
+from pmodel.evaluation.likelihood import DECIDED, STOPPED, Likelihood
 from pmodel.evaluation.subject import Subject
 from pmodel.models.gaussian import Gaussian
 from pmodel.models.gmm import GMM
@@ -232,7 +232,7 @@ def test_bic_and_aic_are_scikit_learns_of_the_same_parameters(covariance_type):
         assert (number["split"], number["count"], number["better"]) == ("train", 600, "lower")
         assert number["protocol"]["num_parameters"] == model.num_parameters
         assert number["protocol"]["converged"]
-        assert "caveat" not in number
+        assert "caveats" not in number
 
 
 def test_parameters_of_before_convergence_are_said_beside_numbers_of_the_training_examples():
@@ -241,18 +241,18 @@ def test_parameters_of_before_convergence_are_said_beside_numbers_of_the_trainin
     fit(model, data, max_epochs=2)
     for split, said in (("validation", {"BIC", "AIC"}), ("train", {"BIC", "AIC", "negative log-density"})):
         found = [n for n in Likelihood().measure(Subject(model, data, split)) if isinstance(n, dict)]
-        assert {n["name"] for n in found if n.get("caveat") == STOPPED} == said
+        assert {n["name"] for n in found if n.get("caveats") == [STOPPED]} == said
 
 
 def test_a_density_that_the_regularizer_decides_is_no_quality_of_the_model():
     x = torch.randn(200, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     x = torch.cat([x, x[:, :1]], 1)
-    for dims, caveat in ((3, "model.reg_covar decides it: a tenth of it would add about 1.15 nats"), (2, None)):
+    for dims, caveats in ((3, [DECIDED]), (2, None)):
         model, data = Gaussian([dims]), array_data(x[:, :dims], num_validation=50)
         fit(model, data, max_epochs=3)
         found = [n for n in Likelihood().measure(Subject(model, data, "validation")) if isinstance(n, dict)]
-        assert [n.get("caveat") for n in found] == [caveat] * 3
-        assert [n["protocol"].get("regularized_nats") for n in found] == [caveat and 0.5 * math.log(10)] * 3
+        assert [n.get("caveats") for n in found] == [caveats] * 3
+        assert [n["protocol"].get("regularized_nats") for n in found] == [caveats and 0.5 * math.log(10)] * 3
 
 
 @pytest.mark.parametrize("covariance_type", ["full", "diagonal"])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from evaluated_runs import DATA, EXACT, MODELS, SAMPLE, document
 
-from pmodel.reporting.comparison import FLOOR, GROUPS, MARKED, Column, Table, comparison_tables
+from pmodel.reporting.comparison import FLOOR, GROUPS, MARKED, Column, Table, comparison_tables, not_ranked
 from pmodel.reporting.comparison_markdown import comparison_markdown
 from pmodel.reporting.comparison_text import LABEL_WIDTH, comparison_text, superscript
 from pmodel.reporting.conditions import conditions, counted_elsewhere
@@ -77,17 +77,16 @@ def test_what_is_within_the_standard_error_of_the_best_is_marked_too_by_a_slow_l
 
 
 def test_a_number_with_a_caveat_is_never_the_best_and_says_why_below():
-    values = [score(1.0, caveat="it has no bound"), score(2.0), score(3.0)]
+    values = [score(1.0, caveats=["it has no bound", "it ended early"]), score(2.0), score(3.0)]
     results = results_of(*([value] for value in values))
     (table,) = comparison_tables(results)
     assert table.columns[0].best == [False, True, False]
-    assert table.columns[0].caveat == "it has no bound (a)"
-    assert "score: not ranked: it has no bound (a)" in comparison_text(results, 80)
-    assert "- score: not ranked: it has no bound (a)" in comparison_markdown(results)
-    all_of_them = results_of(*([value | {"caveat": "it has no bound"}] for value in values))
-    (table,) = comparison_tables(all_of_them)
+    for caveat in ("it has no bound", "it ended early"):
+        assert f"not ranked: {caveat}: score (a)" in comparison_text(results, 80)
+        assert f"- not ranked: {caveat}: score (a)" in comparison_markdown(results)
+    (table,) = comparison_tables(results_of(*([value | {"caveats": ["it has no bound"]}] for value in values)))
     assert not any(table.columns[0].best)
-    assert table.columns[0].caveat == "it has no bound"
+    assert not_ranked(table.columns) == ["it has no bound: score (a, b, c)"]
 
 
 def test_nothing_is_best_of_one_run_without_a_direction_of_equal_values_or_of_costs():

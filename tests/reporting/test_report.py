@@ -284,8 +284,8 @@ def test_a_run_that_was_stopped_or_could_not_be_judged_says_so(tmp_path):
 def test_a_caveat_stands_below_its_table(tmp_path):
     results = document(["vae", "pixelcnn"])
     number = next(n for n in results["runs"][0]["numbers"] if n["name"] == "Fréchet distance")
-    number["caveat"] = "it has no bound"
-    assert "is not ranked: it has no bound (vae)." in page_of(results, tmp_path).text()
+    number["caveats"] = ["it has no bound"]
+    assert "Not ranked: it has no bound: Fréchet distance (vae)." in page_of(results, tmp_path).text()
 
 
 def test_an_ideal_stands_where_an_arrow_would(tmp_path):

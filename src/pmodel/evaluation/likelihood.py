@@ -27,8 +27,9 @@ DENSITY = "negative log-density"
 OF_LEVELS = "negative log-likelihood of levels"
 ELBO = "negative ELBO"
 CRITERIA = ("BIC", "AIC")
-UNBOUNDED = "the density of data on levels has no bound; data.dequantize=true gives numbers that compare"
-STOPPED = "validation examples chose parameters from before the likelihood of the training examples was at its greatest"
+UNBOUNDED = "a density of data on levels has no bound; data.dequantize=true gives numbers that compare"
+DECIDED = "model.reg_covar decides the density, not the data"
+STOPPED = "parameters from before the fit had converged; best.ckpt follows val/nll where there are validation examples"
 
 
 def bound_name(k: int, continuous: bool) -> str:
@@ -81,10 +82,10 @@ class Likelihood(Metric):
         elif isinstance(model, LogProb):
             found = estimate(subject.over(lambda x, _: model.log_prob(x), subject.examples.x))
             protocol = _conditional(model) | ({"regularized_nats": regularized} if regularized else {})
-            caveat = _caveat(subject, continuous, regularized, found)
-            yield _number(subject, own, found, "exact", bits=not continuous, protocol=protocol, caveat=caveat)
+            caveats = _caveats(subject, continuous, regularized, found)
+            yield _number(subject, own, found, "exact", bits=not continuous, protocol=protocol, caveats=caveats)
             if of_levels:
-                yield _of_levels(subject, found, protocol, caveat)
+                yield _of_levels(subject, found, protocol, caveats)
             yield from self.missing(f"its log_prob is {kind}", other)
         elif isinstance(model, LowerBound):
             yield from self.missing("the model has no log_prob, only a bound", EXACT, DENSITY)
@@ -120,11 +121,12 @@ class Likelihood(Metric):
                 found[k] = estimate(subject.over(bound, x, PART, None))
         for k in dict.fromkeys([self.num_samples, 1]):
             protocol = {"num_samples": k, "noise_seed": SEED}
-            name, caveat = bound_name(k, continuous), _caveat(subject, continuous, 0.0, found[k])
-            number = _number(subject, name, found[k], "bound", not continuous, protocol, caveat)
+            name, caveats = bound_name(k, continuous), _caveats(subject, continuous, 0.0, found[k])
+            number = _number(subject, name, found[k], "bound", not continuous, protocol, caveats)
             yield number if k == self.num_samples else {**number, "remark": f"the bound with K = {k}"}
         if getattr(subject.data, "dequantize", False):
-            yield _of_levels(subject, found[self.num_samples], {"num_samples": self.num_samples, "noise_seed": SEED})
+            protocol = {"num_samples": self.num_samples, "noise_seed": SEED}
+            yield _of_levels(subject, found[self.num_samples], protocol, [])
         if len(found) > 1:
             yield Curve(
                 f"upper bound on −log p(x){', a density,' if continuous else ''} over the number of samples",
@@ -137,8 +139,8 @@ class Likelihood(Metric):
             )
 
 
-def _caveat(subject: Subject, continuous: bool, regularized: float, found: Estimate | None = None) -> str:
-    """Why a log-density, as found or of the training examples, is no quality of its model; "" if it is one.
+def _caveats(subject: Subject, continuous: bool, regularized: float, found: Estimate | None = None) -> list[str]:
+    """Why a log-density, as found or of the training examples, is no quality of its model.
 
     regularized: by how many nats per training example a tenth of the model's regularizer would raise it
     """
@@ -146,11 +148,11 @@ def _caveat(subject: Subject, continuous: bool, regularized: float, found: Estim
     if continuous and subject.data.num_levels is not None:
         reasons.append(UNBOUNDED)
     # Half a hundredth of a nat shows in no number.
-    if regularized > max(0.005, 0.0 if found is None or math.isnan(found.standard_error) else found.standard_error):
-        reasons.append(f"model.reg_covar decides it: a tenth of it would add about {regularized:.3g} nats")
+    elif regularized > max(0.005, 0.0 if found is None or math.isnan(found.standard_error) else found.standard_error):
+        reasons.append(DECIDED)
     if (found is None or subject.split == "train") and not getattr(subject.model, "converged", True):
         reasons.append(STOPPED)
-    return "; ".join(reasons)
+    return reasons
 
 
 def _criteria(subject: Subject, regularized: float) -> Iterator[Number]:
@@ -159,18 +161,18 @@ def _criteria(subject: Subject, regularized: float) -> Iterator[Number]:
     deviance = -2 * subject.over(lambda part, _: model.log_prob(part), x).double().sum().item()
     protocol = {"num_parameters": model.num_parameters, "converged": model.converged}
     protocol |= {"regularized_nats": regularized} if regularized else {}
-    caveat = _caveat(subject, True, regularized)
+    caveats = _caveats(subject, True, regularized)
     rest: dict[str, Any] = {"split": "train", "better": "lower", "protocol": protocol}
-    rest |= {"caveat": caveat} if caveat else {}
+    rest |= {"caveats": caveats} if caveats else {}
     for name, price in zip(CRITERIA, (math.log(len(x)), 2.0), strict=True):
         yield subject.number(name, deviance + price * model.num_parameters, "", "likelihood", len(x), **rest)
 
 
-def _of_levels(subject: Subject, density: Estimate, protocol: dict[str, Any], caveat: str = "") -> Number:
+def _of_levels(subject: Subject, density: Estimate, protocol: dict[str, Any], caveats: list[str]) -> Number:
     """What the density of dequantized examples says at most about −log p of their levels: a level is a cell of volume
     L^−D."""
     cell = math.prod(subject.data.shape) * math.log(subject.data.source_levels)
-    return _number(subject, OF_LEVELS, density._replace(mean=density.mean - cell), "bound", True, protocol, caveat)
+    return _number(subject, OF_LEVELS, density._replace(mean=density.mean - cell), "bound", True, protocol, caveats)
 
 
 def _conditional(model: Any) -> dict[str, Any]:
@@ -249,11 +251,11 @@ def _number(
     kind: str,
     bits: bool,
     protocol: dict[str, Any] | None = None,
-    caveat: str = "",
+    caveats: list[str] | None = None,
 ) -> Number:
     rest: dict[str, Any] = {"kind": kind, "better": "lower", "protocol": protocol or {}}
-    if caveat:
-        rest["caveat"] = caveat
+    if caveats:
+        rest["caveats"] = caveats
     if not math.isnan(found.standard_error):
         rest["standard_error"] = found.standard_error
     if bits:

@@ -30,9 +30,9 @@ class Column(NamedTuple):
     numbers: one for each run, None where it has none
     notes: for each run that has none, the place of the reason in the table's footnotes
     best: for each run, whether its value is the best or within the standard error of it; nowhere true unless at least
-        two were measured alike, without a caveat, and differ
+        two were measured alike, without caveats, and differ
     difference: what keeps them from being held against each other, "" where nothing does
-    caveat: which of them are no quality of their models and why, "" where all are
+    caveats: why some of them are no quality of their models, and for each reason the runs
     """
 
     name: str
@@ -46,7 +46,7 @@ class Column(NamedTuple):
     floor: Number | None
     best: list[bool]
     difference: str
-    caveat: str
+    caveats: dict[str, list[str]]
 
     @property
     def label(self) -> str:
@@ -138,6 +138,15 @@ def absences(table: Table) -> list[str]:
     return lines
 
 
+def not_ranked(columns: list[Column]) -> list[str]:
+    """A line for each caveat: which numbers have it, and of which runs."""
+    found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for column in columns:
+        for caveat, labels in column.caveats.items():
+            found.setdefault((caveat, tuple(labels)), []).append(column.name)
+    return [f"{caveat}: {', '.join(names)} ({', '.join(labels)})" for (caveat, labels), names in found.items()]
+
+
 def _table(runs: list[dict[str, Any]], told: dict[str, Any], split: str) -> Table:
     data = runs[0]["data"]
     found = [{_key(number): number for number in run["numbers"]} for run in runs]
@@ -161,10 +170,13 @@ def _table(runs: list[dict[str, Any]], told: dict[str, Any], split: str) -> Tabl
         group, kind, name, unit = key
         best = [False] * len(runs) if difference or group in UNMARKED else _best(numbers, better)
         shown_unit = "" if unit == "of 1" else unit  # a share needs no word
-        caveat = _caveat(numbers, runs)
+        caveats: dict[str, list[str]] = {}
+        for run, number in zip(runs, numbers, strict=True):
+            for caveat in (number or {}).get("caveats", []):
+                caveats.setdefault(caveat, []).append(run["label"])
         floor = floors.get(name)
         columns.append(
-            Column(name, shown_unit, group, kind, better, ideal, numbers, notes, floor, best, difference, caveat)
+            Column(name, shown_unit, group, kind, better, ideal, numbers, notes, floor, best, difference, caveats)
         )
     footnotes = [Footnote(reason, users) for reason, users in reasons.items()]
     absent = _absent(runs, [column.name for column in columns])
@@ -237,18 +249,6 @@ def _difference(numbers: list[Number | None], runs: list[dict[str, Any]]) -> str
     return "; ".join(differences)
 
 
-def _caveat(numbers: list[Number | None], runs: list[dict[str, Any]]) -> str:
-    """The caveats of the numbers, each with the runs that have it, if not all have the same one."""
-    measured = [(run["label"], number) for run, number in zip(runs, numbers, strict=True) if number is not None]
-    users: dict[str, list[str]] = {}
-    for label, number in measured:
-        if "caveat" in number:
-            users.setdefault(number["caveat"], []).append(label)
-    if len(users) == 1 and all("caveat" in number for _, number in measured):
-        return next(iter(users))
-    return "; ".join(f"{caveat} ({', '.join(labels)})" for caveat, labels in users.items())
-
-
 def _made(number: Number) -> dict[str, Any]:
     """How a number was made, as far as it has to be the same for all."""
     entries = {key: number[key] for key in ("split", "count") if key in number}
@@ -258,7 +258,7 @@ def _made(number: Number) -> dict[str, Any]:
 
 def _best(numbers: list[Number | None], better: str | None) -> list[bool]:
     """Which are the best, or so near to it that the standard errors of both, combined, exceed the difference."""
-    finite = [n for n in numbers if n is not None and is_finite(n["value"]) and "caveat" not in n]
+    finite = [n for n in numbers if n is not None and is_finite(n["value"]) and not n.get("caveats")]
     if better is None or len({number["value"] for number in finite}) < 2:
         return [False] * len(numbers)
     best = (min if better == "lower" else max)(finite, key=lambda number: number["value"])

@@ -2,7 +2,17 @@
 
 from typing import Any
 
-from pmodel.reporting.comparison import ERROR, FLOOR, MARKED, Column, Table, absences, comparison_tables, failures
+from pmodel.reporting.comparison import (
+    ERROR,
+    FLOOR,
+    MARKED,
+    Column,
+    Table,
+    absences,
+    comparison_tables,
+    failures,
+    not_ranked,
+)
 from pmodel.reporting.conditions import conditions, counted_elsewhere
 from pmodel.reporting.results import Number
 from pmodel.reporting.texts import bits_text, error_text, label_of, value_text
@@ -41,7 +51,7 @@ def _notes(part: Table) -> list[str]:
     notes += [f"{label_of(name)}: on {examples}" for name, examples in counted_elsewhere(part).items()]
     if any(any(column.best) for column in part.columns):
         notes.append(f"bold type marks {MARKED}")
-    notes += [f"{column.name}: not ranked: {column.caveat}" for column in part.columns if column.caveat]
+    notes += [f"not ranked: {line}" for line in not_ranked(part.columns)]
     notes += [
         f"{column.label}: measured differently: {column.difference}" for column in part.columns if column.difference
     ]

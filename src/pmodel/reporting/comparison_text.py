@@ -5,7 +5,17 @@ import textwrap
 from collections.abc import Callable
 from typing import Any
 
-from pmodel.reporting.comparison import ERROR, FLOOR, MARKED, Column, Table, absences, comparison_tables, failures
+from pmodel.reporting.comparison import (
+    ERROR,
+    FLOOR,
+    MARKED,
+    Column,
+    Table,
+    absences,
+    comparison_tables,
+    failures,
+    not_ranked,
+)
 from pmodel.reporting.conditions import conditions, counted_elsewhere
 from pmodel.reporting.results import Number
 from pmodel.reporting.summary import table
@@ -73,7 +83,7 @@ def _notes(part: Table) -> list[str]:
     if not alone:
         notes += [f"{column.label}: {column.remark}" for column in part.columns if column.remark]
         notes += [f"{label_of(name)}: on {examples}" for name, examples in counted_elsewhere(part).items()]
-    notes += [f"{column.label}: not ranked: {column.caveat}" for column in part.columns if column.caveat]
+    notes += [f"not ranked: {line}" for line in not_ranked(part.columns)]
     notes += [
         f"{column.label}: measured differently: {column.difference}" for column in part.columns if column.difference
     ]

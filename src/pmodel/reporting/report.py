@@ -5,7 +5,17 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pmodel.reporting.comparison import ERROR, FLOOR, MARKED, Column, Table, absences, comparison_tables, failures
+from pmodel.reporting.comparison import (
+    ERROR,
+    FLOOR,
+    MARKED,
+    Column,
+    Table,
+    absences,
+    comparison_tables,
+    failures,
+    not_ranked,
+)
 from pmodel.reporting.conditions import conditions, counted_elsewhere
 from pmodel.reporting.plots import rows_and_columns
 from pmodel.reporting.report_pictures import Picture, curves_of, picture_of
@@ -91,6 +101,7 @@ def _environment() -> Environment:
         "by_group": _by_group,
         "shown": label_text,
         "absences": absences,
+        "not_ranked": not_ranked,
         "conditions": conditions,
         "counted_elsewhere": counted_elsewhere,
         "by_kind": _by_kind,

@@ -19,8 +19,8 @@ class Number(TypedDict):
     `bits_per_dim` is the same number in that unit. `better` says which of two values is, where one is, and `ideal`
     what is best where it lies between; `kind` of a
     likelihood whether it is exact, a bound or an estimate; `group` where it stands in a table; `remark` in half a line
-    what it is beside the main number of its table. A number with a `caveat` is no quality of its model, for the reason
-    that it gives in half a line: it is never marked as the best.
+    what it is beside the main number of its table. A number with `caveats` is no quality of its model, for reasons of
+    half a line each: it is never marked as the best.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Number(TypedDict):
     kind: NotRequired[Literal["exact", "bound", "estimate"]]
     group: NotRequired[Group]
     remark: NotRequired[str]
-    caveat: NotRequired[str]
+    caveats: NotRequired[list[str]]
 
 
 class Missing(NamedTuple):

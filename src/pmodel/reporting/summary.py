@@ -21,7 +21,10 @@ def table(rows: list[list[str]], right: set[int]) -> str:
 
 def numbers_table(numbers: list[Number]) -> str:
     """One line per number: its name, value with standard error, unit, bits/dim, and what it was measured on, or in half
-    a line what it is beside the main number."""
+    a line what it is beside the main number.
+
+    Below them stands, for each caveat, which have it.
+    """
     rows = [
         [
             label_of(number["name"]),
@@ -33,7 +36,12 @@ def numbers_table(numbers: list[Number]) -> str:
         ]
         for number in numbers
     ]
-    return table(rows, right={1, 2, 4})
+    caveats: dict[str, list[str]] = {}
+    for number in numbers:
+        for caveat in number.get("caveats", []):
+            caveats.setdefault(caveat, []).append(label_of(number["name"]))
+    lines = [f"{', '.join(names)}: {caveat}" for caveat, names in caveats.items()]
+    return "\n".join([table(rows, right={1, 2, 4}), *lines])
 
 
 def _examples(number: Number) -> str:
