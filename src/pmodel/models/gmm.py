@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from pmodel.distributions.gaussians import CovarianceType, Gaussians
 from pmodel.models.gaussian_density import GaussianDensity
-from pmodel.models.kmeans import choose_centres, lloyd, nearest
+from pmodel.models.kmeans import choose_centres, lloyd, nearest, warn_of_few_points
 from pmodel.ranges import Count, Counts, NonNegative
 from pmodel.training.streaming import Refit
 
@@ -56,6 +56,8 @@ class GMM(GaussianDensity):
         return self.gaussians.num_parameters + len(self.weights) - 1
 
     def initialize(self, x: Tensor, generator: Generator) -> None:
+        if self.place[0] == 0:
+            warn_of_few_points(x.flatten(1), len(self.weights), "num_components")
         # The columns of points may have different units, which k-means must not compare.
         scaled = len(self.data_shape) == 1
         start_mixture(

@@ -1,5 +1,6 @@
 """k-means (Lloyd, Least Squares Quantization in PCM, 1982)."""
 
+import logging
 import math
 from typing import Any, ClassVar, Literal
 
@@ -11,12 +12,15 @@ from pmodel.training.streaming import Refit, StreamingModule
 
 Start = Literal["k-means++", "random"]
 
+log = logging.getLogger("pmodel")
+
 
 class KMeans(StreamingModule):
     """Minimizes Σ_n min_k ‖x_n − μ_k‖²: each example goes to its nearest centre, each centre to the mean of its own.
 
     Several starts are run side by side; the one with the smallest sum answers. A centre that no example is nearest to
-    moves to the example, among `init_size`, that is farthest from all other centres. Training stops when the best
+    moves to the example, among `init_size`, that is farthest from all other centres; where fewer than K points are
+    distinct, clusters stay empty, and a line says so. Training stops when the best
     start's centres move by `tolerance` at most: Σ_k ‖Δμ_k‖² over the mean variance of a dimension, which is
     scikit-learn's rule too. There is no density: the model can't sample.
 
@@ -80,6 +84,8 @@ class KMeans(StreamingModule):
         x = x.flatten(1)
         self.origin.copy_(x.mean(0, dtype=torch.float64))
         x = x - self.origin
+        if self.place[0] == 0:
+            warn_of_few_points(x, self.starts.shape[1], "num_clusters")
         for s in range(len(self.starts)):
             self.starts[s] = self.origin + choose_centres(x, self.starts.shape[1], self.start, generator)
 
@@ -97,7 +103,13 @@ class KMeans(StreamingModule):
         counts, sums = members.sum(1).double().view(S, K), (members @ points).double().view(S, K, D) / unit
         shift = self.origin - taken_off
         found = {"counts": counts, "sums": sums - counts[:, :, None] * shift}
-        if x.dtype == torch.uint8 and self.squares.isfinite():
+        if x.dtype != torch.uint8:
+            # Differences: an expanded square would lose digits, and could be less than 0 where points are centres.
+            centres = self.starts - taken_off
+            nearest_of = (centres[s, label[:, s]] for s in range(S))
+            inertia = torch.stack([(points - own).square().sum() for own in nearest_of])
+            return {**found, "inertia": inertia, "squares": points.square().sum()}
+        if self.squares.isfinite():
             return found  # levels are the same in each epoch
         squares = points.double().square().sum() / unit**2
         return {**found, "squares": squares + len(x) * shift.square().sum() - 2 * shift @ sums[0].sum(0)}
@@ -115,7 +127,11 @@ class KMeans(StreamingModule):
         total = sums[0].sum(0)
         variance = ((squares - total.square().sum() / count) / count / D).clamp_min(torch.finfo(torch.float64).tiny)
         before = self.starts - self.origin
-        inertia = squares + (counts[:, :, None] * before.square() - 2 * before * sums).sum((1, 2))
+        inertia = totals.get("inertia")
+        if inertia is None:
+            expanded = squares + (counts[:, :, None] * before.square() - 2 * before * sums).sum((1, 2))
+            # No more than rounding is left where all examples are centres.
+            inertia = torch.where(expanded > 1e-12 * squares, expanded, 0)
         updated = self.origin + sums / counts.clamp_min(1)[:, :, None]
         empty = counts == 0
         if empty.any():
@@ -147,8 +163,9 @@ class KMeans(StreamingModule):
 
     def encode(self, x: Tensor) -> Tensor:
         """The distances ‖x − μ_k‖, (B, K)."""
-        flat = x.flatten(1).double() - self.origin
-        return squared_distances(flat, self.centres - self.origin).sqrt().to(x.dtype)
+        # Differences: an expanded square would leave 1e-8 of the scale where x is a centre.
+        mode = "donot_use_mm_for_euclid_dist"
+        return torch.cdist(x.flatten(1).double(), self.centres, compute_mode=mode).to(x.dtype)
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """The nearest centre, like x."""
@@ -157,6 +174,24 @@ class KMeans(StreamingModule):
     def clusters(self) -> tuple[Tensor, Tensor]:
         """The centres (K, …), and the share of the training examples that were nearest to each."""
         return self.centres.view(-1, *self.data_shape), self.shares[self.best]
+
+
+def warn_of_few_points(x: Tensor, num_clusters: int, name: str) -> None:
+    """Says so if fewer than K of the points x (N, D) to start from are distinct: that is no error, but nobody's wish.
+
+    name: of the setting that K is
+    """
+    # The first few tell as a rule, at no cost.
+    if len(x[: 4 * num_clusters].unique(dim=0)) >= num_clusters:
+        return
+    distinct = len(x.unique(dim=0))
+    if distinct < num_clusters:
+        log.warning(
+            "model.%s=%d: the data have %d distinct %s, of %s examples to start from; at least %d of %d stay empty or"
+            " repeat others",
+            *(name, num_clusters, distinct, "point" if distinct == 1 else "points", f"{len(x):,}"),
+            *(num_clusters - distinct, num_clusters),
+        )
 
 
 # Of the functions below, x are points about their mean: far from zero, squared distances would lose digits.

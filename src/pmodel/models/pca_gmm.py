@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 from pmodel.distributions.gaussians import CovarianceType, Gaussians
 from pmodel.models.gaussian_density import GaussianDensity
 from pmodel.models.gmm import Start, check_mixture, draw, start_mixture
+from pmodel.models.kmeans import warn_of_few_points
 from pmodel.models.pca import make_axes, too_many
 from pmodel.ranges import Count, Counts, NonNegative
 from pmodel.training.streaming import Refit
@@ -65,6 +66,8 @@ class PCAGMM(GaussianDensity):
         return self.axes.num_parameters + self.gaussians.num_parameters + len(self.weights) - 1
 
     def initialize(self, x: Tensor, generator: Generator) -> None:
+        if self.place[0] == 0:
+            warn_of_few_points(x.flatten(1), len(self.weights), "num_components")
         self.axes.mean.copy_(x.flatten(1).double().mean(0))
 
     def statistics(self, x: Tensor) -> dict[str, Tensor]:
