@@ -113,6 +113,31 @@ def test_frequencies_of_samples_and_of_completions_are_the_probabilities(name, s
     assert p_value(drawn.flatten(1), levels, p / p.sum()) > 1e-3
 
 
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("name", ["pixelrnn", "pixelrnn_multiscale"])
+def test_among_scattered_pixels_the_label_follows_those_before_the_first_hidden_one(name, first):
+    """By a sum over all pictures: Σ_y p(y | x_<f) Π p(x_i | x_<i, y) over the hidden pixels i, of which f is first."""
+    model = small(name, [1, 2, 2], 3, 3)
+    everything = all_pictures([1, 2, 2], 3)
+    order = model.drawing_order()
+    # Every second pixel is known, the first or the second of each two.
+    known = torch.zeros(4, dtype=torch.bool)
+    known[order[1 - first :: 2]] = True
+    log_p = torch.stack([model.log_prob_per_pixel(everything, torch.full((81,), y)).flatten(1) for y in range(3)])
+    before = order[:first]
+    label = log_p[:, :, before].sum(2).softmax(0)
+    given = (everything.flatten(1) == 1)[:, known].all(1)
+    expected = (label * log_p[:, :, ~known].sum(2).exp()).sum(0) * given
+    assert expected.sum().item() == pytest.approx(1)
+    x = torch.ones(20_000, 1, 2, 2)
+    generator = torch.Generator().manual_seed(8)
+    drawn = model.complete(x, known.view(2, 2), generator=generator, batch_size=20_000)
+    assert p_value(drawn.flatten(1), 3, expected) > 1e-3
+    # It is another distribution than that of the hidden pixels given all that is known.
+    exact = model.log_prob(everything).exp() * given
+    assert (expected - exact / exact.sum()).abs().sum() / 2 > 0.02
+
+
 @pytest.mark.parametrize("channel", [0, 1, 2])
 @pytest.mark.parametrize("name", FAMILY)
 def test_a_known_channel_is_seen_by_the_next_ones(name, channel):

@@ -184,9 +184,15 @@ class AutoregressiveModule(GradientModule):
     ) -> Tensor:
         """x with new values where the boolean mask `known` (like x, or broadcast to it) is False.
 
-        Each is drawn given all that comes before it; what is known further down or to the right has no influence, nor,
-        where a network has no masks for the channels (PixelCNN++), what is known of other channels of its pixel.
-        Labels (B,) of a class-conditional model that are not given are drawn too, see `draw_labels`.
+        Each is drawn given all that comes before it in `drawing_order`, known or drawn; what is known further on has no
+        influence, nor, where a network has no masks for the channels (PixelCNN++), what is known of other channels of
+        its pixel. So draws are of p(hidden | known) only where all known pixels come before all hidden ones: else that
+        would take a sum over all values of the hidden ones.
+
+        Labels (B,) of a class-conditional model that are not given are drawn first, once for each picture, given what
+        is known before its first hidden pixel f: the hidden pixels h together have the probability
+        Σ_y p(y | x_<f) Π_{i in h} p(x_i | x_<i, y). What is known between hidden pixels changes the later ones, and
+        not the label, which agrees with it only as far as the pixels before f foretell.
         """
         known = known.to(x.device).expand_as(x)
         # Whatever stands there has no influence, not even if it is no number.
@@ -214,7 +220,10 @@ class AutoregressiveModule(GradientModule):
     def draw_labels(
         self, x: Tensor, known: Tensor, generator: Generator | None, batch_size: int = SAMPLE_BATCH
     ) -> Tensor:
-        """Labels (B,) of a class-conditional model, drawn given all that is known before the first hidden pixel."""
+        """Labels (B,) of a class-conditional model, drawn given all that is known before the first hidden pixel.
+
+        Pixels come in `drawing_order`; one is hidden if one of its channels is.
+        """
         order = self.drawing_order().to(x.device)
         before = known.all(dim=1).flatten(1)[:, order].cumprod(1)
         log_p = x.new_zeros(len(x), self.num_classes)

@@ -21,6 +21,10 @@ class MultiScalePixelRNN(AutoregressiveModule):
     Transposed convolutions turn s into a map of x's size, which every layer of the second network is told. That one
     sees all of s at once, also what stands below.
 
+    All of s is drawn first, and knows nothing of the other pixels of x. So `complete` draws a hidden pixel of s given
+    earlier pixels of s alone: of a known upper half, the lower half's pixels of s see every `factor`-th pixel of every
+    `factor`-th row, and only the pixels between them see all of it.
+
     Deviation: the second network gives no probabilities to the pixels of s, which are known by then. In the paper it
     does, and p(s) p(x | s) doesn't sum to one over all x.
 
