@@ -171,6 +171,7 @@ def test_in_other_units_it_is_the_same_density(covariance_type):
     units = torch.tensor([1e-4, 1e5, 1.0, 1e9] if covariance_type != "spherical" else [1e-4] * 4).double()
     plain = started(x, covariance_type)
     fit(plain, array_data(x), max_epochs=5)
+    torch.testing.assert_close(plain.gaussians.regularizer, 1e-6 * x.var(0, correction=0))
     scaled = started(x * units, covariance_type)
     fit(scaled, array_data(x * units), max_epochs=5)
     torch.testing.assert_close(scaled.log_prob(x * units), plain.log_prob(x) - units.log().sum(), rtol=0, atol=1e-6)
