@@ -143,7 +143,7 @@ def not_ranked(columns: list[Column]) -> list[str]:
     found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for column in columns:
         for caveat, labels in column.caveats.items():
-            found.setdefault((caveat, tuple(labels)), []).append(column.name)
+            found.setdefault((caveat, tuple(labels)), []).append(column.label)
     return [f"{caveat}: {', '.join(names)} ({', '.join(labels)})" for (caveat, labels), names in found.items()]
 
 
