@@ -32,6 +32,15 @@ def trainings(monkeypatch):
     return done
 
 
+@pytest.fixture
+def data_dir_or_none(request):
+    """The folder of MNIST's files; None where there is none."""
+    try:
+        return request.getfixturevalue("data_dir")
+    except pytest.skip.Exception:
+        return None
+
+
 def global_states():
     return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
 
@@ -60,6 +69,36 @@ def test_a_network_is_the_same_whatever_the_random_state_and_leaves_it_alone(few
     assert found[0].hash == found[1].hash
     assert len(found[0].hash) == 12
     assert found[0].hash != feature_extractor(digits(), None).hash
+
+
+def test_the_networks_that_come_with_the_package_are_those_that_training_gives(
+    trainings, data_dir_or_none, monkeypatch
+):
+    """Their hashes, which numbers carry, are the same on every machine."""
+    assert feature_extractor(digits(), None).hash == "fdff8d25ff7d"
+    if data_dir_or_none is not None:
+        _, data = build("data=mnist", f"data_dir={data_dir_or_none}")
+        assert feature_extractor(data, None).hash == "06545184a047"
+    assert not trainings
+    for file in features.SHIPPED.glob("*.pt"):
+        assert file.stat().st_size < 400_000
+        weights = features.read_tensors(file, "")
+        assert all(torch.equal(w, (w / features.GRID).round() * features.GRID) for w in weights.values())
+    monkeypatch.setattr(features, "SHIPPED", features.SHIPPED / "nowhere")
+    assert feature_extractor(digits(), None).hash == "fdff8d25ff7d"
+    assert len(trainings) == 1
+
+
+def test_a_network_is_trained_on_the_first_half_of_the_training_split_alone(few_steps):
+    data = digits("data.limit=41")
+    assert features.seen_by_network(41) == 21
+    x, label = data._splits["train"]
+    expected = feature_extractor(digits("data.limit=41"), None).hash
+    data._splits["train"] = torch.cat([x[:21], x[21:].flip(0)]), torch.cat([label[:21], label[21:].flip(0)])
+    assert feature_extractor(data, None).hash == expected
+    data = digits("data.limit=41")
+    data._splits["train"] = x.roll(1, 0), label.roll(1, 0)
+    assert feature_extractor(data, None).hash != expected
 
 
 def test_the_hash_is_of_the_weights():

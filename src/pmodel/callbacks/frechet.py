@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from pmodel.callbacks.figures import epochs_done, evaluating
 from pmodel.callbacks.pictures import SEED, fixed_generator
 from pmodel.capabilities import Samples
-from pmodel.metrics.features import MAX_VALUES, FeatureExtractor, feature_extractor
+from pmodel.metrics.features import MAX_VALUES, FeatureExtractor, feature_extractor, seen_by_network
 from pmodel.metrics.frechet import Moments, frechet_distance
 from pmodel.ranges import Count, Two
 from pmodel.reporting.results import Number
@@ -27,8 +27,9 @@ class FrechetDistance(Callback):
 
     In an epoch without a measurement the number is missing: no other epoch's stands beside what is kept as best.
 
-    `floor` is the distance of as many training examples to the same validation examples: about what draws from the
-    data themselves would have. None without validation examples.
+    `floor` is the distance of training examples that the network has not seen (`pmodel.metrics.features`), as many as
+    samples if there are so many, to the same validation examples: about what draws from the data themselves would have.
+    None without validation examples.
 
     Args:
         every_n_epochs: None: each epoch if it is the model's `monitor`, else never.
@@ -55,8 +56,9 @@ class FrechetDistance(Callback):
         self.extractor = feature_extractor(data, self.cache_dir).to(pl_module.device)
         self.real = Moments.of(self.extractor.features(data.examples(split, count).x))
         self.floor, self.numbers = None, []
-        if split == "validation" and data.split_sizes["train"] > 1:
-            x = data.examples("train", self.num_samples).x
+        seen = seen_by_network(min(data.split_sizes["train"], MAX_VALUES // math.prod(data.shape)))
+        if split == "validation" and data.split_sizes["train"] - seen > 1:
+            x = data.examples("train", seen + self.num_samples).x[seen:]
             self.floor = frechet_distance(Moments.of(self.extractor.features(x)), self.real)
             number: Number = {
                 "name": "Fréchet distance, real train against real validation",

@@ -3,12 +3,18 @@
 from collections.abc import Iterator
 from typing import ClassVar
 
+import torch
+from torch import Tensor
+
 from pmodel.capabilities import Assigns
 from pmodel.evaluation.findings import Finding, Metric
 from pmodel.evaluation.subject import Subject
 from pmodel.metrics.clustering import clustering_scores
+from pmodel.metrics.errors import Partitions, partition_error
 from pmodel.reporting.results import Group
 
+# For the errors.
+PARTITIONS = Partitions(2, 32)
 NAMES = ("clustering_accuracy", "nmi", "ari")
 
 
@@ -26,5 +32,12 @@ class Clustering(Metric):
             yield from self.missing("the data have no labels", *NAMES)
         else:
             cluster = subject.over(lambda part, _: model.assign(part), x)
-            for name, value in clustering_scores(cluster, label).items():
-                yield subject.number(name, value, "of 1", self.group, better="higher")
+            errors = partition_error(_scores, torch.stack([cluster, label], 1), partitions=PARTITIONS).tolist()
+            own = {"error_by": str(PARTITIONS)}
+            for (name, value), error in zip(clustering_scores(cluster, label).items(), errors, strict=True):
+                rest = {"better": "higher", "standard_error": error, "protocol": own}
+                yield subject.number(name, value, "of 1", self.group, **rest)
+
+
+def _scores(pairs: Tensor) -> Tensor:
+    return torch.tensor(list(clustering_scores(*pairs.unbind(1)).values()), dtype=torch.float64)

@@ -6,6 +6,7 @@ from typing import ClassVar
 from pmodel.capabilities import Classifies, Encodes
 from pmodel.evaluation.findings import Finding, Metric
 from pmodel.evaluation.subject import Subject
+from pmodel.metrics.errors import share_error
 from pmodel.metrics.likelihood import estimate
 from pmodel.metrics.probe import linear_probe
 from pmodel.ranges import Two
@@ -43,8 +44,9 @@ class LinearProbe(Metric):
         else:
             codes = [subject.over(lambda part, _: model.encode(part), part) for part in (x, subject.examples.x)]
             value = linear_probe(codes[0], label, codes[1], subject.examples.label)
-            own = {"num_train": len(x), "code_dim": codes[0].shape[1]}
-            yield subject.number(name, value, "of 1", self.group, better="higher", protocol=own)
+            own = {"num_train": len(x), "code_dim": codes[0].shape[1], "error_by": "binomial"}
+            error = share_error(value, len(codes[1]))
+            yield subject.number(name, value, "of 1", self.group, better="higher", standard_error=error, protocol=own)
 
 
 class Classification(Metric):

@@ -8,7 +8,7 @@ from torch import Tensor
 from pmodel.capabilities import Samples
 from pmodel.evaluation.findings import Finding, Metric
 from pmodel.evaluation.subject import SEED, Subject
-from pmodel.metrics.copying import copying
+from pmodel.metrics.copying import copying, copying_error
 from pmodel.metrics.nearest import nearest
 from pmodel.ranges import Count
 from pmodel.reporting.results import Group
@@ -78,8 +78,9 @@ class Memorization(Metric):
             if not distances[0].isfinite().all():
                 yield from self.missing("some of the samples are not finite", name)
                 continue
-            value = copying(*distances)
-            yield subject.number(name, value, "of 1", self.group, len(real), protocol=own, ideal=0.5)
+            value, error = copying(*distances), copying_error(*distances)
+            rest = {"ideal": 0.5, "standard_error": error, "protocol": own | {"error_by": "placements of both sets"}}
+            yield subject.number(name, value, "of 1", self.group, len(real), **rest)
 
 
 def _distances(x: Tensor, among: Tensor, subject: Subject) -> Tensor:

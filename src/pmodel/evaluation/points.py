@@ -9,8 +9,9 @@ from pmodel.capabilities import Samples
 from pmodel.evaluation.findings import Finding, Floor, Metric
 from pmodel.evaluation.subject import SEED, Subject
 from pmodel.metrics.clouds import sliced_wasserstein
-from pmodel.metrics.kernel import median_distance, mmd
-from pmodel.metrics.modes import NUM_STDS, SMALLEST_SHARE, mode_scores
+from pmodel.metrics.errors import Partitions, partition_error
+from pmodel.metrics.kernel import median_distance, mmd_estimate
+from pmodel.metrics.modes import NUM_STDS, SMALLEST_SHARE, mode_errors, mode_scores
 from pmodel.ranges import Count, Two
 from pmodel.reporting.results import Group
 
@@ -20,17 +21,17 @@ RULE = {"high_quality_within_stds": NUM_STDS, "covered_from_share": SMALLEST_SHA
 
 
 class Clouds(Metric):
-    """Distances between a cloud of samples and that of the split, in the coordinates themselves; and of as many
-    training points, the floor.
+    """Distances between a cloud of samples and that of the split, in the coordinates themselves; and of training
+    points, the floor.
 
     Args:
-        num_samples: drawn from the model.
+        num_samples: drawn from the model, and at most as many training points; None: as in `SampleQuality`.
     """
 
     group: ClassVar[Group] = "samples"
 
-    def __init__(self, num_samples: Two = 2000):
-        if num_samples < 2:
+    def __init__(self, num_samples: Two | None = None):
+        if num_samples is not None and num_samples < 2:
             raise ValueError(f"metric.clouds.num_samples={num_samples}: expected at least 2")
         self.num_samples = num_samples
 
@@ -44,19 +45,27 @@ class Clouds(Metric):
         if len(real) < 2 or median_distance(real.double()) == 0:
             yield from self.missing("the examples are too few, or mostly the same", WASSERSTEIN, MMD)
             return
-        train = subject.training_examples.x[: self.num_samples]
-        drawn = subject.samples(self.num_samples)
+        count = subject.num_samples(self.num_samples)
+        train, drawn = subject.floor_examples[:count], subject.samples(count)
         yield from self._compare(subject, drawn, {"num_generated": len(drawn), "noise_seed": SEED})
-        if subject.split != "train":
+        if subject.split != "train" and len(train) > 1:
             yield from map(Floor, self._compare(subject, train, {"num_train": len(train)}))
 
     def _compare(self, subject: Subject, x: torch.Tensor, own: dict) -> Iterator[Finding]:
         real = subject.examples.x
+        value, error = sliced_wasserstein(x, real), partition_error(_wasserstein, x, real, local=True).item()
+        protocol = {**own, "error_by": str(Partitions.of_local(min(len(x), len(real))))}
+        rest = {"better": "lower", "standard_error": error, "protocol": protocol}
+        yield subject.number(WASSERSTEIN, value, "of the coordinates", self.group, **rest)
         bandwidth = median_distance(real.double())
-        found = {WASSERSTEIN: (sliced_wasserstein(x, real), "of the coordinates", own)}
-        found[MMD] = (mmd(x, real, bandwidth), "of 1", {**own, "bandwidth": bandwidth})
-        for name, (value, unit, protocol) in found.items():
-            yield subject.number(name, value, unit, self.group, better="lower", protocol=protocol)
+        value, error = mmd_estimate(x, real, bandwidth)
+        protocol = {**own, "bandwidth": bandwidth, "error_by": "variance of a U-statistic"}
+        rest = {"better": "lower", "least": 0.0, "standard_error": error, "protocol": protocol}
+        yield subject.number(MMD, value, "of 1", self.group, **rest)
+
+
+def _wasserstein(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return torch.tensor([sliced_wasserstein(x, y)], dtype=torch.float64)
 
 
 class Modes(Metric):
@@ -82,13 +91,15 @@ class Modes(Metric):
             yield from self.missing("the model has no sample", *names)
             return
         samples = subject.samples(self.num_samples)
-        scores = mode_scores(samples, *map(torch.tensor, (mixture.means, mixture.stds, mixture.weights)))
+        of_mixture = tuple(map(torch.tensor, (mixture.means, mixture.stds, mixture.weights)))
+        scores, errors = mode_scores(samples, *of_mixture), mode_errors(samples, *of_mixture)
         drawn = {
             "split": "drawn",
             "count": len(samples),
             "better": "higher",
             "group": self.group,
-            "protocol": subject.protocol(**RULE, noise_seed=SEED),
+            "protocol": subject.protocol(**RULE, noise_seed=SEED, error_by="binomial"),
         }
-        yield {"name": names[0], "value": scores.covered, "unit": f"of {scores.num_modes}", **drawn}
-        yield {"name": names[1], "value": scores.high_quality, "unit": "of 1", **drawn}
+        units, values = (f"of {scores.num_modes}", "of 1"), (scores.covered, scores.high_quality)
+        for name, unit, value, error in zip(names, units, values, errors, strict=True):
+            yield {"name": name, "value": value, "unit": unit, "standard_error": error, **drawn}

@@ -1,7 +1,7 @@
 """How near a model's samples are to real examples, by the features of a network."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import torch
@@ -10,9 +10,10 @@ from torch import Tensor
 from pmodel.capabilities import Samples
 from pmodel.evaluation.findings import Finding, Floor, Metric
 from pmodel.evaluation.subject import SEED, Subject
+from pmodel.metrics.errors import Partitions, partition_error
 from pmodel.metrics.frechet import Moments, frechet_distance
 from pmodel.metrics.inception_score import inception_score
-from pmodel.metrics.kernel import kernel_distance
+from pmodel.metrics.kernel import kernel_estimate
 from pmodel.metrics.manifolds import density_coverage, precision_recall
 from pmodel.ranges import Count, Two
 from pmodel.reporting.results import Group
@@ -20,6 +21,8 @@ from pmodel.reporting.results import Group
 FRECHET, KERNEL, SCORE = "Fréchet distance", "kernel distance", "Inception score"
 MANIFOLDS = ("precision", "recall", "density", "coverage")
 BETTER = {FRECHET: "lower", KERNEL: "lower", SCORE: "higher", **dict.fromkeys(MANIFOLDS, "higher")}
+# For the error of a Fréchet distance of more features than this, which takes seconds.
+FEW, MANY_FEATURES = Partitions(2, 4), 256
 UNITS = {FRECHET: "distance of features", KERNEL: "distance of features", SCORE: "classes"}
 
 
@@ -33,10 +36,16 @@ class SampleQuality(Metric):
     - precision, recall (Kynkäänniemi et al., 2019, arXiv 1904.06991), density, coverage (Naeem et al., 2020, arXiv
       2002.09797): of as many real examples as samples, the first of each
 
-    All of them depend on both counts, which stand in the protocol.
+    All of them depend on both counts, which stand in the protocol. Each has a standard error: how far it would spread
+    over fresh samples and fresh real examples, as large as these (`pmodel.metrics.errors`; of the kernel distance the
+    variance of a U-statistic).
+
+    The floor is what training examples have that the data set's own network has not seen: the half of the training
+    split that it is not trained on, in the split's order. Of Inception's features it is the same half.
 
     Args:
-        num_samples: drawn from the model, and training examples for the floor.
+        num_samples: drawn from the model, and at most as many training examples for the floor; None: as many as the
+            floor has, 10,000 at most.
         num_real: examples of the split; None: all.
         k_precision_recall, k_density_coverage: to which neighbour the balls reach.
     """
@@ -45,7 +54,7 @@ class SampleQuality(Metric):
 
     def __init__(
         self,
-        num_samples: Two = 2000,
+        num_samples: Two | None = None,
         num_real: Two | None = None,
         k_precision_recall: Count = 3,
         k_density_coverage: Count = 5,
@@ -65,7 +74,8 @@ class SampleQuality(Metric):
             return
         extractor = subject.extractor
         real = subject.real_features(subject.examples.x[: self.num_real])
-        fake = subject.features_of_samples(self.num_samples)
+        count = subject.num_samples(self.num_samples)
+        fake = subject.features_of_samples(count)
         own = {
             "num_generated": len(fake),
             "noise_seed": SEED,
@@ -74,33 +84,48 @@ class SampleQuality(Metric):
             "feature_hash": extractor.hash,
             "resizer": extractor.resizer,
         }
-        yield from self._numbers(subject, self._values(subject, real, fake), own)
+        yield from self._numbers(subject, self._values(subject, real, fake), own, fake)
         if subject.split == "train":
             return  # real training examples are what samples are compared with
-        train = subject.training_examples.x[: self.num_samples]
+        train = subject.floor_examples[:count]
+        if len(train) < 2:
+            return
         own = {**own, "num_train": len(train)}
         del own["noise_seed"], own["num_generated"]
         key = (f"{self.k_precision_recall}, {self.k_density_coverage}", extractor.hash, real, train)
-        floor = subject.kept("floors", key, lambda: self._values(subject, real, subject.real_features(train)))
-        for number in self._numbers(subject, floor, own):
+        other = subject.real_features(train)
+        floor = subject.kept("floors", key, lambda: self._values(subject, real, other))
+        for number in self._numbers(subject, floor, own, other):
             if isinstance(number, dict):
                 yield Floor(number)
 
     def _values(self, subject: Subject, real: Tensor, other: Tensor) -> dict[str, Tensor]:
-        """The value of each number, float64; NaN where there is none."""
-        found = {FRECHET: frechet_distance(Moments.of(other), Moments.of(real)), KERNEL: kernel_distance(other, real)}
-        found[SCORE] = math.nan
+        """Each number and its standard error, (2,), float64; NaN where there is none."""
+        found = {FRECHET: _with_error(_frechet, other, real, partitions=_partitions(FRECHET, other))}
+        found[KERNEL] = torch.tensor([kernel_estimate(other, real)], dtype=torch.float64)
+        found[SCORE] = torch.full((1, 2), math.nan, dtype=torch.float64)
         if subject.extractor.num_classes is not None:
-            found[SCORE] = inception_score(subject.extractor.probabilities(other).cpu())
+            p = subject.extractor.probabilities(other).cpu()
+            found[SCORE] = _with_error(_score, p, partitions=_partitions(SCORE, other))
         n = min(len(real), len(other))
-        found |= precision_recall(real[:n], other[:n], self.k_precision_recall)._asdict()
-        found |= density_coverage(real[:n], other[:n], self.k_density_coverage)._asdict()
-        return {name: torch.tensor(value, dtype=torch.float64) for name, value in found.items()}
+        balls = _with_error(self._balls, real[:n], other[:n], local=True)
+        found |= dict(zip(MANIFOLDS, balls.split(1), strict=True))
+        return {name: row[0] for name, row in found.items()}
 
-    def _numbers(self, subject: Subject, values: dict[str, Tensor], own: dict[str, Any]) -> Iterator[Finding]:
+    def _balls(self, real: Tensor, other: Tensor) -> Tensor:
+        """The numbers of `MANIFOLDS`, (4,)."""
+        found = (
+            *precision_recall(real, other, self.k_precision_recall),
+            *density_coverage(real, other, self.k_density_coverage),
+        )
+        return torch.tensor(found, dtype=torch.float64)
+
+    def _numbers(
+        self, subject: Subject, values: dict[str, Tensor], own: dict[str, Any], other: Tensor
+    ) -> Iterator[Finding]:
         ks = dict(zip(MANIFOLDS, [self.k_precision_recall] * 2 + [self.k_density_coverage] * 2, strict=True))
-        num_others = own.get("num_generated", own.get("num_train"))
-        for name, value in values.items():
+        num_others = len(other)
+        for name, (value, error) in values.items():
             count, protocol, rest = own["num_real"], own, {}
             if name in ks:
                 count = min(own["num_real"], num_others)
@@ -109,12 +134,15 @@ class SampleQuality(Metric):
                 # It looks at no real example.
                 count, rest = num_others, {"split": "drawn" if "num_generated" in own else "train"}
                 protocol = {key: entry for key, entry in own.items() if key != "num_real"}
+            elif name == KERNEL:
+                protocol, rest = own | {"subset_size": "all"}, {"least": 0.0}
             if not value.isfinite():
                 yield from self.missing(self._reason(subject, name, count, ks.get(name)), name)
                 continue
             unit = UNITS.get(name, "of 1")
-            number = subject.number(name, value.item(), unit, self.group, count, better=BETTER[name], protocol=protocol)
-            yield number | rest
+            rest |= {"better": BETTER[name], "standard_error": error.item()}
+            protocol = protocol | {"error_by": _error_by(name, other[:count])}
+            yield subject.number(name, value.item(), unit, self.group, count, protocol=protocol, **rest)
 
     def _reason(self, subject: Subject, name: str, count: int, k: int | None) -> str:
         """Why a number is NaN."""
@@ -123,3 +151,32 @@ class SampleQuality(Metric):
         if k is not None and count <= k:
             return f"{count} examples have no {k} neighbours"
         return "some of the samples are not finite"
+
+
+def _with_error(statistic: Callable[..., Tensor], *sets: Tensor, **how: Any) -> Tensor:
+    """Values and standard errors, (K, 2), float64."""
+    value = statistic(*sets)
+    error = partition_error(statistic, *sets, **how) if value.isfinite().all() else torch.full_like(value, math.nan)
+    return torch.stack([value, error], 1)
+
+
+def _partitions(name: str, other: Tensor) -> Partitions:
+    """Into how many parts, and how often, what a number compares is cut for its error."""
+    if name in MANIFOLDS:
+        return Partitions.of_local(len(other))
+    return FEW if name == FRECHET and other.shape[1] > MANY_FEATURES else Partitions()
+
+
+def _error_by(name: str, other: Tensor) -> str:
+    """How a standard error was found, for the protocol."""
+    if name == KERNEL:
+        return "variance of a U-statistic"
+    return str(_partitions(name, other))
+
+
+def _frechet(x: Tensor, y: Tensor) -> Tensor:
+    return torch.tensor([frechet_distance(Moments.of(x), Moments.of(y))], dtype=torch.float64)
+
+
+def _score(p: Tensor) -> Tensor:
+    return torch.tensor([inception_score(p)], dtype=torch.float64)

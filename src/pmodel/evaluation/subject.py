@@ -13,13 +13,16 @@ from torch import Generator, Tensor
 
 from pmodel.evaluation.features import Features
 from pmodel.evaluation.workers import Workers
+from pmodel.metrics.features import seen_by_network
 from pmodel.metrics.tensor_files import read_tensors, sha256, write_tensors
 from pmodel.reporting.results import Group, Number
 
 # Of all noise of an evaluation.
 SEED = 0
 # Part of the names of kept files: counts up with every change that makes other values of the same examples.
-RECIPE = 1
+RECIPE = 2
+# The most samples that are drawn, where no number is typed.
+MAX_SAMPLES = 10_000
 # Numbers in all examples of a split that are held at once: 2^28 float32 are 1 GiB.
 MAX_VALUES = 2**28
 
@@ -75,6 +78,17 @@ class Subject:
     def training_examples(self) -> Any:
         """All training examples, or as many as 2^28 numbers hold, and their labels, on the CPU."""
         return self.data.examples("train", MAX_VALUES // math.prod(self.data.shape))
+
+    @property
+    def floor_examples(self) -> Tensor:
+        """The training examples that the data set's own feature network has not seen, on the CPU: what they have in the
+        place of samples is the floor."""
+        x = self.training_examples.x
+        return x[seen_by_network(len(x)) :]
+
+    def num_samples(self, typed: int | None) -> int:
+        """How many samples are compared with real examples: as many as the floor has, 10,000 at most."""
+        return max(2, min(len(self.floor_examples), MAX_SAMPLES)) if typed is None else typed
 
     def over(
         self,
@@ -176,6 +190,8 @@ class Subject:
         """A number over `count` examples of the split, all by default; `protocol` in `rest` are entries of its own."""
         rest["protocol"] = self.protocol(**rest.get("protocol", {}))
         count = len(self.examples.x) if count is None else count
+        if not math.isfinite(rest.get("standard_error", 0.0)):
+            del rest["standard_error"]
         return {"name": name, "value": value, "unit": unit, "group": group, "split": self.split, "count": count, **rest}
 
 

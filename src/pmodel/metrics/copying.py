@@ -16,11 +16,31 @@ def copying(sample_distances: Tensor, test_distances: Tensor) -> float:
     z-scores; this has one cell, so copies in one place and strays in another cancel. NaN where a distance is not finite
     or there are none.
     """
-    samples, test = (part.flatten().double() for part in (sample_distances, test_distances.to(sample_distances.device)))
+    samples, test = _flat(sample_distances, test_distances)
     if not (len(samples) and len(test) and samples.isfinite().all() and test.isfinite().all()):
         return math.nan
-    test = test.sort().values
-    below, up_to = (torch.searchsorted(test, samples, right=right).sum().item() for right in (False, True))
-    pairs = len(samples) * len(test)
-    # Nearer are those not up to the sample; ties are those up to it but not below: together (2 pairs − below − up_to).
-    return (2 * pairs - below - up_to) / (2 * pairs)
+    return _farther(samples, test).sum().item() / (2 * len(samples) * len(test))
+
+
+def copying_error(sample_distances: Tensor, test_distances: Tensor) -> float:
+    """The standard error of `copying` over fresh samples and fresh test examples, the training examples being what they
+    are: from the share of the others that each is nearer than (DeLong, DeLong, Clarke-Pearson: Comparing the areas
+    under two or more correlated receiver operating characteristic curves, 1988, Biometrics 44).
+
+    NaN where a distance is not finite, or there are less than two samples or test examples.
+    """
+    samples, test = _flat(sample_distances, test_distances)
+    if min(len(samples), len(test)) < 2 or not (samples.isfinite().all() and test.isfinite().all()):
+        return math.nan
+    shares = _farther(samples, test) / (2 * len(test)), _farther(test, samples) / (2 * len(samples))
+    return math.sqrt(sum(share.double().var().item() / len(share) for share in shares))
+
+
+def _flat(samples: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
+    return samples.flatten().double(), test.to(samples.device).flatten().double()
+
+
+def _farther(x: Tensor, y: Tensor) -> Tensor:
+    """For each of x (N,), twice how many of y (M,) are greater, and once how many are equal, int64."""
+    y = y.sort().values
+    return 2 * len(y) - sum(torch.searchsorted(y, x, right=right) for right in (False, True))

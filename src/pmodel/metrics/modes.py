@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pmodel.metrics.errors import share_error
+
 # Within so many standard deviations of a mode a sample is of high quality.
 NUM_STDS = 3.0
 # The share of its share of the samples that a mode needs to be covered.
@@ -29,11 +31,30 @@ def mode_scores(samples: Tensor, means: Tensor, stds: Tensor, weights: Tensor) -
 
     means: (K, D); stds, weights: (K,)
     """
+    counts, threshold = _at_modes(samples, means, stds, weights)
+    covered = (counts > 0) & (counts >= threshold)
+    return ModeScores(int(covered.sum()), len(means), counts.sum().item() / len(samples))
+
+
+def mode_errors(samples: Tensor, means: Tensor, stds: Tensor, weights: Tensor) -> tuple[float, float]:
+    """The standard errors of `covered` and `high_quality` of `mode_scores` over fresh samples, by binomial variances.
+
+    A mode that n of N samples lie at would be covered again with the probability P that a binomial count of N draws
+    with chance n / N reaches the threshold; the variance of the modes covered is Σ P (1 − P).
+    """
+    from scipy.special import betainc
+
+    counts, threshold = (part.double().cpu() for part in _at_modes(samples, means, stds, weights))
+    N, least = len(samples), threshold.ceil().clamp(1, len(samples))
+    again = torch.from_numpy(betainc(least.numpy(), (N - least + 1).numpy(), (counts / N).numpy()))
+    return (again * (1 - again)).sum().sqrt().item(), share_error(counts.sum().item() / N, N)
+
+
+def _at_modes(samples: Tensor, means: Tensor, stds: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """How many samples of high quality lie at each mode (K,), int64, and how many cover it (K,)."""
     means, stds, weights = (part.to(samples.device, torch.float64) for part in (means, stds, weights))
     distance = torch.cdist(samples.double(), means, compute_mode="donot_use_mm_for_euclid_dist") / stds
     nearest, mode = distance.min(1)
-    good = nearest <= NUM_STDS
-    counts = torch.bincount(mode[good], minlength=len(means))
+    counts = torch.bincount(mode[nearest <= NUM_STDS], minlength=len(means))
     # A share of just a tenth must not fail by the rounding of float32 weights.
-    covered = (counts > 0) & (counts >= (1 - 1e-6) * SMALLEST_SHARE * weights * len(samples))
-    return ModeScores(int(covered.sum()), len(means), good.double().mean().item())
+    return counts, (1 - 1e-6) * SMALLEST_SHARE * weights * len(samples)

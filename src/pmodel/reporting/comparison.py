@@ -259,12 +259,21 @@ def _made(number: Number) -> dict[str, Any]:
 def _best(numbers: list[Number | None], better: str | None) -> list[bool]:
     """Which are the best, or so near to it that the standard errors of both, combined, exceed the difference."""
     finite = [n for n in numbers if n is not None and is_finite(n["value"]) and not n.get("caveats")]
-    if better is None or len({number["value"] for number in finite}) < 2:
+    if better is None or len({_ranked(number) for number in finite}) < 2:
         return [False] * len(numbers)
-    best = (min if better == "lower" else max)(finite, key=lambda number: number["value"])
+    best = (min if better == "lower" else max)(finite, key=_ranked)
     return [number in finite and _is_near(number, best) for number in numbers]
 
 
+def _ranked(number: Number) -> float:
+    """The value that counts: an estimate below the least that the true value can be, or that does not differ from it by
+    more than its error, is that least."""
+    value, least, error = number["value"], number.get("least"), number.get("standard_error")
+    if least is None:
+        return value
+    return least if value - (error if is_finite(error) else 0) <= least else value
+
+
 def _is_near(number: Number, best: Number) -> bool:
-    distance, errors = abs(number["value"] - best["value"]), [each.get("standard_error") for each in (number, best)]
+    distance, errors = abs(_ranked(number) - _ranked(best)), [each.get("standard_error") for each in (number, best)]
     return distance == 0 or (all(map(is_finite, errors)) and distance < math.hypot(*errors))

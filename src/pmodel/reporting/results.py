@@ -17,10 +17,10 @@ class Number(TypedDict):
     """One measured number; `split` and `count` say on which examples.
 
     `bits_per_dim` is the same number in that unit. `better` says which of two values is, where one is, and `ideal`
-    what is best where it lies between; `kind` of a
-    likelihood whether it is exact, a bound or an estimate; `group` where it stands in a table; `remark` in half a line
-    what it is beside the main number of its table. A number with `caveats` is no quality of its model, for reasons of
-    half a line each: it is never marked as the best.
+    what is best where it lies between; `least` is what the true value is at least, of an unbiased estimate that can be
+    below it; `kind` of a likelihood whether it is exact, a bound or an estimate; `group` where it stands in a table;
+    `remark` in half a line what it is beside the main number of its table. A number with `caveats` is no quality of its
+    model, for reasons of half a line each: it is never marked as the best.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Number(TypedDict):
     protocol: NotRequired[dict[str, Any]]
     better: NotRequired[Literal["lower", "higher"]]
     ideal: NotRequired[float]
+    least: NotRequired[float]
     kind: NotRequired[Literal["exact", "bound", "estimate"]]
     group: NotRequired[Group]
     remark: NotRequired[str]
