@@ -316,3 +316,47 @@ def test_bounds_take_about_the_seconds_that_they_are_given(seconds, expected, mo
     assert {number["count"] for number in found} == {expected}
     if seconds == 100:
         assert 90 < model.now < 120
+
+
+def test_models_are_scored_with_as_many_samples_as_the_floor_has_examples_that_the_network_has_not_seen():
+    data = plane()
+    x = data.parts["train"]
+    for metric, name in ((SampleQuality(), "Fréchet distance"), (Clouds(), "sliced Wasserstein distance")):
+        findings = found(metric, StandardNormal(), data)
+        floors = {f.number["name"]: f.number for f in findings if isinstance(f, Floor)}
+        assert numbers(findings)[name]["protocol"]["num_generated"] == floors[name]["protocol"]["num_train"] == 200
+    subject = Subject(StandardNormal(), data, "validation")
+    assert torch.equal(subject.floor_examples, x[200:])
+    assert [subject.num_samples(typed) for typed in (None, 7, 900)] == [200, 7, 900]
+    assert numbers(found(SampleQuality(900), StandardNormal(), data))["recall"]["protocol"]["num_generated"] == 900
+
+
+def test_a_single_training_example_leaves_no_floor():
+    data = plane()
+    data.parts["train"] = data.parts["train"][:1]
+    for metric in (SampleQuality(), Clouds()):
+        findings = found(metric, StandardNormal(), data)
+        assert numbers(findings)
+        assert not [f for f in findings if isinstance(f, Floor)]
+
+
+def test_every_number_of_samples_has_a_standard_error_and_says_how_it_was_found():
+    data = plane()
+    for metric in (SampleQuality(100), Clouds(100), Memorization(100)):
+        findings = found(metric, StandardNormal(), data)
+        both = [*numbers(findings).values(), *(f.number for f in findings if isinstance(f, Floor))]
+        assert len(both) >= 2
+        assert all(number["standard_error"] > 0 and number["protocol"]["error_by"] for number in both)
+    quality = numbers(found(SampleQuality(100), StandardNormal(), data))
+    assert quality["Fréchet distance"]["protocol"]["error_by"] == "64 random partitions into 2 parts"
+    assert quality["precision"]["protocol"]["error_by"] == "32 random partitions into 2 parts"
+    assert quality["kernel distance"]["protocol"]["subset_size"] == "all"
+    assert quality["kernel distance"]["least"] == 0
+    scores = [*numbers(found(Clustering(), Sign(), labelled())).values(), *found(LinearProbe(), Sign(), labelled())]
+    assert all("standard_error" in number for number in scores)
+
+
+def test_too_few_examples_for_parts_have_a_number_without_an_error():
+    by_name = numbers(found(SampleQuality(num_samples=8, num_real=8), StandardNormal(), plane()))
+    assert "standard_error" not in by_name["density"]
+    assert "standard_error" in by_name["Fréchet distance"]

@@ -89,6 +89,24 @@ def test_a_number_with_a_caveat_is_never_the_best_and_says_why_below():
     assert not_ranked(table.columns) == ["it has no bound: score (a, b, c)"]
 
 
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        # (value, standard error) of distances that are at least 0
+        ([(-25.89, 5), (-23.11, 5)], [False, False]),  # neither differs from 0: nothing to rank
+        ([(-25.89, 5), (-23.11, 5), (40, 6)], [True, True, False]),
+        ([(-25.89, None), (-1, None), (2, None)], [True, True, False]),
+        ([(4, 5), (-9, 1), (3, 1)], [True, True, False]),  # its error reaches 0
+        ([(4, 3), (6, 4), (30, 1)], [True, True, False]),  # none reaches 0: within one error, as ever
+        ([(2, 1.9), (-3, 1), (2, 2)], [True, True, True]),
+        ([(0, 0), (1, 0.5)], [True, False]),
+    ],
+)
+def test_estimates_that_do_not_differ_from_the_least_that_is_possible_are_never_ranked(numbers, expected):
+    runs = [[score(v, least=0.0, **({} if e is None else {"standard_error": e}))] for v, e in numbers]
+    assert comparison_tables(results_of(*runs))[0].columns[0].best == expected
+
+
 def test_nothing_is_best_of_one_run_without_a_direction_of_equal_values_or_of_costs():
     undirected = {key: value for key, value in score(1.0).items() if key != "better"}
     for results in (

@@ -261,19 +261,25 @@ def _best(numbers: list[Number | None], better: str | None) -> list[bool]:
     finite = [n for n in numbers if n is not None and is_finite(n["value"]) and not n.get("caveats")]
     if better is None or len({_ranked(number) for number in finite}) < 2:
         return [False] * len(numbers)
-    best = (min if better == "lower" else max)(finite, key=_ranked)
+    value = (min if better == "lower" else max)(map(_ranked, finite))
+    # Of equal ones the most certain: what is near to a vague one need not be near to the best.
+    best = min((number for number in finite if _ranked(number) == value), key=lambda number: _error(number, math.inf))
     return [number in finite and _is_near(number, best) for number in numbers]
+
+
+def _error(number: Number, otherwise: float) -> float:
+    """Its standard error, or where it has none something else."""
+    error = number.get("standard_error")
+    return error if is_finite(error) else otherwise
 
 
 def _ranked(number: Number) -> float:
     """The value that counts: an estimate below the least that the true value can be, or that does not differ from it by
     more than its error, is that least."""
-    value, least, error = number["value"], number.get("least"), number.get("standard_error")
-    if least is None:
-        return value
-    return least if value - (error if is_finite(error) else 0) <= least else value
+    value, least = number["value"], number.get("least")
+    return least if least is not None and value - _error(number, 0.0) <= least else value
 
 
 def _is_near(number: Number, best: Number) -> bool:
-    distance, errors = abs(_ranked(number) - _ranked(best)), [each.get("standard_error") for each in (number, best)]
-    return distance == 0 or (all(map(is_finite, errors)) and distance < math.hypot(*errors))
+    distance, errors = abs(_ranked(number) - _ranked(best)), [_error(each, math.nan) for each in (number, best)]
+    return distance == 0 or distance < math.hypot(*errors)
