@@ -68,10 +68,16 @@ data.shape=8 → @: expected a list of one or more whole numbers, each at least 
 data.binarize=dynamicc → @: expected one of none, static, dynamic, threshold; did you mean dynamic?
 data.dequantize=1 → @: expected true or false
 data=mnst → @: data has no option 'mnst'; did you mean mnist? (options: …
-data=points data.name=rings → @: expected one of ring, moons, grid, mixture_1d, csv; did you mean ring?
+data=points data.name=rings → @: expected one of ring, moons, grid, mixture_1d; did you mean ring?
 data=image_folder → data.path must be set: type data.path=… (train leaves it open)
 data=image_folder data.path=nowhere → @: there is no such file or folder
-data=points_csv data.path=nowhere.csv → @: there is no such file or folder
+data=points_csv → @: expected a name of this version; it is called data=table now
+data=points data.name=csv → @: expected a name of this version; it is called data=table now
+data=table data.path=nowhere.csv → @: there is no such file or folder
+data=table data.path=table.csv data.header=maybe → @: expected auto, or true or false
+data=table data.path=table.csv data.columns=2 → @: expected a list of texts or whole numbers, or null
+data=table data.path=table.csv data.columns=[1,3] → @: there is no column 3 in table.csv; its columns are 1, 2
+data=table data.path=table.csv data.label_column=kind → @: there is no column kind in table.csv; its columns are 1, 2
 data=mnist,digits → @: several values need --multirun (-m), which runs a job for each
 data_dir=afile → @: expected a folder, and it is a file
 trainer.max_epochs=-3 → @: expected a whole number, at least -1, or null
@@ -219,8 +225,9 @@ model=classifier model.features=nowhere → @: there is no such run directory or
 data.binarize=static data.dequantize=true → @: expected data.binarize=none with it, not static
 data.num_labels=5 → @: expected at least 10, one of each class
 data.shape=[1,9,9] → …data.shape…
-data=points_csv data.path=pictures → @: can't be read as CSV: …
-data=points_csv data.path=table.csv data.shape=[2] → data.path=table.csv: line 2: '1_000' is not a finite number
+data=table data.path=pictures → @: can't be read as CSV: …
+data=table data.path=table.csv → data.path=table.csv: line 2: '1_000' in column 1 is not a finite number
+data=table data.path=table.csv data.shape=[3] → @: expected [2], the columns of table.csv
 data=mnist data_dir=data → data=mnist: data/MNIST/raw/train-images-idx3-ubyte can't be read: Is a directory
 """
 
@@ -455,7 +462,7 @@ def test_a_pipe_among_pictures_is_no_picture(folder, train: Run):
 
 @pytest.mark.parametrize(
     "words",
-    [["data=points_csv", "data.path=pipe"], ["data=image_folder", "data.path=pipe"]],
+    [["data=table", "data.path=pipe"], ["data=image_folder", "data.path=pipe"]],
     ids=lambda words: words[0],
 )
 def test_nobody_waits_for_a_pipe_that_is_named(words, folder, capsys):

@@ -202,7 +202,7 @@ def group_options() -> list[str]:
 # What an option leaves to the user.
 NEEDED = {
     "data=image_folder": ["data.path=pictures.zip"],
-    "data=points_csv": ["data.path=points.csv"],
+    "data=table": ["data.path=points.csv"],
     "experiment=few_labels_mnist": ["model.features=run"],
     "experiment=few_labels_conv_mnist": ["model.features=run"],
     **{f"model/players={players}": ["model=gan"] for players in ("mlp", "maxout", "dcgan", "resnet")},
@@ -212,8 +212,8 @@ NEEDED = {
 @pytest.mark.parametrize("option", group_options())
 def test_every_option_of_every_group_composes_and_passes_the_check(option, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    for name in ("pictures.zip", "points.csv"):
-        (tmp_path / name).touch()
+    (tmp_path / "pictures.zip").touch()
+    (tmp_path / "points.csv").write_text("1.5,2\n3,4\n5,6\n")
     register_resolvers()
     monkeypatch.setattr("pmodel.early_checks.which", lambda name: name)  # sbatch
     check_overrides("train", [option, *NEEDED.get(option, [])], multirun=option.startswith("hydra/launcher"))

@@ -412,8 +412,7 @@ def test_a_game_on_two_processes_has_the_losses_of_one(train, tmp_path, monkeypa
 def test_a_csv_file_is_clustered_and_its_density_estimated(model, columns, train, tmp_path):
     rows = torch.randn(300, columns, generator=torch.Generator().manual_seed(0)) * 10 ** torch.arange(columns)
     (tmp_path / "mine.csv").write_text("\n".join(",".join(f"{x:.4f}" for x in row) for row in rows.tolist()))
-    data = ["data=points_csv", "data.path=mine.csv", f"data.shape=[{columns}]"]
-    outcome = train(f"model={model}", *data, "trainer.max_epochs=2")
+    outcome = train(f"model={model}", "data=table", "data.path=mine.csv", "trainer.max_epochs=2")
     assert outcome.code == 0, outcome.err
     drawn = {f.stem for f in run_directory(tmp_path / "logs").glob("figures/*.png")}
     assert ("pairs" if columns == 3 else "clusters" if model == "kmeans" else "density") in drawn

@@ -228,6 +228,9 @@ def _jobs(overrides: list[Override], multirun: bool, searches: bool = False) -> 
 # Groups whose options can't be combined.
 ONE_OPTION = {"model", "data", "trainer", "paths"}
 
+# What was typed in earlier versions, and what is typed now.
+RENAMED = {"data=points_csv": "data=table", "data.name=csv": "data=table"}
+
 ROOTS: dict[str, type] = {"train": TrainConfig, "config": TrainConfig, "eval": EvalConfig}
 
 
@@ -277,6 +280,10 @@ class _Job:
 
     def check(self) -> str:
         """Checks all of it, and gives a name to it."""
+        for override in (*self.groups, *self.values):
+            new = RENAMED.get(f"{override.key_or_group}={override.value()}")
+            if new is not None:
+                raise ConfigError(f"{override.input_line}: expected a name of this version; it is called {new} now")
         for override in self.groups:
             self.check_group_choice(override)
         config = self.compose_named()

@@ -124,7 +124,7 @@ class Judge:
             shape = subject.data.shape
             kind = f"{subject.data.source}_{'x'.join(map(str, shape))}"
             count = NUM_PICTURES if len(shape) == 3 else NUM_CLOUD
-            self.drawn.setdefault(kind, {})[label] = subject.samples(count)
+            self.drawn.setdefault(kind, {})[label] = subject.data.restore(subject.samples(count))
         figures, missing_figures = self._figures(run, label, subject.data)
         run.model.cpu()
         status = read_status(run.folder / "status.json", place)

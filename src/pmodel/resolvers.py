@@ -1,12 +1,14 @@
 """What the files in conf/ compute from other settings, by the names that they use in `${name:…}`."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from omegaconf import OmegaConf
 
 from pmodel.config_tree import ConfigError
+from pmodel.csv_tables import Column, Header, class_names, layout, read_labels
 from pmodel.launch import counted
 from pmodel.resuming import project_data_dir
 
@@ -20,6 +22,8 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("num_clusters", default_num_clusters, replace=True)
     OmegaConf.register_new_resolver("num_components", default_num_components, replace=True)
     OmegaConf.register_new_resolver("point_classes", point_classes, replace=True)
+    OmegaConf.register_new_resolver("table_shape", table_shape, replace=True)
+    OmegaConf.register_new_resolver("table_classes", table_classes, replace=True)
     OmegaConf.register_new_resolver("classifier_mode", classifier_mode, replace=True)
     OmegaConf.register_new_resolver("epochs_for", epochs_for, replace=True)
     OmegaConf.register_new_resolver("required", required, replace=True)
@@ -57,8 +61,54 @@ def default_code_dim(shape: list[int]) -> int:
 
 
 def point_classes(name: str) -> int | None:
-    """How many components the toy density `data.name` has, which are the labels of its points; None for a CSV file."""
+    """How many components the toy density `data.name` has, which are its points' labels; None for another name."""
     return {"ring": 8, "grid": 25, "moons": 2, "mixture_1d": 3}.get(name)
+
+
+def table_shape(path: str, header: Header, columns: list[Column] | None, label_column: Column | None) -> list[int]:
+    """[D] of the columns of a CSV file that a model learns from; [1] for a wrong value, which is refused under its own
+    name.
+
+    Raises:
+        ConfigError: if the file is no table, or has no such columns.
+    """
+    if not _is_table(path, header, columns, label_column):
+        return [1]
+    try:
+        return [len(layout(path, header, columns, label_column).chosen)]
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def table_classes(path: str, header: Header, columns: list[Column] | None, label_column: Column | None) -> int | None:
+    """How many classes the column of labels of a CSV file has; None without one.
+
+    Raises:
+        ConfigError: as `table_shape`, and if there are too few or too many.
+    """
+    if label_column is None or not _is_table(path, header, columns, label_column):
+        return None
+    try:
+        found = layout(path, header, columns, label_column)
+        return len(class_names(found, read_labels(found)))
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _is_table(path: Any, header: Any, columns: Any, label_column: Any) -> bool:
+    """Whether these are of the right types, and there is such a file."""
+    listed = [] if columns is None else columns
+    return (
+        isinstance(path, str)
+        and (header == "auto" or isinstance(header, bool))
+        and isinstance(listed, Sequence)
+        and (columns is None or len(columns) > 0)
+        and not isinstance(listed, str)
+        and all(
+            isinstance(column, str | int) for column in (*listed, *([] if label_column is None else [label_column]))
+        )
+        and Path(path).expanduser().is_file()
+    )
 
 
 def default_num_clusters(num_classes: int | None) -> int:

@@ -201,7 +201,18 @@ def read_config(folder: Path, place: str, parts: tuple[str, ...] = ("model", "da
     missing = [part for part in parts if not isinstance(_target(plain.get(part)), str)]
     if missing:
         raise ValueError(f"{place}: {file} describes no {' and '.join(missing)}")
+    _as_named_now(plain)
     return plain
+
+
+def _as_named_now(settings: dict[str, Any]) -> None:
+    """Gives settings of an earlier version, in which a CSV file was one of the point sets, the names of this one."""
+    data = settings.get("data")
+    if _target(data) == "pmodel.data.points.Points" and "path" in data:
+        path = data.pop("path")
+        if data.get("name") == "csv":
+            kept = {key: value for key, value in data.items() if key not in ("_target_", "name")}
+            settings["data"] = {"_target_": "pmodel.data.table.Table", "path": path, **kept}
 
 
 def _target(node: Any) -> Any:

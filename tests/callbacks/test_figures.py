@@ -12,6 +12,7 @@ from pmodel.callbacks.components import PrincipalComponentsFigure, around_grey
 from pmodel.callbacks.densities import DensityFigure
 from pmodel.callbacks.figures import Figures, Scene
 from pmodel.data.points import Points
+from pmodel.data.table import Table
 
 
 class FakeTrainer:
@@ -126,7 +127,7 @@ def points(name, D, **settings):
 def csv_points(tmp_path, rows):
     path = tmp_path / "points.csv"
     path.write_text("\n".join(",".join(map(str, row)) for row in rows))
-    data = Points("csv", [len(rows[0])], path=str(path))
+    data = Table(str(path), [len(rows[0])])
     data.setup("fit")
     return data
 

@@ -430,13 +430,14 @@ def test_the_field_is_of_the_discriminator_below_real_and_generated_points(D, mo
     monkeypatch.setattr(f"pmodel.reporting.fields.{name}", drawing(seen, "field"))
     model.units = {"d_real": "D(x), probability"}
     DiscriminatorField(60).draw(Scene(data, 1), model)
-    ((real, generated, *axes, verdicts, label, title),) = seen["field"]
+    ((real, generated, *axes, verdicts, label, title, names),) = seen["field"]
     expected = model.sample(60, generator=torch.Generator().manual_seed(0))
     assert np.array_equal(np.reshape(real, (60, D)), data.examples("validation", 60).x)
     assert np.array_equal(np.reshape(generated, (60, D)), expected)
     shape = tuple(len(axis) for axis in reversed(axes))
     np.testing.assert_allclose(verdicts, np.broadcast_to(1 / (1 + np.exp(-axes[0])), shape), rtol=1e-5)
     assert label == "D(x), probability"
+    assert names == ("x" if D == 1 else ["$x_{1}$", "$x_{2}$"])
     assert title == "D(x) after 1 epoch, 60 validation points and as many samples"
 
 

@@ -18,8 +18,7 @@ def config(request):
 def test_config_has_every_argument_of_its_class(config):
     module, name = config["_target_"].rsplit(".", 1)
     arguments = set(inspect.signature(getattr(importlib.import_module(module), name)).parameters)
-    drawn = {"num_train", "num_validation", "num_test"} if config.get("name") == "csv" else set()
-    assert set(config) - {"_target_"} == arguments - drawn
+    assert set(config) - {"_target_"} == arguments
 
 
 def test_config_gives_models_the_number_of_classes():
@@ -27,6 +26,6 @@ def test_config_gives_models_the_number_of_classes():
 
     known = {"digits": 10, "mnist_5k": 10, "mnist": 10, "fashion_mnist": 10, "cifar10": 10, "points": 8, "points_1d": 3}
     for path in FILES:
-        typed = [] if path.stem not in ("image_folder", "points_csv") else ["data.path=unused"]
+        typed = [] if path.stem not in ("image_folder", "table") else ["data.path=unused"]
         assert config(f"data={path.stem}", *typed)["data"]["num_classes"] == known.get(path.stem)
     assert config("data=points", "data.name=grid")["data"]["num_classes"] == 25

@@ -97,81 +97,12 @@ def test_density_without_a_formula_is_refused(refusal):
     assert refusal(lambda: build("moons").log_prob(torch.zeros(1, 2))) == message
 
 
-@pytest.fixture
-def table(tmp_path):
-    def write(text: str, columns: int = 2) -> Points:
-        path = tmp_path / "table.csv"
-        path.write_text(text, encoding="utf-8")
-        return build("csv", path=str(path), shape=[columns])
-
-    return write
-
-
-@pytest.mark.parametrize("header", ["", "height, weight\n", "\ufeffa,b\n\n"])
-def test_csv_rows_are_split_80_10_10(table, header):
-    data = table(header + "".join(f"{i}, -{i}.5e-1\r\n" for i in range(1, 41)))
-    splits = [data.examples(split, 100).x for split in SPLITS]
-    assert [len(split) for split in splits] == [32, 4, 4]
-    rows = torch.cat(splits)
-    rows = rows[rows[:, 0].argsort()]
-    assert rows[:, 0].tolist() == list(range(1, 41))
-    assert torch.allclose(rows[:, 1], torch.tensor([-float(f"{i}.5e-1") for i in range(1, 41)]))
-    assert data.num_classes is None
-    assert data.examples("train", 1).label.tolist() == [-1]
-
-
-def test_csv_of_one_column_is_read(table):
-    assert sorted(x.item() for x in table("1\n2\n3\n", columns=1).examples("train", 9).x) != []
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("a,b\n1,2\n\n3,four\n5,6\n", "line 4: 'four' is not a finite number"),
-        ("1,2\n3,\n5,6\n", "line 2: '' is not a finite number"),
-        ("1,2\n3,nan\n5,6\n", "line 2: 'nan' is not a finite number"),
-        ("1,2\n3,1e300\n5,6\n", "line 2: '1e300' is not a finite number in float32"),
-        ("1,x\n3,4\n5,6\n", "line 1: 'x' is not a finite number"),
-        ("a,b\n1,2\n3\n5,6\n", "line 3 has 1 columns, expected 2 as in line 2"),
-        ("", "it has no rows of numbers"),
-        ("a,b\n", "it has no rows of numbers"),
-        ("1,2\n3,4\n", "2 rows, expected at least 3, one for each split"),
-    ],
-)
-def test_csv_errors_name_the_file_and_the_line(table, refusal, text, message):
-    data = table(text)
-    assert refusal(lambda: data.setup("fit")) == f"data.path={data.path}: {message}"
-
-
-def test_csv_of_another_width_names_the_shape(table, refusal):
-    data = table("1,2,3\n" * 3)
-    assert refusal(lambda: data.setup("fit")) == f"data.shape=[2]: expected [3], the columns of {data.path}"
-
-
-def test_missing_and_unreadable_csv_files_are_one_line(table, tmp_path, refusal):
-    path = tmp_path / "none.csv"
-    message = f"data.path={path}: there is no such file"
-    assert refusal(lambda: build("csv", path=str(path)).setup("fit")) == message
-    path.write_bytes(b"\xff\xfe\x00\x80")
-    message = refusal(lambda: build("csv", path=str(path)).setup("fit"))
-    assert message.startswith(f"data.path={path}: can't be read as CSV: ")
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"name": "circle"}, "data.name=circle: expected ring, moons, grid, mixture_1d or csv"),
+        ({"name": "circle"}, "data.name=circle: expected ring, moons, grid or mixture_1d"),
         ({"num_train": 0}, "data.num_train=0: expected at least 1"),
         ({"num_test": -1}, "data.num_test=-1: expected at least 0"),
-        (
-            {"path": "a.csv"},
-            "data.path=a.csv: expected a CSV file with data.name=csv, and null with another name",
-        ),
-        (
-            {"name": "csv", "path": ""},
-            "data.path=: expected a CSV file with data.name=csv, and null with another name",
-        ),
-        ({"name": "csv"}, "data.path=null: expected a CSV file with data.name=csv, and null with another name"),
     ],
 )
 def test_wrong_settings_are_refused_when_the_points_are_built(refusal, settings, message):

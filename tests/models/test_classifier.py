@@ -199,7 +199,7 @@ def test_wrong_settings_are_named(overrides, message):
 
 def test_data_without_labels_are_refused_in_one_line(tmp_path):
     (tmp_path / "points.csv").write_text("".join(f"{i},{i}\n" for i in range(40)), encoding="utf-8")
-    typed = ["data=points_csv", f"data.path={tmp_path}/points.csv", "model.num_classes=3"]
+    typed = ["data=table", f"data.path={tmp_path}/points.csv", "model.num_classes=3"]
     with pytest.raises(ValueError, match="expected labelled data; some of the training examples have no label"):
         fitted_on_other_data(*typed)
 

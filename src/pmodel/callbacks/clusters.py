@@ -73,15 +73,15 @@ class ClusterMap(Figure):
         title, centres = f"{len(x):,} training points by cluster {scene.moment}", None
         if isinstance(model, Clusters):
             places, shares = (part.cpu() for part in model.clusters())
-            centres = places.double().numpy(), counts(scene, shares).numpy()
+            centres = scene.restored(places.double()), counts(scene, shares).numpy()
             empty = int((centres[1] == 0).sum())
             title += f"\n{len(places):,} centres{f', {empty:,} of them empty' if empty else ''}, and how many"
             title += f" of all {scene.data.split_sizes['train']:,} belong to each"
         # Borders between regions are straight enough on an even axis.
         axes = [np.linspace(axis[0], axis[-1], 500) for axis in (axis_through(column, 2) for column in x.T)]
-        if x.shape[1] == 1:
-            (axis,) = axes
-            regions = values_at(axis[:, None], model.assign, model.device)
-            return cluster_map_on_line(x[:, 0], labels, axis, regions, centres, title)
+        x, shown, names = scene.restored(x), scene.restored_axes(axes), scene.axis_names(len(axes))
+        if len(axes) == 1:
+            regions = values_at(axes[0][:, None], model.assign, model.device)
+            return cluster_map_on_line(x[:, 0], labels, *shown, regions, centres, title, *names)
         regions = values_at(lattice(*axes), model.assign, model.device).reshape(500, 500)
-        return cluster_map_on_plane(x, labels, *axes, regions, centres, title)
+        return cluster_map_on_plane(x, labels, *shown, regions, centres, title, names)

@@ -50,4 +50,6 @@ class PrincipalComponentsFigure(Figure):
             return not_pictures(directions) if directions.dim() == 4 else not_few_dimensions(directions, "2")
         x = scene.data.examples("train", 2000).x.double()
         deviations = (shares.double() * x.var(0, correction=0).sum()).sqrt()
-        return principal_axes(*(part.numpy() for part in (x, mean, directions, deviations, shares)))
+        tips = mean + deviations[:, None] * directions
+        places = map(scene.restored, (x, mean, tips))
+        return principal_axes(*places, shares.numpy(), scene.axis_names(2))

@@ -43,13 +43,13 @@ class DensityFigure(Figure):
         x, split = scene.held_out(self.num_points)
         if not few_dimensions(x):
             return not_few_dimensions(x)
-        mean = values_at(x.numpy(), model.log_prob, model.device).mean(dtype=float)
+        mean = values_at(x.numpy(), model.log_prob, model.device).mean(dtype=float) - scene.data.log_volume
         title = f"p(x) {scene.moment}, and {len(x):,} {split} points\nmean log p(x): {mean:.3f} nats"
         truth = self._true_log_prob(scene)
         if truth is not None:
             title += f" (of the true density: {truth(x).mean():.3f})"
         draw = self._on_line if x.shape[1] == 1 else self._on_plane
-        return draw(x.numpy(), model, truth, title.replace("-", "−"))
+        return draw(scene, x.numpy(), model, truth, title.replace("-", "−"))
 
     def _true_log_prob(self, scene: Scene) -> Callable[[Tensor], Tensor] | None:
         """The data's own log_prob, if they have a formula for it."""
@@ -63,32 +63,43 @@ class DensityFigure(Figure):
         return data.log_prob
 
     def _on_line(
-        self, x: np.ndarray, model: LightningModule, truth: Callable[[Tensor], Tensor] | None, title: str
+        self,
+        scene: Scene,
+        x: np.ndarray,
+        model: LightningModule,
+        truth: Callable[[Tensor], Tensor] | None,
+        title: str,
     ) -> np.ndarray:
         from pmodel.reporting.densities import density_on_line
         from pmodel.reporting.plots import axis_through
 
         axis = axis_through(x[:, 0], 1600)
-        densities = {"model p(x)": np.exp(values_at(axis[:, None], model.log_prob, model.device))}
+        log_prob = values_at(axis[:, None], model.log_prob, model.device) - scene.data.log_volume
+        densities = {"model p(x)": np.exp(log_prob)}
         if truth is not None:
             densities["true density"] = np.exp(values_at(axis[:, None], truth, torch.device("cpu")))
+        (axis,) = scene.restored_axes([axis])
         parts = []
         if isinstance(model, GaussianComponents):
-            weights, means, covariances = (part.cpu().double() for part in model.gaussian_components())
+            weights, means, covariances = map(torch.from_numpy, scene.restored_gaussians(model))
             scales = covariances[:, 0, 0].sqrt()
             normal = torch.distributions.Normal(means[:, 0], scales, validate_args=False)
             parts = list((weights[:, None] * normal.log_prob(torch.from_numpy(axis)[:, None]).exp().T).numpy())
-        return density_on_line(x[:, 0], axis, densities, parts, title)
+        return density_on_line(scene.restored(x)[:, 0], axis, densities, parts, title, *scene.axis_names(1))
 
     def _on_plane(
-        self, x: np.ndarray, model: LightningModule, truth: Callable[[Tensor], Tensor] | None, title: str
+        self,
+        scene: Scene,
+        x: np.ndarray,
+        model: LightningModule,
+        truth: Callable[[Tensor], Tensor] | None,
+        title: str,
     ) -> np.ndarray:
         from pmodel.reporting.densities import density_on_plane
         from pmodel.reporting.plots import axis_through, lattice
 
         across, up = axis_through(x[:, 0], 240), axis_through(x[:, 1], 240)
         log_density = values_at(lattice(across, up), model.log_prob, model.device).reshape(len(up), len(across))
-        gaussians = None
-        if isinstance(model, GaussianComponents):
-            gaussians = tuple(part.cpu().double().numpy() for part in model.gaussian_components())
-        return density_on_plane(x, across, up, log_density, gaussians, title)
+        gaussians = scene.restored_gaussians(model) if isinstance(model, GaussianComponents) else None
+        axes = scene.restored_axes([across, up])
+        return density_on_plane(scene.restored(x), *axes, log_density, gaussians, title, scene.axis_names(2))

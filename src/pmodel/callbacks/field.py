@@ -44,6 +44,11 @@ class DiscriminatorField(Figure):
         title = f"D(x) {scene.moment}, {len(real):,} {split} points and as many samples"
         if real.shape[1] == 1:
             verdicts = values_at(axes[0][:, None], model.discriminate, model.device)
-            return field_on_line(real[:, 0], generated[:, 0], *axes, verdicts, label, title)
+            real, generated = scene.restored(real), scene.restored(generated)
+            names = scene.axis_names(1)
+            return field_on_line(
+                real[:, 0], generated[:, 0], *scene.restored_axes(axes), verdicts, label, title, *names
+            )
         verdicts = values_at(lattice(*axes), model.discriminate, model.device).reshape(160, 160)
-        return field_on_plane(real, generated, *axes, verdicts, label, title)
+        clouds = scene.restored(real), scene.restored(generated)
+        return field_on_plane(*clouds, *scene.restored_axes(axes), verdicts, label, title, scene.axis_names(2))

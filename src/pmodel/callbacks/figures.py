@@ -1,7 +1,7 @@
 """When figures are drawn, and where they go."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from pmodel.bar import Bar
+from pmodel.capabilities import GaussianComponents
 from pmodel.instantiate import instantiate
 from pmodel.loggers import log_image
 from pmodel.ranges import Count
@@ -41,6 +42,30 @@ class Scene:
         title."""
         x = self.data.examples("validation", n).x
         return (x, "validation") if len(x) > 0 else (self.data.examples("train", n).x, "training")
+
+    def restored(self, points: Tensor | np.ndarray) -> np.ndarray:
+        """Points (…, D) as the model has them in the units of their source, in which they are drawn."""
+        return self.data.restore(torch.as_tensor(points)).numpy()
+
+    def restored_axes(self, axes: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Coordinates (M,) along each of D axes, likewise."""
+        longest = max(map(len, axes))
+        padded = np.stack([np.pad(axis, (0, longest - len(axis)), "edge") for axis in axes], 1)
+        return [column[: len(axis)] for column, axis in zip(self.restored(padded).T, axes, strict=True)]
+
+    def restored_gaussians(self, model: GaussianComponents) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Weights (K,), means (K, D) and covariances (K, D, D) of a mixture, likewise."""
+        weights, means, covariances = (part.cpu().double() for part in model.gaussian_components())
+        scale = torch.as_tensor(self.data.scale).expand(means.shape[1])
+        return weights.numpy(), self.restored(means), (covariances * scale[:, None] * scale).numpy()
+
+    def axis_names(self, D: int) -> list[str]:
+        """What stands at the axes of D columns."""
+        names = self.data.column_names
+        if names is None:
+            return ["x"] if D == 1 else [f"$x_{{{i + 1}}}$" for i in range(D)]
+        # A $ would begin a formula.
+        return [(name if len(name) <= 40 else f"{name[:39]}…").replace("$", r"\$") for name in names]
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ class SamplesOverTime(Figure):
         from pmodel.reporting.plots import clouds_over
 
         real, _ = scene.held_out(1000)
-        return clouds_over(real.numpy(), {label: x.numpy() for label, x in named.items()}, title)
+        return clouds_over(scene.restored(real), {label: scene.restored(x) for label, x in named.items()}, title)
 
     def _misfit(self, scene: Scene, model: LightningModule) -> NotShown | None:
         """Why there are no rows of this model and its data; None if there are."""

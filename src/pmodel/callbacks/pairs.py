@@ -40,10 +40,12 @@ class Pairs(Figure):
         if isinstance(model, Assigns):
             labels, what = values_at(x.numpy(), model.assign, model.device), "by cluster"
             if isinstance(model, Clusters):
-                centres = model.clusters()[0].cpu().double().numpy()[:, :shown]
+                centres = scene.restored(model.clusters()[0].cpu().double())[:, :shown]
         else:
-            samples = model.sample(len(x), generator=fixed_generator(model.device)).cpu().numpy()[:, :shown]
+            drawn = model.sample(len(x), generator=fixed_generator(model.device)).cpu()
+            samples = scene.restored(drawn)[:, :shown]
             what = "and as many draws x ~ p(x)"
         columns = "" if shown == x.shape[1] else f", the first {shown} of {x.shape[1]} columns"
         title = f"{len(x):,} training points {what} {scene.moment}{columns}"
-        return pairs(x.numpy()[:, :shown], labels, samples, centres, title)
+        names = scene.axis_names(x.shape[1])[:shown]
+        return pairs(scene.restored(x)[:, :shown], labels, samples, centres, title, names)

@@ -83,7 +83,8 @@ class SampleGrid(Figure):
 
         real, split = scene.held_out(2000)
         samples = model.sample(len(real), generator=fixed_generator(model.device)).cpu()
-        return clouds({f"{split} examples": real.numpy(), "samples x ~ p(x)": samples.numpy()})
+        panels = {f"{split} examples": scene.restored(real), "samples x ~ p(x)": scene.restored(samples)}
+        return clouds(panels, scene.axis_names(real.shape[1]))
 
 
 class ReconstructionGrid(Figure):
@@ -109,7 +110,8 @@ class ReconstructionGrid(Figure):
 
             x = scene.data.examples("validation", 2000).x
             y = model.reconstruct(x.to(model.device)).cpu()
-            return clouds({"validation examples": x.numpy(), "reconstructions": y.numpy()})
+            panels = {"validation examples": scene.restored(x), "reconstructions": scene.restored(y)}
+            return clouds(panels, scene.axis_names(x.shape[1]))
         return not_pictures(x) if x.dim() == 4 or len(x) == 0 else not_few_dimensions(x)
 
 

@@ -71,7 +71,7 @@ class Progress(ProgressBar):
         for name in (*model.headline, quantity):
             # On a bar, that of the last step; the mean of an epoch once it is over.
             if name in model.last_terms and self._bar is not None:
-                shown[f"train {name}"] = model.last_terms[name].mean().item()
+                shown[f"train {name}"] = model.in_the_datas_units({name: model.last_terms[name].mean().item()})[name]
             elif f"train/{name}" in logged:
                 shown[f"train {name}"] = logged[f"train/{name}"].item()
         if f"val/{quantity}" in logged:

@@ -50,6 +50,16 @@ class InMemoryDataModule(LightningDataModule):
     source: ClassVar[str]
     source_levels: ClassVar[int | None] = 256
     class_names: tuple[str, ...] | None = None
+    # Of points whose columns have names.
+    column_names: tuple[str, ...] | None = None
+    # A line each on what was found and done when the source was read.
+    notes: list[str] = []  # noqa: RUF012  (never changed)
+    # Of points: how far a coordinate of the source moves where the model's moves by 1, (D,), float64; and what a
+    # log-density in the model's coordinates is above that in the source's, in nats: the sum of the logarithms.
+    scale: Tensor | float = 1.0
+    log_volume: float = 0.0
+    # What to try if the loss is none from the first step on; None: what the model advises.
+    advice: str | None = None
 
     def __init__(
         self,
@@ -89,6 +99,10 @@ class InMemoryDataModule(LightningDataModule):
         """The examples of a split, uint8 levels (N, C, H, W) or float32 points (N, D), and labels (N,) int64, both in
         the order of `kept(split, how many there are)`."""
         raise NotImplementedError
+
+    def restore(self, x: Tensor) -> Tensor:
+        """Points (…, D) as a model sees or draws them in the units of the source; pictures are what they were."""
+        return x
 
     def kept(self, split: Split, count: int) -> Tensor:
         """Positions in a split of `count` examples of those that `limit` keeps, in the split's fixed, mixed order."""

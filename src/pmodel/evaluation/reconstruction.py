@@ -24,4 +24,6 @@ class Reconstruction(Metric):
         errors = subject.over(lambda x, _: (model.reconstruct(x) - x).square().flatten(1).mean(1), subject.examples.x)
         mean, error, count = estimate(errors)
         unit = "squared error per pixel" if len(subject.data.shape) == 3 else "squared error per coordinate"
+        if getattr(subject.data, "standardize", False):
+            unit = "squared error per standardized coordinate"
         yield subject.number(name, mean, unit, self.group, count, better="lower", standard_error=error)

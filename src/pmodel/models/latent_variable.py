@@ -33,6 +33,7 @@ class LatentVariableModule(GradientModule):
     """
 
     units: ClassVar[dict[str, str]] = dict.fromkeys(["loss", "elbo", "reconstruction", "kl"], "nats")
+    densities: ClassVar[dict[str, int]] = {"loss": 1, "elbo": -1, "reconstruction": 1}
 
     def __init__(
         self,

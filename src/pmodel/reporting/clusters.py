@@ -1,9 +1,11 @@
 """Clusters of points on the line and in the plane, drawn with matplotlib: arrays in, one uint8 picture out."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.colors import to_rgb
 
-from pmodel.reporting.plots import HALO, frame_plane, new_figure, plane_size, render
+from pmodel.reporting.plots import HALO, NAMES, frame_plane, new_figure, plane_size, render
 
 # Matplotlib's ten colours, and 15 more, each as far as can be from those before it in OKLab.
 CLUSTER_COLORS = [
@@ -19,7 +21,13 @@ Centres = tuple[np.ndarray, np.ndarray]
 
 
 def cluster_map_on_line(
-    points: np.ndarray, labels: np.ndarray, axis: np.ndarray, regions: np.ndarray, centres: Centres | None, title: str
+    points: np.ndarray,
+    labels: np.ndarray,
+    axis: np.ndarray,
+    regions: np.ndarray,
+    centres: Centres | None,
+    title: str,
+    name: str = "x",
 ) -> np.ndarray:
     """The histogram of points (N,), stacked and coloured by cluster (N,), over the regions (M,) of an axis (M,)."""
     figure = new_figure(8, 4.4)
@@ -34,7 +42,7 @@ def cluster_map_on_line(
     edges = [axis[0], *(axis[changes - 1] + axis[changes]) / 2, axis[-1]]
     for k, left, right in zip(regions[[0, *changes]], edges[:-1], edges[1:], strict=True):
         axes.axvspan(left, right, color=_cluster_color(k), alpha=0.15, linewidth=0)
-    axes.set(title=title, xlabel="x", ylabel="points", xlim=(axis[0], axis[-1]), ylim=(0, 1.3 * below.max()))
+    axes.set(title=title, xlabel=name, ylabel="points", xlim=(axis[0], axis[-1]), ylim=(0, 1.3 * below.max()))
     if centres is not None:
         for k, (centre, count) in enumerate(zip(*centres, strict=True)):
             axes.axvline(centre[0], color=_cluster_color(k), linewidth=1.2, linestyle="--" if count else ":")
@@ -52,6 +60,7 @@ def cluster_map_on_plane(
     regions: np.ndarray,
     centres: Centres | None,
     title: str,
+    names: Sequence[str] = NAMES,
 ) -> np.ndarray:
     """Points (N, 2) coloured by cluster (N,) over the clusters' regions (len(y), len(x)), with white borders."""
     figure = new_figure(*plane_size(x, y, 7))
@@ -73,7 +82,7 @@ def cluster_map_on_plane(
             for place, count, offset in zip(places[full], counts[full], offsets, strict=True):
                 text = axes.annotate(f"{count:,}", place, 12 * offset, textcoords="offset points", zorder=4)
                 text.set(fontsize=9, ha="center", va="center", path_effects=HALO)
-    frame_plane(axes, x, y)
+    frame_plane(axes, x, y, names)
     axes.set_title(title)
     return render(figure)
 

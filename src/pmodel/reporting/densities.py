@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from pmodel.reporting.plots import frame_plane, new_figure, render, to_scale
+from pmodel.reporting.plots import NAMES, frame_plane, new_figure, render, to_scale
 
 # Highest-density regions are drawn that hold these shares of the probability.
 FRACTIONS = (0.1, 0.3, 0.5, 0.7, 0.9, 0.99)
@@ -35,11 +35,17 @@ def highest_density_levels(log_density: np.ndarray, area: np.ndarray, fractions:
 
 
 def density_on_line(
-    points: np.ndarray, axis: np.ndarray, curves: dict[str, np.ndarray], parts: list[np.ndarray], title: str
+    points: np.ndarray,
+    axis: np.ndarray,
+    curves: dict[str, np.ndarray],
+    parts: list[np.ndarray],
+    title: str,
+    name: str = "x",
 ) -> np.ndarray:
     """The histogram of points (N,) under densities at the coordinates `axis` (M,); thin curves for their summands.
 
     curves: densities (M,) by name, the model's first
+    name: of the axis
     """
     figure = new_figure(7, 4.4)
     axes = figure.subplots()
@@ -51,7 +57,7 @@ def density_on_line(
         axes.plot(axis, part, color="C1", linewidth=0.9, alpha=0.7, label=None if i else "the model's components")
     # A component that has collapsed onto a point would make the rest a flat line.
     highest = max([heights.max(), *(np.nanmax(density) for density in curves.values())])
-    axes.set(title=title, xlabel="x", ylabel="density", ylim=(0, 1.05 * min(highest, 2 * heights.max())))
+    axes.set(title=title, xlabel=name, ylabel="density", ylim=(0, 1.05 * min(highest, 2 * heights.max())))
     axes.set_xlim(axis[0], axis[-1])
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
@@ -59,7 +65,13 @@ def density_on_line(
 
 
 def density_on_plane(
-    points: np.ndarray, x: np.ndarray, y: np.ndarray, log_density: np.ndarray, gaussians: Gaussians | None, title: str
+    points: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    log_density: np.ndarray,
+    gaussians: Gaussians | None,
+    title: str,
+    names: Sequence[str] = NAMES,
 ) -> np.ndarray:
     """Regions of highest density below points (N, 2), and the Gaussians of a mixture as ellipses.
 
@@ -80,7 +92,7 @@ def density_on_plane(
     handles = regions.draw(axes) + _draw_points(axes, points, 4000 / len(points))
     if gaussians is not None:
         handles += _draw_gaussians(axes, *gaussians)
-    frame_plane(axes, x, y)
+    frame_plane(axes, x, y, names)
     axes.set_title(title)
     corner = (0.7 + width + 0.15, page[1] - 0.15) / page
     figure.legend(handles=handles, frameon=False, loc="upper left", bbox_to_anchor=corner, borderaxespad=0, fontsize=9)

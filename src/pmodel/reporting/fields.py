@@ -1,9 +1,11 @@
 """A discriminator's verdicts on the line and in the plane, drawn with matplotlib: arrays in, one uint8 picture out."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
-from pmodel.reporting.plots import frame_plane, new_figure, plane_size, render
+from pmodel.reporting.plots import NAMES, frame_plane, new_figure, plane_size, render
 
 REAL, GENERATED = "#0b4a99", "#cf4307"
 # Pale, so that points in the strong colours above stand out: what D takes for generated, unsure, for real.
@@ -40,6 +42,7 @@ def field_on_plane(
     verdicts: np.ndarray,
     label: str,
     title: str,
+    names: Sequence[str] = NAMES,
 ) -> np.ndarray:
     """Verdicts (len(y), len(x)) on the lattice of even coordinates as a field, below real and generated points (N, 2).
 
@@ -61,14 +64,20 @@ def field_on_plane(
     size = float(np.clip(8000 / len(real), 2, 14))
     for points, colour, name in ((real, REAL, "real"), (generated, GENERATED, "generated")):
         axes.scatter(points[:, 0], points[:, 1], s=size, color=colour, alpha=0.6, linewidths=0, label=name)
-    frame_plane(axes, x, y)
+    frame_plane(axes, x, y, names)
     axes.set_title(title, fontsize=11)
     figure.legend(loc="outside lower center", ncols=3, frameon=False, markerscale=2)
     return render(figure)
 
 
 def field_on_line(
-    real: np.ndarray, generated: np.ndarray, axis: np.ndarray, verdicts: np.ndarray, label: str, title: str
+    real: np.ndarray,
+    generated: np.ndarray,
+    axis: np.ndarray,
+    verdicts: np.ndarray,
+    label: str,
+    title: str,
+    name: str = "x",
 ) -> np.ndarray:
     """Histograms of real and generated points (N,), and the curve of the verdicts (M,) at `axis` on a second scale."""
     figure = new_figure(7.4, 4.6)
@@ -78,7 +87,7 @@ def field_on_line(
         weights = np.full(len(points), 1 / (max(len(points), 1) * (edges[1] - edges[0])))
         axes.hist(points, edges, weights=weights, color=colour, alpha=0.3)
         axes.hist(points, edges, weights=weights, color=colour, histtype="step", linewidth=1.2, label=name)
-    axes.set(title=title, xlabel="x", ylabel="density", xlim=(axis[0], axis[-1]))
+    axes.set(title=title, xlabel=name, ylabel="density", xlim=(axis[0], axis[-1]))
     axes.title.set_fontsize(11)
     second = axes.twinx()
     second.plot(axis, verdicts, color="0.15", linestyle="--", linewidth=1.6, label="D(x)")

@@ -1,5 +1,7 @@
 """Points of several dimensions, two columns at a time."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pmodel.reporting.clusters import CLUSTER_COLORS
@@ -7,11 +9,16 @@ from pmodel.reporting.plots import new_figure, render
 
 
 def pairs(
-    points: np.ndarray, labels: np.ndarray | None, samples: np.ndarray | None, centres: np.ndarray | None, title: str
+    points: np.ndarray,
+    labels: np.ndarray | None,
+    samples: np.ndarray | None,
+    centres: np.ndarray | None,
+    title: str,
+    names: Sequence[str],
 ) -> np.ndarray:
     """Each column of points (N, D) against each other, and histograms of each alone.
 
-    labels: (N,), colour the points; samples (M, D), of a model, drawn beside them; centres (K, D), marked
+    labels: (N,), colour the points; samples (M, D), of a model, drawn beside them; centres (K, D), marked; names (D,)
     """
     D = points.shape[1]
     figure = new_figure(2.1 * D + 1, 2.1 * D + 0.6)
@@ -37,9 +44,9 @@ def pairs(
             axes.tick_params(labelsize=7)
             axes.locator_params(nbins=4)
             if i == D - 1:
-                axes.set_xlabel(f"$x_{{{j + 1}}}$")
+                axes.set_xlabel(names[j])
             if j == 0:
-                axes.set_ylabel(f"$x_{{{i + 1}}}$")
+                axes.set_ylabel(names[i])
     if samples is not None:
         figure.axes[0].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     figure.suptitle(title)

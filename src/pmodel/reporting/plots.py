@@ -1,5 +1,7 @@
 """Curves and clouds of points, drawn with matplotlib: arrays in, one uint8 picture out."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
@@ -8,6 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 DPI = 110
+# Of the axes of a plane.
+NAMES = ("$x_1$", "$x_2$")
 # Around text that stands on a plot.
 HALO = [patheffects.withStroke(linewidth=2.5, foreground="white")]
 
@@ -62,10 +66,10 @@ def rows_and_columns(count: int, most: int) -> tuple[int, int]:
     return rows, -(-count // rows)
 
 
-def clouds(groups: dict[str, np.ndarray]) -> np.ndarray:
+def clouds(groups: dict[str, np.ndarray], names: Sequence[str] = ()) -> np.ndarray:
     """Clouds of 1-D or 2-D points (N, D), each in a panel of its own with the same axes: histograms or scatters.
 
-    Four panels in a row at most.
+    Four panels in a row at most. `names` are those of the axes, if any.
     """
     rows, columns = rows_and_columns(len(groups), 4)
     everything = np.concatenate(list(groups.values()))
@@ -83,6 +87,7 @@ def clouds(groups: dict[str, np.ndarray]) -> np.ndarray:
     for axes, (title, points) in zip(places, groups.items(), strict=False):
         axes.set_title(title)
         axes.set_xlim(low[0] - margin[0], high[0] + margin[0])
+        axes.set(**dict(zip(("xlabel", "ylabel"), names, strict=False)))
         if is_line:
             axes.hist(points[:, 0], bins=80, range=(low[0], high[0]), density=True)
             axes.tick_params(labelleft=True)
@@ -158,20 +163,22 @@ def cumulative_shares(shares: np.ndarray, height: int = 400) -> np.ndarray:
 
 
 def principal_axes(
-    points: np.ndarray, mean: np.ndarray, directions: np.ndarray, deviations: np.ndarray, shares: np.ndarray
+    points: np.ndarray, mean: np.ndarray, tips: np.ndarray, shares: np.ndarray, names: Sequence[str] = NAMES
 ) -> np.ndarray:
-    """Points (N, 2) and, from the mean (2,), arrows of one standard deviation along the directions (M, 2)."""
+    """Points (N, 2) and, from the mean (2,), arrows to the places (M, 2) one standard deviation along directions."""
     x, y = (axis_through(column, 2) for column in points.T)
     figure = new_figure(*plane_size(x, y, 6.4))
     axes = figure.subplots()
     axes.scatter(points[:, 0], points[:, 1], s=6, alpha=0.4, linewidths=0)
-    for k, (direction, deviation, share) in enumerate(zip(directions, deviations, shares, strict=True)):
-        tip = mean + deviation * direction
+    unit = 1.0 if to_scale(x, y) else np.array([np.ptp(x), np.ptp(y)])
+    for k, (tip, share) in enumerate(zip(tips, shares, strict=True)):
         arrow = {"arrowstyle": "-|>", "color": "C1", "linewidth": 2.2, "shrinkA": 0, "shrinkB": 0}
         axes.annotate("", tip, mean, arrowprops=arrow)
+        seen = (tip - mean) / unit
+        direction = seen / max(np.linalg.norm(seen), np.finfo(float).tiny)
         offset = {"xytext": tuple(direction * (30, 14)), "textcoords": "offset points", "ha": "center", "va": "center"}
         axes.annotate(f"{k + 1}: {share:.1%}", tip, **offset, path_effects=HALO)
-    frame_plane(axes, x, y)
+    frame_plane(axes, x, y, names)
     axes.set_title("principal components: share of the variance,\narrows of one standard deviation")
     return render(figure)
 
@@ -203,7 +210,7 @@ def to_scale(x: np.ndarray, y: np.ndarray) -> bool:
     return bool(np.ptp(x) / 4 < np.ptp(y) < 4 * np.ptp(x))
 
 
-def frame_plane(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
-    """Axes over the range of the coordinates."""
-    axes.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]), xlabel="$x_1$", ylabel="$x_2$")
+def frame_plane(axes: Axes, x: np.ndarray, y: np.ndarray, names: Sequence[str] = NAMES) -> None:
+    """Axes over the range of the coordinates, with their names."""
+    axes.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]), xlabel=names[0], ylabel=names[1])
     axes.set_aspect("equal" if to_scale(x, y) else "auto")

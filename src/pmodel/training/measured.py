@@ -35,6 +35,9 @@ class MeasuredModule(LightningModule):
     monitor_mode: Literal["min", "max"] = "min"
     # What progress shows besides, of the training examples.
     headline: tuple[str, ...] = ()
+    # The terms that are −log p of a density of x (1), or log p or a bound on it (−1); others, such as a KL divergence,
+    # do not depend on the unit of x.
+    densities: ClassVar[dict[str, int]] = {"nll": 1}
     # The unit of each term, per example.
     units: ClassVar[dict[str, str]] = {}
     # Of models that average their weights: validation, samples and checkpoints are then of the averages.
@@ -116,6 +119,12 @@ class MeasuredModule(LightningModule):
             torch.cuda.set_rng_state(cuda_state, self.device)
         self._log_means("val", self.val_means)
 
+    def in_the_datas_units(self, values: dict[str, float]) -> dict[str, float]:
+        """Means of named terms, of which the densities are those of the source's coordinates, not of the model's."""
+        data = None if self._trainer is None else getattr(self.trainer, "datamodule", None)
+        shift = getattr(data, "log_volume", 0.0)
+        return {name: value + self.densities.get(name, 0) * shift for name, value in values.items()}
+
     def sum_over_devices(self, x: Tensor) -> Tensor:
         """The sum of a tensor over all devices, each of which gets it."""
         return self.trainer.strategy.reduce(x.clone(), reduce_op="sum")
@@ -143,7 +152,7 @@ class MeasuredModule(LightningModule):
             sums, counts = self.sum_over_devices(torch.stack([torch.stack(part) for part in local]))
             values = dict(zip(terms, (sums / counts).tolist(), strict=True))
         self.check_values(values)
-        return values
+        return self.in_the_datas_units(values)
 
     def check_loss(self, loss: Tensor, terms: dict[str, Tensor]) -> None:
         """Ends a training before the gradient of a loss that is infinite or none; on a CPU.
@@ -175,7 +184,9 @@ class MeasuredModule(LightningModule):
         wider = "" if precision in ("32-true", "64-true") else f", or trainer.precision=32-true, not {precision}"
         # Of the step under way, or of the last one between two.
         step = -(-self.trainer.fit_loop.epoch_loop.batch_progress.total.ready // self.trainer.accumulate_grad_batches)
-        return diverged(self.trainer, broken, step, self.advice + wider)
+        # Nothing was learnt yet that a lower learning rate would have kept: the data may be too large.
+        of_data = getattr(self.trainer.datamodule, "advice", None) if self.trainer.current_epoch == 0 else None
+        return diverged(self.trainer, broken, step, (of_data or self.advice) + wider)
 
     def _log_means(self, split: str, means: EpochMeans) -> None:
         values, self.counts[split] = means.compute(self.sum_over_devices)
@@ -187,7 +198,7 @@ class MeasuredModule(LightningModule):
     def log_epoch(self, split: str, values: dict[str, float]) -> None:
         """Logs numbers that are means over an epoch and over all devices already."""
         # No sync_dist: the first process to read such a metric would wait for the others.
-        named = {f"{split}/{name}": value for name, value in values.items()}
+        named = {f"{split}/{name}": value for name, value in self.in_the_datas_units(values).items()}
         self.log_dict(named, on_step=False, on_epoch=True, batch_size=1)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -1,0 +1,260 @@
+"""Tables of the user's: the columns of a CSV file as points, in units that float32 can hold."""
+
+import math
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from pmodel.csv_tables import Column, Layout, Rows, class_names, label_of, layout, read_rows
+from pmodel.data.base import SPLITS, InMemoryDataModule, Split
+from pmodel.data.keys import mix_key
+from pmodel.ranges import Count, Counts, Seed, Two
+
+# How far rounding to float32 may move a value, in standard deviations of its column, before an origin is taken off.
+MOST_MOVED = 2**-18
+# The share of a column's different values that may become one with another in float32; 2^24 numbers are all that it
+# can tell apart between 1 and 2.
+MOST_LOST, MOST_VALUES = 0.01, 2**24
+
+
+class Table(InMemoryDataModule):
+    """The rows of a CSV file as points (B, D), float32, split 80/10/10; labels where a column of the file has them.
+
+    A model sees x = (u − origin) / scale of the file's u, both of them float64, one for each column, and computed from
+    the training rows. Without `standardize` scale is 1, and origin is 0 except for a column whose values float32 would
+    round too far (see `origin_of`); with it, they are the mean and the standard deviation. `restore` leads back, and
+    a log-density of x less `log_volume` is one of u.
+
+    path: the file; commas, semicolons or tabs are between its columns
+    shape: [D]
+    num_levels: null, since points are continuous
+    header: whether the first line holds names; auto: if it has no number, or is 0 … D − 1 or 1 … D
+    columns: by their names, or their numbers from 1: those to learn from; null: all but an index and the labels
+    label_column: likewise, that of the labels, numbers or texts; null: there are none
+    standardize: each column by the mean and the standard deviation of its training rows
+    redraw: of no effect: nothing is drawn at a step
+
+    Raises:
+        ValueError: if a setting is wrong; when the data are first read, if the file is no table of numbers that are
+            finite in float32, with the line and the column, or float32 can't tell a column's values apart.
+    """
+
+    source = "table"
+    source_levels = None
+
+    def __init__(
+        self,
+        path: str,
+        shape: Counts,
+        num_levels: Two | None = None,
+        header: Literal["auto"] | bool = "auto",
+        columns: list[Column] | None = None,
+        label_column: Column | None = None,
+        standardize: bool = False,
+        batch_size: Count = 128,
+        eval_batch_size: Count = 500,
+        limit: Count | None = None,
+        split_seed: Seed = 0,
+        seed: Seed = 0,
+        num_classes: Two | None = None,
+        redraw: bool = True,
+    ) -> None:
+        super().__init__(
+            shape,
+            num_levels,
+            batch_size,
+            eval_batch_size,
+            limit=limit,
+            split_seed=split_seed,
+            seed=seed,
+            num_classes=num_classes,
+            redraw=redraw,
+        )
+        if not path:
+            raise ValueError("data.path='': expected a CSV file")
+        if columns is not None and not columns:
+            raise ValueError("data.columns=[]: expected a list of one or more columns, or null for all")
+        self.path, self.header, self.columns, self.label_column = path, header, columns, label_column
+        self.standardize = standardize
+
+    @cached_property
+    def layout(self) -> Layout:
+        """What the columns of the file are."""
+        return layout(self.path, self.header, self.columns, self.label_column)
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return self.layout.names
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...] | None:
+        return None if self._rows.labels is None else class_names(self.layout, self._rows.labels)
+
+    @property
+    def notes(self) -> list[str]:
+        notes = [*self.layout.notes, *self._rows.notes]
+        missing = int((self._labels < 0).sum()) if self.label_column is not None else 0
+        if missing:
+            notes.append(
+                f"data.label_column={self.label_column}: {missing:,} of {len(self._labels):,} rows have no label"
+            )
+        moved = [name for name, origin in zip(self.column_names, self.origin.tolist(), strict=True) if origin != 0]
+        if moved and not self.standardize:
+            notes.append(
+                f"data.path={self.path}: the mean of {', '.join(moved)} is taken off, since float32 would cut digits"
+                " off; samples and pictures have it again"
+            )
+        if self.standardize:
+            notes.append(
+                "data.standardize=true: errors and distances are in standard deviations; densities, samples and"
+                " pictures are in the units of the file"
+            )
+        return notes
+
+    @property
+    def origin(self) -> Tensor:
+        """u of x = 0, (D,), float64."""
+        return self._units[0]
+
+    @property
+    def scale(self) -> Tensor:
+        """How far u moves where x moves by 1, (D,), float64."""
+        return self._units[1]
+
+    @property
+    def log_volume(self) -> float:
+        return self.scale.log().sum().item()
+
+    def restore(self, x: Tensor) -> Tensor:
+        return self.origin + self.scale * x.cpu().double()
+
+    @property
+    def advice(self) -> str | None:
+        if self.standardize:
+            return None
+        reach = self._numbers[self._split_rows("train")].abs().max().item()
+        return (
+            f"the training data reach {reach:,.6g}; data.standardize=true takes each column's mean off and divides by"
+            " its standard deviation"
+        )
+
+    def protocol(self) -> dict[str, Any]:
+        return {
+            **super().protocol(),
+            "path": self.path,
+            "columns": list(self.column_names),
+            "label_column": self.label_column,
+            "standardize": self.standardize,
+        }
+
+    def load(self, split: Split) -> tuple[Tensor, Tensor]:
+        if self.shape != (len(self.column_names),):
+            raise ValueError(
+                f"data.shape={list(self.shape)}: expected [{len(self.column_names)}], the columns of {self.path}"
+            )
+        rows = self._split_rows(split)
+        return self._seen[rows], self._labels[rows]
+
+    @cached_property
+    def _rows(self) -> Rows:
+        rows = read_rows(self.layout)
+        if len(rows.lines) < 3:
+            count = f"{len(rows.lines)} row{'s' * (len(rows.lines) != 1)}"
+            raise ValueError(f"data.path={self.path}: {count}, expected at least 3, one for each split")
+        return rows
+
+    @cached_property
+    def _numbers(self) -> Tensor:
+        """u, (N, D), float64, in the order of the file."""
+        return torch.frombuffer(self._rows.numbers, dtype=torch.float64).view(len(self._rows.lines), -1)
+
+    @cached_property
+    def _labels(self) -> Tensor:
+        if self.class_names is None:
+            return torch.full((len(self._numbers),), -1)
+        return torch.tensor([label_of(cell, self.class_names) for cell in self._rows.labels])
+
+    def _split_rows(self, split: Split) -> Tensor:
+        """Rows of the file that belong to a split, those of them that `limit` keeps, in its order: a tenth of all, and
+        at least one, for validation and for test each."""
+        count = len(self._numbers)
+        mixed = torch.randperm(count, generator=torch.Generator().manual_seed(mix_key(self.split_seed)))
+        held_out = max(count // 10, 1)
+        rows = dict(zip(SPLITS, mixed.split([count - 2 * held_out, held_out, held_out]), strict=True))[split]
+        return rows[self.kept(split, len(rows))]
+
+    @cached_property
+    def _units(self) -> tuple[Tensor, Tensor]:
+        """Origin and scale."""
+        train = self._numbers[self._split_rows("train")]
+        columns = list(zip(self.layout.chosen, train.T, strict=True))
+        if not self.standardize:
+            return torch.stack([origin_of(u) for _, u in columns]), torch.ones(len(columns), dtype=torch.float64)
+        means, scales = zip(*(mean_and_deviation(u) for _, u in columns), strict=True)
+        for (place, u), scale in zip(columns, scales, strict=True):
+            if scale == 0:
+                raise ValueError(
+                    f"data.standardize=true: {self.layout.column(place)} of {self.path} is {u[0].item():.6g} in all"
+                    " training rows, which has no standard deviation; leave it out by data.columns=[…]"
+                )
+        return torch.stack(means), torch.stack(scales)
+
+    @cached_property
+    def _seen(self) -> Tensor:
+        """x, (N, D), float32, in the order of the file."""
+        x = ((self._numbers - self.origin) / self.scale).float()
+        for place, u, seen in zip(self.layout.chosen, self._numbers.T, x.T, strict=True):
+            lost = first_lost(u, seen)
+            if lost is not None:
+                lower, higher = map(repr, lost)
+                raise ValueError(
+                    f"data.path={self.path}: {self.layout.column(place)}: {lower} and {higher} would become one number"
+                    " in float32, beside values so far away; data.columns=[…] leaves the column out"
+                )
+            if not seen.isfinite().all():
+                raise ValueError(
+                    f"data.path={self.path}: {self.layout.column(place)} reaches beyond float32's range in standard"
+                    " deviations of its training rows"
+                )
+        return x
+
+
+def mean_and_deviation(u: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of u (N,), float64; the latter is 0 where all values are the same."""
+    mean = u[0] + (u - u[0]).mean()
+    largest = (u - mean).abs().max()
+    if (u == u[0]).all():
+        return u[0], torch.zeros_like(mean)
+    # Squares of numbers far from 1 would leave float64's range.
+    return mean, largest * ((u - mean) / largest).square().mean().sqrt()
+
+
+def origin_of(u: Tensor) -> Tensor:
+    """What is to be taken off a column u (N,), float64, before it is rounded to float32: nothing, or its mean, if
+    rounding moves a value by more than MOST_MOVED standard deviations, and by half of that at most without the mean; or
+    if more values become one than without it."""
+    mean, deviation = mean_and_deviation(u)
+    moved, moved_without = ((u - origin - (u - origin).float().double()).abs().max() for origin in (0, mean))
+    is_far = moved > MOST_MOVED * deviation and moved_without <= moved / 2
+    is_needed = is_far or num_lost(u, u.float()) > num_lost(u, (u - mean).float())
+    return mean if is_needed else torch.zeros_like(mean)
+
+
+def num_lost(u: Tensor, x: Tensor) -> int:
+    """How many fewer different values x (N,) has than u (N,)."""
+    return len(u.unique()) - len(x.unique())
+
+
+def first_lost(u: Tensor, x: Tensor) -> tuple[float, float] | None:
+    """Two values of u (N,), float64, that are one in x (N,), float32, where that happens to too many; else None."""
+    different = len(u.unique())
+    if num_lost(u, x) <= different * (MOST_LOST + different / MOST_VALUES):
+        return None
+    order = u.argsort()
+    u, x = u[order], x[order]
+    # Of those that become one, the pair that is farthest apart, which the user can tell apart best.
+    gaps = torch.where(x[1:] == x[:-1], u[1:] - u[:-1], -math.inf)
+    i = int(gaps.argmax())
+    return u[i].item(), u[i + 1].item()
