@@ -146,7 +146,7 @@ def in_words(annotation: ast.expr | None, module: str) -> str:
 def _plural(words: str) -> str:
     """`whole numbers, each at least 1` of `a whole number, at least 1`."""
     kind, _, bounds = words.removeprefix("a ").partition(", ")
-    kinds = kind.replace("list", "lists", 1) if kind.startswith("list") else f"{kind}s"
+    kinds = kind.replace("list", "lists", 1) if kind.startswith("list") else f"{kind.replace(' or a ', 's or ')}s"
     return f"{kinds}, each {bounds}" if bounds else kinds
 
 

@@ -187,9 +187,10 @@ class Judge:
         """The run's data without what concerns its training alone: models on the same data are judged by the same
         examples, whether their training mirrored pictures, drew them anew, or knew all labels."""
         node = run.config["data"] | {key: value for key, value in JUDGED_WITH.items() if key in run.config["data"]}
-        key = json.dumps(node, sort_keys=True)
+        key = json.dumps([node, run.data.units], sort_keys=True)
         if key not in self._data:
             data = instantiate(node)
+            data.keep_units(run.data.units)
             data.setup("fit")
             data.setup({"train": "fit", "validation": "validate", "test": "test"}[self.settings["split"]])
             self._data[key] = data

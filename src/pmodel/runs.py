@@ -142,7 +142,8 @@ def open_run(
     try:
         check_target(config["data"]["_target_"], ("pmodel.data.",))
         data = instantiate(config["data"])
-    except (TypeError, AttributeError, ImportError) as error:
+        data.keep_units(content.get(type(data).__qualname__, {}).get("units", {}))
+    except (TypeError, AttributeError, ImportError, KeyError) as error:
         raise ValueError(f"{place}: the data in its config.yaml don't fit this version: {_reason(error)}") from None
     if isinstance(data, TorchvisionImages):
         data.download = data_dir is not None or not to_type(config["data"].get("data_dir"))

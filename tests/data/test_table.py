@@ -73,6 +73,7 @@ def test_a_header_of_numbers_is_no_row(first, table):
     rows = gaussian(500, *[(0.0, 1.0)] * 64)
     names = ",".join(str(first + j) for j in range(64))
     with_header = table(text(rows, names))
+    with_header.setup("fit")
     assert with_header.notes == [
         f"data.path=t.csv: line 1, {first},{first + 1},{first + 2},…,{first + 63}, is taken for a header;"
         " data.header=false makes it a row"
@@ -83,8 +84,8 @@ def test_a_header_of_numbers_is_no_row(first, table):
     variances = np.linalg.eigvalsh(np.cov(train.T))[::-1]
     assert found["train/explained_variance"] == pytest.approx(variances[:32].sum() / variances.sum(), rel=1e-6)
     without = table(text(rows))
-    assert without.notes == []
     assert torch.equal(without.examples("train", 500).x, torch.from_numpy(train).float())
+    assert without.notes == []
     assert len(all_rows(table(text(rows, names), header=False))) == 501
 
 
@@ -271,8 +272,8 @@ def test_numbers_are_labels_in_their_order_and_missing_ones_are_none(table):
 def test_columns_are_chosen_by_name_and_by_number(table):
     content = "a,b,c\n" + "".join(f"{i},{10 * i},{100 * i}\n" for i in range(1, 21))
     data = table(content, columns=["c", 1])
-    assert (data.column_names, data.notes) == (("c", "a"), ["data.columns=[c,1]: column b left out"])
     assert all_rows(data)[0].tolist() == [100, 1]
+    assert (data.column_names, data.notes) == (("c", "a"), ["data.columns=[c,1]: column b left out"])
     # A name that is a number comes before a number.
     assert table("0,1\n" + "5,6\n" * 3, columns=[1]).layout.chosen == (1,)
 
@@ -291,7 +292,7 @@ def test_an_index_is_left_out(header, index, said, table):
     content = header + "\n" + "".join(f"{i},{i + 0.5},2\n" for i in index)
     data = table(content)
     assert data.layout.chosen == (1, 2)
-    assert data.notes[-1] == (f"data.path=t.csv: column 1 has no name and numbers the rows, {said}: left out")
+    assert data.layout.notes[-1] == (f"data.path=t.csv: column 1 has no name and numbers the rows, {said}: left out")
     if header != ",0,1":
         assert table(content, columns=[1, 2, 3]).layout.chosen == (0, 1, 2)
 
@@ -440,3 +441,19 @@ def test_a_run_of_an_earlier_version_is_opened_as_a_table(tmp_path):
         data = read_config(tmp_path, "run=x")["data"]
         assert data["_target_"] == f"pmodel.data.{expected}"
         assert {"name", "path"} & set(data) == ({"path"} if name == "csv" else {"name"})
+
+
+def test_an_opened_run_draws_in_the_units_of_its_file_whatever_the_file_is_now(people, tmp_path, train):
+    """Also where the file is gone: the checkpoint keeps the units."""
+    from pmodel import open_run
+
+    units = people(standardize=True).units
+    typed = ["data=table", "data.path=t.csv", "data.standardize=true", "hydra.run.dir=run"]
+    assert train("model=gaussian", *typed, "callbacks=minimal", "logger=csv").code == 0
+    Path("t.csv").unlink()
+    run = open_run("run")
+    drawn = run.data.restore(run.model.sample(10_000, generator=torch.Generator().manual_seed(0)))
+    assert run.data.units == units
+    for j, (_, mean, deviation) in enumerate(INCOME):
+        assert drawn[:, j].mean().item() == pytest.approx(mean, abs=deviation / 5)
+        assert drawn[:, j].std().item() == pytest.approx(deviation, rel=0.2)

@@ -41,7 +41,8 @@ class InMemoryDataModule(LightningDataModule):
         drawn from `label_seed` and `split_seed` alone. None: all
     label_seed: draws these; for one seed, fewer labels are a subset of more
 
-    A source says how many levels it has, and implements `load`.
+    A source says how many levels it has, and implements `load`. What it did to the user's files stands in `notes`, a
+    line each, once a split is loaded.
 
     Raises:
         ValueError: if a setting is out of its range, or contradicts another.
@@ -52,13 +53,11 @@ class InMemoryDataModule(LightningDataModule):
     class_names: tuple[str, ...] | None = None
     # Of points whose columns have names.
     column_names: tuple[str, ...] | None = None
-    # A line each on what was found and done when the source was read.
-    notes: list[str] = []  # noqa: RUF012  (never changed)
     # Of points: how far a coordinate of the source moves where the model's moves by 1, (D,), float64; and what a
     # log-density in the model's coordinates is above that in the source's, in nats: the sum of the logarithms.
     scale: Tensor | float = 1.0
     log_volume: float = 0.0
-    # What to try if the loss is none from the first step on; None: what the model advises.
+    # What to try if the loss is none in the first epoch; None: what the model advises.
     advice: str | None = None
 
     def __init__(
@@ -88,6 +87,7 @@ class InMemoryDataModule(LightningDataModule):
         self.num_labels, self.label_seed, self.redraw = num_labels, label_seed, redraw
         self._expected_classes = num_classes
         self._check_settings()
+        self.notes: list[str] = []
         # Set for a model that takes training batches as levels: uint8, not scaled.
         self.gives_levels = False
         self._splits: dict[Split, tuple[Tensor, Tensor]] = {}
@@ -103,6 +103,14 @@ class InMemoryDataModule(LightningDataModule):
     def restore(self, x: Tensor) -> Tensor:
         """Points (…, D) as a model sees or draws them in the units of the source; pictures are what they were."""
         return x
+
+    @property
+    def units(self) -> dict[str, list[float]]:
+        """What leads from the model's coordinates to those of the source, where that depends on the examples."""
+        return {}
+
+    def keep_units(self, units: dict[str, list[float]]) -> None:
+        """Takes those that a model was trained with, whatever the examples are now."""
 
     def kept(self, split: Split, count: int) -> Tensor:
         """Positions in a split of `count` examples of those that `limit` keeps, in the split's fixed, mixed order."""

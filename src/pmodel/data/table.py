@@ -92,8 +92,7 @@ class Table(InMemoryDataModule):
     def class_names(self) -> tuple[str, ...] | None:
         return None if self._rows.labels is None else class_names(self.layout, self._rows.labels)
 
-    @property
-    def notes(self) -> list[str]:
+    def _notes(self) -> list[str]:
         notes = [*self.layout.notes, *self._rows.notes]
         missing = int((self._labels < 0).sum()) if self.label_column is not None else 0
         if missing:
@@ -131,6 +130,23 @@ class Table(InMemoryDataModule):
         return self.origin + self.scale * x.cpu().double()
 
     @property
+    def units(self) -> dict[str, list[float]]:
+        return {"origin": self.origin.tolist(), "scale": self.scale.tolist()}
+
+    def keep_units(self, units: dict[str, list[float]]) -> None:
+        if units:
+            self._units = tuple(torch.tensor(units[name], dtype=torch.float64) for name in ("origin", "scale"))
+            if any(part.shape != self.shape for part in self._units):
+                raise ValueError(f"the units of a table: expected those of {self.shape[0]} columns")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "units": self.units}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        self.keep_units(state_dict.get("units", {}))
+
+    @property
     def advice(self) -> str | None:
         if self.standardize:
             return None
@@ -155,6 +171,7 @@ class Table(InMemoryDataModule):
                 f"data.shape={list(self.shape)}: expected [{len(self.column_names)}], the columns of {self.path}"
             )
         rows = self._split_rows(split)
+        self.notes = self._notes()
         return self._seen[rows], self._labels[rows]
 
     @cached_property

@@ -80,7 +80,7 @@ class Likelihood(Metric):
             yield from self.missing(f"no density: {model.no_density}", own, *of_levels)
             yield from self.missing(f"its log_prob is {kind}", other)
         elif isinstance(model, LogProb):
-            found = _of_the_source(subject, estimate(subject.over(lambda x, _: model.log_prob(x), subject.examples.x)))
+            found = estimate(subject.log_densities(lambda x, _: model.log_prob(x), subject.examples.x))
             protocol = _conditional(model) | ({"regularized_nats": regularized} if regularized else {})
             caveats = _caveats(subject, continuous, regularized, found)
             yield _number(subject, own, found, "exact", bits=not continuous, protocol=protocol, caveats=caveats)
@@ -118,7 +118,7 @@ class Likelihood(Metric):
                     bar.update(k * len(part))
                     return value
 
-                found[k] = _of_the_source(subject, estimate(subject.over(bound, x, PART, None)))
+                found[k] = estimate(subject.log_densities(bound, x, PART, None))
         for k in dict.fromkeys([self.num_samples, 1]):
             protocol = {"num_samples": k, "noise_seed": SEED}
             name, caveats = bound_name(k, continuous), _caveats(subject, continuous, 0.0, found[k])
@@ -158,8 +158,7 @@ def _caveats(subject: Subject, continuous: bool, regularized: float, found: Esti
 def _criteria(subject: Subject, regularized: float) -> Iterator[Number]:
     """BIC and AIC of the training examples: −2 times the log-likelihood of all, and a price for each parameter."""
     model, x = subject.model, subject.training_examples.x
-    deviance = -2 * subject.over(lambda part, _: model.log_prob(part), x).double().sum().item()
-    deviance += 2 * len(x) * subject.data.log_volume
+    deviance = -2 * subject.log_densities(lambda part, _: model.log_prob(part), x).double().sum().item()
     protocol = {"num_parameters": model.num_parameters, "converged": model.converged}
     protocol |= {"regularized_nats": regularized} if regularized else {}
     caveats = _caveats(subject, True, regularized)
@@ -167,11 +166,6 @@ def _criteria(subject: Subject, regularized: float) -> Iterator[Number]:
     rest |= {"caveats": caveats} if caveats else {}
     for name, price in zip(CRITERIA, (math.log(len(x)), 2.0), strict=True):
         yield subject.number(name, deviance + price * model.num_parameters, "", "likelihood", len(x), **rest)
-
-
-def _of_the_source(subject: Subject, found: Estimate) -> Estimate:
-    """A mean log-density of the source's coordinates, of that of the model's."""
-    return found._replace(mean=found.mean - subject.data.log_volume)
 
 
 def _of_levels(subject: Subject, density: Estimate, protocol: dict[str, Any], caveats: list[str]) -> Number:
@@ -244,7 +238,7 @@ class Parzen(Metric):
             others, x = x.chunk(2)
             chosen_by = f"the other half of the {subject.split} examples"
         found, sigma = parzen_estimate(subject.samples(self.num_samples), others, x)
-        found = _of_the_source(subject, found)
+        found = found._replace(mean=found.mean - subject.data.log_volume)
         own = {"num_generated": self.num_samples, "noise_seed": SEED, "sigma": sigma, "sigma_chosen_on": chosen_by}
         number = _number(subject, name, found, "estimate", bits=False, protocol=own)
         # As the papers have it: of the log-density itself.

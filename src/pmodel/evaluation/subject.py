@@ -111,6 +111,17 @@ class Subject:
 
         return torch.cat(self.workers.map(values, range(len(parts)), what))
 
+    def log_densities(
+        self,
+        function: Callable[[Tensor, Generator], Tensor],
+        x: Tensor,
+        batch_size: int | None = None,
+        what: str | None = "measuring",
+    ) -> Tensor:
+        """What `over` gives of a function that is log p(x), or a bound on it: of a density that of the source's
+        coordinates, not of those in which the model has them."""
+        return self.over(function, x, batch_size, what) - self.data.log_volume
+
     def samples(self, n: int) -> Tensor:
         """The first n draws of the model, the same each time, (n, …), on the CPU."""
         wanted = -(-n // self.PART)
