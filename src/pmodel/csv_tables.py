@@ -83,10 +83,8 @@ def layout(path: str, header: Header, columns: Sequence[Column] | None, label_co
     Raises:
         ValueError: of one line, if it can't be read, has no rows, or has no such columns.
     """
-    file = Path(path).expanduser()
-    version = (file.stat().st_mtime_ns, file.stat().st_size) if file.exists() else None
     chosen = None if columns is None else tuple(columns)
-    return _layout(path, header, chosen, label_column, version)
+    return _layout(path, header, chosen, label_column, _version(path))
 
 
 @functools.lru_cache(maxsize=8)
@@ -147,13 +145,14 @@ def read_rows(layout: Layout) -> Rows:
     numbers, lines, labels = array("d"), array("q"), None if layout.label is None else []
     with_commas = False
     for line, cells in _data_lines(layout):
-        for j in layout.chosen:
-            value = _number(cells[j])
-            if value is None and layout.delimiter == ";" and (value := _with_comma(cells[j])) is not None:
-                with_commas = True
-            if value is None or not abs(value) <= LARGEST:
+        values = [_number(cells[j]) for j in layout.chosen]
+        if None in values and layout.delimiter == ";":
+            with_commas = True
+            values = [_with_comma(cells[j]) if v is None else v for j, v in zip(layout.chosen, values, strict=True)]
+        for j, value in zip(layout.chosen, values, strict=True):
+            if value is None or not -LARGEST <= value <= LARGEST:
                 raise _no_number(layout, line, j, cells[j])
-            numbers.append(value)
+        numbers.extend(values)
         lines.append(line)
         if labels is not None:
             labels.append(cells[layout.label])
@@ -164,13 +163,24 @@ def read_rows(layout: Layout) -> Rows:
     return Rows(numbers, labels, lines, notes)
 
 
-def read_labels(layout: Layout) -> list[str]:
-    """The labels of all rows as they stand there.
+def num_classes(layout: Layout) -> int:
+    """How many different labels there are in the file.
 
     Raises:
-        ValueError: of one line, if a row has another number of cells.
+        ValueError: of one line, as `class_names`, or if a row has another number of cells.
     """
-    return [cells[layout.label] for _, cells in _data_lines(layout)]
+    return _num_classes(layout, _version(layout.path))
+
+
+@functools.lru_cache(maxsize=8)
+def _num_classes(layout: Layout, version: Any) -> int:
+    return len(class_names(layout, [cells[layout.label] for _, cells in _data_lines(layout)]))
+
+
+def _version(path: str) -> tuple[int, int] | None:
+    """What changes with a file's content."""
+    file = Path(path).expanduser()
+    return (file.stat().st_mtime_ns, file.stat().st_size) if file.exists() else None
 
 
 def class_names(layout: Layout, labels: Sequence[str]) -> tuple[str, ...]:

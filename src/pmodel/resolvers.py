@@ -8,7 +8,7 @@ from typing import Any, Literal
 from omegaconf import OmegaConf
 
 from pmodel.config_tree import ConfigError
-from pmodel.csv_tables import Column, Header, class_names, layout, read_labels
+from pmodel.csv_tables import Column, Header, layout, num_classes
 from pmodel.launch import counted
 from pmodel.resuming import project_data_dir
 
@@ -89,8 +89,7 @@ def table_classes(path: str, header: Header, columns: list[Column] | None, label
     if label_column is None or not _is_table(path, header, columns, label_column):
         return None
     try:
-        found = layout(path, header, columns, label_column)
-        return len(class_names(found, read_labels(found)))
+        return num_classes(layout(path, header, columns, label_column))
     except ValueError as error:
         raise ConfigError(str(error)) from None
 

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from pmodel.config import CONFIG_DIR, parse_overrides
 from pmodel.config_tree import ConfigError
-from pmodel.foreign import WRITING, check_places, printable, quoted, read_json, setting
+from pmodel.foreign import WRITING, check_places, printable, quoted, read_json, read_yaml, setting
 from pmodel.saved import ENDED, SWEEP_FILE, read_config, read_status
 
 # What a resumed run may change: how long, where and how it is shown, not what is trained on what.
@@ -67,6 +67,8 @@ def _moved(run: Path, typed: str, others: list[Override]) -> list[str]:
         ValueError: of one line, if the run, which a stranger may have made, would write to what is not its own.
     """
     saved = read_config(run, typed)
+    if read_yaml(run / "config.yaml")["data"].keys() - saved["data"].keys():
+        raise ValueError(f"{typed}: that run is of an earlier version, which called its data otherwise: train it anew")
     typed_dirs = [str(override.value()) for override in others if override.key_or_group == "data_dir"]
     if (needed := to_type(saved.get("data_dir"))) and not typed_dirs:
         raise ValueError(f"{typed}: its data lie elsewhere than those of this project; add {needed[0]}")

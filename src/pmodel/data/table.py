@@ -126,6 +126,10 @@ class Table(InMemoryDataModule):
     def log_volume(self) -> float:
         return self.scale.log().sum().item()
 
+    def size(self, split: Split) -> int:
+        """The number of examples of a split, whether it was loaded or not."""
+        return len(self._split_rows(split))
+
     def restore(self, x: Tensor) -> Tensor:
         return self.origin + self.scale * x.cpu().double()
 
@@ -251,27 +255,29 @@ def mean_and_deviation(u: Tensor) -> tuple[Tensor, Tensor]:
 def origin_of(u: Tensor) -> Tensor:
     """What is to be taken off a column u (N,), float64, before it is rounded to float32: nothing, or its mean, if
     rounding moves a value by more than MOST_MOVED standard deviations, and by half of that at most without the mean; or
-    if more values become one than without it."""
+    if too many values become one, and fewer without it."""
     mean, deviation = mean_and_deviation(u)
     moved, moved_without = ((u - origin - (u - origin).float().double()).abs().max() for origin in (0, mean))
     is_far = moved > MOST_MOVED * deviation and moved_without <= moved / 2
-    is_needed = is_far or num_lost(u, u.float()) > num_lost(u, (u - mean).float())
-    return mean if is_needed else torch.zeros_like(mean)
+    if not is_far and first_lost(u, u.float()) is None:
+        return torch.zeros_like(mean)
+    return mean if is_far or lost(u, (u - mean).float()).sum() < lost(u, u.float()).sum() else torch.zeros_like(mean)
 
 
-def num_lost(u: Tensor, x: Tensor) -> int:
-    """How many fewer different values x (N,) has than u (N,)."""
-    return len(u.unique()) - len(x.unique())
+def lost(u: Tensor, x: Tensor) -> Tensor:
+    """Which of the steps from one value of u (N,), float64, to the next larger one are none in x (N,), float32, which
+    rises with u: (N − 1,), bool, in the order of rising u."""
+    order = u.argsort()
+    return (u[order].diff() > 0) & (x[order].diff() == 0)
 
 
 def first_lost(u: Tensor, x: Tensor) -> tuple[float, float] | None:
     """Two values of u (N,), float64, that are one in x (N,), float32, where that happens to too many; else None."""
-    different = len(u.unique())
-    if num_lost(u, x) <= different * (MOST_LOST + different / MOST_VALUES):
+    values, is_lost = u.sort().values, lost(u, x)
+    steps = values.diff()
+    different = 1 + int((steps > 0).sum())
+    if int(is_lost.sum()) <= different * (MOST_LOST + different / MOST_VALUES):
         return None
-    order = u.argsort()
-    u, x = u[order], x[order]
-    # Of those that become one, the pair that is farthest apart, which the user can tell apart best.
-    gaps = torch.where(x[1:] == x[:-1], u[1:] - u[:-1], -math.inf)
-    i = int(gaps.argmax())
-    return u[i].item(), u[i + 1].item()
+    # The pair that is farthest apart, which the user can tell apart best.
+    i = int(torch.where(is_lost, steps, -math.inf).argmax())
+    return values[i].item(), values[i + 1].item()

@@ -119,10 +119,14 @@ class MeasuredModule(LightningModule):
             torch.cuda.set_rng_state(cuda_state, self.device)
         self._log_means("val", self.val_means)
 
+    @property
+    def _data(self) -> Any:
+        """The data module that the model is trained on; None where there is none, as with a plain loader of tensors."""
+        return None if self._trainer is None else getattr(self._trainer, "datamodule", None)
+
     def in_the_datas_units(self, values: dict[str, float]) -> dict[str, float]:
         """Means of named terms, of which the densities are those of the source's coordinates, not of the model's."""
-        data = None if self._trainer is None else getattr(self.trainer, "datamodule", None)
-        shift = getattr(data, "log_volume", 0.0)
+        shift = getattr(self._data, "log_volume", 0.0)
         return {name: value + self.densities.get(name, 0) * shift for name, value in values.items()}
 
     def sum_over_devices(self, x: Tensor) -> Tensor:
@@ -185,7 +189,7 @@ class MeasuredModule(LightningModule):
         # Of the step under way, or of the last one between two.
         step = -(-self.trainer.fit_loop.epoch_loop.batch_progress.total.ready // self.trainer.accumulate_grad_batches)
         # Nothing was learnt yet that a lower learning rate would have kept: the data may be too large.
-        of_data = getattr(self.trainer.datamodule, "advice", None) if self.trainer.current_epoch == 0 else None
+        of_data = getattr(self._data, "advice", None) if self.trainer.current_epoch == 0 else None
         return diverged(self.trainer, broken, step, (of_data or self.advice) + wider)
 
     def _log_means(self, split: str, means: EpochMeans) -> None:
