@@ -71,6 +71,7 @@ data=mnst → @: data has no option 'mnst'; did you mean mnist? (options: …
 data=points data.name=rings → @: expected one of ring, moons, grid, mixture_1d; did you mean ring?
 data=image_folder → data.path must be set: type data.path=… (train leaves it open)
 data=image_folder data.path=nowhere → @: there is no such file or folder
+data=table → data.path must be set: type data.path=… (train leaves it open)
 data=points_csv → @: expected a name of this version; it is called data=table now
 data=points data.name=csv → @: expected a name of this version; it is called data=table now
 data=table data.path=nowhere.csv → @: there is no such file or folder

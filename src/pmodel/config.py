@@ -27,6 +27,7 @@ from pmodel.config_tree import (
     show,
     suggest,
     suggest_setting,
+    unset,
 )
 from pmodel.early_checks import (
     check_launcher,
@@ -301,7 +302,7 @@ class _Job:
                 checker.fields(top, values, "")
                 checker.required(top, values, "")
             checker.tree(values, "")
-            for key in [] if resolved else sorted(OmegaConf.missing_keys(config)):
+            for key in [] if resolved else sorted(unset(values)):
                 where = origins.file(key) or self.config_name
                 raise ConfigError(f"{key} must be set: type {key}=… ({where} leaves it open)")
             if resolved and "trainer" in values:

@@ -61,6 +61,18 @@ def _has(node: Any, parts: list[str]) -> bool:
     return True
 
 
+def unset(node: Any, key: str = "") -> Iterator[str]:
+    """The dotted names of all settings that have to be typed, `???`, in a config that is not resolved.
+
+    OmegaConf.missing_keys looks at what interpolations lead to, and so stumbles over what is not typed yet.
+    """
+    if isinstance(node, dict):
+        for name, child in node.items():
+            yield from unset(child, f"{key}.{name}".lstrip("."))
+    elif node == "???":
+        yield key
+
+
 class Checker:
     """Walks a composed, resolved config; each `_target_` is held against the signature of what it names."""
 

@@ -84,17 +84,19 @@ def density_on_plane(
     small = window is not None and (np.ptp(window, axis=0) < 0.2 * np.array([np.ptp(x), np.ptp(y)])).all()
     width, height = 5.4, 5.4 * (np.ptp(y) / np.ptp(x) if to_scale(x, y) else 1)
     height = float(np.clip(height, 2.4, 6.5))
-    page = np.array([width + 2.9, max(height + 1.2, 4.6 if small else 3.6)])
+    # Room for the numbers at the left, which may have many digits.
+    left = 0.7 + 0.09 * float(np.clip(len(f"{np.abs(y).max():.0f}") - 2, 0, 5))
+    page = np.array([left + width + 2.2, max(height + 1.2, 4.6 if small else 3.6)])
     # Places in inches: a constrained layout cuts the title off beside a legend and axes to scale.
     figure = new_figure(*page)
     figure.set_layout_engine("none")
-    axes = figure.add_axes((*((0.7, (page[1] - height - 0.05) / 2) / page), *((width, height) / page)))
+    axes = figure.add_axes((*((left, (page[1] - height - 0.05) / 2) / page), *((width, height) / page)))
     handles = regions.draw(axes) + _draw_points(axes, points, 4000 / len(points))
     if gaussians is not None:
         handles += _draw_gaussians(axes, *gaussians)
     frame_plane(axes, x, y, names)
     axes.set_title(title)
-    corner = (0.7 + width + 0.15, page[1] - 0.15) / page
+    corner = (left + width + 0.15, page[1] - 0.15) / page
     figure.legend(handles=handles, frameon=False, loc="upper left", bbox_to_anchor=corner, borderaxespad=0, fontsize=9)
     if small:
         closer = figure.add_axes((*((page[0] - 1.65, 0.3) / page), *((1.5, 1.5) / page)))
