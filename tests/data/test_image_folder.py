@@ -1,6 +1,8 @@
 """Folders and .zip files of pictures: splits, classes, and the messages for what can be wrong with them."""
 
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from pmodel.data import pictures
 from pmodel.data.base import SPLITS
 from pmodel.data.image_folder import ImageFolder
 
@@ -208,19 +211,30 @@ def test_corrupt_picture_is_named(folder, refusal, pack, keep):
 )
 def test_picture_of_another_size_or_mode_is_named(folder, refusal, size, mode, what):
     save(folder / "test" / "cat" / "a.png", 1, size, mode)
-    assert refusal(lambda: build(folder).setup("test")) == (
+    assert refusal(lambda: build(folder, resize=False).setup("test")) == (
         f"data.path={folder}: test/cat/a.png is {what}, expected 4×3 with mode RGB for data.shape=[3, 3, 4]; "
         "data.resize=true converts"
     )
 
 
-@pytest.mark.parametrize("resize", [False, True])
-@pytest.mark.parametrize(("mode", "suffix"), [("I;16", "png"), ("I", "tif"), ("F", "tif")])
-def test_picture_of_more_than_8_bits_is_named(tmp_path, refusal, resize, mode, suffix):
-    Image.new(mode, (4, 3), 1000).save(tmp_path / f"a.{suffix}")
-    assert refusal(lambda: build(tmp_path, shape=[1, 3, 4], resize=resize, num_validation=0).setup("fit")) == (
-        f"data.path={tmp_path}: a.{suffix} is 4×3 with mode {mode}, "
-        "expected an 8-bit picture with mode L for data.shape=[1, 3, 4]"
+@pytest.mark.parametrize(("mode", "suffix"), [("I;16", "png"), ("I;16B", "tif"), ("I", "tif")])
+def test_16_bits_are_scaled_by_the_range_of_the_format(tmp_path, mode, suffix):
+    values = np.array([[0, 128, 129, 300], [32768, 1000, 65406, 65407], [1, 2, 3, 65535]])
+    picture = Image.fromarray(values.astype({"I;16": "<u2", "I;16B": ">u2", "I": "<i4"}[mode]))
+    assert picture.mode == mode
+    picture.save(tmp_path / f"a.{suffix}")
+    data = build(tmp_path, shape=[1, 3, 4], num_validation=0)
+    expected = torch.tensor([[0, 0, 1, 1], [128, 4, 254, 255], [0, 0, 0, 255]])
+    assert torch.equal((data.examples("train", 1).x[0, 0] * 255).round().long(), expected)
+    assert data.notes == ["1 picture was scaled from 16 bits to 8"]
+
+
+@pytest.mark.parametrize(("mode", "low", "high"), [("F", "0.5", "0.5"), ("I", "-3", "-3"), ("I", "65536", "65536")])
+def test_values_whose_range_nobody_knows_are_refused(tmp_path, refusal, mode, low, high):
+    Image.new(mode, (4, 3), float(low) if mode == "F" else int(low)).save(tmp_path / "a.tif")
+    assert refusal(lambda: build(tmp_path, shape=[1, 3, 4], num_validation=0).setup("fit")) == (
+        f"data.path={tmp_path}: a.tif has mode {mode} with values from {low} to {high}, expected 8 bits, or 16 bits"
+        " from 0 to 65535"
     )
 
 
@@ -253,18 +267,240 @@ def test_wrong_paths_are_one_line_each(tmp_path, refusal):
     message = f"data.path={text}: expected a folder or a .zip file, and this file is neither"
     assert refusal(lambda: build(text).setup("fit")) == message
     message = refusal(lambda: build(empty).setup("fit"))
-    assert message.startswith(f"data.path={empty}: there is no picture in it (.png, .jpg")
-    assert message.endswith("only 1 other files")
+    assert message == f"data.path={empty}: there is no picture in it; 1 file was left out: .md (1)"
 
 
 def test_missing_splits_and_impossible_settings_are_refused(tmp_path, refusal):
     save(tmp_path / "train" / "a.png", 1)
     message = refusal(lambda: build(tmp_path, num_validation=0).setup("test"))
     assert message == f"data.path={tmp_path}: it has no pictures for the test split"
-    message = refusal(lambda: build(tmp_path, num_validation=1).setup("fit"))
-    assert message.startswith("data.num_validation=1: expected less than the 1 examples there are")
     message = refusal(lambda: build(tmp_path, shape=[2, 3, 4], num_validation=0).setup("fit"))
     assert message == "data.shape=[2, 3, 4]: expected [1, height, width] for grey or [3, height, width]"
+
+
+def seen(data: ImageFolder) -> torch.Tensor:
+    """The one picture of a folder, (C, H, W), uint8."""
+    return (data.examples("train", 1).x[0] * 255).round().byte()
+
+
+# How a picture is stored that an orientation turns upright: the inverse of each tag's transposition.
+STORED = {
+    1: None,
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_90",
+    7: "TRANSVERSE",
+    8: "ROTATE_270",
+}
+
+
+@pytest.mark.parametrize("resize", [False, True])
+@pytest.mark.parametrize("suffix", ["png", "tif", "webp", "jpg"])
+@pytest.mark.parametrize("tag", STORED)
+def test_a_picture_looks_the_same_under_each_exif_orientation(tmp_path, tag, suffix, resize):
+    # Each quarter has its own colour, so large that a JPEG keeps it.
+    quarters = np.array([[[250, 0, 0], [0, 250, 0]], [[0, 0, 250], [250, 250, 250]]], np.uint8)
+    pixels = np.kron(quarters, np.ones((16, 32, 1), np.uint8))
+    picture = Image.fromarray(pixels)
+    stored = picture if STORED[tag] is None else picture.transpose(Image.Transpose[STORED[tag]])
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    settings = {"quality": 100, "subsampling": 0} if suffix == "jpg" else {"lossless": True} if suffix == "webp" else {}
+    stored.save(tmp_path / f"a.{suffix}", exif=exif, **settings)
+    data = build(tmp_path, shape=[3, 32, 64], num_validation=0, resize=resize)
+    expected = torch.from_numpy(pixels).permute(2, 0, 1)
+    assert (seen(data).int() - expected).abs().max() <= (3 if suffix == "jpg" else 0)
+
+
+def test_a_broken_exif_header_turns_nothing(tmp_path):
+    Image.new("RGB", (4, 3), (9, 9, 9)).save(tmp_path / "a.jpg", exif=b"Exif\0\0MM\0*broken")
+    assert build(tmp_path, num_validation=0).examples("train", 1).x.shape == (1, 3, 3, 4)
+
+
+def transparent(mode: str) -> Image.Image:
+    """8×8 pixels, the left half black ink, on a transparent ground whose hidden colour is green or a grey."""
+    alpha = Image.new("L", (8, 8), 0)
+    alpha.paste(255, (0, 0, 4, 8))
+    if mode.endswith("tRNS"):
+        name, ink, ground = {"L tRNS": ("L", 0, 7), "RGB tRNS": ("RGB", (0, 0, 0), (0, 200, 0)), "P tRNS": ("P", 0, 1)}[
+            mode
+        ]
+        picture = Image.new(name, (8, 8), ground)
+        if name == "P":
+            picture.putpalette([0, 0, 0, 0, 200, 0])
+        picture.paste(ink, (0, 0, 4, 8))
+        picture.info["transparency"] = ground
+        return picture
+    picture = Image.merge("RGBA", [Image.new("L", (8, 8), level) for level in (0, 200, 0)] + [alpha])
+    picture.paste((0, 0, 0, 255), (0, 0, 4, 8))
+    if mode == "LA":
+        return picture.convert("LA")
+    return picture
+
+
+@pytest.mark.parametrize(("background", "level"), [("white", 255), ("black", 0), (90, 90)])
+@pytest.mark.parametrize(
+    ("mode", "suffix"),
+    [
+        *((mode, "png") for mode in ("RGBA", "LA", "L tRNS", "RGB tRNS", "P tRNS")),
+        *(("RGBA", suffix) for suffix in ("webp", "tif", "ico")),
+        *((mode, "gif") for mode in ("RGBA", "P tRNS")),
+    ],
+)
+def test_transparent_parts_show_the_background_and_no_hidden_colour(tmp_path, mode, suffix, background, level):
+    settings = {"lossless": True, "exact": True} if suffix == "webp" else {}
+    transparent(mode).save(tmp_path / f"a.{suffix}", **settings)
+    x = seen(build(tmp_path, shape=[3, 8, 8], num_validation=0, background=background))
+    assert x[:, :, :4].unique().tolist() == [0]
+    assert x[:, :, 4:].unique().tolist() == [level]
+    # Nor through resizing, which mixes neighbours: all grey levels lie between ink and background.
+    small = build(tmp_path, shape=[3, 3, 3], num_validation=0, background=background)
+    x = seen(small).int()
+    assert (x - x[:1]).abs().max() == 0
+    assert (x[:, :, -1] - level).abs().max() <= 15
+    assert small.notes[-1] == f"1 picture was transparent in parts, and laid on {background} (data.background)"
+
+
+@pytest.mark.parametrize("mode", ["La", "RGBa", "PA"])
+def test_transparent_modes_that_no_file_has_are_laid_on_the_background(mode):
+    picture = transparent("RGBA").convert("LA" if mode == "La" else "RGBA").convert(mode)
+    laid, shows = pictures._laid_on(picture, "white")
+    assert shows
+    assert np.unique(np.asarray(laid)[:, :4]).tolist() == [0]
+    assert np.unique(np.asarray(laid)[:, 4:]).tolist() == [255]
+
+
+def png(depth: int, colour_type: int, row: bytes, transparency: bytes, width: int) -> bytes:
+    """A PNG file of one row, which Pillow can't write itself."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", width, 1, depth, colour_type, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"tRNS", transparency), (b"IDAT", zlib.compress(b"\0" + row)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in chunks)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (png(2, 0, bytes([0b00011011]), struct.pack(">H", 1), 4), [0, 255, 170, 255]),
+        (png(4, 0, bytes([0x05, 0xA0]), struct.pack(">H", 5), 4), [0, 255, 170, 0]),
+        (png(16, 0, struct.pack(">4H", 0, 5, 6, 65535), struct.pack(">H", 5), 4), [0, 255, 0, 255]),
+        (png(16, 2, struct.pack(">12H", *[2560] * 3, *[512] * 9), struct.pack(">3H", *[512] * 3), 4), [10] + [255] * 3),
+    ],
+    ids=["2 bits", "4 bits", "16 bits", "16 bits, colour"],
+)
+def test_one_transparent_value_of_a_png_means_it_at_any_depth(tmp_path, content, expected):
+    (tmp_path / "a.png").write_bytes(content)
+    assert seen(build(tmp_path, shape=[1, 1, 4], num_validation=0))[0, 0].tolist() == expected
+
+
+def test_transparency_that_is_no_mode_is_refused_without_resizing(tmp_path, refusal):
+    transparent("RGB tRNS").save(tmp_path / "a.png")
+    message = refusal(lambda: build(tmp_path, shape=[3, 8, 8], num_validation=0, resize=False).setup("fit"))
+    assert "a.png is 8×8 with mode RGB and transparency, expected 8×8 with mode RGB" in message
+
+
+@pytest.mark.parametrize("mode", ["1", "P", "CMYK", "YCbCr", "LAB", "HSV", "I;16"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_mode_becomes_grey_or_rgb(mode, channels):
+    grey = Image.new("I;16", (4, 3), 65535) if mode == "I;16" else None
+    picture = grey or (
+        Image.new("LAB", (4, 3), (255, 128, 128)) if mode == "LAB" else Image.new("RGB", (4, 3), "white")
+    )
+    reader = pictures.PictureReader([channels, 3, 4], True, "white", "data.path=x")
+    reader._opened = lambda name, content: picture if mode in ("I;16", "LAB") else picture.convert(mode)
+    x = reader.read(["a"], lambda name: b"")
+    assert x.shape == (1, channels, 3, 4)
+    assert (x.int() - 255).abs().max() <= 1
+
+
+def test_what_pillow_reads_is_read_and_what_was_left_out_is_said(tmp_path):
+    for i, suffix in enumerate(("png", "jfif", "webp", "tif", "bmp", "JPG", "tga", "pgm", "jp2", "ico", "qoi", "dds")):
+        save(tmp_path / f"{i}.{suffix}", 9)
+    for i in range(12):
+        (tmp_path / f"{i}.heic").write_text("x")
+        (tmp_path / f"{i}.TXT").write_text("x")
+    for name in ("drawing.eps", "film.mpg", "text.pdf", "LICENSE"):
+        (tmp_path / name).write_text("x")
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX/a.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    data = build(tmp_path, num_validation=0)
+    assert len(data.examples("train", 20).x) == 12
+    assert data.notes[0] == (
+        "28 files were left out: .heic (12), .txt (12), .eps (1), .mpg (1), .pdf (1), without a suffix (1)"
+    )
+
+
+def test_postscript_under_another_name_starts_no_program(tmp_path, refusal):
+    (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 3\n%%EndComments\n")
+    message = refusal(lambda: build(tmp_path, num_validation=0).setup("fit"))
+    assert message == f"data.path={tmp_path}: a.png is corrupt: not a picture"
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "tif", "png"])
+def test_of_several_pictures_in_a_file_the_first_is_read(tmp_path, suffix):
+    first, *others = [Image.new("RGB", (4, 3), (level,) * 3) for level in (40, 90, 200)]
+    settings = {"lossless": True} if suffix == "webp" else {}
+    first.save(tmp_path / f"a.{suffix}", save_all=True, append_images=others, **settings)
+    data = build(tmp_path, num_validation=0)
+    assert seen(data).unique().tolist() == [40]
+    assert data.notes == ["1 file with several pictures: the first one was read"]
+
+
+def test_resizing_is_said_in_one_line(tmp_path):
+    for i in range(2):
+        save(tmp_path / "train" / f"{i}.png", 1, size=(40, 30))
+    save(tmp_path / "train" / "large.png", 1, size=(80, 60))
+    save(tmp_path / "val" / "same.png", 1)
+    data = build(tmp_path)
+    data.setup("fit")
+    assert data.notes == ["3 of 4 pictures of 2 sizes (from 40×30 to 80×60) were resized to 4×3"]
+    save(tmp_path / "val" / "same.png", 1, size=(9, 3))
+    data = build(tmp_path)
+    data.setup("fit")
+    assert data.notes == [
+        "4 pictures of 3 sizes (from 9×3 to 80×60) were cut centrally and resized to 4×3",
+    ]
+
+
+@pytest.mark.parametrize("folders", ["{i}", "{i}/x", "all/{i}", "train/{i}", "train/x/{i}"])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_one_two_or_three_pictures(tmp_path, refusal, folders, count):
+    for i in range(count):
+        save(tmp_path / (folders.format(i=i) + ".png"), i)
+    splits = 2 if folders.startswith("train") else 3
+    if count < splits:
+        pictures, last = (("training picture", "one of them for validation"), ("picture", "one for each split"))[
+            splits - 2
+        ]
+        message = f"data.path={tmp_path}: {count} {pictures}{'s' * (count > 1)}, expected at least {splits}, {last}"
+        for num_validation in (0.1, 1):
+            assert refusal(lambda n=num_validation: build(tmp_path, num_validation=n).setup("fit")) == message
+    else:
+        data = build(tmp_path)
+        data.setup("fit")
+        assert data.split_sizes == {"train": count - splits + 1, "validation": 1}
+        assert len(contents(build(tmp_path, limit=1), "train")) == 1
+    data = build(tmp_path, num_validation=0)
+    data.setup("fit")
+    assert data.split_sizes == {"train": count, "validation": 0}
+    message = f"data.path={tmp_path}: it has no pictures for the test split"
+    assert refusal(lambda: data.setup("test")) == message
+
+
+def test_a_share_that_leaves_nothing_for_training_is_named(tmp_path, refusal):
+    for i in range(8):
+        save(tmp_path / f"{i}.png", i)
+    for num_validation in (4, 0.5, 100):
+        assert refusal(lambda n=num_validation: build(tmp_path, num_validation=n).setup("fit")) == (
+            f"data.num_validation={num_validation}: expected at most 3 of the 8 pictures in data.path, since as many"
+            " are drawn for test, and some are left for training"
+        )
 
 
 @pytest.mark.slow

@@ -2,9 +2,10 @@
 
 import os
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import torch
@@ -12,10 +13,10 @@ from torch import Tensor
 
 from pmodel.data.base import SPLITS, Binarization, InMemoryDataModule, Split
 from pmodel.data.keys import mix_key
-from pmodel.data.pictures import read_pictures
+from pmodel.data.pictures import Background, PictureReader, picture_suffixes
+from pmodel.foreign import printable
 from pmodel.ranges import Count, Counts, Fraction, Seed, Two, Whole
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 _SPLIT_FOLDERS: dict[str, Split] = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "val", "valid", "dev"), "validation"),
@@ -25,8 +26,10 @@ _SPLIT_FOLDERS: dict[str, Split] = {
 # Of one picture, far more than any has.
 MOST_BYTES = 256 * 2**20
 
-# macOS adds files of its own, with picture suffixes, to folders and archives.
-_HIDDEN = (".", "__MACOSX")
+# Systems add files of their own, some with picture suffixes, to folders and archives.
+_HIDDEN = (".", "__macosx", "thumbs.db", "desktop.ini")
+# So many kinds of files that were left out are named.
+_MOST_KINDS = 6
 
 
 class _Picture(NamedTuple):
@@ -41,11 +44,13 @@ class ImageFolder(InMemoryDataModule):
     case, those are the splits, and hold all pictures. Without validation/, `num_validation` of the training pictures
     are drawn for it; without any of them, as many again for test. The draws come from `split_seed`. Inside a split,
     the folders are the classes, numbered in alphabetical order; pictures outside of any have the label -1. Files that
-    are not pictures, by their suffix, and hidden ones are ignored.
+    Pillow does not read, by their suffix, are left out, which `notes` says, and so are hidden ones.
 
     path: the folder or .zip; links to folders are followed
-    shape: [C, H, W]; each picture must have this size, be grey for C = 1 and colour for C = 3
-    resize: true cuts pictures of other sizes centrally to the proportions of `shape`, resizes and converts them
+    shape: [C, H, W], grey for C = 1 and colour for C = 3
+    resize: cuts pictures of other sizes centrally to the proportions of `shape`, resizes and converts them; false:
+        each picture must have this size and mode
+    background: what shows where a picture is transparent: white, black or a grey level
 
     Raises:
         ValueError: if there is no such folder or .zip, or no picture in it, or its split folders are ambiguous; when a
@@ -59,7 +64,7 @@ class ImageFolder(InMemoryDataModule):
         path: str,
         shape: Counts,
         num_levels: Two | None,
-        resize: bool = False,
+        resize: bool = True,
         batch_size: Count = 128,
         eval_batch_size: Count = 500,
         binarize: Binarization = "none",
@@ -73,6 +78,7 @@ class ImageFolder(InMemoryDataModule):
         num_labels: Count | None = None,
         label_seed: Seed = 0,
         redraw: bool = True,
+        background: Background = "white",
     ) -> None:
         super().__init__(
             shape,
@@ -94,7 +100,8 @@ class ImageFolder(InMemoryDataModule):
         self._place = f"data.path={path}"
         if path == "":
             raise ValueError(f"{self._place}: expected a folder or a .zip file, and it is empty")
-        self.path, self.resize = Path(path).expanduser(), resize
+        self.path, self.resize, self.background = Path(path).expanduser(), resize, background
+        self._reader = PictureReader(self.shape, resize, background, self._place)
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
@@ -102,7 +109,7 @@ class ImageFolder(InMemoryDataModule):
         return self._listing[1] or None
 
     def protocol(self) -> dict[str, Any]:
-        return {**super().protocol(), "path": str(self.path), "resize": self.resize}
+        return {**super().protocol(), "path": str(self.path), "resize": self.resize, "background": self.background}
 
     def load(self, split: Split) -> tuple[Tensor, Tensor]:
         pictures = self._listing[0][split]
@@ -110,8 +117,9 @@ class ImageFolder(InMemoryDataModule):
             raise ValueError(f"{self._place}: it has no pictures for the {split} split")
         pictures = [pictures[i] for i in self.kept(split, len(pictures))]
         label = torch.tensor([picture.label for picture in pictures], dtype=torch.int64)
-        names = [picture.name for picture in pictures]
-        return read_pictures(names, self._read, self.shape, self.resize, self._place), label
+        x = self._reader.read([picture.name for picture in pictures], self._read)
+        self.notes = [*_left_out(self._listing[2]), *self._reader.notes]
+        return x, label
 
     def _read(self, name: str) -> bytes:
         """A picture file; of more than `MOST_BYTES` nothing is read.
@@ -135,14 +143,13 @@ class ImageFolder(InMemoryDataModule):
         return zipfile.ZipFile(self.path)
 
     @cached_property
-    def _listing(self) -> tuple[dict[Split, list[_Picture]], tuple[str, ...]]:
-        """The pictures of each split, and the class names."""
-        files = self._files()
-        names = sorted(name for name in files if name.lower().endswith(SUFFIXES))
+    def _listing(self) -> tuple[dict[Split, list[_Picture]], tuple[str, ...], list[str]]:
+        """The pictures of each split, the class names, and the files that are no pictures."""
+        files, suffixes = sorted(self._files()), picture_suffixes()
+        names = [name for name in files if name.lower().endswith(suffixes)]
+        others = [name for name in files if not name.lower().endswith(suffixes)]
         if not names:
-            raise ValueError(
-                f"{self._place}: there is no picture in it ({', '.join(SUFFIXES)}), only {len(files)} other files"
-            )
+            raise ValueError(f"{self._place}: there is no picture in it" + "".join(f"; {n}" for n in _left_out(others)))
         parts = _without_outer_folders([tuple(name.split("/")) for name in names])
         split_folders = self._split_folders(parts)
         groups: dict[Split | None, list[tuple[str, str | None]]] = {}
@@ -152,7 +159,7 @@ class ImageFolder(InMemoryDataModule):
         classes = sorted({folder for group in groups.values() for _, folder in group if folder is not None})
         number = {folder: i for i, folder in enumerate(classes)}
         pictures = {split: [_Picture(name, number.get(f, -1)) for name, f in group] for split, group in groups.items()}
-        return self._drawn_splits(pictures), tuple(classes)
+        return self._drawn_splits(pictures), tuple(classes), others
 
     def _split_folders(self, parts: list[tuple[str, ...]]) -> dict[str, Split]:
         """The top folders that are splits; empty if there are none, and then all are classes."""
@@ -178,11 +185,31 @@ class ImageFolder(InMemoryDataModule):
             pool = groups.get(None) or splits["train"]
             generator = torch.Generator().manual_seed(mix_key(self.split_seed))
             pool = [pool[i] for i in torch.randperm(len(pool), generator=generator)]
-            count = self.validation_count(len(pool))
+            count = self._num_drawn(len(pool), None in groups)
             if None in groups:
                 splits["test"], pool = pool[:count], pool[count:]
             splits["validation"], splits["train"] = pool[:count], pool[count:]
         return splits
+
+    def _num_drawn(self, available: int, for_test: bool) -> int:
+        """How many of the pictures are drawn for validation, and, with `for_test`, for test too.
+
+        Raises:
+            ValueError: if that leaves none for training.
+        """
+        share, parts = self.num_validation, 2 if for_test else 1
+        count = max(round(share * available), share > 0) if share < 1 else int(share)
+        if available > parts * count:
+            return count
+        pictures = f"{available:,} {'' if for_test else 'training '}picture{'s' * (available != 1)}"
+        if available <= parts:
+            each = "one for each split" if for_test else "one of them for validation"
+            raise ValueError(f"{self._place}: {pictures}, expected at least {parts + 1}, {each}")
+        reason = " as many are drawn for test, and" if for_test else ""
+        raise ValueError(
+            f"data.num_validation={share}: expected at most {(available - 1) // parts} of the {pictures} in data.path,"
+            f" since{reason} some are left for training"
+        )
 
     def _files(self) -> list[str]:
         """All files under `path`, relative to it, with forward slashes."""
@@ -196,7 +223,7 @@ class ImageFolder(InMemoryDataModule):
         if not zipfile.is_zipfile(self.path):
             raise ValueError(f"{self._place}: expected a folder or a .zip file, and this file is neither")
         files = [info.filename for info in self._archive.infolist() if not info.is_dir()]
-        return [name for name in files if not any(part.startswith(_HIDDEN) for part in name.split("/"))]
+        return [name for name in files if not any(part.lower().startswith(_HIDDEN) for part in name.split("/"))]
 
 
 def _walk(folder: str, prefix: str = "", above: tuple[str, ...] = ()) -> Iterator[str]:
@@ -209,12 +236,25 @@ def _walk(folder: str, prefix: str = "", above: tuple[str, ...] = ()) -> Iterato
         return
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(_HIDDEN):
+            if entry.name.lower().startswith(_HIDDEN):
                 continue
             if os.path.isdir(entry.path):  # entry.is_dir() raises where a link leads to itself
                 yield from _walk(entry.path, f"{prefix}{entry.name}/", (*above, real))
             else:
                 yield prefix + entry.name
+
+
+def _left_out(names: list[str]) -> list[str]:
+    """A line that counts files by their suffix, most frequent first; none where there are no files."""
+    if not names:
+        return []
+    kinds = Counter(PurePosixPath(name).suffix.lower() or "without a suffix" for name in names)
+    kinds = sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0]))
+    listed = [f"{printable(kind)} ({count:,})" for kind, count in kinds[:_MOST_KINDS]]
+    if rest := sum(count for _, count in kinds[_MOST_KINDS:]):
+        listed.append(f"others ({rest:,})")
+    count = f"{len(names):,} file{'s were' if len(names) > 1 else ' was'}"
+    return [f"{count} left out: {', '.join(listed)}"]
 
 
 def _split_of(part: tuple[str, ...]) -> Split | None:

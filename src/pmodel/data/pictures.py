@@ -1,15 +1,19 @@
-"""Decodes picture files into one uint8 tensor."""
+"""Decodes picture files into uint8 tensors of one shape, and counts what that took."""
 
 import io
 import os
 import struct
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from pmodel.bar import Bar
@@ -18,91 +22,266 @@ if TYPE_CHECKING:
     from numpy import ndarray
     from PIL.Image import Image
 
+Background = Literal["white", "black"] | Annotated[int, Ge(0), Le(255)]
+
+# What Pillow knows and no picture can be read from: it recognizes the first five without decoding them, and starts
+# another program for EPS; FITS holds measurements, which have no black and no white.
+NOT_PICTURES = ("BUFR", "GRIB", "HDF5", "MPEG", "WMF", "EPS", "FITS", "IPTC")
 _MODES = {1: "L", 3: "RGB"}
 _TASK = 64  # pictures a thread decodes in one go
+# What decoders raise for a file that is cut or damaged.
+_CORRUPT = (
+    *(OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, AssertionError),
+    *(struct.error, zlib.error, zipfile.BadZipFile),
+)
+# Pillow brings the values of such PNG files to 8 bits, but not the one among them that means transparent.
+_TO_BYTES: dict[str, Callable[[int], int]] = {
+    "L;2": lambda v: 85 * v,
+    "L;4": lambda v: 17 * v,
+    "RGB;16B": lambda v: v >> 8,
+}
+# The name of the transposition that undoes each EXIF orientation but the first, which is upright.
+_UPRIGHT = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
 
 
-def read_pictures(
-    names: Sequence[str],
-    read: Callable[[str], bytes],
-    shape: tuple[int, ...],
-    resize: bool,
-    place: str,
-) -> Tensor:
-    """The pictures (N, C, H, W), uint8, in the order of `names`.
-
-    read: gives the content of a file
-    resize: cuts each picture centrally to the proportions of `shape`, resizes it (Lanczos) and converts its mode
-    place: the setting that says where the files are; begins each message
-
-    Raises:
-        ValueError: if a picture can't be decoded or has more than 8 bits per channel, or, without `resize`, has another
-            size or mode than `shape`.
-    """
-    if len(shape) != 3 or shape[0] not in _MODES:
-        raise ValueError(f"data.shape={list(shape)}: expected [1, height, width] for grey or [3, height, width]")
-    num_channels, height, width = shape
-    pictures = torch.empty(len(names), height, width, num_channels, dtype=torch.uint8)
-    out = pictures.numpy()
-
-    def decode(start: int) -> int:
-        task = names[start : start + _TASK]
-        for i, name in enumerate(task, start):
-            out[i] = _decode(name, read, shape, resize, place)
-        return len(task)
-
-    # Pillow holds Python's lock but while it resizes: of 10,000 pictures of 32×32, two threads took 2.5 s, one 1.6 s;
-    # of 1000 faces of 178×218 to resize, two took 0.5 s, one 1.0 s.
-    with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-        Bar(len(names), "reading pictures") as bar,
-    ):
-        for count in (pool.map if resize else map)(decode, range(0, len(names), _TASK)):
-            bar.update(count)
-    return pictures.permute(0, 3, 1, 2).contiguous()
-
-
-def _decode(name: str, read: Callable[[str], bytes], shape: tuple[int, ...], resize: bool, place: str) -> "ndarray":
-    """One picture (H, W, C), uint8."""
-    import numpy as np
+@cache
+def picture_suffixes() -> tuple[str, ...]:
+    """How the names of picture files end, in lower case: of all formats that this Pillow reads."""
     from PIL import Image
 
-    try:
-        picture = Image.open(io.BytesIO(read(name)))
-        picture.load()
-    except (
-        *(OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error),
-        *(zipfile.BadZipFile, Image.DecompressionBombError),
-    ) as error:
-        reason = str(error).splitlines()[0] if str(error) and "BytesIO" not in str(error) else "not a picture"
-        raise ValueError(f"{place}: {name} is corrupt: {reason}") from error
-    except RuntimeError as error:  # of zipfile: encrypted, or a method that it does not know
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"{place}: {name} can't be read: {reason}") from error
-    num_channels, height, width = shape
-    mode = _MODES[num_channels]
-    if picture.mode.startswith(("I", "F")):  # Pillow would cut all above 255 off
-        raise ValueError(
-            f"{place}: {name} is {picture.width}×{picture.height} with mode {picture.mode}, "
-            f"expected an 8-bit picture with mode {mode} for data.shape={list(shape)}"
-        )
-    if resize:
-        picture = _fit(picture.convert(mode), width, height)
-    elif picture.size != (width, height) or picture.mode != mode:
-        raise ValueError(
-            f"{place}: {name} is {picture.width}×{picture.height} with mode {picture.mode}, "
-            f"expected {width}×{height} with mode {mode} for data.shape={list(shape)}; data.resize=true converts"
-        )
-    return np.asarray(picture).reshape(height, width, num_channels)
+    of_format = Image.registered_extensions()
+    # An .mpo is opened as the JPEG that it begins with.
+    return tuple(sorted(e for e, name in of_format.items() if name in {*_formats(), "MPO"}))
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    from PIL import Image
+
+    Image.init()
+    return tuple(name for name in Image.ID if name not in NOT_PICTURES)
+
+
+class _Facts(NamedTuple):
+    """What a file was: its size, width and height, as it is seen; and what was done to it."""
+
+    size: tuple[int, int]
+    done: tuple[str, ...]
+
+
+class PictureReader:
+    """Reads files into pictures (N, C, H, W), uint8.
+
+    Each picture is turned as its EXIF orientation says. With `resize`, what is transparent shows `background`, 16 bits
+    are scaled to 8, and any mode becomes grey or RGB; then the picture is cut centrally to the proportions of `shape`,
+    and resized (Lanczos). Of a file that holds several pictures, the first one is taken.
+
+    shape: [C, H, W]; grey for C = 1, RGB for C = 3
+    resize: false refuses what has not the size and the mode of `shape` already
+    background: white, black or a grey level
+    place: the setting that says where the files are; begins each message
+    """
+
+    def __init__(self, shape: Sequence[int], resize: bool, background: Background, place: str):
+        self.shape, self.resize, self.place = tuple(shape), resize, place
+        self.background = background
+        self._sizes: Counter[tuple[int, int]] = Counter()
+        self._done: Counter[str] = Counter()
+
+    def read(self, names: Sequence[str], content: Callable[[str], bytes]) -> Tensor:
+        """The pictures in the order of `names`; `content` gives what is in a file.
+
+        Raises:
+            ValueError: if a picture can't be decoded, has values without a known range, or, without `resize`, has
+                another size or mode than `shape`.
+        """
+        if len(self.shape) != 3 or self.shape[0] not in _MODES:
+            raise ValueError(
+                f"data.shape={list(self.shape)}: expected [1, height, width] for grey or [3, height, width]"
+            )
+        num_channels, height, width = self.shape
+        pictures = torch.empty(len(names), height, width, num_channels, dtype=torch.uint8)
+        out = pictures.numpy()
+
+        def decode(start: int) -> list[_Facts]:
+            facts = []
+            for i, name in enumerate(names[start : start + _TASK], start):
+                out[i], fact = self._decode(name, content)
+                facts.append(fact)
+            return facts
+
+        starts = range(0, len(names), _TASK)
+        with ThreadPoolExecutor(os.cpu_count()) as pool, Bar(len(names), "reading pictures") as bar:
+            for some in (starts[:1], starts[1:]):
+                # Pillow holds Python's lock but while it resizes: of 10,000 pictures of 32×32, two threads took 2.5 s,
+                # one 1.6 s; of 1000 faces of 178×218 to resize, two took 0.5 s, one 1.0 s.
+                one_by_one = not set(self._sizes) - {(width, height)}
+                for facts in (map if one_by_one else pool.map)(decode, some):
+                    self._sizes.update(fact.size for fact in facts)
+                    self._done.update(what for fact in facts for what in fact.done)
+                    bar.update(len(facts))
+        return pictures.permute(0, 3, 1, 2).contiguous()
+
+    @property
+    def notes(self) -> list[str]:
+        """What was done to the pictures read so far, a line each."""
+        notes, size = [], (self.shape[2], self.shape[1])
+        others = sorted(set(self._sizes) - {size}, key=lambda size: (size[0] * size[1], size))
+        if others:
+            count, total = sum(self._sizes[other] for other in others), self._sizes.total()
+            number = f"{count:,}" if count == total else f"{count:,} of {total:,}"
+            from_to = f"{len(others):,} sizes (from {_times(others[0])} to {_times(others[-1])})"
+            cut = "cut centrally and " if any(_central(other, size)[2:] != other for other in others) else ""
+            notes.append(
+                f"{number} {_plural('picture', total)} of {from_to if len(others) > 1 else _times(others[0])} "
+                f"{_were(count)} {cut}resized to {_times(size)}"
+            )
+        background = f"{self.background} (data.background)"
+        for what, line in {
+            "turned": "turned upright, as the EXIF orientation says",
+            "laid": f"transparent in parts, and laid on {background}",
+            "scaled": "scaled from 16 bits to 8",
+        }.items():
+            if count := self._done[what]:
+                notes.append(f"{count:,} {_plural('picture', count)} {_were(count)} {line}")
+        if count := self._done["several"]:
+            notes.append(f"{count:,} {_plural('file', count)} with several pictures: the first one was read")
+        return notes
+
+    def _decode(self, name: str, content: Callable[[str], bytes]) -> tuple["ndarray", _Facts]:
+        """One picture (H, W, C), uint8."""
+        import numpy as np
+
+        num_channels, height, width = self.shape
+        mode, done = _MODES[num_channels], []
+        picture = self._opened(name, content)
+        if getattr(picture, "is_animated", False) and picture.format != "PSD":  # whose further pictures are layers
+            done.append("several")
+        turned = _upright(picture)
+        if turned is not picture:
+            done.append("turned")
+        size, is_transparent = turned.size, picture.has_transparency_data
+        if self.resize:
+            picture = self._in_bytes(name, turned)
+            if picture is not turned:
+                done.append("scaled")
+            if is_transparent:
+                picture, showed = _laid_on(picture, self.background)
+                done += ["laid"] * showed
+            if picture.mode not in _MODES.values():
+                picture = picture.convert("RGB")  # in which Pillow converts all others
+            picture = _fit(picture.convert(mode), width, height)
+        elif size != (width, height) or turned.mode != mode or is_transparent:
+            transparency = " and transparency" if is_transparent and turned.mode == mode else ""
+            raise ValueError(
+                f"{self.place}: {name} is {_times(size)} with mode {turned.mode}{transparency}, expected "
+                f"{width}×{height} with mode {mode} for data.shape={list(self.shape)}; data.resize=true converts"
+            )
+        else:
+            picture = turned
+        return np.asarray(picture).reshape(height, width, num_channels), _Facts(size, tuple(done))
+
+    def _opened(self, name: str, content: Callable[[str], bytes]) -> "Image":
+        from PIL import Image
+
+        try:
+            picture = Image.open(io.BytesIO(content(name)), formats=_formats())
+            stored = picture.tile[0].args if picture.tile else None
+            picture.load()
+        except (*_CORRUPT, Image.DecompressionBombError) as error:
+            reason = str(error).splitlines()[0] if str(error) and "BytesIO" not in str(error) else "not a picture"
+            raise ValueError(f"{self.place}: {name} is corrupt: {reason}") from error
+        except RuntimeError as error:  # of zipfile: encrypted, or a method that it does not know
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ValueError(f"{self.place}: {name} can't be read: {reason}") from error
+        transparent = picture.info.get("transparency")
+        if transparent is not None and isinstance(stored, str) and stored in _TO_BYTES:
+            to_bytes = _TO_BYTES[stored]
+            scaled = tuple(map(to_bytes, transparent)) if isinstance(transparent, tuple) else to_bytes(transparent)
+            picture.info["transparency"] = scaled
+        return picture
+
+    def _in_bytes(self, name: str, picture: "Image") -> "Image":
+        """The picture itself; of one with 16 bits, 0 … 65535 as 0 … 255, whatever of it the picture uses.
+
+        Raises:
+            ValueError: if its values are real or exceed 16 bits: nobody knows which of them is white.
+        """
+        import numpy as np
+        from PIL import Image
+
+        if not picture.mode.startswith(("I", "F")):
+            return picture
+        values = np.asarray(picture)
+        low, high = values.min(), values.max()
+        if picture.mode == "F" or low < 0 or high > 65535:
+            raise ValueError(
+                f"{self.place}: {name} has mode {picture.mode} with values from {low:g} to {high:g}, expected 8 bits,"
+                " or 16 bits from 0 to 65535"
+            )
+        values = values.astype(np.uint32)
+        grey = Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+        if "transparency" in picture.info:
+            grey.putalpha(Image.fromarray(np.uint8(255) * (values != picture.info["transparency"])))
+        return grey
+
+
+def _upright(picture: "Image") -> "Image":
+    """The picture as it is meant to be seen; itself where that is how it is stored."""
+    from PIL import ExifTags, Image
+
+    orientation = 1
+    with suppress(*_CORRUPT):  # what can't be read asks for nothing
+        orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    method = _UPRIGHT.get(orientation)
+    return picture if method is None else picture.transpose(Image.Transpose[method])
+
+
+def _laid_on(picture: "Image", background: Background) -> tuple["Image", bool]:
+    """A picture in RGB with the background where it is transparent; and whether it is, anywhere."""
+    from PIL import Image
+
+    if picture.mode in ("La", "RGBa"):  # colours that are multiplied by their opacity
+        picture = picture.convert("LA" if picture.mode == "La" else "RGBA")
+    picture = picture.convert("RGBA")
+    level = {"white": 255, "black": 0}.get(background, background)
+    below = Image.new("RGBA", picture.size, (level, level, level, 255))
+    shows = picture.getchannel("A").getextrema()[0] < 255
+    return Image.alpha_composite(below, picture).convert("RGB"), shows
+
+
+def _central(size: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Left and upper corner, width and height of the largest central part of a size that has the proportions asked."""
+    scale = min(size[0] / shape[0], size[1] / shape[1])
+    width, height = max(1, round(scale * shape[0])), max(1, round(scale * shape[1]))
+    return (size[0] - width) // 2, (size[1] - height) // 2, width, height
 
 
 def _fit(picture: "Image", width: int, height: int) -> "Image":
     """The largest central part of the asked proportions, resized."""
     from PIL import Image
 
-    scale = min(picture.width / width, picture.height / height)
-    part_width, part_height = round(scale * width), round(scale * height)
-    left, upper = (picture.width - part_width) // 2, (picture.height - part_height) // 2
+    left, upper, part_width, part_height = _central(picture.size, (width, height))
     # Not resize(box=…), which lets the pixels around the box bleed in.
     part = picture.crop((left, upper, left + part_width, upper + part_height))
     return part.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def _times(size: tuple[int, int]) -> str:
+    return f"{size[0]}×{size[1]}"
+
+
+def _plural(noun: str, count: int) -> str:
+    return noun if count == 1 else f"{noun}s"
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from pmodel.data.base import Binarization, InMemoryDataModule, Split
-from pmodel.data.pictures import read_pictures
+from pmodel.data.pictures import PictureReader
 from pmodel.foreign import regular
 from pmodel.ranges import Count, Counts, Fraction, Seed, Two, Whole
 
@@ -227,9 +227,9 @@ class CelebA(TorchvisionImages):
         names = [name for name, part in rows if part == code]
         names = [names[i] for i in self.kept(split, len(names))]
         paths = [str(folder / name) for name in names]
-        x = read_pictures(
-            paths, lambda path: regular(Path(path)).read_bytes(), self.shape, resize=True, place=f"data={self.source}"
-        )
+        reader = PictureReader(self.shape, resize=True, background="white", place=f"data={self.source}")
+        x = reader.read(paths, lambda path: regular(Path(path)).read_bytes())
+        self.notes = reader.notes
         return x, torch.full((len(x),), -1)
 
 
