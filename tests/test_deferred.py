@@ -64,6 +64,12 @@ for model in ("vae", "gan", "kmeans"):
     runpy.run_path(sys.argv[0], run_name="__main__")
     found = [name for name in heavy if name in sys.modules]
     assert not found, (model, found)
+from pmodel.callbacks.data import DataFigure
+from pmodel.callbacks.figures import Scene
+from pmodel.data.points import Points
+for data in (Points("mixture_1d", [1]), Points("ring", [2])):
+    DataFigure().draw(Scene(data, 0))  # before the first step, with all figures
+assert "matplotlib" not in sys.modules
 import torch._dynamo
 assert torch._dynamo.disable.__module__ == "pmodel.deferred"  # still put off
 """

@@ -57,7 +57,7 @@ ALLOWED = {
         "wandb_start",
     },
     "runs": {"data", "reporting", "resuming"},
-    "announce": {"callbacks", "reporting", "run_directory"},
+    "announce": {"callbacks", "capabilities", "reporting", "run_directory"},
     "judge": {"callbacks", "capabilities", "evaluation", "quiet", "reporting", "runs"},
     "sweeps": {"directories", "launch", "reporting", "resuming", "run_directory"},
     "__init__": {"runs"},

@@ -36,7 +36,7 @@ def test_a_run_directory_holds_everything(train, tmp_path):
         *(f"checkpoints/{name}.ckpt" for name in ("last", "best", "epoch_000", "epoch_001")),
         *(
             f"figures/{name}.png"
-            for name in ("samples", "reconstructions", "interpolations", "traversals", "loss_curves")
+            for name in ("data", "samples", "reconstructions", "interpolations", "traversals", "loss_curves")
         ),
     }
     assert list(run.glob("tensorboard/events*"))
@@ -423,7 +423,7 @@ def test_points_are_drawn_as_clouds(data, train, tmp_path):
     outcome = train(f"data={data}", "data.limit=64", "trainer.max_epochs=1", "callbacks.final.num_samples=2")
     assert outcome.code == 0, outcome.err
     figures = {f.stem for f in run_directory(tmp_path / "logs").glob("figures/*.png")}
-    assert figures == {"samples", "reconstructions", "loss_curves"}
+    assert figures == {"data", "samples", "reconstructions", "loss_curves"}
 
 
 def test_multirun_runs_each_job_in_a_directory_of_its_own(train, tmp_path):

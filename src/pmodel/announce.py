@@ -1,4 +1,4 @@
-"""What a training says: two lines before it begins, and its numbers and its files at the end."""
+"""What a training says: a few lines before it begins, and its numbers and its files at the end."""
 
 from typing import Any
 
@@ -6,9 +6,11 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from pmodel.callbacks.checkpoints import BestCheckpoint
+from pmodel.callbacks.data import classes, missing_labels, sizes
 from pmodel.callbacks.final import FinalNumbers
 from pmodel.callbacks.frechet import FrechetDistance
 from pmodel.callbacks.timing import Timing
+from pmodel.capabilities import SamplesClasses
 from pmodel.reporting.provenance import provenance
 from pmodel.reporting.results import Number, write_results
 from pmodel.reporting.summary import numbers_table, paths_table, shown
@@ -17,7 +19,11 @@ from pmodel.saved import evaluate_command
 
 
 class Announcement(Callback):
-    """Says in two lines what is about to be trained on what, once the data are loaded."""
+    """Says what is about to be trained on what, once the data are loaded, and what was done to the user's files.
+
+    Raises:
+        ValueError: if a class-conditional model is to be trained on examples of which some have no label.
+    """
 
     def __init__(self, name: str, run: RunDirectory):
         self.name, self.run = name, run
@@ -25,18 +31,27 @@ class Announcement(Callback):
     def on_train_batch_end(self, *arguments: Any) -> None:
         self.run.has_trained = True
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        needs_labels = isinstance(pl_module, SamplesClasses) and pl_module.num_classes is not None
+        if needs_labels and (said := missing_labels(trainer.datamodule)):
+            raise ValueError(f"model.class_conditional=true: {said}")
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
-            sizes = trainer.datamodule.split_sizes
+            data = trainer.datamodule
+            counts = data.split_sizes
             device = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
             if trainer.strategy.root_device.type == "cpu":
                 count = torch.get_num_threads()
                 device += f" with {count} thread{'s' * (count > 1)}"
             resumed = f", resumed in epoch {trainer.current_epoch + 1}" if trainer.ckpt_path else ""
+            what = f"{sizes(data)}; {classes(data)}"
             remark = f", {pl_module.remark}" if pl_module.remark else ""
             print(
-                f"{self.name}: {pl_module.num_parameters:,} parameters, {sizes['train']:,} training and"
-                f" {sizes['validation']:,} validation examples, {device}{remark}{resumed}\n{shown(self.run.path)}/",
+                f"{self.name}: {pl_module.num_parameters:,} parameters, {counts['train']:,} training and"
+                f" {counts['validation']:,} validation examples, {device}{remark}{resumed}\n{shown(self.run.path)}/",
+                *(f"data      {line}" for line in (what, *data.notes)),
+                sep="\n",
                 flush=True,
             )
 

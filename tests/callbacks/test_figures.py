@@ -49,17 +49,16 @@ class FakeModel(torch.nn.Module):
             setattr(self, name, answer)
 
 
-def constant_figure(keeps_history):
-    name = "kept" if keeps_history else "latest"
+def constant_figure(keeps_history, of_data=False):
+    name = "data" if of_data else "kept" if keeps_history else "latest"
     drawn = []
 
     def draw(scene, model):
         drawn.append(scene.epochs)
         return np.full((2, 2, 3), len(drawn), np.uint8)
 
-    return SimpleNamespace(
-        name=name, keeps_history=keeps_history, draw=draw, note=lambda trainer: None, state=None, drawn=drawn
-    )
+    what = {"name": name, "keeps_history": keeps_history, "of_data": of_data}
+    return SimpleNamespace(**what, draw=draw, note=lambda trainer: None, state=None, drawn=drawn)
 
 
 def figures_of(tmp_path, *figures, every_n_epochs=10):
@@ -93,6 +92,20 @@ def test_the_end_is_drawn_once_and_again_only_if_a_batch_came_after_the_epoch(tm
     trainer.go_to(1, batches=13)
     callback.on_train_end(trainer, FakeModel())
     assert figure.drawn == [1, 1]
+
+
+def test_the_data_are_drawn_before_the_first_step_and_not_again(tmp_path):
+    data, latest = constant_figure(False, of_data=True), constant_figure(False)
+    trainer, model = FakeTrainer(epochs=0), FakeModel()
+    callback = figures_of(tmp_path, data, latest)
+    callback.on_train_start(trainer, model)
+    assert files(tmp_path) == {"figures/data.png"}
+    trainer.go_to(1)
+    callback.on_train_epoch_end(trainer, model)
+    assert [figure for figure, _ in callback.drawn(Scene(None, 1), model)] == [latest]
+    resumed = figures_of(tmp_path, data, latest)
+    resumed.on_train_start(trainer, model)
+    assert data.drawn == [0]
 
 
 # Models of points: a Gaussian mixture and a few of its special cases.

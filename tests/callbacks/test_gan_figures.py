@@ -512,7 +512,7 @@ def test_a_run_of_a_gan_leaves_them_and_its_checkpoint_their_history(train, tmp_
     assert outcome.code == 0, outcome.err
     run = run_directory(tmp_path / "logs")
     drawn = {f.stem for f in run.glob("figures/*.png")}
-    expected = {"samples", "samples_over_time", "interpolations", "traversals", "neighbours", "loss_curves"}
+    expected = {"data", "samples", "samples_over_time", "interpolations", "traversals", "neighbours", "loss_curves"}
     # With a class too rare among the samples of an untrained model, there may be no arithmetic.
     assert drawn - {"arithmetic"} == expected
     checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)

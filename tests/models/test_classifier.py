@@ -183,7 +183,10 @@ def refusal(*overrides: str) -> str:
         (["model.mode=probe"], "model.mode=probe: expected a run whose encoder to use, model.features=logs/train/…"),
         (["model.features=nowhere"], "model.features=nowhere: there is no such run directory or checkpoint"),
         (["model.num_classes=1"], "model.num_classes=1: expected at least 2"),
-        (["data.num_classes=null"], "model.num_classes=null: expected a number; these data have no labels, or type it"),
+        (
+            ["data.num_classes=null"],
+            "model=classifier: expected data.num_classes, the number of labels, and it is null",
+        ),
         (["model.latent_dim=0"], "model.latent_dim=0: expected at least 1"),
         (["model.dropout=1"], "model.dropout=1: expected at least 0 and less than 1"),
         (["model.label_smoothing=-1"], "model.label_smoothing=-1: expected at least 0 and less than 1"),
@@ -200,7 +203,7 @@ def test_wrong_settings_are_named(overrides, message):
 def test_data_without_labels_are_refused_in_one_line(tmp_path):
     (tmp_path / "points.csv").write_text("".join(f"{i},{i}\n" for i in range(40)), encoding="utf-8")
     typed = ["data=table", f"data.path={tmp_path}/points.csv", "model.num_classes=3"]
-    with pytest.raises(ValueError, match="expected labelled data; some of the training examples have no label"):
+    with pytest.raises(ValueError, match="expected a label of each example, and 0 of 32 training examples have one"):
         fitted_on_other_data(*typed)
 
 

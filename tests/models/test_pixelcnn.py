@@ -50,7 +50,7 @@ def test_masking_leaves_the_weights_as_they_are():
         ),
         (
             "model.num_classes=null model.class_conditional=true",
-            "model.class_conditional=true: the data have no classes",
+            "model.class_conditional=true: expected data.num_classes, the number of labels, and it is null",
         ),
     ],
 )

@@ -79,10 +79,12 @@ class Figure(ABC):
     """One picture of a model; its name is that of its file.
 
     keeps_history: whether its earlier pictures are kept too, in a folder of that name, to see the training proceed
+    of_data: whether it shows the data, which no training changes: drawn once, before the first step
     """
 
     name: str
     keeps_history = False
+    of_data = False
 
     @abstractmethod
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
@@ -102,7 +104,8 @@ EARLY_EPOCHS = (1, 2, 5)
 
 
 class Figures(Callback):
-    """Draws after epochs 1, 2 and 5, each `every_n_epochs` and at the end: figures/<name>.png and the loggers.
+    """Draws after epochs 1, 2 and 5, each `every_n_epochs` and at the end: figures/<name>.png and the loggers. What is
+    `of_data` is drawn before the first step alone, and not again by a run that goes on.
 
     Each drawing takes the place of the one before; a figure that `keeps_history` also leaves those after such epochs in
     figures/<name>/epoch_001.png, ….
@@ -121,6 +124,12 @@ class Figures(Callback):
         self.figures: list[Figure] = [instantiate(node) for node in include.values() if node]
         self._drawn_at = -1
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        missing = [f for f in self.figures if f.of_data and not (self.figures_dir / f"{f.name}.png").exists()]
+        if trainer.is_global_zero:
+            for figure in missing:
+                self._keep(trainer, figure, figure.draw(scene_of(trainer), pl_module))
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for figure in self.figures:
             figure.note(trainer)
@@ -138,21 +147,27 @@ class Figures(Callback):
             return
         with evaluating(trainer, model):
             for figure, picture in self.drawn(scene_of(trainer), model):
-                if isinstance(picture, NotShown):
-                    continue
-                self._save(picture, self.figures_dir / f"{figure.name}.png")
-                if figure.keeps_history and moment:
-                    self._save(picture, self.figures_dir / figure.name / f"{moment}.png")
-                log_image(trainer.loggers, f"figures/{figure.name}", picture, step_of_loggers(trainer))
+                self._keep(trainer, figure, picture, moment)
+
+    def _keep(
+        self, trainer: Trainer, figure: Figure, picture: np.ndarray | NotShown, moment: str | None = None
+    ) -> None:
+        if isinstance(picture, NotShown):
+            return
+        self._save(picture, self.figures_dir / f"{figure.name}.png")
+        if figure.keeps_history and moment:
+            self._save(picture, self.figures_dir / figure.name / f"{moment}.png")
+        log_image(trainer.loggers, f"figures/{figure.name}", picture, step_of_loggers(trainer))
 
     def drawn(self, scene: Scene, model: LightningModule) -> Iterator[tuple[Figure, np.ndarray | NotShown]]:
-        """Each figure with its picture, or why there is none; of a model in eval mode.
+        """Each figure of the model with its picture, or why there is none; of a model in eval mode.
 
         After training: those of the history that `load_state_dict` was given, of a checkpoint its
         ["callbacks"][`state_key`].
         """
-        with Bar(len(self.figures), "drawing figures") as bar:
-            for figure in self.figures:
+        figures = [figure for figure in self.figures if not figure.of_data]
+        with Bar(len(figures), "drawing figures") as bar:
+            for figure in figures:
                 with torch.no_grad():
                     picture = figure.draw(scene, model)
                 yield figure, picture

@@ -141,6 +141,19 @@ class InMemoryDataModule(LightningDataModule):
         """The number of examples of each split that has been loaded."""
         return {split: len(self._splits[split][0]) for split in SPLITS if split in self._splits}
 
+    def size(self, split: Split) -> int | None:
+        """The number of examples of a split; None if it is not known before the split is read."""
+        return self.split_sizes.get(split)
+
+    def labels(self, split: Split) -> Tensor:
+        """The classes of a split's examples, (N,) int64, −1 where there is none; on the CPU."""
+        return self._split(split)[1].cpu()
+
+    def labelled(self) -> tuple[int, int]:
+        """How many examples have a label, and how many there are, in the splits that were read."""
+        labels = [self.labels(split) for split in self.split_sizes]
+        return sum(int((label >= 0).sum()) for label in labels), sum(map(len, labels))
+
     def protocol(self) -> dict[str, Any]:
         """What a number measured on these data depends on, in plain values."""
         return {
@@ -170,13 +183,15 @@ class InMemoryDataModule(LightningDataModule):
         """
         if split not in SPLITS:
             raise ValueError(f"split={split}: expected one of {', '.join(SPLITS)}")
-        x, label = self._split(split)
+        size = len(self._split(split)[0])
         if seed is None:
-            x, label = x[:n].cpu(), label[:n].cpu()
-        else:
-            generator = Generator().manual_seed(mix_key(seed, SPLITS.index(split)))
-            chosen = torch.randperm(len(x), generator=generator)[:n].to(x.device)
-            x, label = x[chosen].cpu(), label[chosen].cpu()
+            return self.examples_at(split, torch.arange(min(n, size)))
+        generator = Generator().manual_seed(mix_key(seed, SPLITS.index(split)))
+        return self.examples_at(split, torch.randperm(size, generator=generator)[:n])
+
+    def examples_at(self, split: Split, positions: Tensor) -> Batch:
+        """The examples of a split at positions (B,), int64, as the model sees them; on the CPU."""
+        x, label = (part[positions.to(part.device)].cpu() for part in self._split(split))
         key = mix_key(self.split_seed, _DRAWS, SPLITS.index(split)) if split == "train" else NO_KEY
         return Batch(self._as_seen(RawBatch(x, label, key)), label)
 

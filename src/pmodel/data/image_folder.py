@@ -108,6 +108,17 @@ class ImageFolder(InMemoryDataModule):
         """The class folders of all splits, in alphabetical order; None if there are none."""
         return self._listing[1] or None
 
+    def size(self, split: Split) -> int | None:
+        if split in self.split_sizes:
+            return self.split_sizes[split]
+        listed = len(self._listing[0][split])
+        return listed if self.limit is None else min(listed, self.limit)
+
+    def labelled(self) -> tuple[int, int]:
+        """How many of all pictures lie in class folders, and how many there are."""
+        pictures = [picture for split in self._listing[0].values() for picture in split]
+        return sum(picture.label >= 0 for picture in pictures), len(pictures)
+
     def protocol(self) -> dict[str, Any]:
         return {**super().protocol(), "path": str(self.path), "resize": self.resize, "background": self.background}
 

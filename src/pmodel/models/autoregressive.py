@@ -63,7 +63,9 @@ class AutoregressiveModule(GradientModule):
         if num_levels < 2:
             raise ValueError(f"model.num_levels={num_levels}: expected at least 2")
         if class_conditional and num_classes is None:
-            raise ValueError("model.class_conditional=true: the data have no classes (data.num_classes=null)")
+            raise ValueError(
+                "model.class_conditional=true: expected data.num_classes, the number of labels, and it is null"
+            )
         self.data_shape = torch.Size(data_shape)
         name = "bernoulli" if num_levels == 2 else "categorical"
         self.likelihood = (
@@ -115,7 +117,8 @@ class AutoregressiveModule(GradientModule):
         if self.num_classes is None:
             return None
         if label is None or (label < 0).any():
-            raise ValueError("model.class_conditional=true: expected a label of each picture, but the data have none")
+            missing = "there are none" if label is None else f"{int((label < 0).sum())} of {len(label)} have none"
+            raise ValueError(f"model.class_conditional=true: expected a label of each picture, and {missing}")
         label = label.to(self.device, torch.int64)
         return F.one_hot(label, self.num_classes)[:, :, None, None].to(next(self.parameters()).dtype)
 

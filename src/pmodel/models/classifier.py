@@ -73,7 +73,7 @@ class Classifier(GradientModule):
     ):
         super().__init__(optimizer, schedule, ema_decay, compile)
         if num_classes is None:
-            raise ValueError("model.num_classes=null: expected a number; these data have no labels, or type it")
+            raise ValueError("model=classifier: expected data.num_classes, the number of labels, and it is null")
         if num_classes < 2:
             raise ValueError(f"model.num_classes={num_classes}: expected at least 2")
         if mode not in ("scratch", "probe", "fine_tune"):
@@ -157,7 +157,10 @@ class Classifier(GradientModule):
 
     def _check_labels(self, split: str, label: Tensor) -> None:
         if (label < 0).any():
-            raise ValueError(f"model=classifier: expected labelled data; some of the {split} examples have no label")
+            some = f"{int((label >= 0).sum()):,} of {len(label):,} {split} examples have one"
+            raise ValueError(
+                f"model=classifier: expected a label of each example, and {some}: label the others, or take them out"
+            )
         if (label >= self.num_classes).any():
             raise ValueError(
                 f"model.num_classes={self.num_classes}: expected more, since there is a {split} example of class"

@@ -99,7 +99,9 @@ class GAN(AdversarialModule):
         if prior not in ("normal", "uniform"):
             raise ValueError(f"model.prior={prior}: expected normal or uniform")
         if class_conditional and num_classes is None:
-            raise ValueError("model.class_conditional=true: expected labelled data, and these have no known classes")
+            raise ValueError(
+                "model.class_conditional=true: expected data.num_classes, the number of labels, and it is null"
+            )
         self.save_hyperparameters()
         self.latent_dim, self.prior, self.num_levels = latent_dim, prior, num_levels
         self.data_shape = torch.Size(data_shape)
@@ -151,8 +153,11 @@ class GAN(AdversarialModule):
     def real_codes(self, batch: Any) -> Tensor:
         if self.num_classes is None:
             return self.draw_codes(len(batch.x))
-        if (batch.label < 0).any() or (batch.label >= self.num_classes).any():
-            raise ValueError("model.class_conditional=true: expected labelled data; some examples have no label")
+        if missing := int(((batch.label < 0) | (batch.label >= self.num_classes)).sum()):
+            raise ValueError(
+                f"model.class_conditional=true: expected a label from 0 to {self.num_classes - 1} of each example, and"
+                f" {missing} of {len(batch.label)} have none"
+            )
         return self.draw_codes(len(batch.x), batch.label)
 
     def generated(self, network: nn.Module, codes: Tensor) -> Tensor:

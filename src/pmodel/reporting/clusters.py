@@ -5,14 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.colors import to_rgb
 
+from pmodel.reporting.palette import CLUSTER_COLORS
 from pmodel.reporting.plots import HALO, NAMES, frame_plane, new_figure, plane_size, render
 
-# Matplotlib's ten colours, and 15 more, each as far as can be from those before it in OKLab.
-CLUSTER_COLORS = [
-    *(f"C{i}" for i in range(10)),
-    *("#0000ff", "#d200ff", "#004b0f", "#3c0f87", "#960069", "#7800ff", "#003c5a", "#ff00c3", "#4b69ff", "#87a5ff"),
-    *("#69001e", "#8700b4", "#877800", "#d29687", "#ff0078"),
-]
 # More centres than that stand too close for a number at each.
 MAX_NUMBERED = 40
 

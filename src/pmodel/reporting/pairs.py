@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pmodel.reporting.clusters import CLUSTER_COLORS
+from pmodel.reporting.palette import CLUSTER_COLORS
 from pmodel.reporting.plots import new_figure, render
 
 
