@@ -80,7 +80,7 @@ def test_points_stand_in_the_users_units_under_the_names_of_the_columns(monkeypa
     assert names == ["age", "income�", "a", "b", "c"]
     assert np.allclose(groups["no label"], 100 * data.examples("train", 40).x[:, :5])
     assert title == (
-        "50 training and 0 validation examples, of which 40 for training are drawn; the first 5 of 7 columns\nno labels"
+        "50 training and 0 validation examples; 40 of those for training are drawn; the first 5 of 7 columns\nno labels"
     )
 
 

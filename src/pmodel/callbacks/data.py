@@ -72,7 +72,7 @@ class DataFigure(Figure):
         names = [f"x{d + 1}" for d in range(D)] if D > 1 else ["x"]
         if getattr(data, "column_names", None):
             names = [_short(name) for name in data.column_names]
-        drawn = "" if len(x) == data.size("train") else f", of which {len(x):,} for training are drawn"
+        drawn = "" if len(x) == data.size("train") else f"; {len(x):,} of those for training are drawn"
         columns = "" if shown == D else f"; the first {shown} of {D:,} columns"
         title = f"{sizes(data)}{drawn}{columns}\n{classes(data)}"
         name = class_names(data)
