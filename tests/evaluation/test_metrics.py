@@ -12,7 +12,7 @@ from torch.distributions import Normal
 
 from pmodel.evaluation.clusters import Clustering
 from pmodel.evaluation.codes import LinearProbe
-from pmodel.evaluation.findings import Floor
+from pmodel.evaluation.findings import Floor, without_labels
 from pmodel.evaluation.likelihood import CRITERIA, UNBOUNDED, Likelihood, Parzen, bound_name
 from pmodel.evaluation.memorization import Memorization
 from pmodel.evaluation.points import Clouds
@@ -267,6 +267,11 @@ def test_clusters_and_codes_that_know_the_labels_have_full_marks_and_unlabelled_
     assert (probe["protocol"]["num_train"], probe["protocol"]["code_dim"]) == (400, 2)
     for metric in (Clustering(), LinearProbe()):
         assert {f.reason for f in found(metric, Sign(), plane())} == {"the data have no labels"}
+
+
+def test_partly_labelled_data_are_not_said_to_have_none():
+    assert without_labels(torch.tensor([0, 1, -1]), torch.tensor([2])) == "only 3 of 4 examples have a label"
+    assert without_labels(torch.tensor([0, 1])) is None
 
 
 @pytest.mark.parametrize("name", METRICS)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pmodel.capabilities import Assigns
-from pmodel.evaluation.findings import Finding, Metric
+from pmodel.evaluation.findings import Finding, Metric, without_labels
 from pmodel.evaluation.subject import Subject
 from pmodel.metrics.clustering import clustering_scores
 from pmodel.metrics.errors import Partitions, partition_error
@@ -28,8 +28,8 @@ class Clustering(Metric):
         model = subject.model
         if not isinstance(model, Assigns):
             yield from self.missing("the model has no assign", *NAMES)
-        elif not (label >= 0).all():
-            yield from self.missing("the data have no labels", *NAMES)
+        elif reason := without_labels(label):
+            yield from self.missing(reason, *NAMES)
         else:
             cluster = subject.over(lambda part, _: model.assign(part), x)
             errors = partition_error(_scores, torch.stack([cluster, label], 1), partitions=PARTITIONS).tolist()

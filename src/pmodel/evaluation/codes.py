@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from pmodel.capabilities import Classifies, Encodes
-from pmodel.evaluation.findings import Finding, Metric
+from pmodel.evaluation.findings import Finding, Metric, without_labels
 from pmodel.evaluation.subject import Subject
 from pmodel.metrics.errors import share_error
 from pmodel.metrics.likelihood import estimate
@@ -37,8 +37,8 @@ class LinearProbe(Metric):
             yield from self.missing("the model was told the labels", name)
         elif subject.split == "train":
             yield from self.missing("split=train: the probe is fitted on these examples", name)
-        elif not ((label >= 0).all() and (subject.examples.label >= 0).all()):
-            yield from self.missing("the data have no labels", name)
+        elif reason := without_labels(label, subject.examples.label):
+            yield from self.missing(reason, name)
         elif len(label.unique()) < 2:
             yield from self.missing("the training examples are all of one class", name)
         else:
@@ -59,8 +59,8 @@ class Classification(Metric):
         x, label = subject.examples
         if not isinstance(model, Classifies):
             yield from self.missing("the model has no classify", name)
-        elif not (label >= 0).all():
-            yield from self.missing("the data have no labels", name)
+        elif reason := without_labels(label):
+            yield from self.missing(reason, name)
         else:
             right = subject.over(lambda part, _: model.classify(part).argmax(1), x) == label
             mean, error, count = estimate(right)

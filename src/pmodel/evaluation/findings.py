@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import ClassVar, NamedTuple
 
+from torch import Tensor
+
 from pmodel.evaluation.subject import Subject
 from pmodel.reporting.results import Curve, Group, Missing, Number
 
@@ -33,3 +35,11 @@ class Metric(ABC):
         """The same reason for several numbers."""
         for name in names:
             yield Missing(name, self.group, reason)
+
+
+def without_labels(*labels: Tensor) -> str | None:
+    """Why there is no comparison with labels (N,), −1 for none: how many have one. None if all do."""
+    labelled, total = sum(int((label >= 0).sum()) for label in labels), sum(map(len, labels))
+    if labelled == total:
+        return None
+    return f"only {labelled:,} of {total:,} examples have a label" if labelled else "the data have no labels"
