@@ -7,6 +7,7 @@ import torch
 from sklearn import decomposition
 from support import array_data, build, fit
 
+from pmodel.callbacks.densities import DensityFigure
 from pmodel.data.batch import Batch
 from pmodel.data.digits import read_digits
 from pmodel.models.pca import PCA
@@ -125,6 +126,8 @@ def test_constant_pixels_and_equal_examples_have_no_density():
     torch.testing.assert_close(whitened.decode(whitened.encode(x)), x)
     assert fitted(x, 60).log_prob(x).isfinite().all()
     assert fitted(torch.ones(20, 3), 2).ending.endswith("vary in 0 of 3 directions")
+    on_a_line = fitted(torch.arange(20.0)[:, None].expand(20, 2), 2)
+    assert DensityFigure().draw(None, on_a_line).reason == f"no density: {on_a_line.no_density}"
 
 
 @pytest.mark.parametrize("value", [0, 65])

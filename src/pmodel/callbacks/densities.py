@@ -40,6 +40,8 @@ class DensityFigure(Figure):
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
         if not isinstance(model, LogProb):
             return NotShown("the model has no log_prob")
+        if no_density := getattr(model, "no_density", None):
+            return NotShown(f"no density: {no_density}")
         x, split = scene.held_out(self.num_points)
         if not few_dimensions(x):
             return not_few_dimensions(x)
