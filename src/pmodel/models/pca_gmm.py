@@ -28,7 +28,8 @@ class PCAGMM(GaussianDensity):
         covariance_type, start, num_starts, reg_covar, init_size, tolerance: of the mixture; see `GMM`.
 
     Raises:
-        ValueError: in the first epoch, if the training examples vary in no more than `num_dims` directions.
+        ValueError: before the first epoch or at its end, if the training examples vary in no more than `num_dims`
+            directions.
     """
 
     units: ClassVar[dict[str, str]] = {
@@ -66,6 +67,13 @@ class PCAGMM(GaussianDensity):
         return self.axes.num_parameters + self.gaussians.num_parameters + len(self.weights) - 1
 
     def initialize(self, x: Tensor, generator: Generator) -> None:
+        (M, D), N = self.axes.components.shape, self.trainer.datamodule.split_sizes["train"]
+        # One direction is left for σ², unless there is none.
+        if N - (M < D) <= M:
+            raise ValueError(
+                f"model.num_dims={M}: {N} training examples vary in at most {N - 1} of {D} directions;"
+                f" expected fewer than {N - 1}, for a density"
+            )
         if self.place[0] == 0:
             warn_of_few_points(x.flatten(1), len(self.weights), "num_components")
         self.axes.mean.copy_(x.flatten(1).double().mean(0))
