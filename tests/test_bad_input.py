@@ -199,7 +199,7 @@ eval.py vae → @: expected key=value
 eval.py run=vae split=dev → @: expected one of train, validation, test
 eval.py run=vae batch_size=0 → @: expected a whole number, at least 1
 eval.py run=vae num_samples=5 → @: there is no setting 'num_samples'
-eval.py run=vae metric.samples.num_samples=1 → @: expected a whole number, at least 2
+eval.py run=vae metric.samples.num_samples=1 → @: expected a whole number, at least 2, or null
 eval.py run=vae metric.likelihood.num_samples=0 → @: expected a whole number, at least 1
 eval.py run=vae metric.cost.samples=5 → @: metric.cost has no 'samples'
 eval.py run=vae metric.features.weights=nowhere.pt → @: there is no such file or folder

@@ -8,8 +8,7 @@ import torch
 from pmodel.capabilities import Samples
 from pmodel.evaluation.findings import Finding, Floor, Metric
 from pmodel.evaluation.subject import SEED, Subject
-from pmodel.metrics.clouds import sliced_wasserstein
-from pmodel.metrics.errors import Partitions, partition_error
+from pmodel.metrics.clouds import PARTITIONS, sliced_wasserstein, sliced_wasserstein_error
 from pmodel.metrics.kernel import median_distance, mmd_estimate
 from pmodel.metrics.modes import NUM_STDS, SMALLEST_SHARE, mode_errors, mode_scores
 from pmodel.ranges import Count, Two
@@ -53,8 +52,8 @@ class Clouds(Metric):
 
     def _compare(self, subject: Subject, x: torch.Tensor, own: dict) -> Iterator[Finding]:
         real = subject.examples.x
-        value, error = sliced_wasserstein(x, real), partition_error(_wasserstein, x, real, local=True).item()
-        protocol = {**own, "error_by": str(Partitions.of_local(min(len(x), len(real))))}
+        value, error = sliced_wasserstein(x, real), sliced_wasserstein_error(x, real)
+        protocol = {**own, "error_by": str(PARTITIONS)}
         rest = {"better": "lower", "standard_error": error, "protocol": protocol}
         yield subject.number(WASSERSTEIN, value, "of the coordinates", self.group, **rest)
         bandwidth = median_distance(real.double())
@@ -62,10 +61,6 @@ class Clouds(Metric):
         protocol = {**own, "bandwidth": bandwidth, "error_by": "variance of a U-statistic"}
         rest = {"better": "lower", "least": 0.0, "standard_error": error, "protocol": protocol}
         yield subject.number(MMD, value, "of 1", self.group, **rest)
-
-
-def _wasserstein(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    return torch.tensor([sliced_wasserstein(x, y)], dtype=torch.float64)
 
 
 class Modes(Metric):

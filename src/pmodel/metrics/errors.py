@@ -48,9 +48,8 @@ def partition_error(
 
     Args:
         partitions: b and R; None: 2 and 64, for local statistics `Partitions.of_local`.
-        local: whether the statistic is a mean of what the nearest others decide, or a distance between quantiles. Its
-            spread falls as 1/√N at any N, whatever its interactions: the root of A (Politis, Romano, Wolf: Subsampling,
-            1999).
+        local: whether the statistic is a mean of what the nearest others decide. Its spread falls as 1/√N at any N,
+            whatever its interactions: the root of A (Politis, Romano, Wolf: Subsampling, 1999).
     """
     count = min(map(len, sets))
     num_parts, num_partitions = partitions or (Partitions.of_local(count) if local else Partitions())
