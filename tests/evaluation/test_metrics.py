@@ -330,6 +330,7 @@ def test_models_are_scored_with_as_many_samples_as_the_floor_has_examples_that_t
         findings = found(metric, StandardNormal(), data)
         floors = {f.number["name"]: f.number for f in findings if isinstance(f, Floor)}
         assert numbers(findings)[name]["protocol"]["num_generated"] == floors[name]["protocol"]["num_train"] == 200
+        assert floors[name]["protocol"]["train_part"] == "second half"
     subject = Subject(StandardNormal(), data, "validation")
     assert torch.equal(subject.floor_examples, x[200:])
     assert [subject.num_samples(typed) for typed in (None, 7, 900)] == [200, 7, 900]

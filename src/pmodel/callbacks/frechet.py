@@ -66,7 +66,7 @@ class FrechetDistance(Callback):
                 "unit": "distance of features",
                 "split": split,
                 "count": count,
-                "protocol": {**data.protocol(), **self._features(), "num_train": len(x)},
+                "protocol": {**data.protocol(), **self._features(), "num_train": len(x), "train_part": "second half"},
             }
             self.numbers.append(number)
 

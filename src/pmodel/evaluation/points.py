@@ -7,7 +7,7 @@ import torch
 
 from pmodel.capabilities import Samples
 from pmodel.evaluation.findings import Finding, Floor, Metric
-from pmodel.evaluation.subject import SEED, Subject
+from pmodel.evaluation.subject import FLOOR_PART, SEED, Subject
 from pmodel.metrics.clouds import PARTITIONS, sliced_wasserstein, sliced_wasserstein_error
 from pmodel.metrics.kernel import median_distance, mmd_estimate
 from pmodel.metrics.modes import NUM_STDS, SMALLEST_SHARE, mode_errors, mode_scores
@@ -48,7 +48,7 @@ class Clouds(Metric):
         train, drawn = subject.floor_examples[:count], subject.samples(count)
         yield from self._compare(subject, drawn, {"num_generated": len(drawn), "noise_seed": SEED})
         if subject.split != "train" and len(train) > 1:
-            yield from map(Floor, self._compare(subject, train, {"num_train": len(train)}))
+            yield from map(Floor, self._compare(subject, train, {"num_train": len(train), "train_part": FLOOR_PART}))
 
     def _compare(self, subject: Subject, x: torch.Tensor, own: dict) -> Iterator[Finding]:
         real = subject.examples.x

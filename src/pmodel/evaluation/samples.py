@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pmodel.capabilities import Samples
 from pmodel.evaluation.findings import Finding, Floor, Metric
-from pmodel.evaluation.subject import SEED, Subject
+from pmodel.evaluation.subject import FLOOR_PART, SEED, Subject
 from pmodel.metrics.errors import Partitions, partition_error
 from pmodel.metrics.frechet import Moments, frechet_distance
 from pmodel.metrics.inception_score import inception_score
@@ -90,7 +90,7 @@ class SampleQuality(Metric):
         train = subject.floor_examples[:count]
         if len(train) < 2:
             return
-        own = {**own, "num_train": len(train)}
+        own = {**own, "num_train": len(train), "train_part": FLOOR_PART}
         del own["noise_seed"], own["num_generated"]
         key = (f"{self.k_precision_recall}, {self.k_density_coverage}", extractor.hash, real, train)
         other = subject.real_features(train)

@@ -21,6 +21,8 @@ from pmodel.reporting.results import Group, Number
 SEED = 0
 # Part of the names of kept files: counts up with every change that makes other values of the same examples.
 RECIPE = 2
+# Which training examples the floor is of, for the protocol.
+FLOOR_PART = "second half"
 # The most samples that are drawn, where no number is typed.
 MAX_SAMPLES = 10_000
 # Numbers in all examples of a split that are held at once: 2^28 float32 are 1 GiB.
