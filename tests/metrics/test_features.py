@@ -76,6 +76,9 @@ def test_the_networks_that_come_with_the_package_are_those_that_training_gives(
 ):
     """Their hashes, which numbers carry, are the same on every machine."""
     assert feature_extractor(digits(), None).hash == "fdff8d25ff7d"
+    for binarize, expected in (("dynamic", "7b1ccb2618e8"), ("none", "be37b0db33b9")):
+        _, data = build("data=mnist_5k", f"data.binarize={binarize}")
+        assert feature_extractor(data, None).hash == expected
     if data_dir_or_none is not None:
         _, data = build("data=mnist", f"data_dir={data_dir_or_none}")
         assert feature_extractor(data, None).hash == "06545184a047"
