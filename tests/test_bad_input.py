@@ -76,7 +76,7 @@ data=points_csv → @: expected a name of this version; it is called data=table 
 data=points data.name=csv → @: expected a name of this version; it is called data=table now
 data=table data.path=nowhere.csv → @: there is no such file or folder
 data=table data.path=table.csv data.header=maybe → @: expected auto, or true or false
-data=table data.path=table.csv data.columns=2 → @: expected a list of texts or whole numbers, or null
+data=table data.path=table.csv data.columns=2 → @: expected a list of texts or whole numbers, each at least 0, or null
 data=table data.path=table.csv data.columns=[1,3] → @: there is no column 3 in table.csv; its columns are 1, 2
 data=table data.path=table.csv data.label_column=kind → @: there is no column kind in table.csv; its columns are 1, 2
 data=mnist,digits → @: several values need --multirun (-m), which runs a job for each

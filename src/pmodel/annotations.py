@@ -145,8 +145,10 @@ def in_words(annotation: ast.expr | None, module: str) -> str:
 
 def _plural(words: str) -> str:
     """`whole numbers, each at least 1` of `a whole number, at least 1`."""
+    if ", or " in words:
+        return " or ".join(map(_plural, words.split(", or ")))
     kind, _, bounds = words.removeprefix("a ").partition(", ")
-    kinds = kind.replace("list", "lists", 1) if kind.startswith("list") else f"{kind.replace(' or a ', 's or ')}s"
+    kinds = kind.replace("list", "lists", 1) if kind.startswith("list") else f"{kind}s"
     return f"{kinds}, each {bounds}" if bounds else kinds
 
 

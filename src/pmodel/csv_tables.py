@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pmodel.foreign import printable, regular
+from pmodel.ranges import Whole
 
 Header = Literal["auto"] | bool
 # A column by its name, or by its number in the file, counted from 1.
-Column = str | int
+Column = str | Whole
 # In the order in which they are looked for: a decimal comma, or one in a name, is beside the other two.
 DELIMITERS = {"\t": "tabs", ";": "semicolons", ",": "commas"}
 MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "missing", "?", "-", "--", "."}
