@@ -51,6 +51,32 @@ CONDITIONAL = [name for name in MODELS if "class_conditional" in settings(name)]
 REFUSED = {**{name: {"points"} for name in AUTOREGRESSIVE}, "dcgan": {"points", "colour"}}
 CASES = [(m, d) for m in MODELS for d in DATA if d not in REFUSED.get(m, set())]
 
+_OF_GANS = "Samples SamplesClasses SamplesLatents Decodes Discriminates"
+_OF_AUTOREGRESSIVE_ONES = "Samples SamplesClasses LogProb LogProbPerPixel Completes"
+_OF_VAES = "Samples SamplesLatents LowerBound Encodes TrainableFeatures Decodes Reconstructs"
+# Which model answers which questions: a method that is gone, or has another name, would only make a table shorter.
+ANSWERS = {
+    "autoencoder": "Encodes TrainableFeatures Decodes Reconstructs",
+    "classifier": "Encodes Classifies",
+    "dcgan": _OF_GANS,
+    "gan": _OF_GANS,
+    "gaussian": "Samples LogProb MaximizesLikelihood GaussianComponents",
+    "gmm": "Samples LogProb MaximizesLikelihood Encodes Assigns Clusters GaussianComponents",
+    "kde": "Samples LogProb",
+    "kmeans": "Encodes Reconstructs Assigns Clusters",
+    "pca": "Samples LogProb Encodes Decodes Reconstructs PrincipalComponents",
+    "pca_gmm": "Samples LogProb MaximizesLikelihood Encodes Reconstructs Assigns Clusters PrincipalComponents",
+    "pixelcnn": _OF_AUTOREGRESSIVE_ONES,
+    "pixelcnn_gated": _OF_AUTOREGRESSIVE_ONES,
+    "pixelcnn_pp": _OF_AUTOREGRESSIVE_ONES,
+    "pixelrnn": _OF_AUTOREGRESSIVE_ONES,
+    "pixelrnn_multiscale": _OF_AUTOREGRESSIVE_ONES,
+    "pixelrnn_row": _OF_AUTOREGRESSIVE_ONES,
+    "vae": _OF_VAES,
+    "vae_2d": _OF_VAES,
+    "vae_hierarchical": _OF_VAES,
+}
+
 
 def write_pictures(folder: Path) -> None:
     """64 coloured pictures of 11×9 in two classes, so neither a square nor a multiple of the networks' strides."""
@@ -88,10 +114,15 @@ def case(request, tmp_path_factory):
     return request.param[0], *trained(*request.param, tmp_path_factory.mktemp("pictures"))
 
 
+def protocols() -> dict[str, type]:
+    """Those of pmodel.capabilities, by name."""
+    found = inspect.getmembers(capabilities, lambda c: inspect.isclass(c) and getattr(c, "_is_protocol", False))
+    return {name: protocol for name, protocol in found if name != "Protocol"}
+
+
 def answers(model: nn.Module) -> list[str]:
     """The names of the protocols that a model satisfies."""
-    protocols = inspect.getmembers(capabilities, lambda c: inspect.isclass(c) and getattr(c, "_is_protocol", False))
-    return [name for name, protocol in protocols if name != "Protocol" and isinstance(model, protocol)]
+    return [name for name, protocol in protocols().items() if isinstance(model, protocol)]
 
 
 def loss_of(model: nn.Module, batch: Any) -> torch.Tensor:
@@ -101,6 +132,16 @@ def loss_of(model: nn.Module, batch: Any) -> torch.Tensor:
     codes = model.real_codes(batch)
     fake = model.score(model.generated(model.generator, codes), codes)
     return (model.objective.discriminator(model.score(batch.x, codes), fake) + model.objective.generator(fake)).mean()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_answers_the_questions_of_the_table_and_no_others(name):
+    assert sorted(answers(instantiate(settings(name)))) == sorted(ANSWERS[name].split())
+
+
+def test_the_table_of_answers_has_every_model_and_every_question():
+    assert list(ANSWERS) == MODELS
+    assert {question for line in ANSWERS.values() for question in line.split()} == set(protocols())
 
 
 def test_every_parameter_gets_a_gradient_or_says_why_not(case):

@@ -1,5 +1,6 @@
 """What is fixed, what is drawn per step, and which settings contradict each other."""
 
+import itertools
 import json
 
 import pytest
@@ -82,6 +83,16 @@ def test_evaluation_data_are_fixed_whatever_the_batch_size_the_seed_and_the_epoc
     expected = evaluate(digits(**settings))
     assert torch.equal(expected, evaluate(digits(**settings, eval_batch_size=7, seed=8, flip=True)))
     assert not torch.equal(expected, evaluate(digits(**settings, split_seed=8)))
+
+
+@pytest.mark.parametrize("settings", [{"binarize": "static"}, {"binarize": "dynamic"}, {"dequantize": True}])
+def test_no_split_has_the_order_or_the_draws_of_another(numbered, settings):
+    data = numbered(num_levels=2 if "binarize" in settings else None, **settings)
+    data.load = lambda split: (torch.full((50, 1, 1, 2), 128, dtype=torch.uint8), torch.arange(50))
+    for part in ([data.examples(split, 50).x for split in SPLITS], [data.kept(split, 50) for split in SPLITS]):
+        assert not any(torch.equal(a, b) for a, b in itertools.combinations(part, 2))
+    drawn = [data.examples(split, 50, seed=3).label for split in SPLITS]
+    assert not any(torch.equal(a, b) for a, b in itertools.combinations(drawn, 2))
 
 
 def test_dequantized_splits_lie_in_the_bins_of_the_levels(digits):

@@ -18,7 +18,11 @@ from pmodel.evaluation.memorization import Memorization
 from pmodel.evaluation.points import Clouds
 from pmodel.evaluation.reconstruction import Reconstruction
 from pmodel.evaluation.samples import SampleQuality
-from pmodel.evaluation.subject import Subject
+from pmodel.evaluation.subject import Subject, _seed
+from pmodel.metrics.frechet import Moments, frechet_distance
+from pmodel.metrics.kernel import kernel_distance
+from pmodel.metrics.manifolds import density_coverage, precision_recall
+from pmodel.metrics.parzen import choose_sigma, parzen_log_prob
 from pmodel.reporting.results import Curve, Missing
 
 CPU = torch.device("cpu")
@@ -195,6 +199,26 @@ def test_the_parzen_window_of_true_samples_is_near_their_density_and_half_of_the
     assert (estimate["better"], estimate["kind"]) == ("higher", "estimate")
 
 
+def test_the_parzen_window_has_the_width_that_other_examples_choose():
+    """A narrow one of examples at the samples, a wide one of those that are judged."""
+    data = plane()
+    samples = StandardNormal().sample(500, generator=Generator().manual_seed(_seed(0)))[:20]
+    at_samples, far = samples.repeat(5, 1) + 0.01, 3 * data.parts["validation"][:100]
+    data.parts |= {"validation": at_samples, "test": far}
+    narrow, wide = choose_sigma(at_samples, samples), choose_sigma(far, samples)
+    assert narrow < 0.5 < wide
+    (number,) = Parzen(20).measure(Subject(StandardNormal(), data, "test"))
+    assert number["protocol"]["sigma"] == narrow
+    assert number["protocol"]["sigma_chosen_on"] == "validation"
+    assert number["value"] == pytest.approx(parzen_log_prob(far, samples, narrow).mean().item())
+    # Validation examples are judged by a width that their first half chooses.
+    data = plane()
+    data.parts["validation"] = torch.cat([at_samples, far])
+    (number,) = Parzen(20).measure(Subject(StandardNormal(), data, "validation"))
+    assert number["protocol"]["sigma"] == narrow
+    assert number["value"] == pytest.approx(parzen_log_prob(far, samples, narrow).mean().item())
+
+
 def test_copies_of_training_examples_are_nearer_than_unseen_ones_and_fresh_draws_are_not():
     data = plane()
     copied = numbers(found(Memorization(300), Copies(data.parts["train"]), data))
@@ -222,6 +246,28 @@ def test_true_draws_have_distances_like_the_floor_and_shifted_ones_are_far():
         assert floors[name]["count"] == 200
         assert floors[name]["protocol"]["num_train"] == 200
         assert [f for f in bad if isinstance(f, Floor)] == [f for f in good if isinstance(f, Floor)]
+
+
+def test_numbers_of_samples_are_those_of_their_metrics_of_real_examples_and_samples():
+    class Blob(StandardNormal):
+        def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
+            return 0.1 * super().sample(n, generator=generator)
+
+    data = plane()
+    subject = Subject(Blob(), data, "validation")
+    findings = list(SampleQuality(150, k_precision_recall=2, k_density_coverage=4).measure(subject))
+    floors = {f.number["name"]: f.number for f in findings if isinstance(f, Floor)}
+    real = subject.real_features(data.parts["validation"])
+    others = subject.features_of_samples(150), subject.real_features(data.parts["train"][200:350])
+    for found_of, other in zip((numbers(findings), floors), others, strict=True):
+        expected = precision_recall(real[:150], other, 2)._asdict() | density_coverage(real[:150], other, 4)._asdict()
+        expected["Fréchet distance"] = frechet_distance(Moments.of(real), Moments.of(other))
+        expected["kernel distance"] = kernel_distance(other, real)
+        assert {name: number["value"] for name, number in found_of.items()} == pytest.approx(expected)
+        assert [number["count"] for number in found_of.values()] == [200, 200, 150, 150, 150, 150]
+    # What is exchanged would show.
+    value = {name: number["value"] for name, number in numbers(findings).items()}
+    assert value["recall"] < value["coverage"] < 0.5 < value["precision"] < value["density"]
 
 
 def test_fourier_features_know_no_classes():

@@ -86,6 +86,18 @@ def test_spectral_norm_bounds_the_slope_of_every_layer():
     assert any(torch.linalg.matrix_norm(m.weight, 2) > 1.5 for m in model.generator.net[::2])
 
 
+@pytest.mark.parametrize("players", ["dcgan", "resnet"])
+def test_spectral_norm_is_of_convolutions_too(players):
+    norm = "model.players.discriminator.norm=none"
+    model, _ = build("model=dcgan", f"model/players={players}", "model.spectral_norm=true", norm)
+    layers = [m for m in model.discriminator.modules() if isinstance(m, torch.nn.Linear | torch.nn.Conv2d)]
+    assert sum(isinstance(layer, torch.nn.Conv2d) for layer in layers) >= 2
+    for layer in layers:
+        for _ in range(20):
+            weight = layer.weight  # one step of the power iteration
+        assert torch.linalg.matrix_norm(weight.flatten(1), 2).item() == pytest.approx(1, abs=0.1)
+
+
 def test_verdicts_are_probabilities_where_the_objective_has_them_and_scores_elsewhere():
     x = torch.rand(6, 1, 8, 8)
     for objective in OBJECTIVES:

@@ -191,6 +191,21 @@ def test_starts_of_points_know_no_units(start):
     torch.testing.assert_close(*values, rtol=0, atol=1e-6)
 
 
+def test_a_mixture_starts_from_the_best_of_its_runs():
+    x = torch.rand(300, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    def inertia(seed: int, num_starts: int) -> float:
+        model = GMM([2], 7, num_starts=num_starts)
+        model.initialize(x, torch.Generator().manual_seed(seed))
+        unit = x.std(0, correction=0)  # k-means sees points of variance 1
+        return torch.cdist(x / unit, model.gaussians.means / unit).amin(1).square().sum().item()
+
+    # The first of five runs is the one that is alone.
+    pairs = [(inertia(seed, 5), inertia(seed, 1)) for seed in range(3)]
+    assert all(best <= first + 1e-9 for best, first in pairs)
+    assert any(best < 0.99 * first for best, first in pairs)
+
+
 @pytest.mark.parametrize("covariance_type", ORACLE)
 def test_the_last_line_says_where_the_regularizer_decides(covariance_type):
     """All points of one of two components are equal: there, more and more nats with less and less regularizer."""

@@ -99,6 +99,18 @@ def test_free_bits_give_no_gradient_below_their_limit():
     torch.testing.assert_close(with_free, reconstruction)
 
 
+def test_free_bits_are_those_of_the_mean_over_the_batch():
+    model, data = build("data.limit=16", "model.free_bits=1")
+    batch = data.examples("train", 16)
+    kl = kl_to_standard_normal(*model.posterior(batch.x))
+    model.free_bits = kl.mean(0).median().item()
+    terms = model.loss(batch)
+    counted = kl.where(kl.mean(0) > model.free_bits, model.free_bits).sum(1)
+    torch.testing.assert_close(terms["loss"] - terms["reconstruction"], counted, rtol=1e-3, atol=1e-3)
+    # Dimensions above the limit have examples below it, and the other way round.
+    assert ((kl > model.free_bits) != (kl.mean(0) > model.free_bits)).any()
+
+
 def test_fixed_generator_gives_the_same_codes_for_samples_and_latents():
     model, _ = build()
     z = model.sample_latents(5, generator=torch.Generator().manual_seed(1))
