@@ -112,6 +112,13 @@ def test_flips_touch_training_only(numbered):
     assert torch.equal(by_label(x.sort(-1).values, label), by_label(*seen(plain, plain.train_dataloader())))
 
 
+def test_flips_that_are_drawn_once_touch_training_only(numbered):
+    flipped, plain = numbered(flip=True, redraw=False), numbered()
+    for split in SPLITS:
+        same = torch.equal(flipped.examples(split, 22).x, plain.examples(split, 22).x)
+        assert same == (split != "train")
+
+
 def test_examples_are_the_same_each_time_and_those_of_the_evaluation_loader(digits):
     data = digits(binarize="dynamic")
     first = next(iter(data.val_dataloader()))
@@ -127,6 +134,11 @@ def test_limit_keeps_the_first_examples_of_every_split(digits):
         assert torch.equal(kept.x, all_of_them.x)
         assert torch.equal(kept.label, all_of_them.label)
     assert small.split_sizes == {"train": 30, "validation": 30, "test": 30}
+
+
+@pytest.mark.parametrize(("setting", "count"), [(0.3, 7), (0.001, 1), (0, 0), (5, 5)])
+def test_a_share_for_validation_is_rounded_to_the_nearest_number_and_to_one_at_least(numbered, setting, count):
+    assert numbered(num_validation=setting).validation_count(22) == count
 
 
 def test_test_split_is_read_only_when_asked_for(digits):

@@ -28,6 +28,13 @@ def test_labelled_examples_are_training_examples_with_their_own_labels(digits):
     assert [label_of[tuple(x)] for x in few.x.flatten(1).tolist()] == few.label.tolist()
 
 
+def test_which_class_has_one_more_is_drawn(digits):
+    def larger(label_seed: int) -> int:
+        return digits(num_labels=11, label_seed=label_seed).examples("train", 11).label.bincount().argmax().item()
+
+    assert len({larger(label_seed) for label_seed in range(5)}) > 1
+
+
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_validation_and_test_keep_all_their_examples(digits, split):
     few, whole = (digits(num_labels=n).examples(split, 2000) for n in (50, None))

@@ -35,6 +35,8 @@ def test_the_file_is_made_of_mnist_s_training_pictures(data_dir):
 def test_splits_are_disjoint_balanced_and_fixed():
     x, _ = read_mnist_5k()
     splits = [data().examples(split, 5000) for split in SPLITS]
+    for split, own, part in zip(SPLITS, splits, x.split([3500, 500, 1000]), strict=True):
+        assert torch.equal(own.x, part[data().kept(split, len(part))] / 255)
     assert [len(split.x) for split in splits] == [3500, 500, 1000]
     for split in splits:
         assert (split.label.bincount() == len(split.label) // 10).all()

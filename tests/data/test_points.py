@@ -26,11 +26,6 @@ def test_splits_are_points_of_the_asked_sizes_and_differ(name):
     assert set(torch.cat([split.label for split in splits]).tolist()) <= set(range(data.num_classes))
 
 
-def test_splits_of_one_size_have_no_point_in_common():
-    data = build(num_train=20, num_validation=20, num_test=20)
-    assert len(torch.cat([data.examples(split, 20).x for split in SPLITS]).unique(dim=0)) == 60
-
-
 @pytest.mark.parametrize("name", DIMS)
 def test_config_knows_the_number_of_components(name):
     from pmodel.resolvers import point_classes

@@ -67,6 +67,13 @@ def test_rows_are_split_80_10_10(table, header):
     assert data.examples("train", 1).label.tolist() == [-1]
 
 
+def test_rows_of_a_split_are_drawn_by_the_split_seed(table):
+    content = "".join(f"{i}.5,0\n" for i in range(40))
+    drawn = [{*table(content, split_seed=seed).examples("test", 9).x[:, 0].tolist()} for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert {36.5, 37.5, 38.5, 39.5} not in drawn
+
+
 @pytest.mark.parametrize("first", [0, 1])
 def test_a_header_of_numbers_is_no_row(first, table):
     """PCA explained 0.8744 of the variance, where 0.6436 are right, with 0, 1, …, 63 as one more row."""

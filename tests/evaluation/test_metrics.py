@@ -11,16 +11,16 @@ from torch import Generator, Tensor
 from torch.distributions import Normal
 
 from pmodel.evaluation.clusters import Clustering
-from pmodel.evaluation.codes import LinearProbe
+from pmodel.evaluation.codes import Classification, LinearProbe
 from pmodel.evaluation.findings import Floor, without_labels
-from pmodel.evaluation.likelihood import CRITERIA, UNBOUNDED, Likelihood, Parzen, bound_name
+from pmodel.evaluation.likelihood import CRITERIA, DECIDED, UNBOUNDED, Likelihood, Parzen, bound_name
 from pmodel.evaluation.memorization import Memorization
 from pmodel.evaluation.points import Clouds
 from pmodel.evaluation.reconstruction import Reconstruction
 from pmodel.evaluation.samples import SampleQuality
 from pmodel.evaluation.subject import Subject, _seed
 from pmodel.metrics.frechet import Moments, frechet_distance
-from pmodel.metrics.kernel import kernel_distance
+from pmodel.metrics.kernel import kernel_distance, median_distance, mmd
 from pmodel.metrics.manifolds import density_coverage, precision_recall
 from pmodel.metrics.parzen import choose_sigma, parzen_log_prob
 from pmodel.reporting.results import Curve, Missing
@@ -143,6 +143,22 @@ def test_a_density_of_dequantized_data_has_no_caveat_and_bounds_their_levels():
     assert density["value"] + 2 * math.log(17) == pytest.approx(of_levels["value"], abs=5)
 
 
+@pytest.mark.parametrize(("nats", "of_density", "of_criteria"), [(0.2, 1, 1), (0.03, 0, 1), (0.003, 0, 0)])
+def test_a_regularizer_decides_what_it_changes_by_more_than_the_error(nats, of_density, of_criteria):
+    """The standard error is 0.07 nats; criteria of the training examples have none."""
+
+    class Fitted(StandardNormal):
+        num_parameters, converged = 4, True
+
+        def regularized_nats(self) -> float:
+            return nats
+
+    by_name = numbers(found(Likelihood(num_samples=1), Fitted(), plane()))
+    assert by_name["negative log-density"]["standard_error"] == pytest.approx(0.07, abs=0.02)
+    assert by_name["negative log-density"].get("caveats", []) == [DECIDED] * of_density
+    assert all(by_name[name].get("caveats", []) == [DECIDED] * of_criteria for name in CRITERIA)
+
+
 def test_a_model_without_a_density_for_these_data_says_why():
     model = StandardNormal()
     model.no_density = "model.num_components=3: …"
@@ -230,6 +246,25 @@ def test_copies_of_training_examples_are_nearer_than_unseen_ones_and_fresh_draws
     assert len(copied) == 2
 
 
+def test_memorization_looks_at_as_many_examples_as_are_asked_for():
+    numbered = numbers(found(Memorization(20, num_examples=30, num_train=50), StandardNormal(), plane())).values()
+    assert [(n["count"], n["protocol"]["num_train"], n["protocol"]["num_generated"]) for n in numbered] == [
+        (30, 50, 20)
+    ] * 2
+
+
+def test_the_kernel_of_clouds_is_as_wide_as_the_real_points():
+    class Wide(StandardNormal):
+        def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
+            return 5 * super().sample(n, generator=generator)
+
+    subject = Subject(Wide(), plane(), "validation")
+    number = numbers(Clouds(100).measure(subject))["squared maximum mean discrepancy"]
+    real = subject.examples.x
+    assert number["protocol"]["bandwidth"] == median_distance(real)
+    assert number["value"] == pytest.approx(mmd(subject.samples(100), real))
+
+
 def test_true_draws_have_distances_like_the_floor_and_shifted_ones_are_far():
     data = plane()
 
@@ -313,6 +348,26 @@ def test_clusters_and_codes_that_know_the_labels_have_full_marks_and_unlabelled_
     assert (probe["protocol"]["num_train"], probe["protocol"]["code_dim"]) == (400, 2)
     for metric in (Clustering(), LinearProbe()):
         assert {f.reason for f in found(metric, Sign(), plane())} == {"the data have no labels"}
+
+
+def test_a_probe_is_fitted_on_training_examples_alone():
+    data = labelled()
+    load = data.load
+    data.load = lambda split: (load(split)[0], load(split)[1] ^ (split == "train"))
+    (probe,) = found(LinearProbe(), Sign(), data)
+    assert probe["value"] < 0.03
+
+
+def test_accuracy_is_the_share_of_right_labels():
+    class Told(Sign):
+        def classify(self, x: Tensor) -> Tensor:
+            return torch.stack([-x[:, 0], x[:, 0]], 1).softmax(1)
+
+    data = labelled()
+    load = data.load
+    data.load = lambda split: (load(split)[0], load(split)[1] ^ (torch.arange(len(load(split)[1])) < 50))
+    (number,) = found(Classification(), Told(), data)
+    assert (number["value"], number["count"]) == (0.75, 200)
 
 
 def test_partly_labelled_data_are_not_said_to_have_none():

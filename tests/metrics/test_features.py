@@ -9,7 +9,7 @@ import torch
 from support import array_data, build
 
 from pmodel.metrics import features
-from pmodel.metrics.features import choose_extractor, feature_extractor
+from pmodel.metrics.features import RandomFourierFeatures, choose_extractor, feature_extractor
 from pmodel.metrics.frechet import Moments, frechet_distance
 
 
@@ -241,6 +241,12 @@ def test_a_feature_of_points_is_a_cosine_whose_mean_is_the_characteristic_functi
     w = fourier.directions / fourier.deviation
     expected = (-w.square().sum(1) / 2).exp() * (fourier.phases - w @ fourier.mean).cos()
     torch.testing.assert_close(extractor.features(x).mean(0), expected, rtol=0, atol=4 / math.sqrt(2 * len(x)))
+
+
+def test_features_of_points_have_kernels_of_three_widths():
+    network = RandomFourierFeatures(torch.randn(50, 10), torch.Generator().manual_seed(0))
+    scale = network.directions.view(3, -1).square().mean(1).mul(10).sqrt()
+    torch.testing.assert_close(scale, torch.tensor([1.0, 4.0, 16.0]), rtol=0.15, atol=0)
 
 
 def test_constant_points_have_finite_features():

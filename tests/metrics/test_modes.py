@@ -40,6 +40,11 @@ def test_a_mode_needs_a_tenth_of_its_share():
         assert found.high_quality == (first + second) / 1000
 
 
+def test_three_deviations_are_within():
+    scores = mode_scores(torch.tensor([[3.0], [3.001]]), torch.zeros(1, 1), torch.ones(1), torch.ones(1))
+    assert scores.high_quality == 0.5
+
+
 def test_nearness_is_in_units_of_each_modes_own_deviation():
     """2.5 is 0.5 from the narrow mode, that is 5 of its deviations, and 2.5 from the wide one, that is 2.5."""
     mixture = GaussianMixture([0.5, 0.5], [[0.0], [3.0]], [1.0, 0.1])

@@ -57,6 +57,15 @@ def test_it_is_the_test_examples_that_count():
     assert linear_probe(train, label, train[:4], torch.tensor([*label[:3], 7])) == 0.75
 
 
+def test_test_codes_have_no_part_in_the_scale():
+    label = torch.arange(200) % 2
+    noise = torch.randn(200, generator=torch.Generator().manual_seed(0))
+    codes = torch.stack([2.0 * label - 1, noise], 1)
+    strays = codes.clone()
+    strays[:2, 0] *= 1e6
+    assert linear_probe(codes, label, strays, label) == 1
+
+
 def test_units_offsets_constant_columns_and_the_shape_of_codes_change_nothing():
     (train, label), (test, test_label) = blobs(200, 6, 4, noise=2), blobs(200, 6, 4, seed=1, noise=2)
     plain = linear_probe(train, label, test, test_label)

@@ -138,14 +138,14 @@ def test_instance_noise_is_on_all_that_the_discriminator_sees_in_training_and_on
     assert torch.equal(seen[0][1], batch.x)
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
-def test_one_step_of_each_player_is_that_of_its_formula(objective):
+@pytest.mark.parametrize(("objective", "r1"), [*((name, 0) for name in OBJECTIVES), ("hinge", 3)])
+def test_one_step_of_each_player_is_that_of_its_formula(objective, r1):
     """Against a plain loop with autograd on the same noise."""
     overrides = [f"model.objective={objective}", "model.gradient_penalty=10", "model.ema_decay=null"]
     overrides += [f"model/optimizer@model.optimizer.{player}=sgd" for player in ("generator", "discriminator")]
     overrides += [f"model.optimizer.{player}.momentum=0" for player in ("generator", "discriminator")]
     lightning.seed_everything(0, verbose=False)
-    model, data = build(*SMALL, *overrides, "model.weight_clip=0.2")
+    model, data = build(*SMALL, *overrides, "model.weight_clip=0.2", f"model.r1={r1}")
     G, D = (
         {n: p.detach().clone() for n, p in net.named_parameters()} for net in (model.generator, model.discriminator)
     )
@@ -182,6 +182,9 @@ def test_one_step_of_each_player_is_that_of_its_formula(objective):
         between = (x + u * (fake - x)).requires_grad_()
         (slope,) = torch.autograd.grad(score(D, between).sum(), between, create_graph=True)
         loss = loss + 10 * (slope.flatten(1).norm(dim=1) - 1).square().mean()
+    if r1:
+        (slope,) = torch.autograd.grad(score(D, x.requires_grad_()).sum(), x, create_graph=True)
+        loss = loss + r1 / 2 * slope.flatten(1).square().sum(1).mean()
     D = stepped(D, loss)
     if objective == "wasserstein":
         assert max(p.abs().max() for p in D.values()) > 0.2
@@ -191,6 +194,21 @@ def test_one_step_of_each_player_is_that_of_its_formula(objective):
     for network, expected in ((trained.discriminator, D), (trained.generator, G)):
         for name, parameter in network.named_parameters():
             torch.testing.assert_close(parameter.detach(), expected[name], msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_real_and_generated_examples_are_judged_under_the_labels_of_the_batch():
+    model, data = build(*SMALL, "model.class_conditional=true")
+    shown, score = [], model.score
+    model.score = lambda x, codes, *rest: shown.append(codes) or score(x, codes, *rest)
+
+    class Labels(lightning.pytorch.Callback):
+        def on_train_batch_start(self, trainer, module, batch, batch_idx):
+            self.label = batch.label
+
+    labels = Labels()
+    fit(model, data, max_steps=1, limit_val_batches=0, callbacks=[labels])
+    for codes in shown[:2]:
+        assert torch.equal(codes[:, model.latent_dim :].argmax(1), labels.label)
 
 
 class History(lightning.pytorch.Callback):

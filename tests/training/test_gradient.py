@@ -31,6 +31,13 @@ def test_epoch_means_equal_the_mean_over_all_examples():
     assert means.compute() == ({}, 0)
 
 
+def test_a_large_sum_over_an_epoch_keeps_what_is_small():
+    means = EpochMeans()
+    for value in (2.0**24, *[1.0] * 7):
+        means.update({"loss": torch.tensor([value])})
+    assert means.compute()[0] == {"loss": (2**24 + 7) / 8}
+
+
 def test_logged_numbers_are_means_over_examples_not_over_batches():
     model, data = build(*SMALL, "data.eval_batch_size=40", "model=autoencoder")
     trainer = fit(model, data)

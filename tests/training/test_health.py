@@ -51,6 +51,11 @@ def test_a_discriminator_that_says_real_or_not_of_everything_is_named_too():
         assert list(health.concerns(REAL, REAL)) == ["settled"]
 
 
+@pytest.mark.parametrize("verdicts", [(3.0, -1.0), (1.0, -3.0), (2.0, -2.0)])
+def test_a_hinge_that_one_kind_of_example_still_moves_is_not_settled(verdicts):
+    assert not OBJECTIVES["hinge"]().settled(*verdicts)
+
+
 @pytest.mark.parametrize("objective", ["wasserstein", "wasserstein_gp"])
 def test_scores_without_a_scale_are_no_concern(objective):
     health = GameHealth()

@@ -179,6 +179,16 @@ def test_penalties_of_a_linear_critic_are_those_of_its_slope():
     torch.testing.assert_close(by_weight, 2 * 4 * weight / 5)
 
 
+def test_a_slope_below_one_is_penalized_too_and_that_of_nothing_has_a_derivative():
+    real, fake = torch.randn(6, 2), torch.randn(6, 2)
+    for slope, penalty in ((0.5, 0.25), (0.0, 1.0)):
+        weight = torch.tensor([0.6 * slope, 0.8 * slope], requires_grad=True)
+        found = gradient_penalty(lambda x, weight=weight: x @ weight, real, fake, torch.rand(6))
+        torch.testing.assert_close(found, torch.full((6,), penalty), rtol=0, atol=1e-5)
+        (by_weight,) = torch.autograd.grad(found.mean(), weight)
+        torch.testing.assert_close(by_weight, -2 * (1 - slope) * torch.tensor([0.6, 0.8]) * (slope > 0))
+
+
 def test_gradient_penalty_is_taken_between_real_and_generated_examples():
     seen = []
 

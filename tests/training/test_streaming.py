@@ -140,6 +140,12 @@ def test_it_stops_when_the_change_is_small():
     assert trainer.callback_metrics["train/change"].item() <= 1e-3
 
 
+def test_a_fit_that_is_exact_takes_one_epoch():
+    model = PCA([64], 3)
+    assert fit(model, array_data(digits()), max_epochs=5).current_epoch == 1
+    assert model.num_refits == 1
+
+
 def test_validation_scores_the_parameters_of_the_epochs_end():
     model, trainer = trained("kmeans", 64)
     x = digits()[:50]
