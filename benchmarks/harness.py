@@ -51,6 +51,11 @@ def write_rows(file: Path | None, rows: list[dict[str, Any]]) -> None:
         part.replace(file)
 
 
+def read_rows(file: Path) -> list[dict[str, Any]]:
+    """The rows in a file; none where there is no such file."""
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+
+
 def main(measure: Callable[[argparse.Namespace], Iterable[dict[str, Any]]], description: str, **options: str) -> None:
     """Parses `--quick`, `--json FILE` and further string options, measures, and prints a table; the file has each row
     as soon as it is measured."""
