@@ -29,7 +29,10 @@ class Small(NamedTuple):
 WIDTHS = {"hidden_channels": 9, "head_channels": 12, "first_kernel_size": 3}
 FAMILY = {
     "pixelcnn": Small(
-        {**WIDTHS, "num_blocks": 2}, "num_blocks", partial(reach.pixelcnn, first_kernel=3), {"num_blocks": 3}
+        {**WIDTHS, "num_blocks": 2, "kernel_size": 3},
+        "num_blocks",
+        partial(reach.pixelcnn, first_kernel=3),
+        {"num_blocks": 3},
     ),
     "pixelcnn_gated": Small(
         {**WIDTHS, "num_layers": 3}, "num_layers", partial(reach.gated_pixelcnn, first_kernel=3), {"num_layers": 3}

@@ -11,7 +11,7 @@ import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_origin, get_type_hints
 
 import pytest
 import torch
@@ -19,6 +19,8 @@ from conftest import Run, train_in
 
 from pmodel.command_line import checked_command_line
 from pmodel.directories import finish_sweep
+from pmodel.reporting.results import Number, write_results
+from pmodel.saved import read_results
 
 # Said within a second, before PyTorch is imported. There are a file `afile` and a folder `pictures`.
 EARLY = """
@@ -300,7 +302,9 @@ def test_what_only_model_and_data_know_is_refused_before_the_first_step(words, e
 def refused(outcome: Any, expected: str) -> bool:
     """Whether a command ended with that line alone, beside the first ones, which say what it loads."""
     assert outcome.code == 2, outcome
-    assert re.fullmatch(r"(.*: loading …\n)?(.*: [\d,]+ parameters, .*\n.*/\n)?", outcome.out), outcome.out
+    assert re.fullmatch(r"(.*: loading …\n)?(.*: [\d,]+ parameters, .*\n.*/\n(data +\d.*\n)?)?", outcome.out), (
+        outcome.out
+    )
     assert matches(outcome.err.removeprefix("error: ").rstrip("\n"), expected), outcome.err
     return True
 
@@ -445,6 +449,8 @@ def test_a_run_goes_on_with_no_checkpoint_that_is_not_its_own(other, said, vae, 
         [{"name": "x", "value": 1, "protocol": 4}],
         [{"name": "x", "value": 1, "protocol": {"split_sizes": [3]}}],
         [{"name": "x", "value": 1, "count": "all"}],
+        [{"name": "x", "value": 1, "caveats": [2]}],
+        [{"name": "x", "value": 1, "least": "0"}],
     ],
 )
 def test_odd_entries_of_a_results_file_are_refused(numbers, vae, folder, evaluate: Run):
@@ -453,6 +459,14 @@ def test_odd_entries_of_a_results_file_are_refused(numbers, vae, folder, evaluat
     said = "run=vae: …results.json is none of pmodel's files: expected numbers, each with a name and a value"
     assert refused(evaluate("run=vae"), said)
     assert written(folder) == before
+
+
+def test_a_results_file_may_hold_whatever_a_number_has(tmp_path):
+    """Each entry of `Number` with a value of its type, once written, is read."""
+    values = {str: "x", float: 0.5, int: 3, dict: {"seed": 1}, list: ["a reason"], Literal: "exact"}
+    number = {name: values[get_origin(hint) or hint] for name, hint in get_type_hints(Number).items()}
+    write_results(tmp_path / "results.json", [number], {})
+    assert read_results(tmp_path / "results.json", "run=here")["numbers"] == [number]
 
 
 def test_a_pipe_among_pictures_is_no_picture(folder, train: Run):

@@ -111,7 +111,7 @@ def test_resume_goes_on_in_the_same_directory_to_the_same_end(train, tmp_path):
     assert not list(tmp_path.glob("parts/**/status.json"))
     assert "max_epochs: 4" in (moved / "config.yaml").read_text()
     typed = (moved / "overrides.yaml").read_text().splitlines()
-    assert typed == [f"- {line}" for line in [*SMALL, "paths.log_dir=parts", "trainer.max_epochs=4"]]
+    assert typed == [f"- {line}" for line in ["data=digits", *SMALL, "paths.log_dir=parts", "trainer.max_epochs=4"]]
 
 
 def test_resume_of_a_finished_run_says_what_to_add(train, tmp_path):

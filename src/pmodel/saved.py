@@ -34,9 +34,10 @@ NEEDED = ("state_dict", "hyper_parameters")
 
 # What the parts of a number in results.json are; others are texts.
 NUMBERS_PARTS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("value", "standard_error", "bits_per_dim", "ideal"), (int, float, type(None))),
+    **dict.fromkeys(("value", "standard_error", "bits_per_dim", "ideal", "least"), (int, float, type(None))),
     "count": (int, type(None)),
     "protocol": (dict,),
+    "caveats": (list,),
 }
 
 
@@ -167,6 +168,8 @@ def _is_number(entry: Any) -> bool:
         kinds = NUMBERS_PARTS.get(key, (str,))
         if not isinstance(value, kinds) or isinstance(value, bool):
             return False
+    if not all(isinstance(caveat, str) for caveat in entry.get("caveats", [])):
+        return False
     sizes = entry.get("protocol", {}).get("split_sizes", {})
     return isinstance(sizes, dict) and all(type(size) is int for size in sizes.values())
 

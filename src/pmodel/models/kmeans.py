@@ -181,6 +181,8 @@ def warn_of_few_points(x: Tensor, num_clusters: int, name: str) -> None:
 
     name: of the setting that K is
     """
+    if len(x) < num_clusters:
+        return  # that is refused
     # The first few tell as a rule, at no cost.
     if len(x[: 4 * num_clusters].unique(dim=0)) >= num_clusters:
         return
