@@ -76,6 +76,7 @@ assert torch._dynamo.disable.__module__ == "pmodel.deferred"  # still put off
     python(code)
 
 
+@pytest.mark.slow
 def test_a_compiled_training_gives_the_losses_of_one_that_is_not(train: Run, tmp_path):
     """With the compiler put off when the process of the first began."""
     code = """

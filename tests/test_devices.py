@@ -31,7 +31,13 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("data")
 
 
-@pytest.mark.parametrize("model", MODELS)
+# One of each way of training, and of those whose networks have states; the others are slow.
+FEW = {"vae", "gan", "kmeans", "gmm", "pixelcnn", "classifier"}
+
+
+@pytest.mark.parametrize(
+    "model", [pytest.param(model, marks=[] if model in FEW else pytest.mark.slow) for model in MODELS]
+)
 def test_every_model_trains_on_two_processes_and_is_evaluated(model, train: Run, evaluate: Run, tmp_path, forked, kept):
     outcome = train(f"model={model}", "trainer=ddp_cpu", *TWO_STEPS, f"data_dir={kept}")
     assert outcome.code == 0, outcome.err

@@ -28,6 +28,8 @@ def cases():
     for command in COMMANDS:
         marks = [pytest.mark.mnist] if needs_mnist(command) else []
         marks += [pytest.mark.gpu] if "trainer=gpu" in command else []
+        # Processes that import everything; tests/test_devices.py and tests/test_sweeps.py have the like of them.
+        marks += [pytest.mark.slow] if {"trainer=ddp_cpu", "experiment=compare"} & set(command) else []
         yield pytest.param(command, id=" ".join(command) or "train.py", marks=marks)
 
 

@@ -221,6 +221,7 @@ def test_compare_sweeps_a_model_of_each_family_and_no_unknown_one():
     check_overrides("train", [COMPARE])
 
 
+@pytest.mark.slow
 def test_few_labels_is_a_sweep_by_itself_and_draws_its_curve(train, data_dir, tmp_path):
     small = ["data.limit=500", "trainer.max_epochs=2", f"data_dir={data_dir}"]
     assert train("experiment=features_mnist", *small, "callbacks=minimal", "hydra.run.dir=features").code == 0
