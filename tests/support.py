@@ -125,7 +125,9 @@ def on_two_processes(work: Callable[[int], dict], folder: Path, timeout: float =
     sent = cloudpickle.dumps(work)
     port = free_port()
     files = [folder / f"rank_{rank}.pt" for rank in range(2)]
-    processes = [server.Process(target=_as_rank, args=(sent, rank, port, file)) for rank, file in enumerate(files)]
+    # The server has the environment of whoever started it first.
+    given = (sent, port, dict(os.environ))
+    processes = [server.Process(target=_as_rank, args=(*given, rank, file)) for rank, file in enumerate(files)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for process in processes:
@@ -142,7 +144,9 @@ def on_two_processes(work: Callable[[int], dict], folder: Path, timeout: float =
     return [torch.load(file, weights_only=True) for file in files]
 
 
-def _as_rank(sent: bytes, rank: int, port: str, file: Path) -> None:
+def _as_rank(sent: bytes, port: str, environment: dict[str, str], rank: int, file: Path) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "NODE_RANK": "0"}
     os.environ.update(shared | {"LOCAL_RANK": str(rank)})
     warnings.simplefilter("ignore")
