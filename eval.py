@@ -8,8 +8,8 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from pmodel.command_line import checked_command_line
-from pmodel.deferred import defer_imports
+from pmodel.commands.command_line import checked_command_line
+from pmodel.commands.deferred import defer_imports
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="eval")
@@ -17,14 +17,14 @@ def main(config: DictConfig) -> None:
     # These take seconds: a wrong config, or a run that isn't there, has been refused by now.
     import lightning
 
-    from pmodel.evaluation.workers import Workers
-    from pmodel.judge import Judge, one_line_errors
-    from pmodel.quiet import quieten_libraries
+    from pmodel.commands.judge import Judge, one_line_errors
+    from pmodel.commands.quiet import quieten_libraries
+    from pmodel.files.printable import shown
+    from pmodel.processes.shared_work import Workers
     from pmodel.reporting.comparison_markdown import comparison_markdown
     from pmodel.reporting.comparison_text import comparison_text
     from pmodel.reporting.report import write_report
-    from pmodel.reporting.results import write_json
-    from pmodel.reporting.summary import shown
+    from pmodel.runs.results import write_json
 
     settings = OmegaConf.to_container(config, resolve=True)
     quieten_libraries()

@@ -6,14 +6,14 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from pmodel.command_line import checked_command_line
-from pmodel.deferred import defer_imports
-from pmodel.launch import Processes, end_with_parent, launched, num_processes, threads_asked_for
-from pmodel.reporting.summary import shown
-from pmodel.resuming import arguments_of_run
-from pmodel.run_directory import RunDirectory, Start
-from pmodel.stopping import at_once, interruptible, worker_is_done
-from pmodel.sweeps import cut
+from pmodel.commands.command_line import checked_command_line
+from pmodel.commands.deferred import defer_imports
+from pmodel.commands.sweeps import cut
+from pmodel.files.printable import shown
+from pmodel.processes.launch import Processes, end_with_parent, launched, num_processes, threads_asked_for
+from pmodel.processes.stopping import at_once, interruptible, worker_is_done
+from pmodel.runs.directory import RunDirectory, Start
+from pmodel.runs.typed import arguments_of_run
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
@@ -46,13 +46,13 @@ def train(run: RunDirectory, settings: dict[str, Any], start: Start, processes: 
     # These take seconds: a wrong config has been refused by now.
     import lightning
 
-    from pmodel.announce import Announcement, report
-    from pmodel.bar import Bar
     from pmodel.callbacks.no_profiler import NoProfiler
+    from pmodel.commands.announce import Announcement, report
+    from pmodel.commands.recording import recorded
+    from pmodel.commands.strategies import adapted, plugins
     from pmodel.instantiate import instantiate
-    from pmodel.processes import compute_with, threads_for, threads_restored
-    from pmodel.recording import recorded
-    from pmodel.training.strategies import adapted, plugins
+    from pmodel.processes.bar import Bar
+    from pmodel.processes.gather import compute_with, threads_for, threads_restored
 
     with threads_restored(), recorded(run, settings, processes) as reached:
         if settings["check"]:

@@ -35,7 +35,7 @@ def again_rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     a first one; of grey noise and MNIST, with the data set's own small network."""
     import torch
 
-    from pmodel.data.torchvision_images import MNIST
+    from pmodel import build
     from pmodel.evaluation import subject
     from pmodel.evaluation.memorization import Memorization
     from pmodel.evaluation.samples import SampleQuality
@@ -51,7 +51,7 @@ def again_rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     limit = 2000 if arguments.quick else None
 
     def seconds(folder: str) -> float:
-        data = MNIST([1, 28, 28], 256, data_dir=arguments.data_dir, num_validation=10_000, limit=limit)
+        data = build("data=mnist", data_dir=arguments.data_dir, limit=limit)
         subject._kept.clear()  # what one process remembers
         start = time.perf_counter()
         judged = subject.Subject(Noise(), data, cache_dir=Path(folder))
@@ -77,12 +77,12 @@ def inception_rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     from inception_weights import Pictures, write_inception_weights
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-    from pmodel.data.torchvision_images import MNIST
+    from pmodel import build
+    from pmodel.features.inception import inception_extractor
     from pmodel.metrics.frechet import Moments, frechet_distance
-    from pmodel.metrics.inception import inception_extractor
 
     count, rounds = (32, 1) if arguments.quick else (int(arguments.count), int(arguments.rounds))
-    data = MNIST([1, 28, 28], 256, batch_size=64, data_dir=arguments.data_dir)
+    data = build("data=mnist", batch_size=64, num_validation=0, data_dir=arguments.data_dir)
     real = [data.examples(split, count).x for split in ("train", "test")]
     as_bytes = [(x * 255).round().byte().expand(-1, 3, -1, -1).contiguous() for x in real]
 

@@ -86,7 +86,7 @@ class Fork(NamedTuple):
 
     def _arguments_of_second(self) -> list[str]:
         """As the first process passes them on, once it has written config.yaml."""
-        from pmodel.resuming import arguments_of_run
+        from pmodel.runs.typed import arguments_of_run
 
         while not (self.directory / "config.yaml").is_file():
             time.sleep(0.01)
@@ -97,7 +97,7 @@ class Fork(NamedTuple):
 def die_in_write(number: int) -> None:
     """Kills this process inside the n-th of its atomic writes: before its bytes are on the disk, or before or after it
     has its name."""
-    from pmodel import atomic
+    from pmodel.files import atomic
 
     calls = 0
 

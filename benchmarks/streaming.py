@@ -34,13 +34,10 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
-    from pmodel.data.torchvision_images import MNIST
-    from pmodel.models.gmm import GMM
-    from pmodel.models.kmeans import KMeans
-    from pmodel.models.pca import PCA
+    from pmodel import build
 
     warnings.simplefilter("ignore", ConvergenceWarning)
-    data = MNIST([1, 28, 28], 256, batch_size=8192, num_validation=0, redraw=False, data_dir=arguments.data_dir)
+    data = build("data=mnist", batch_size=8192, num_validation=0, redraw=False, data_dir=arguments.data_dir)
     if arguments.quick:
         data.limit = 6000
     data.setup("fit")
@@ -52,7 +49,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     start = x[:10].astype(np.float64)
 
     def our_kmeans() -> tuple[float, float]:
-        model = KMeans([1, 28, 28], 10, num_starts=1, tolerance=0.0)
+        model = build("model=kmeans", "data=mnist", num_starts=1, tolerance=0.0)
         model.starts[0] = torch.from_numpy(start)
         model.origin.copy_(model.starts[0].mean(0))
         model.initialized.fill_(True)
@@ -71,7 +68,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         rows.append(compare(name, our_kmeans, partial(their_kmeans, dtype), rounds))
 
     def our_pca() -> tuple[float, float]:
-        model = PCA([1, 28, 28], 50)
+        model = build("model=pca", "data=mnist", num_components=50)
         seconds = fit(model, data, 1)
         return seconds, model.axes.variances.sum().item()
 
@@ -85,11 +82,11 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
     z = decomposition.PCA(50).fit_transform(x).astype(np.float64)
     points = array_data(torch.from_numpy(z))
-    first = GMM([50], 10)
+    first = build("model=gmm", data_shape=[50], num_components=10)
     first.initialize(torch.from_numpy(z[:5000]), torch.Generator().manual_seed(0))
 
     def our_gmm() -> tuple[float, float]:
-        model = GMM([50], 10, tolerance=0.0)
+        model = build("model=gmm", data_shape=[50], num_components=10, tolerance=0.0)
         model.load_state_dict(first.state_dict())
         model.initialized.fill_(True)
         seconds = fit(model, points, steps)
@@ -141,15 +138,19 @@ def array_data(x: Any) -> Any:
     import torch
 
     from pmodel.data.base import InMemoryDataModule
+    from pmodel.data.images import ImageDataModule
 
-    class Array(InMemoryDataModule):
-        source, source_levels = "array", 256 if x.dtype == torch.uint8 else None
+    of_levels = x.dtype == torch.uint8
+
+    class Array(ImageDataModule if of_levels else InMemoryDataModule):
+        source, source_levels = "array", 256 if of_levels else None
 
         def load(self, split: str) -> tuple[torch.Tensor, torch.Tensor]:
             part = x if split == "train" else x[:0]
             return part, torch.zeros(len(part), dtype=torch.int64)
 
-    return Array(list(x.shape[1:]), Array.source_levels, batch_size=8192)
+    settings = {"eval_batch_size": 500, "limit": None, "split_seed": 0, "seed": 0, "num_classes": None, "redraw": False}
+    return Array(shape=list(x.shape[1:]), num_levels=Array.source_levels, batch_size=8192, **settings)
 
 
 def fit(model: Any, data: Any, epochs: int) -> float:
@@ -157,7 +158,7 @@ def fit(model: Any, data: Any, epochs: int) -> float:
     import lightning
 
     from pmodel.callbacks.no_profiler import NoProfiler
-    from pmodel.quiet import quieten_libraries
+    from pmodel.commands.quiet import quieten_libraries
 
     quieten_libraries()
     trainer = lightning.Trainer(
@@ -189,16 +190,13 @@ def memory_rows() -> list[dict[str, Any]]:
 def train_on_a_million(name: str) -> str | None:
     import torch
 
-    from pmodel.models.gmm import GMM
-    from pmodel.models.kmeans import KMeans
-    from pmodel.models.pca import PCA
-    from pmodel.models.pca_gmm import PCAGMM
+    from pmodel import build
 
     models = {
-        "kmeans": lambda: KMeans([784], 10),
-        "pca": lambda: PCA([784], 50),
-        "pca_gmm": lambda: PCAGMM([784], 50, 10),
-        "gmm": lambda: GMM([784], 10, "diagonal", reg_covar=1e-3),
+        "kmeans": lambda: build("model=kmeans", data_shape=[784]),
+        "pca": lambda: build("model=pca", data_shape=[784], num_components=50),
+        "pca_gmm": lambda: build("model=pca_gmm", data_shape=[784], num_dims=50),
+        "gmm": lambda: build("model=gmm", data_shape=[784], covariance_type="diagonal", reg_covar=1e-3),
     }
     x = torch.empty(1_000_000, 784, dtype=torch.uint8)
     torch.manual_seed(0)

@@ -12,10 +12,10 @@ def composed(arguments: argparse.Namespace, *overrides: str) -> tuple[dict[str, 
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from pmodel.config import CONFIG_DIR
+    from pmodel.commands.quiet import quieten_libraries
+    from pmodel.config.resolvers import register_resolvers
     from pmodel.instantiate import instantiate
-    from pmodel.quiet import quieten_libraries
-    from pmodel.resolvers import register_resolvers
+    from pmodel.runs.typed import CONFIG_DIR
 
     quieten_libraries()
     warnings.filterwarnings("ignore", ".*image decoding and encoding")
@@ -36,8 +36,8 @@ def composed(arguments: argparse.Namespace, *overrides: str) -> tuple[dict[str, 
 def train(config: dict[str, Any], data: Any, measure: Any, epochs: int) -> None:
     """Trains for so many epochs, with a callback that measures them."""
     from pmodel.callbacks.no_profiler import NoProfiler
+    from pmodel.commands.strategies import adapted
     from pmodel.instantiate import instantiate
-    from pmodel.training.strategies import adapted
 
     model = instantiate(config["model"])
     settings = {**config["trainer"], "max_epochs": epochs, "limit_val_batches": 0, "enable_checkpointing": False}

@@ -27,10 +27,10 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     from torchvision.transforms import ToTensor
 
     from pmodel.callbacks.no_profiler import NoProfiler
-    from pmodel.config import CONFIG_DIR
+    from pmodel.commands.quiet import quieten_libraries
+    from pmodel.config.resolvers import register_resolvers
     from pmodel.instantiate import instantiate
-    from pmodel.quiet import quieten_libraries
-    from pmodel.resolvers import register_resolvers
+    from pmodel.runs.typed import CONFIG_DIR
 
     quieten_libraries()
     warnings.filterwarnings("ignore", ".*image decoding and encoding")

@@ -22,7 +22,7 @@ from torch import nn
 from pmodel.nets.gated_pixelcnn import GatedPixelCNNNetwork
 from pmodel.nets.pixelcnn import PixelCNNNetwork
 from pmodel.nets.pixelrnn import PixelRNNNetwork
-from pmodel.reporting.plots import new_figure, render
+from pmodel.plots.plots import new_figure, render
 
 HEIGHT, WIDTH = 15, 21
 ROW, COLUMN = 11, 10  # of the output

@@ -7,7 +7,7 @@ the home directory with its caches, the locale, the time zone and the umask, und
 import os
 import signal
 
-from pmodel.deferred import defer_imports
+from pmodel.commands.deferred import defer_imports
 
 PREFIXES = (
     "PMODEL_",  # who started a process, and what is to happen in it

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from pmodel.reporting.grids import image_grid
-from pmodel.reporting.plots import curves
+from pmodel.plots.grids import image_grid
+from pmodel.plots.plots import curves
 
 DATA = {
     "data": "mnist",

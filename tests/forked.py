@@ -80,7 +80,7 @@ def _run(command: list[str], environment: dict[str, str], folder: str, output: s
     """Does in this process what the command would do in a new one, and ends it."""
     from lightning.pytorch.utilities import rank_zero_only
 
-    from pmodel.launch import PARENT, Processes
+    from pmodel.processes.launch import PARENT, Processes
 
     code = 0
     file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

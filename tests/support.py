@@ -19,9 +19,11 @@ from hydra import compose, initialize_config_dir
 from lightning.pytorch.callbacks import Checkpoint
 from omegaconf import OmegaConf
 
-from pmodel.config import CONFIG_DIR
+from pmodel import build as build_one
+from pmodel.config.resolvers import register_resolvers
 from pmodel.data.base import InMemoryDataModule
-from pmodel.resolvers import register_resolvers
+from pmodel.data.images import ImageDataModule
+from pmodel.runs.typed import CONFIG_DIR
 
 ROOT = Path(__file__).parents[1]
 
@@ -42,6 +44,40 @@ def config(*overrides: str, name: str = "train") -> dict[str, Any]:
     return OmegaConf.to_container(composed, resolve=True)
 
 
+def source(option: str, **settings: Any) -> Any:
+    """The data module of an option of the group data: all training examples for training, in batches of 128, with
+    seed 0 and nothing drawn, but for what is given."""
+    plain = {"batch_size": 128, "seed": 0}
+    if not option.startswith(("points", "table")):
+        plain |= {"binarize": "none"}
+    if option in ("mnist", "fashion_mnist", "cifar10"):
+        plain |= {"num_validation": 0}
+    if option not in ("celeba", "table", "points", "points_1d"):
+        plain |= {"label_seed": 0}
+    return build_one(f"data={option}", **{**plain, **settings})
+
+
+# What data modules of tests have for settings, besides the shape, the levels and what they are about.
+POINTS = {
+    "batch_size": 128,
+    "eval_batch_size": 500,
+    "limit": None,
+    "split_seed": 0,
+    "seed": 0,
+    "num_classes": None,
+    "redraw": True,
+}
+IMAGES = {
+    **POINTS,
+    "binarize": "none",
+    "dequantize": False,
+    "flip": False,
+    "num_validation": 0,
+    "num_labels": None,
+    "label_seed": 0,
+}
+
+
 def build(*overrides: str) -> tuple[Any, Any]:
     """The model and the data module of a config."""
     from pmodel.instantiate import instantiate
@@ -60,20 +96,24 @@ def array_data(
     x: torch.Tensor, batch_size: int = 64, num_validation: int = 0, num_levels: int | None = None
 ) -> InMemoryDataModule:
     """A data module whose training split is x (N, …), and whose validation split are its first examples."""
-    return _ArrayData(x, batch_size, num_validation, num_levels)
+    of, settings = (_ArrayPoints, POINTS) if num_levels is None else (_ArrayImages, IMAGES)
+    of.source_levels = num_levels
+    own = {"shape": list(x.shape[1:]), "num_levels": num_levels, "batch_size": batch_size}
+    data = of(**{**settings, **own})
+    data.parts = {"train": x, "validation": x[:num_validation]}
+    return data
 
 
-class _ArrayData(InMemoryDataModule):
-    source = "array"
-
-    def __init__(self, x: torch.Tensor, batch_size: int, num_validation: int, num_levels: int | None):
-        self.source_levels = num_levels
-        super().__init__(list(x.shape[1:]), num_levels, batch_size)
-        self.parts = {"train": x, "validation": x[:num_validation]}
+class _ArrayPoints(InMemoryDataModule):
+    source, source_levels = "array", None
 
     def load(self, split: str) -> tuple[torch.Tensor, torch.Tensor]:
         x = self.parts[split]
         return x, torch.full((len(x),), -1)
+
+
+class _ArrayImages(ImageDataModule):
+    source, load = "array", _ArrayPoints.load
 
 
 def fit(model: Any, data: Any, checkpoint: Path | None = None, **settings: Any) -> lightning.Trainer:

@@ -17,10 +17,10 @@ import pytest
 import torch
 from conftest import Run, train_in
 
-from pmodel.command_line import checked_command_line
-from pmodel.directories import finish_sweep
-from pmodel.reporting.results import Number, write_results
-from pmodel.saved import read_results
+from pmodel.commands.command_line import checked_command_line
+from pmodel.commands.directories import finish_sweep
+from pmodel.runs.results import Number, write_results
+from pmodel.runs.saved import read_results
 
 # Said within a second, before PyTorch is imported. There are a file `afile` and a folder `pictures`.
 EARLY = """
@@ -524,9 +524,9 @@ def test_jobs_that_share_a_directory_are_not_done_in_silence(folder, train: Run)
 
 def test_every_setting_with_a_number_has_a_range():
     """Of all that conf/ builds, of the project's own: each number of a signature is of a type with a range."""
-    from pmodel.annotations import accepts
-    from pmodel.config import CONFIG_DIR
-    from pmodel.signatures import signature
+    from pmodel.runs.typed import CONFIG_DIR
+    from pmodel.settings.annotations import accepts
+    from pmodel.settings.signatures import signature
 
     targets = {m for f in CONFIG_DIR.rglob("*.yaml") for m in re.findall(r"_target_: (pmodel\.[\w.]+)", f.read_text())}
     bad: dict[str, Callable[[Any], Any]] = {"number": lambda x: x, "list": lambda x: [x]}

@@ -8,9 +8,11 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from support import config
 
-from pmodel.command_line import checked_command_line
-from pmodel.config import CONFIG_DIR, ConfigError, check_overrides
-from pmodel.resolvers import register_resolvers
+from pmodel.commands.command_line import checked_command_line
+from pmodel.config.check import check_overrides
+from pmodel.config.resolvers import register_resolvers
+from pmodel.config.tree import ConfigError
+from pmodel.runs.typed import CONFIG_DIR
 
 GROUPS = ["model", "data", "trainer", "logger", "callbacks", "experiment", "debug", "paths"]
 
@@ -193,7 +195,7 @@ def group_options() -> list[str]:
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         # What models bring along themselves is no one's choice.
-        nested = [f"model/{g}" for g in loader.list_groups("model") if g != "training"]
+        nested = [f"model/{g}" for g in loader.list_groups("model") if g not in ("training", "shared")]
         groups = [*GROUPS, *nested, "sweep", "hydra/launcher"]
         own = {str(f.relative_to(CONFIG_DIR).with_suffix("")) for f in CONFIG_DIR.rglob("*.yaml")} - {"sweep/wandb"}
         return [f"{g}={o}" for g in groups for o in loader.get_group_options(g) if f"{g}/{o}" in own]
@@ -215,14 +217,14 @@ def test_every_option_of_every_group_composes_and_passes_the_check(option, monke
     (tmp_path / "pictures.zip").touch()
     (tmp_path / "points.csv").write_text("1.5,2\n3,4\n5,6\n")
     register_resolvers()
-    monkeypatch.setattr("pmodel.early_checks.which", lambda name: name)  # sbatch
+    monkeypatch.setattr("pmodel.config.early_checks.which", lambda name: name)  # sbatch
     check_overrides("train", [option, *NEEDED.get(option, [])], multirun=option.startswith("hydra/launcher"))
 
 
 def test_every_yaml_file_is_an_option_of_a_group_or_a_top_level_config():
     options = {option.replace("=", "/") for option in group_options()}
     files = {str(f.relative_to(CONFIG_DIR).with_suffix("")) for f in CONFIG_DIR.rglob("*.yaml")}
-    brought_along = {file for file in files if file.startswith("model/training/")}
+    brought_along = {file for file in files if file.startswith(("model/training/", "model/shared/", "data/shared/"))}
     of_eval = {"eval", "hydra/eval", "metric/default", *(f"metric/features/{name}" for name in FEATURES)}
     # A file for W&B's own command, and a search, which needs something to search: tests/test_search.py.
     apart = {"sweep/wandb", "hydra/sweeper/optuna"}

@@ -13,7 +13,7 @@ from forked import Fork, start_forked
 from support import CONFIG_DIR, ROOT, free_port, run_directory
 
 from pmodel.callbacks.timing import Timing
-from pmodel.launch import Processes
+from pmodel.processes.launch import Processes
 
 MODELS = sorted(file.stem for file in (CONFIG_DIR / "model").glob("*.yaml"))
 TWO_STEPS = ["data.limit=128", "data.batch_size=64", "trainer.max_steps=2", "callbacks=minimal", "logger=csv"]

@@ -325,21 +325,21 @@ def test_a_run_directory_can_name_no_code_either(evaluate: Run, vae: Path, tmp_p
     file = vae / "checkpoints" / "best.ckpt"
     whole = file.read_bytes()
     content = torch.load(file, weights_only=True)
-    load = {"_target_": "pmodel.runs.torch.hub.load", "repo_or_dir": str(tmp_path / "hub"), "model": "m"}
+    load = {"_target_": "pmodel.runs.opening.torch.hub.load", "repo_or_dir": str(tmp_path / "hub"), "model": "m"}
     content["hyper_parameters"]["network"]["encoder"] = load | {"source": "local"}
     torch.save(content, file)
     (line,) = lines(evaluate(f"run={vae}", f"hydra.run.dir={tmp_path / 'out'}"))
-    assert "_target_=pmodel.runs.torch.hub.load" in line
+    assert "_target_=pmodel.runs.opening.torch.hub.load" in line
     file.write_bytes(whole)
     config = vae / "config.yaml"
     text = config.read_text()
-    for foreign in ("pmodel.runs.torch.load", "pmodel.runs.open_run", "pmodel.data.digits.Digits"):
+    for foreign in ("pmodel.runs.opening.torch.load", "pmodel.runs.opening.open_run", "pmodel.data.digits.Digits"):
         config.write_text(text.replace("pmodel.models.vae.VAE", foreign))
         (line,) = lines(evaluate(f"run={vae}"))
         assert f"_target_={foreign}" in line
-    config.write_text(text.replace("pmodel.data.digits.Digits", "pmodel.runs.RunDirectory"))
+    config.write_text(text.replace("pmodel.data.digits.Digits", "pmodel.runs.opening.RunDirectory"))
     (line,) = lines(evaluate(f"run={vae}"))
-    assert "_target_=pmodel.runs.RunDirectory" in line
+    assert "_target_=pmodel.runs.opening.RunDirectory" in line
     assert not (tmp_path / "ran").exists()
     assert not list(vae.glob("eval/*"))
 

@@ -20,7 +20,7 @@ from forked import start_forked
 from support import ROOT
 
 from pmodel.callbacks.timing import Timing
-from pmodel.launch import Processes
+from pmodel.processes.launch import Processes
 
 if torch.cuda.is_available():
     pytest.skip("the trials are forks, which can't share a GPU", allow_module_level=True)

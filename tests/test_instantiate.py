@@ -18,9 +18,14 @@ def test_foreign_targets_are_refused_at_any_depth(target):
 @pytest.mark.parametrize(
     "target",
     [
-        *("pmodel.runs.torch.load", "pmodel.runs.torch.hub.load", "pmodel.runs.json.loads", "pmodel.runs.open_run"),
+        *(
+            "pmodel.runs.opening.torch.load",
+            "pmodel.runs.opening.torch.hub.load",
+            "pmodel.runs.opening.json.loads",
+            "pmodel.runs.opening.open_run",
+        ),
         *("torch.nn.init.os.system", "torch.optim.lr_scheduler.partial", "torch.nn.functional.relu"),
-        *("pmodel.models.vae.Tensor", "pmodel.runs.DictConfig"),
+        *("pmodel.models.vae.Tensor", "pmodel.runs.opening.DictConfig"),
     ],
 )
 def test_names_that_go_through_what_a_module_has_imported_are_refused(target):

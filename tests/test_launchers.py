@@ -16,12 +16,12 @@ from conftest import Run
 from forked import Fork
 from support import ROOT
 
-from pmodel.command_line import checked_command_line
-from pmodel.config import check_overrides
-from pmodel.config_tree import ConfigError
-from pmodel.directories import finish_sweep
-from pmodel.resolvers import register_resolvers
-from pmodel.workers import claim, gpus_of, places
+from pmodel.commands.command_line import checked_command_line
+from pmodel.commands.directories import finish_sweep
+from pmodel.commands.job_workers import claim, gpus_of, places
+from pmodel.config.check import check_overrides
+from pmodel.config.resolvers import register_resolvers
+from pmodel.config.tree import ConfigError
 
 pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
 pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
@@ -101,7 +101,7 @@ def launcher_node(*typed: str) -> dict:
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from pmodel.config import CONFIG_DIR
+    from pmodel.runs.typed import CONFIG_DIR
 
     register_resolvers()
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
@@ -112,7 +112,7 @@ def launcher_node(*typed: str) -> dict:
 @pytest.fixture(autouse=True)
 def sbatch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of settings for Slurm all is checked but whether this machine has it."""
-    monkeypatch.setattr("pmodel.early_checks.which", lambda name: name)
+    monkeypatch.setattr("pmodel.config.early_checks.which", lambda name: name)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ import sys
 import time
 sys.path.insert(0, {source!r})
 from pathlib import Path
-from pmodel.workers import prepare
+from pmodel.commands.job_workers import prepare
 prepare({folder!r}, 2, ["4", "6"], 1)
 import os
 print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)

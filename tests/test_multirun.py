@@ -17,11 +17,11 @@ from omegaconf import DictConfig
 from support import CONFIG_DIR, ROOT
 
 from pmodel.callbacks.timing import Timing
-from pmodel.command_line import checked_command_line
-from pmodel.directories import Directories, finish_sweep
-from pmodel.launch import Processes
-from pmodel.resolvers import register_resolvers
-from pmodel.saved import SWEEP_FILE
+from pmodel.commands.command_line import checked_command_line
+from pmodel.commands.directories import Directories, finish_sweep
+from pmodel.config.resolvers import register_resolvers
+from pmodel.processes.launch import Processes
+from pmodel.runs.saved import SWEEP_FILE
 
 SMALL = ["data.limit=64", "data.batch_size=32", "trainer.max_epochs=12", "callbacks=minimal", "logger=csv"]
 # Points: the pictures' network of features would be trained first.
@@ -177,7 +177,7 @@ def test_a_multirun_that_is_told_to_stop_says_how_all_of_it_goes_on(train: Run, 
 
 def test_a_signal_between_two_jobs_ends_a_multirun_before_the_next_one(train: Run, tmp_path, monkeypatch):
     """There Hydra composes, and OmegaConf makes another error of an interruption."""
-    from pmodel import sweeps
+    from pmodel.commands import sweeps
 
     original = sweeps.SweepSummary.on_job_end
 

@@ -7,10 +7,10 @@ import sys
 import pytest
 from support import ROOT
 
-from pmodel.config import check_overrides
-from pmodel.config_tree import ConfigError
-from pmodel.metrics.inception import inception_extractor
-from pmodel.resolvers import register_resolvers
+from pmodel.config.check import check_overrides
+from pmodel.config.resolvers import register_resolvers
+from pmodel.config.tree import ConfigError
+from pmodel.features.inception import inception_extractor
 
 OPTIONAL = (
     *("wandb", "optuna", "submitit", "tensorboard"),

@@ -9,7 +9,7 @@ import torch
 from conftest import script
 from support import CONFIG_DIR, ROOT, run_directory
 
-from pmodel.command_line import checked_command_line
+from pmodel.commands.command_line import checked_command_line
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [
@@ -28,7 +28,7 @@ def cases():
     for command in COMMANDS:
         marks = [pytest.mark.mnist] if needs_mnist(command) else []
         marks += [pytest.mark.gpu] if "trainer=gpu" in command else []
-        # Processes that import everything; tests/test_devices.py and tests/test_sweeps.py have the like of them.
+        # Processes that import everything; test_devices.py and commands/test_sweeps.py have the like of them.
         marks += [pytest.mark.slow] if {"trainer=ddp_cpu", "experiment=compare"} & set(command) else []
         yield pytest.param(command, id=" ".join(command) or "train.py", marks=marks)
 

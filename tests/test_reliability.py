@@ -20,10 +20,10 @@ from forked import EVENT, start_forked
 from support import ROOT, run_directory
 
 from pmodel.callbacks.timing import Timing
-from pmodel.launch import Processes
+from pmodel.commands.sweeps import read_jobs
 from pmodel.models.vae import VAE
-from pmodel.processes import usual_threads
-from pmodel.sweeps import read_jobs
+from pmodel.processes.gather import usual_threads
+from pmodel.processes.launch import Processes
 
 SMALL = ["data.limit=64", "data.batch_size=16", "trainer.max_epochs=3", "callbacks=minimal", "logger=csv"]
 TWO = ["trainer=ddp_cpu"]
@@ -315,7 +315,7 @@ def test_jobs_of_a_multirun_compute_with_threads_of_their_own(train: Run, tmp_pa
     """The second is of two processes, and shares the processors out, though PyTorch was imported by the first."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)))
-    monkeypatch.setattr("pmodel.processes.THREADS_PAY_FROM", 0)
+    monkeypatch.setattr("pmodel.processes.gather.THREADS_PAY_FROM", 0)
     before = usual_threads
     assert train("-m", "trainer=cpu,ddp_cpu,cpu", *SMALL, "trainer.max_epochs=1", "hydra.sweep.dir=sweep").code == 0
     jobs = sorted((tmp_path / "sweep").glob("*-*"))
@@ -342,7 +342,7 @@ def test_a_run_that_was_cut_before_its_first_checkpoint_begins_again(train: Run,
 
 def test_a_run_that_was_cut_after_its_last_step_is_brought_to_its_end(train: Run, tmp_path, monkeypatch):
     """Its figures and its results are those of a run that was not."""
-    from pmodel import announce
+    from pmodel.commands import announce
 
     drawn = [word for word in SMALL if word != "callbacks=minimal"] + ["callbacks.final.num_samples=3"]
     assert train(*drawn, "paths.log_dir=whole").code == 0

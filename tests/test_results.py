@@ -9,7 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 from support import ROOT, run_directory
 
-from pmodel.config import check_overrides
+from pmodel.config.check import check_overrides
 
 
 @pytest.fixture

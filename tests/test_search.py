@@ -12,11 +12,12 @@ from forked import Fork
 from support import ROOT, StopAt, build, fit
 
 from pmodel.callbacks.pruning import Pruned, Pruning
-from pmodel.config import check_overrides, experiments_sweep, parse_overrides
-from pmodel.config_tree import ConfigError
-from pmodel.resolvers import register_resolvers
-from pmodel.search.space import Choice, Numbers, dimension, search_space, written
-from pmodel.search.study import JOURNAL, Search
+from pmodel.callbacks.search_journal import JOURNAL, Search
+from pmodel.config.check import check_overrides
+from pmodel.config.overrides import experiments_sweep, parse_overrides
+from pmodel.config.resolvers import register_resolvers
+from pmodel.config.search_space import Choice, Numbers, dimension, search_space, written
+from pmodel.config.tree import ConfigError
 
 pytest.importorskip("optuna")
 SPACE = {"lr": Numbers(1e-4, 1e-2, log=True), "dim": Numbers(4, 32, 4), "net": Choice(("[64]", "[64,64]", "null"))}
@@ -245,7 +246,7 @@ def test_a_search_of_conf_sweep_needs_no_m_and_what_is_typed_replaces_its_space(
 def experiments_sweep_in_conf(typed):
     from hydra import initialize_config_dir
 
-    from pmodel.config import CONFIG_DIR
+    from pmodel.runs.typed import CONFIG_DIR
 
     register_resolvers()
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
@@ -285,6 +286,6 @@ def test_the_command_searches_and_typed_again_with_more_trials_goes_on(tmp_path)
 def _open(folder: Path):
     import optuna
 
-    from pmodel.search.study import STUDY, open_journal
+    from pmodel.callbacks.search_journal import STUDY, open_journal
 
     return optuna.load_study(study_name=STUDY, storage=open_journal(folder / JOURNAL)).trials

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from conftest import Run, train_in
 from omegaconf import OmegaConf
-from support import ROOT
+from support import ROOT, config, source
 
 import pmodel
-from pmodel.command_line import checked_command_line
+from pmodel.commands.command_line import checked_command_line
 from pmodel.data import image_folder
-from pmodel.saved import SWEEP_FILE
+from pmodel.runs.saved import SWEEP_FILE
 
 SMALL = ["model=pca", "data.limit=64", "data.batch_size=32", "callbacks=minimal", "logger=csv", "trainer=cpu"]
 CODE = {"_target_": "torch.load", "f": "payload.pt", "weights_only": False}
@@ -54,9 +54,9 @@ def refusal(capsys, config_name: str, *words: str) -> str:
 
 
 def changed(run: Path, key: str, value: Any) -> None:
-    config = OmegaConf.load(run / "config.yaml")
-    OmegaConf.update(config, key, value, force_add=True)
-    OmegaConf.save(config, run / "config.yaml")
+    content = OmegaConf.load(run / "config.yaml")
+    OmegaConf.update(content, key, value, force_add=True)
+    OmegaConf.save(content, run / "config.yaml")
 
 
 IN_CONFIG = [
@@ -224,7 +224,7 @@ def test_a_picture_of_any_size_is_not_read(tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "p.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for i in range(4):
             archive.writestr(f"{i}.png", bytes(100_000))
-    data = image_folder.ImageFolder(str(tmp_path / "p.zip"), [1, 8, 8], 256)
+    data = source("image_folder", path=tmp_path / "p.zip", shape=[1, 8, 8])
     with pytest.raises(ValueError, match="it has 100,000 bytes, expected at most 1,000"):
         data.load("train")
 
@@ -232,7 +232,7 @@ def test_a_picture_of_any_size_is_not_read(tmp_path, monkeypatch):
 def test_a_pipe_among_pictures_keeps_nobody_waiting(tmp_path):
     for i in range(4):
         os.mkfifo(tmp_path / f"{i}.png")
-    data = image_folder.ImageFolder(str(tmp_path), [1, 8, 8], 256)
+    data = source("image_folder", path=tmp_path, shape=[1, 8, 8])
     with pytest.raises(ValueError, match="it is no file"):
         data.load("train")
 
@@ -253,9 +253,7 @@ def test_an_evaluation_writes_into_the_run_and_beside_the_users_data_alone(
 
 def test_nothing_is_downloaded_to_where_a_run_says(trained, tmp_path, monkeypatch):
     run = Path(shutil.copytree(trained, tmp_path / "run"))
-    config = OmegaConf.load(ROOT / "conf" / "data" / "mnist.yaml")
-    config.update({"num_levels": 256, "data_dir": str(tmp_path / "x"), "seed": 1, "label_seed": 1})
-    changed(run, "data", OmegaConf.to_container(config))
+    changed(run, "data", config("data=mnist")["data"] | {"data_dir": str(tmp_path / "x")})
     with pytest.raises(ValueError, match="type data_dir=… for it to be downloaded there"):
         pmodel.open_run(run).data.prepare_data()
     assert not (tmp_path / "x").exists()
@@ -272,8 +270,8 @@ def test_a_run_whose_data_lie_elsewhere_goes_on_with_what_is_typed(train: Run, t
 
 
 def test_every_part_of_a_runs_settings_is_known():
-    from pmodel.config import TrainConfig
-    from pmodel.saved import NODES
+    from pmodel.config.schema import TrainConfig
+    from pmodel.runs.saved import NODES
 
     assert set(NODES) == set(TrainConfig.__annotations__)
 

@@ -10,8 +10,8 @@ from conftest import Run
 from support import build, run_directory
 from torch import nn
 
-from pmodel import processes
-from pmodel.processes import THREADS_PAY_FROM, threads_for, work
+from pmodel.processes import gather as processes
+from pmodel.processes.gather import THREADS_PAY_FROM, threads_for, work
 
 SMALL = ["data.limit=64", "trainer.max_epochs=1", "callbacks=minimal", "logger=csv", "trainer=cpu"]
 

@@ -15,8 +15,8 @@ import torch
 from forked import start_forked
 from support import ROOT, run_directory
 
-from pmodel.launch import Processes
-from pmodel.stopping import interruptible, workers_stop_first
+from pmodel.processes.launch import Processes
+from pmodel.processes.stopping import interruptible, workers_stop_first
 
 SMALL = ["data.limit=64", "trainer.max_epochs=2", "callbacks.final.num_samples=5"]
 

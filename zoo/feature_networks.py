@@ -5,19 +5,19 @@
 
 What is typed are settings of the data, as for train.py. Of the default ones the network comes with the package, so a
 distance has the same features on every machine; a data set with other settings, or without a file here, trains its own
-on first use. The file's name is the hash of what it is trained on (`pmodel.metrics.features`): one that nothing asks
-for any more may be removed.
+on first use. The file's name is the hash of what it is trained on (`pmodel.features.dataset_network`): one that nothing
+asks for any more may be removed.
 """
 
 import sys
 
 from hydra import compose, initialize_config_dir
 
-from pmodel.config import CONFIG_DIR
+from pmodel.config.resolvers import register_resolvers
+from pmodel.features import dataset_network as features
+from pmodel.features.dataset_network import SHIPPED, feature_extractor
 from pmodel.instantiate import instantiate
-from pmodel.metrics import features
-from pmodel.metrics.features import SHIPPED, feature_extractor
-from pmodel.resolvers import register_resolvers
+from pmodel.runs.typed import CONFIG_DIR
 
 
 def main(*typed: str) -> None:

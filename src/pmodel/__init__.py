@@ -3,15 +3,20 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pmodel.runs import open_run
+    from pmodel.config.build import build
+    from pmodel.runs.opening import open_run
 
-__all__ = ["open_run"]
+__all__ = ["build", "open_run"]
 
 
 def __getattr__(name: str) -> Any:
-    # Importing the package alone costs nothing; `runs` needs torch and lightning.
+    # Importing the package alone costs nothing; these need torch and lightning.
+    if name == "build":
+        from pmodel.config.build import build
+
+        return build
     if name == "open_run":
-        from pmodel.runs import open_run
+        from pmodel.runs.opening import open_run
 
         return open_run
     raise AttributeError(f"module 'pmodel' has no attribute {name!r}")

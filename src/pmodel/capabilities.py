@@ -67,8 +67,24 @@ class LogProbPerPixel(Protocol):
 class LowerBound(Protocol):
     """Knows a lower bound on log p_model(x)."""
 
-    def elbo(self, x: Tensor, num_samples: int = 1, *, generator: Generator | None = None) -> Tensor:
-        """The evidence lower bound, nats, (B,); for num_samples > 1 the importance-weighted bound, which is tighter."""
+    def elbo(self, x: Tensor, *, generator: Generator | None = None) -> Tensor:
+        """The evidence lower bound, nats, (B,), with one sample of the latents of each example."""
+
+
+@runtime_checkable
+class ImportanceBound(Protocol):
+    """Knows lower bounds on log p_model(x) that are the tighter the more samples they take."""
+
+    def importance_bound(self, x: Tensor, num_samples: int, *, generator: Generator | None = None) -> Tensor:
+        """The importance-weighted bound of K = `num_samples` samples of the latents of each example, nats, (B,)."""
+
+
+@runtime_checkable
+class ContinuousDensity(Protocol):
+    """Says whether its log p_model(x), or the bound on it, is a density over R^D also where the data lie on levels;
+    what does not say so has probabilities of levels there."""
+
+    continuous_density: bool
 
 
 @runtime_checkable

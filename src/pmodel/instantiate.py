@@ -26,7 +26,7 @@ def instantiate(node: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         ValueError: if a `_target_` anywhere in the node is not one of the trusted ones, or as the target itself does;
             Hydra's wrapping, which hides the message behind the target's name, is taken off.
     """
-    for target in _targets(node):
+    for target in targets(node):
         check_target(target)
     try:
         return hydra_instantiate(node, *args, _convert_="all", _recursive_=False, **kwargs)
@@ -37,8 +37,8 @@ def instantiate(node: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
 def check_target(target: str, prefixes: tuple[str, ...] = TRUSTED) -> None:
     """Refuses what is not a class of a module whose name begins with one of `prefixes`.
 
-    A dotted name can go through what a module has imported, to anything: pmodel.runs.torch.load. So its first part has
-    to be a module of that very name, and its last a class that was written in one of the packages.
+    A dotted name can go through what a module has imported, to anything: pmodel.runs.opening.torch.load. So its first
+    part has to be a module of that very name, and its last a class that was written in one of the packages.
 
     Raises:
         ValueError: of one line.
@@ -56,10 +56,11 @@ def check_target(target: str, prefixes: tuple[str, ...] = TRUSTED) -> None:
         raise refused
 
 
-def _targets(node: Any) -> list[str]:
+def targets(node: Any) -> list[str]:
+    """Each `_target_` in nested dicts and lists."""
     if isinstance(node, dict):
         own = [str(node["_target_"])] if "_target_" in node else []
-        return own + [t for child in node.values() for t in _targets(child)]
+        return own + [t for child in node.values() for t in targets(child)]
     if isinstance(node, list | tuple):
-        return [t for child in node for t in _targets(child)]
+        return [t for child in node for t in targets(child)]
     return []

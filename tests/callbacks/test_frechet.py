@@ -9,8 +9,8 @@ from support import build, fit
 
 from pmodel.callbacks.checkpoints import BestCheckpoint
 from pmodel.callbacks.frechet import FrechetDistance
-from pmodel.metrics import features
-from pmodel.metrics.features import feature_extractor
+from pmodel.features import dataset_network as features
+from pmodel.features.dataset_network import feature_extractor
 from pmodel.metrics.frechet import Moments, frechet_distance
 
 SMALL = [
@@ -174,15 +174,3 @@ def test_a_mixture_of_points_comes_near_to_the_floor():
     trainer = fit(model, data, max_epochs=30, callbacks=[callback])
     assert callback.protocol()["feature_network"] == "random Fourier features"
     assert trainer.callback_metrics["val/frechet"].item() < 5 * callback.floor
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"num_samples": 1}, r"callbacks\.frechet\.num_samples=1: expected at least 2"),
-        ({"every_n_epochs": 0}, r"callbacks\.frechet\.every_n_epochs=0: expected at least 1, or null"),
-    ],
-)
-def test_wrong_settings_are_named(settings, message):
-    with pytest.raises(ValueError, match=message):
-        FrechetDistance(**settings)

@@ -11,16 +11,16 @@ import lightning
 import numpy as np
 import pytest
 import torch
+from built import KMeans
 from lightning.pytorch import Callback
 from support import StopAt, array_data, build, fit, on_two_processes
 
 from pmodel.callbacks.last import LastCheckpoint
 from pmodel.callbacks.resume import ExactResume, random_states, restore_random_states
 from pmodel.callbacks.timing import Timing
+from pmodel.commands.strategies import StreamingDDP
 from pmodel.data.batch import StepBatch
-from pmodel.loggers import CSVLogger
-from pmodel.models.kmeans import KMeans
-from pmodel.training.strategies import StreamingDDP
+from pmodel.loggers.csv import CSVLogger
 
 
 def draws() -> list[float]:

@@ -2,12 +2,14 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from support import IMAGES, source
 
-from pmodel.data.base import InMemoryDataModule, Split
+from pmodel.data.base import Split
 from pmodel.data.digits import Digits
+from pmodel.data.images import ImageDataModule
 
 
-class Numbered(InMemoryDataModule):
+class Numbered(ImageDataModule):
     """22 pictures of 1×1×2; the label of each is its number in the split, and its levels follow from it."""
 
     source = "numbered"
@@ -21,7 +23,8 @@ class Numbered(InMemoryDataModule):
 @pytest.fixture
 def numbered() -> Callable[..., Numbered]:
     def build(**settings) -> Numbered:
-        return Numbered(**{"shape": [1, 1, 2], "num_levels": 256, "batch_size": 4, "eval_batch_size": 5} | settings)
+        own = {"shape": [1, 1, 2], "num_levels": 256, "batch_size": 4, "eval_batch_size": 5}
+        return Numbered(**{**IMAGES, **own, **settings})
 
     return build
 
@@ -29,8 +32,7 @@ def numbered() -> Callable[..., Numbered]:
 @pytest.fixture
 def digits() -> Callable[..., Digits]:
     def build(**settings) -> Digits:
-        levels = 2 if settings.get("binarize", "none") != "none" else None if settings.get("dequantize") else 17
-        return Digits(**{"shape": [1, 8, 8], "num_levels": levels, "num_validation": 250} | settings)
+        return source("digits", **settings)
 
     return build
 

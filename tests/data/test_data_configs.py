@@ -1,11 +1,11 @@
 """Every file of conf/data against the class that it names."""
 
-import importlib
-import inspect
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
+
+from pmodel.settings.signatures import signature
 
 FILES = sorted((Path(__file__).parents[2] / "conf" / "data").glob("*.yaml"))
 
@@ -16,9 +16,8 @@ def config(request):
 
 
 def test_config_has_every_argument_of_its_class(config):
-    module, name = config["_target_"].rsplit(".", 1)
-    arguments = set(inspect.signature(getattr(importlib.import_module(module), name)).parameters)
-    assert set(config) - {"_target_"} == arguments
+    shared = OmegaConf.load(FILES[0].parent / f"{config['defaults'][0].removesuffix('@_here_')}.yaml")
+    assert {*shared, *config} - {"_target_", "defaults"} == set(signature(config["_target_"]).parameters)
 
 
 def test_config_gives_models_the_number_of_classes():

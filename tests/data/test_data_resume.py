@@ -3,6 +3,7 @@
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from support import IMAGES
 
 BATCHES_PER_EPOCH = 6  # 22 examples in batches of 4
 
@@ -110,6 +111,6 @@ def test_trainer_runs_without_a_validation_split(numbered):
             x, label = super().load(split)
             return (x[:0], label[:0]) if split == "validation" else (x, label)
 
-    data = NoValidation(shape=[1, 1, 2], num_levels=256)
+    data = NoValidation(**{**IMAGES, "shape": [1, 1, 2], "num_levels": 256})
     assert data.val_dataloader() == []
     assert run(data, max_epochs=1).validations == 0

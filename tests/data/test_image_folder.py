@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support import source
 
 from pmodel.data import pictures
 from pmodel.data.base import SPLITS
@@ -31,7 +32,7 @@ def zipped(folder: Path) -> Path:
 
 
 def build(path, **settings) -> ImageFolder:
-    return ImageFolder(**{"path": str(path), "shape": [3, 3, 4], "num_levels": 256} | settings)
+    return source("image_folder", **{"path": path, "shape": [3, 3, 4]} | settings)
 
 
 def contents(data, split) -> list[tuple[int, int]]:

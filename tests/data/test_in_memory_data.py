@@ -220,9 +220,9 @@ def test_draws_on_a_gpu_follow_from_the_key(digits):
             {"num_levels": 256},
             "data.num_levels=256: expected 17 with data=digits, data.binarize=none and data.dequantize=false",
         ),
-        ({"batch_size": 0}, "data.batch_size=0: expected at least 1"),
-        ({"eval_batch_size": -1}, "data.eval_batch_size=-1: expected at least 1"),
-        ({"limit": 0}, "data.limit=0: expected at least 1, or null for all examples"),
+        ({"batch_size": 0}, "data.batch_size=0: expected a whole number, at least 1"),
+        ({"eval_batch_size": -1}, "data.eval_batch_size=-1: expected a whole number, at least 1"),
+        ({"limit": 0}, "data.limit=0: expected a whole number, at least 1, or null"),
     ],
 )
 def test_wrong_settings_are_refused_when_the_data_are_built(digits, refusal, settings, message):

@@ -5,8 +5,8 @@ import json
 
 import pytest
 import torch
+from support import source
 
-from pmodel.data.image_folder import ImageFolder
 from pmodel.data.labels import balanced_subset
 
 
@@ -85,7 +85,7 @@ def test_protocol_names_the_labels(digits):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_labels": 0}, "data.num_labels=0: expected at least 1, or null for all examples"),
+        ({"num_labels": 0}, "data.num_labels=0: expected a whole number, at least 1, or null"),
         ({"num_labels": 9}, "data.num_labels=9: expected at least 10, one of each class"),
         (
             {"num_labels": 1297},
@@ -111,10 +111,10 @@ def test_folders_without_classes_have_no_labels_to_keep(tmp_path, refusal):
 
     for i in range(10):
         Image.new("RGB", (4, 3), (i, i, i)).save(tmp_path / f"{i}.png")
-    data = ImageFolder(path=str(tmp_path), shape=[3, 3, 4], num_levels=256, num_labels=5)
+    data = source("image_folder", path=tmp_path, shape=[3, 3, 4], num_labels=5)
     message = "data.num_labels=5: expected null, since the training examples have no labels"
     assert refusal(lambda: data.setup("fit")) == message
-    data = ImageFolder(path=str(tmp_path), shape=[3, 3, 4], num_levels=256, num_classes=2)
+    data = source("image_folder", path=tmp_path, shape=[3, 3, 4], num_classes=2)
     message = "data.num_classes=2: expected null, since it has no labels, with data=image_folder"
     assert refusal(lambda: data.setup("fit")) == message
 

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from support import source
 
 from pmodel.data.base import SPLITS
 from pmodel.data.mnist_5k import DRAWN_FROM, FILE, MNIST5k, chosen_from, read_mnist_5k
-from pmodel.data.torchvision_images import MNIST
 
 
 def data(**settings) -> MNIST5k:
-    return MNIST5k(**{"shape": [1, 28, 28], "num_levels": 256, "num_validation": 500} | settings)
+    return source("mnist_5k", **settings)
 
 
 @pytest.mark.mnist
@@ -27,7 +27,7 @@ def test_the_file_is_made_of_mnist_s_training_pictures(data_dir):
     whole = TorchvisionMNIST(data_dir)
     assert (whole.data[places] == torch.from_numpy(pictures)).all()
     assert (whole.targets[places] == torch.from_numpy(digits)).all()
-    mnist = MNIST(shape=[1, 28, 28], num_levels=256, num_validation=10_000, data_dir=str(data_dir))
+    mnist = source("mnist", num_validation=10_000, data_dir=data_dir)
     mnist.examples("train", 1)
     assert mnist.split_sizes["train"] == DRAWN_FROM
 

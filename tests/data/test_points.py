@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from support import source
 
 from pmodel.data.base import SPLITS
 from pmodel.data.points import Points
@@ -12,7 +13,7 @@ DIMS = {"ring": 2, "moons": 2, "grid": 2, "mixture_1d": 1}
 
 
 def build(name="ring", **settings) -> Points:
-    return Points(**{"name": name, "shape": [DIMS.get(name, 2)]} | settings)
+    return source("points", **{"name": name, "shape": [DIMS.get(name, 2)]} | settings)
 
 
 @pytest.mark.parametrize("name", DIMS)
@@ -28,7 +29,7 @@ def test_splits_are_points_of_the_asked_sizes_and_differ(name):
 
 @pytest.mark.parametrize("name", DIMS)
 def test_config_knows_the_number_of_components(name):
-    from pmodel.resolvers import point_classes
+    from pmodel.config.resolvers import point_classes
 
     assert point_classes(name) == build(name).num_classes
     message = f"data.num_classes=99: expected {build(name).num_classes}, or null, with data=points"
@@ -100,9 +101,9 @@ def test_density_without_a_formula_is_refused(refusal):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"name": "circle"}, "data.name=circle: expected ring, moons, grid or mixture_1d"),
-        ({"num_train": 0}, "data.num_train=0: expected at least 1"),
-        ({"num_test": -1}, "data.num_test=-1: expected at least 0"),
+        ({"name": "circle"}, "data.name=circle: expected one of ring, moons, grid, mixture_1d"),
+        ({"num_train": 0}, "data.num_train=0: expected a whole number, at least 1"),
+        ({"num_test": -1}, "data.num_test=-1: expected a whole number, at least 0"),
     ],
 )
 def test_wrong_settings_are_refused_when_the_points_are_built(refusal, settings, message):

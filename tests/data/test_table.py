@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
-from support import build, fit
+from support import build, fit, source
 
-from pmodel.csv_tables import layout
 from pmodel.data.base import SPLITS
+from pmodel.data.csv_tables import layout
 from pmodel.data.table import Table
-from pmodel.saved import read_config
+from pmodel.runs.saved import read_config
 
 
 def gaussian(rows: int, *columns: tuple[float, float], seed: int = 0) -> np.ndarray:
@@ -35,7 +35,7 @@ def table(tmp_path, monkeypatch):
         Path("t.csv").write_text(content, encoding="utf-8")
         typed = {"header": "auto", "columns": None, "label_column": None} | settings
         found = layout("t.csv", typed["header"], typed["columns"], typed["label_column"])
-        return Table("t.csv", **{"shape": [len(found.chosen)]} | settings)
+        return source("table", path="t.csv", **{"shape": [len(found.chosen)], "num_classes": None} | settings)
 
     return write
 
@@ -395,9 +395,14 @@ def test_columns_of_the_same_name_need_a_number(table, refusal):
 
 def test_missing_and_unreadable_files_are_one_line(tmp_path, refusal):
     path = tmp_path / "none.csv"
-    assert refusal(lambda: Table(str(path), [2]).setup("fit")) == f"data.path={path}: there is no such file"
+    assert (
+        refusal(lambda: source("table", path=path, shape=[2], num_classes=None).setup("fit"))
+        == f"data.path={path}: there is no such file"
+    )
     path.write_bytes(b"\xff\xfe\x00\x80")
-    assert refusal(lambda: Table(str(path), [2]).setup("fit")).startswith(f"data.path={path}: can't be read as CSV: ")
+    assert refusal(lambda: source("table", path=path, shape=[2], num_classes=None).setup("fit")).startswith(
+        f"data.path={path}: can't be read as CSV: "
+    )
 
 
 def test_another_width_names_the_shape(table, refusal):
@@ -406,12 +411,12 @@ def test_another_width_names_the_shape(table, refusal):
 
 
 def test_figures_are_drawn_in_the_units_of_the_file_with_its_names(people, monkeypatch):
-    from pmodel.callbacks.clusters import ClusterMap
-    from pmodel.callbacks.components import PrincipalComponentsFigure
-    from pmodel.callbacks.densities import DensityFigure
-    from pmodel.callbacks.figures import Scene
-    from pmodel.callbacks.pictures import SampleGrid
-    from pmodel.reporting import plots
+    from pmodel.figures.clusters import ClusterMap
+    from pmodel.figures.components import PrincipalComponentsFigure
+    from pmodel.figures.densities import DensityFigure
+    from pmodel.figures.figure import Scene
+    from pmodel.figures.pictures import SampleGrid
+    from pmodel.plots import plots
 
     drawn = []
 
@@ -420,7 +425,7 @@ def test_figures_are_drawn_in_the_units_of_the_file_with_its_names(people, monke
         return np.zeros((2, 2, 3), np.uint8)
 
     for module in ("clusters", "densities", "plots"):
-        monkeypatch.setattr(f"pmodel.reporting.{module}.render", note)
+        monkeypatch.setattr(f"pmodel.plots.{module}.render", note)
     assert plots.render is note
     data = people(standardize=True)
     data.setup("fit")

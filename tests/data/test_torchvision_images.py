@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support import source
 
 from pmodel.data.base import SPLITS
-from pmodel.data.torchvision_images import CIFAR10, MNIST, CelebA, FashionMNIST
+from pmodel.data.torchvision_images import CIFAR10, MNIST
 
 TRAIN_IMAGES = "MNIST/raw/train-images-idx3-ubyte"
 
@@ -33,21 +34,21 @@ def idx_dir(tmp_path) -> Path:
     return tmp_path
 
 
-def mnist(data_dir, cls=MNIST, **settings) -> MNIST:
-    return cls(**{"shape": [1, 28, 28], "num_levels": 256, "num_validation": 4, "data_dir": str(data_dir)} | settings)
+def mnist(data_dir, option="mnist", **settings) -> MNIST:
+    return source(option, **{"num_validation": 4, "data_dir": data_dir} | settings)
 
 
 def numbers(data, split) -> list[int]:
     return sorted(round(255 * x.item()) for x in data.examples(split, 100).x[:, 0, 0, 0])
 
 
-@pytest.mark.parametrize("cls", [MNIST, FashionMNIST])
-def test_validation_is_the_end_of_the_training_file(idx_dir, cls):
-    data = mnist(idx_dir, cls)
+@pytest.mark.parametrize("option", ["mnist", "fashion_mnist"])
+def test_validation_is_the_end_of_the_training_file(idx_dir, option):
+    data = mnist(idx_dir, option)
     data.prepare_data()
     assert [numbers(data, split) for split in SPLITS] == [list(range(8)), [8, 9, 10, 11], list(range(5))]
-    assert numbers(mnist(idx_dir, cls, num_validation=0), "train") == list(range(12))
-    assert mnist(idx_dir, cls, num_validation=0).val_dataloader() == []
+    assert numbers(mnist(idx_dir, option, num_validation=0), "train") == list(range(12))
+    assert mnist(idx_dir, option, num_validation=0).val_dataloader() == []
 
 
 def test_labels_belong_to_their_pictures(idx_dir):
@@ -119,8 +120,7 @@ def cifar_dir(tmp_path) -> Path:
 
 
 def cifar(data_dir, **settings) -> CIFAR10:
-    settings = {"shape": [3, 32, 32], "num_levels": 256, "num_validation": 3} | settings
-    return CIFAR10(**settings, data_dir=str(data_dir))
+    return source("cifar10", **{"num_validation": 3} | settings, data_dir=data_dir)
 
 
 def test_cifar_files_are_read_into_splits(cifar_dir):
@@ -170,7 +170,7 @@ def celeba_dir(tmp_path) -> Path:
 
 
 def test_celeba_is_cut_and_resized_and_keeps_its_official_splits(celeba_dir):
-    data = CelebA(shape=[3, 16, 16], num_levels=256, data_dir=str(celeba_dir))
+    data = source("celeba", shape=[3, 16, 16], data_dir=celeba_dir)
     data.prepare_data()
     expected = {"train": [0, 40, 80], "validation": [120], "test": [160, 200]}
     for split, greys in expected.items():
@@ -185,7 +185,7 @@ def test_celeba_is_cut_and_resized_and_keeps_its_official_splits(celeba_dir):
 
 def test_corrupt_face_and_partition_are_named(celeba_dir, refusal):
     def build():
-        return CelebA(shape=[3, 16, 16], num_levels=256, data_dir=str(celeba_dir))
+        return source("celeba", shape=[3, 16, 16], data_dir=celeba_dir)
 
     face = celeba_dir / "celeba" / "img_align_celeba" / "000003.jpg"
     face.write_bytes(face.read_bytes()[:300])

@@ -6,7 +6,7 @@ from support import array_data
 from torch import Generator, Tensor
 
 from pmodel.evaluation.subject import Subject
-from pmodel.evaluation.workers import Workers
+from pmodel.processes.shared_work import Workers
 
 
 class Draws:
@@ -145,7 +145,7 @@ def test_what_is_too_large_or_has_no_place_is_measured_each_time(tmp_path, forge
 def test_a_second_evaluation_passes_no_real_example_through_the_network(tmp_path, forget, monkeypatch):
     from pmodel.evaluation.memorization import Memorization
     from pmodel.evaluation.samples import SampleQuality
-    from pmodel.metrics.features import FeatureExtractor
+    from pmodel.features.extractor import FeatureExtractor
 
     passed = []
     features = FeatureExtractor.features

@@ -2,9 +2,8 @@
 
 import pytest
 import torch
+from built import Autoencoder
 from support import build
-
-from pmodel.models.autoencoder import Autoencoder
 
 
 def test_a_linear_autoencoder_reaches_the_error_of_pca():

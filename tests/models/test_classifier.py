@@ -182,14 +182,17 @@ def refusal(*overrides: str) -> str:
     [
         (["model.mode=probe"], "model.mode=probe: expected a run whose encoder to use, model.features=logs/train/…"),
         (["model.features=nowhere"], "model.features=nowhere: there is no such run directory or checkpoint"),
-        (["model.num_classes=1"], "model.num_classes=1: expected at least 2"),
+        (["model.num_classes=1"], "model.num_classes=1: expected a whole number, at least 2, or null"),
         (
             ["data.num_classes=null"],
             "model=classifier: expected data.num_classes, the number of labels, and it is null",
         ),
-        (["model.latent_dim=0"], "model.latent_dim=0: expected at least 1"),
-        (["model.dropout=1"], "model.dropout=1: expected at least 0 and less than 1"),
-        (["model.label_smoothing=-1"], "model.label_smoothing=-1: expected at least 0 and less than 1"),
+        (["model.latent_dim=0"], "model.latent_dim=0: expected a whole number, at least 1"),
+        (["model.dropout=1"], "model.dropout=1: expected a finite number, at least 0 and less than 1"),
+        (
+            ["model.label_smoothing=-1"],
+            "model.label_smoothing=-1: expected a finite number, at least 0 and less than 1",
+        ),
         (
             ["model.num_classes=5"],
             "model.num_classes=5: expected more, since there is a training example of class 9, counted from 0",

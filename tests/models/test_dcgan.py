@@ -41,7 +41,7 @@ def test_maps_double_in_number_as_they_halve_in_size():
     maps = [m.in_channels for m in model.generator.modules() if isinstance(m, nn.ConvTranspose2d)]
     assert maps == [100, 32, 16, 8]
     widths = [m.out_channels for m in model.discriminator.modules() if isinstance(m, nn.Conv2d)]
-    assert widths == [64, 128, 256]
+    assert widths == [32, 64, 128]
 
 
 def kinds(network: nn.Module) -> list[str]:

@@ -4,9 +4,8 @@ import math
 
 import pytest
 import torch
+from built import Gaussian
 from support import array_data, build, fit
-
-from pmodel.models.gaussian import Gaussian
 
 
 def points() -> torch.Tensor:

@@ -7,6 +7,7 @@ from itertools import pairwise
 import lightning
 import pytest
 import torch
+from built import GMM, Gaussian
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from support import array_data, build, fit
@@ -15,8 +16,6 @@ from pmodel.data import mixtures
 from pmodel.distributions import gaussians
 from pmodel.evaluation.likelihood import DECIDED, STOPPED, Likelihood
 from pmodel.evaluation.subject import Subject
-from pmodel.models.gaussian import Gaussian
-from pmodel.models.gmm import GMM
 
 ORACLE = {"full": "full", "tied": "tied", "diagonal": "diag", "spherical": "spherical"}
 

@@ -3,6 +3,7 @@
 import lightning
 import pytest
 import torch
+from built import KDE
 from scipy.stats import gaussian_kde
 from sklearn.neighbors import KernelDensity
 from support import array_data, build, fit
@@ -10,7 +11,6 @@ from support import array_data, build, fit
 from pmodel.data import mixtures
 from pmodel.data.digits import read_digits
 from pmodel.models import kde
-from pmodel.models.kde import KDE
 
 
 def fitted(x: torch.Tensor, bandwidth: float | str, **settings) -> KDE:

@@ -5,13 +5,12 @@ from itertools import pairwise
 import lightning
 import pytest
 import torch
+from built import GMM, PCAGMM, KMeans
 from sklearn.cluster import KMeans as Oracle
 from support import array_data, build, fit
 
 from pmodel.data.digits import read_digits
-from pmodel.models.gmm import GMM
-from pmodel.models.kmeans import KMeans, choose_centres, lloyd, nearest, reseed
-from pmodel.models.pca_gmm import PCAGMM
+from pmodel.models.kmeans import choose_centres, lloyd, nearest, reseed
 
 
 def digits() -> torch.Tensor:

@@ -4,13 +4,13 @@ import re
 
 import pytest
 import torch
+from built import PCA
 from sklearn import decomposition
 from support import array_data, build, fit
 
-from pmodel.callbacks.densities import DensityFigure
 from pmodel.data.batch import Batch
 from pmodel.data.digits import read_digits
-from pmodel.models.pca import PCA
+from pmodel.figures.densities import DensityFigure
 
 
 def digits() -> torch.Tensor:
@@ -130,7 +130,6 @@ def test_constant_pixels_and_equal_examples_have_no_density():
     assert DensityFigure().draw(None, on_a_line).reason == f"no density: {on_a_line.no_density}"
 
 
-@pytest.mark.parametrize("value", [0, 65])
-def test_more_components_than_dimensions_are_refused(value):
-    with pytest.raises(ValueError, match=f"model.num_components={value}: expected 1 to 64"):
-        build("model=pca", f"model.num_components={value}")
+def test_more_components_than_dimensions_are_refused():
+    with pytest.raises(ValueError, match=r"model\.num_components=65: expected 1 to 64"):
+        build("model=pca", "model.num_components=65")

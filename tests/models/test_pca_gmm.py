@@ -5,13 +5,13 @@ from itertools import pairwise
 import lightning
 import pytest
 import torch
+from built import PCAGMM
 from sklearn import decomposition
 from sklearn.mixture import GaussianMixture
 from support import array_data, build, fit
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
 from pmodel.data.digits import read_digits
-from pmodel.models.pca_gmm import PCAGMM
 
 
 def digits() -> torch.Tensor:

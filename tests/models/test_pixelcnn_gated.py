@@ -102,5 +102,5 @@ def test_dropout_acts_in_training_alone():
 
 
 def test_dropout_that_is_no_share_is_refused():
-    with pytest.raises(ValueError, match=r"model\.dropout=1\.0: expected a share"):
+    with pytest.raises(ValueError, match=r"model\.dropout=1\.0: expected a finite number, at least 0 and less than 1"):
         build("model=pixelcnn_gated", "model.dropout=1.0")

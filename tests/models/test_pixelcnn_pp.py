@@ -104,9 +104,9 @@ def test_dropout_acts_in_training_alone():
     ("setting", "message"),
     [
         ("model.num_scales=5", r"model\.num_scales=5: expected 1 to 4, for pictures of 8×8"),
-        ("model.num_scales=0", r"model\.num_scales=0: expected 1 to 4, for pictures of 8×8"),
-        ("model.num_mixtures=0", r"model\.num_mixtures=0: expected at least 1"),
-        ("model.dropout=-0.5", r"model\.dropout=-0\.5: expected a share"),
+        ("model.num_scales=0", r"model\.num_scales=0: expected a whole number, at least 1"),
+        ("model.num_mixtures=0", r"model\.num_mixtures=0: expected a whole number, at least 1"),
+        ("model.dropout=-0.5", r"model\.dropout=-0\.5: expected a finite number, at least 0"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(setting, message):

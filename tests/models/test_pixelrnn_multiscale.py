@@ -97,5 +97,5 @@ def test_samples_and_completions_equal_those_of_full_forward_passes(shape, condi
 
 def test_factor_out_of_range_is_refused():
     for factor in (1, 9):
-        with pytest.raises(ValueError, match=rf"model\.factor={factor}: expected at least 2"):
+        with pytest.raises(ValueError, match=rf"model\.factor={factor}: expected .*at least 2"):
             build("model=pixelrnn_multiscale", f"model.factor={factor}")

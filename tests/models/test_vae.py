@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
+from built import VAE
 from support import build
 from torch import nn
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from pmodel.models.latent_variable import kl_to_standard_normal
-from pmodel.models.vae import VAE
 
 SCALE = 0.5
 
@@ -42,7 +42,7 @@ def test_importance_weighted_bound_rises_to_the_exact_marginal_as_k_grows(linear
     exact = marginal.log_prob(x).mean().item()
     means = []
     for k in (1, 2, 8, 64, 2000):
-        bounds = [model.elbo(x, k, generator=torch.Generator().manual_seed(seed)) for seed in range(20)]
+        bounds = [model.importance_bound(x, k, generator=torch.Generator().manual_seed(seed)) for seed in range(20)]
         means.append(torch.stack(bounds).mean().item())
     assert means == sorted(means)
     assert means[0] < exact - 0.1
@@ -70,9 +70,9 @@ class _Batch:
 
 def test_bound_does_not_depend_on_how_its_samples_are_split(linear_gaussian, monkeypatch):
     model, _, x = linear_gaussian
-    whole = model.elbo(x, 50, generator=torch.Generator().manual_seed(3))
+    whole = model.importance_bound(x, 50, generator=torch.Generator().manual_seed(3))
     monkeypatch.setattr("pmodel.models.latent_variable.MAX_OUTPUTS", 7 * x.numel())
-    parts = model.elbo(x, 50, generator=torch.Generator().manual_seed(3))
+    parts = model.importance_bound(x, 50, generator=torch.Generator().manual_seed(3))
     torch.testing.assert_close(whole, parts, atol=1e-5, rtol=1e-5)
 
 
@@ -139,7 +139,7 @@ def test_every_network_takes_every_picture_size(network, shape, likelihood):
     x = torch.rand(2, *shape).mul(3).round() / 3
     assert model.reconstruct(x).shape == x.shape
     assert model.sample(3).shape == (3, *shape)
-    assert model.elbo(x, 3).shape == (2,)
+    assert model.importance_bound(x, 3).shape == (2,)
 
 
 def test_bound_uses_the_sum_over_pixels_in_nats():
@@ -174,7 +174,7 @@ def test_training_with_k_samples_maximizes_the_bound_that_elbo_estimates(linear_
     model, _, x = linear_gaussian
     model.num_importance_samples = 4
     losses = torch.stack([model.loss(_Batch(x))["loss"].mean() for _ in range(400)])
-    bounds = torch.stack([model.elbo(x, 4).mean() for _ in range(400)])
+    bounds = torch.stack([model.importance_bound(x, 4).mean() for _ in range(400)])
     assert losses.mean().item() == pytest.approx(-bounds.mean().item(), abs=0.03)
 
 

@@ -4,10 +4,9 @@ import math
 
 import pytest
 import torch
+from built import HierarchicalVAE
 from support import build
 from torch.distributions import MultivariateNormal, Normal
-
-from pmodel.models.vae_hierarchical import HierarchicalVAE
 
 SCALE = 0.5
 
@@ -48,7 +47,7 @@ def test_bound_rises_to_the_exact_marginal_as_k_grows(chain):
     exact = marginal.log_prob(x).mean().item()
     means = []
     for k in (1, 4, 32, 4000):
-        bounds = [model.elbo(x, k, generator=torch.Generator().manual_seed(seed)) for seed in range(20)]
+        bounds = [model.importance_bound(x, k, generator=torch.Generator().manual_seed(seed)) for seed in range(20)]
         means.append(torch.stack(bounds).mean().item())
     assert means == sorted(means)
     assert means[0] < exact - 0.1
@@ -77,7 +76,7 @@ def test_weights_are_the_densities_of_torch_distributions(chain):
 def test_training_maximizes_the_bound_that_elbo_estimates(chain):
     model, _, x = chain
     losses = torch.stack([model.loss(_Batch(x))["loss"].mean() for _ in range(400)])
-    bounds = torch.stack([model.elbo(x, 4).mean() for _ in range(400)])
+    bounds = torch.stack([model.importance_bound(x, 4).mean() for _ in range(400)])
     assert losses.mean().item() == pytest.approx(-bounds.mean().item(), abs=0.03)
 
 
@@ -90,9 +89,9 @@ def test_samples_have_the_marginals_mean_and_covariance(chain):
 
 def test_bound_does_not_depend_on_how_its_samples_are_split(chain, monkeypatch):
     model, _, x = chain
-    whole = model.elbo(x, 50, generator=torch.Generator().manual_seed(3))
+    whole = model.importance_bound(x, 50, generator=torch.Generator().manual_seed(3))
     monkeypatch.setattr("pmodel.models.latent_variable.MAX_OUTPUTS", 7 * x.numel())
-    parts = model.elbo(x, 50, generator=torch.Generator().manual_seed(3))
+    parts = model.importance_bound(x, 50, generator=torch.Generator().manual_seed(3))
     torch.testing.assert_close(whole, parts, atol=1e-5, rtol=1e-5)
 
 
@@ -102,7 +101,7 @@ def test_one_layer_of_latents_is_the_vae():
     vae, _ = build("model=vae")
     vae.load_state_dict(one.state_dict())
     x = data.examples("train", 8).x
-    bounds = [model.elbo(x, 5, generator=torch.Generator().manual_seed(0)) for model in (one, vae)]
+    bounds = [model.importance_bound(x, 5, generator=torch.Generator().manual_seed(0)) for model in (one, vae)]
     torch.testing.assert_close(*bounds, atol=1e-3, rtol=1e-5)
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from pmodel.reporting.grids import captioned_grid, columns_for, font, hidden, image_grid, side_by_side, to_uint8
-from pmodel.reporting.plots import (
+from pmodel.plots.grids import captioned_grid, columns_for, font, hidden, image_grid, side_by_side, to_uint8
+from pmodel.plots.plots import (
     clouds,
     clouds_over,
     cumulative_shares,
@@ -14,7 +14,7 @@ from pmodel.reporting.plots import (
     new_figure,
     rows_and_columns,
 )
-from pmodel.reporting.rows import equations, labelled_rows
+from pmodel.plots.rows import equations, labelled_rows
 
 
 def test_grid_puts_each_picture_in_its_cell_and_enlarges_small_ones():
@@ -125,9 +125,7 @@ def test_panels_fill_their_rows(count, expected):
 
 def test_splits_have_their_colours_in_all_panels_and_shared_panels_one_for_each_quantity(monkeypatch):
     figures = []
-    monkeypatch.setattr(
-        "pmodel.reporting.plots.new_figure", lambda *size: figures.append(new_figure(*size)) or figures[0]
-    )
+    monkeypatch.setattr("pmodel.plots.plots.new_figure", lambda *size: figures.append(new_figure(*size)) or figures[0])
     line = ([1.0, 2.0], [2.0, 1.0])
     shared = dict.fromkeys(("real, train", "real, val", "fake, train", "fake, val"), line)
     curves({"distance": {"val (averaged weights)": line}, "loss": {"train": line, "val": line}, "D": shared})
@@ -140,9 +138,7 @@ def test_splits_have_their_colours_in_all_panels_and_shared_panels_one_for_each_
 def drawn_by_clouds(groups: dict[str, np.ndarray], monkeypatch):
     """The figure that clouds() draws, and its picture."""
     figures = []
-    monkeypatch.setattr(
-        "pmodel.reporting.plots.new_figure", lambda *size: figures.append(new_figure(*size)) or figures[0]
-    )
+    monkeypatch.setattr("pmodel.plots.plots.new_figure", lambda *size: figures.append(new_figure(*size)) or figures[0])
     picture = clouds(groups)
     return figures[0], picture
 

@@ -10,9 +10,9 @@ from support import StopAt, build, config, fit
 from torch.func import functional_call
 
 from pmodel.callbacks.resume import ExactResume
+from pmodel.commands.strategies import adapted
 from pmodel.training.adversarial import AdversarialModule
 from pmodel.training.objectives import OBJECTIVES
-from pmodel.training.strategies import adapted
 
 SMALL = [
     "model=gan",

@@ -9,15 +9,14 @@ from typing import Any
 import lightning
 import pytest
 import torch
+from built import GMM, KMeans
 from lightning.pytorch import Callback
 from support import array_data, build, config, fit, on_two_processes
 
 from pmodel.callbacks.last import LastCheckpoint
-from pmodel.checkpoint_io import AtomicCheckpointIO
-from pmodel.models.gmm import GMM
-from pmodel.models.kmeans import KMeans
+from pmodel.commands.strategies import adapted
+from pmodel.runs.checkpoint_io import AtomicCheckpointIO
 from pmodel.training.divergence import Diverged
-from pmodel.training.strategies import adapted
 
 SMALL = ["data.limit=96", "data.batch_size=32", "model.latent_dim=3"]
 VAE = [*SMALL, "model.network.encoder.hidden_dims=[16]", "model.network.decoder.hidden_dims=[16]"]

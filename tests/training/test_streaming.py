@@ -6,18 +6,13 @@ from pathlib import Path
 import lightning
 import pytest
 import torch
+from built import GMM, KDE, PCA, PCAGMM, Gaussian, KMeans
 from support import StopAt, array_data, build, fit, on_two_processes
 
 from pmodel.callbacks.last import LastCheckpoint
 from pmodel.callbacks.resume import ExactResume
+from pmodel.commands.strategies import StreamingDDP
 from pmodel.data.digits import read_digits
-from pmodel.models.gaussian import Gaussian
-from pmodel.models.gmm import GMM
-from pmodel.models.kde import KDE
-from pmodel.models.kmeans import KMeans
-from pmodel.models.pca import PCA
-from pmodel.models.pca_gmm import PCAGMM
-from pmodel.training.strategies import StreamingDDP
 
 MODELS = {
     "kmeans": lambda: KMeans([64], 10, num_starts=2, init_size=100),

@@ -9,9 +9,9 @@ import torch
 from lightning.pytorch import Callback
 from support import build, config, fit, on_two_processes
 
+from pmodel.commands.strategies import adapted
 from pmodel.nets.batch_share import batch_mean, own_share, share
 from pmodel.nets.dropout import Dropout
-from pmodel.training.strategies import adapted
 
 # Three batches of 32, and one of 3, of which the processes have 1 and 2.
 DATA = ["data.limit=99", "data.batch_size=32", "data.eval_batch_size=31"]

@@ -56,7 +56,7 @@ class JoblibLauncher(_launcher_of("joblib", "JoblibLauncher")):
 
     def _places(self, overrides: Sequence[str]) -> tuple[int, list[str], int]:
         """The number of workers, the GPUs that they share out, and how many each has."""
-        from pmodel.workers import places, visible_gpus
+        from pmodel.commands.job_workers import places, visible_gpus
 
         trainer = _composed(self, overrides).trainer
         gpus = [] if trainer.accelerator == "cpu" else visible_gpus()
@@ -65,9 +65,9 @@ class JoblibLauncher(_launcher_of("joblib", "JoblibLauncher")):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-        from pmodel.stopping import workers_stop_first
-        from pmodel.sweeps import cut
-        from pmodel.workers import prepare
+        from pmodel.commands.job_workers import prepare
+        from pmodel.commands.sweeps import cut
+        from pmodel.processes.stopping import workers_stop_first
 
         num_workers, gpus, each = max(self._places(job) for job in job_overrides)
         folder = str(Path(self.config.hydra.sweep.dir).absolute() / ".workers")
@@ -98,7 +98,7 @@ class _Submitit(_launcher_of("submitit", "BaseSubmititLauncher")):
         import submitit
         from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
 
-        from pmodel.stopping import at_once
+        from pmodel.processes.stopping import at_once
 
         common = set(OmegaConf.structured(BaseQueueConf).keys())
         asked = {key: value for key, value in self.params.items() if value is not None}
@@ -135,7 +135,7 @@ class _Submitit(_launcher_of("submitit", "BaseSubmititLauncher")):
 
     def __call__(self, *arguments: Any) -> JobReturn:
         # A process that has unpickled a job does not know what the files in conf/ compute.
-        from pmodel.resolvers import register_resolvers
+        from pmodel.config.resolvers import register_resolvers
 
         register_resolvers()
         return super().__call__(*arguments)
@@ -163,7 +163,7 @@ class SubmititLocalLauncher(_Submitit, _launcher_of("submitit", "LocalLauncher")
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         if self.params["gpus_per_node"] is None:
-            from pmodel.workers import visible_gpus
+            from pmodel.commands.job_workers import visible_gpus
 
             # submitit hides all that are not asked for.
             self.params["gpus_per_node"] = len(visible_gpus())

@@ -58,8 +58,8 @@ class OptunaSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
-        from pmodel.search.space import fixed_settings, search_space
-        from pmodel.search.study import Search
+        from pmodel.callbacks.search_journal import Search
+        from pmodel.config.search_space import fixed_settings, search_space
 
         lines = [*(f"{key}={values}" for key, values in self.params.items()), *arguments]
         overrides = OverridesParser.create(config_loader=self.hydra_context.config_loader).parse_overrides(lines)
@@ -113,8 +113,8 @@ class OptunaSweeper(Sweeper):
     def _report(self, search: Any, folder: Path) -> None:
         from PIL import Image
 
-        from pmodel.reporting.search import search_history
-        from pmodel.reporting.summary import shown
+        from pmodel.files.printable import shown
+        from pmodel.plots.search import search_history
 
         done, pruned, num_failed = search.outcomes()
         picture = folder / "search.png"
@@ -144,7 +144,7 @@ def _outcome(job: JobReturn) -> tuple[float | None, str]:
     """The job's value, None where it has none, and the status that it left."""
     if job.status == JobStatus.FAILED or job.hydra_cfg is None:
         return None, "failed"
-    from pmodel.saved import read_status
+    from pmodel.runs.saved import read_status
 
     file = Path(job.hydra_cfg.hydra.runtime.output_dir) / "status.json"
     status = read_status(file, str(file)).get("status", "done")

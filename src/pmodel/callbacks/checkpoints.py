@@ -9,9 +9,10 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from pmodel.callbacks.figures import epochs_done
-from pmodel.ranges import Count
-from pmodel.saved import read_checkpoint
+from pmodel.figures.figure import epochs_done
+from pmodel.loggers.hand import keep_checkpoint, keep_numbers
+from pmodel.runs.saved import read_checkpoint
+from pmodel.settings.ranges import Count
 
 log = logging.getLogger("pmodel")
 
@@ -92,7 +93,9 @@ class BestCheckpoint(NamedCheckpoint):
             fits = read_checkpoint(best, "")["epoch"] + 1 == self.best_epoch
         except ValueError:
             fits = False
-        if not fits:
+        if fits:
+            self._hand_over(trainer)
+        else:
             # Damaged, or of a later epoch: training goes on from an older checkpoint, or from one that was written just
             # before it was cut.
             self.best_epoch, self.best_metrics, self.best_counts = None, {}, {}
@@ -114,6 +117,12 @@ class BestCheckpoint(NamedCheckpoint):
         self.best_epoch = trainer.current_epoch + 1
         self.best_counts = dict(trainer.lightning_module.counts)
         super()._save_checkpoint(trainer, filepath)
+        self._hand_over(trainer)
+
+    def _hand_over(self, trainer: Trainer) -> None:
+        numbers = {"epoch": self.best_epoch, **self.best_metrics}
+        keep_numbers(trainer.loggers, "best", numbers)
+        keep_checkpoint(trainer.loggers, "best", Path(self.dirpath) / "best.ckpt", numbers)
 
     def state_dict(self) -> dict[str, Any]:
         own = {"best_metrics": self.best_metrics, "best_epoch": self.best_epoch, "best_counts": self.best_counts}

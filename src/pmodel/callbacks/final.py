@@ -12,8 +12,9 @@ from pmodel.evaluation.clusters import Clustering
 from pmodel.evaluation.likelihood import Likelihood, Parzen
 from pmodel.evaluation.points import Modes
 from pmodel.evaluation.subject import Subject
-from pmodel.ranges import Count, Positive
-from pmodel.reporting.results import Number
+from pmodel.loggers.hand import keep_numbers
+from pmodel.runs.results import Number
+from pmodel.settings.ranges import Count, Positive
 
 
 class FinalNumbers(Callback):
@@ -36,10 +37,6 @@ class FinalNumbers(Callback):
         parzen_samples: Count | None = None,
         seconds: Positive = 20.0,
     ):
-        settings = {"num_samples": num_samples, "num_images": num_images, "num_draws": num_draws}
-        for name, value in (settings | {"parzen_samples": parzen_samples}).items():
-            if value is not None and value < 1:
-                raise ValueError(f"callbacks.final.{name}={value}: expected at least 1")
         self.num_samples, self.num_images, self.seconds = num_samples, num_images, seconds
         self.num_draws, self.parzen_samples = num_draws, parzen_samples
         self.numbers: list[Number] = []
@@ -61,6 +58,7 @@ class FinalNumbers(Callback):
                     self.numbers.append(number)
         except KeyboardInterrupt:
             print("final numbers left out: interrupted; the training itself is done")
+        keep_numbers(trainer.loggers, "final", {number["name"]: number["value"] for number in self.numbers})
 
     def _measure(self, model: LightningModule, data: Any) -> Iterator[Number]:
         subject = Subject(model, data, "validation", batch_size=data.eval_batch_size)

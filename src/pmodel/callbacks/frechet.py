@@ -6,13 +6,14 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from pmodel.callbacks.figures import epochs_done, evaluating
-from pmodel.callbacks.pictures import SEED, fixed_generator
 from pmodel.capabilities import Samples
-from pmodel.metrics.features import MAX_VALUES, FeatureExtractor, feature_extractor, seen_by_network
+from pmodel.features.dataset_network import MAX_VALUES, feature_extractor, seen_by_network
+from pmodel.features.extractor import FeatureExtractor
+from pmodel.figures.figure import epochs_done, evaluating
+from pmodel.figures.pictures import SEED, fixed_generator
 from pmodel.metrics.frechet import Moments, frechet_distance
-from pmodel.ranges import Count, Two
-from pmodel.reporting.results import Number
+from pmodel.runs.results import Number
+from pmodel.settings.ranges import Count, Two
 
 # Examples that are drawn at once.
 PART = 500
@@ -22,14 +23,14 @@ class FrechetDistance(Callback):
     """Logs val/frechet after the first epoch, every n-th and the last, for models that can sample.
 
     Compares `num_samples` draws with all validation examples, or as many as 2^28 numbers hold, on the features of the
-    data set (`pmodel.metrics.features`); without validation examples with those of training, as train/frechet. The
-    draws begin with the same noise each time. The first process measures, and tells the others.
+    data set (`pmodel.features.dataset_network`); without validation examples with those of training, as train/frechet.
+    The draws begin with the same noise each time. The first process measures, and tells the others.
 
     In an epoch without a measurement the number is missing: no other epoch's stands beside what is kept as best.
 
-    `floor` is the distance of training examples that the network has not seen (`pmodel.metrics.features`), as many as
-    samples if there are so many, to the same validation examples: about what draws from the data themselves would have.
-    None without validation examples.
+    `floor` is the distance of training examples that the network has not seen (`pmodel.features.dataset_network`), as
+    many as samples if there are so many, to the same validation examples: about what draws from the data themselves
+    would have. None without validation examples.
 
     Args:
         every_n_epochs: None: each epoch if it is the model's `monitor`, else never.
@@ -37,10 +38,6 @@ class FrechetDistance(Callback):
     """
 
     def __init__(self, num_samples: Two = 2000, every_n_epochs: Count | None = None, cache_dir: str | None = None):
-        if num_samples < 2:
-            raise ValueError(f"callbacks.frechet.num_samples={num_samples}: expected at least 2")
-        if every_n_epochs is not None and every_n_epochs < 1:
-            raise ValueError(f"callbacks.frechet.every_n_epochs={every_n_epochs}: expected at least 1, or null")
         self.num_samples, self.every_n_epochs = num_samples, every_n_epochs
         self.cache_dir = None if cache_dir is None else Path(cache_dir)
         self.extractor: FeatureExtractor | None = None

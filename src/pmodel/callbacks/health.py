@@ -4,7 +4,7 @@ import logging
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from pmodel.callbacks.figures import epochs_done, evaluating
+from pmodel.figures.figure import epochs_done, evaluating
 
 log = logging.getLogger("pmodel")
 

@@ -10,8 +10,10 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from torch import distributed
 
-from pmodel.ranges import Count
-from pmodel.stopping import STOP_SIGNALS, obey
+from pmodel.figures.figure import epochs_done
+from pmodel.loggers.hand import keep_checkpoint
+from pmodel.processes.stopping import STOP_SIGNALS, obey
+from pmodel.settings.ranges import Count
 
 # Two signals that come so close, in seconds, are one: a terminal sends Ctrl-C to all processes, and some hand it on.
 ONE_SIGNAL = 1.0
@@ -40,9 +42,6 @@ class LastCheckpoint(Checkpoint):
     """
 
     def __init__(self, path: str, every_n_epochs: Count = 1, every_n_steps: Count | None = None):
-        for name, value in {"every_n_epochs": every_n_epochs, "every_n_steps": every_n_steps}.items():
-            if value is not None and value < 1:
-                raise ValueError(f"callbacks.last.{name}={value}: expected at least 1")
         self.path, self.every_n_epochs, self.every_n_steps = path, every_n_epochs, every_n_steps
         self._received, self._received_at = 0, 0.0
         self._previous: dict[int, Any] = {}
@@ -97,6 +96,7 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._restore_handlers()
+        keep_checkpoint(trainer.loggers, "last", self.path, {"epoch": epochs_done(trainer)})
         if received := self._received_by_any():  # while the last figures were drawn
             raise Stopped(received)
 

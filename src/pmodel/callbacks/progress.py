@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from tqdm import tqdm
 
-from pmodel.ranges import Positive
+from pmodel.settings.ranges import Positive
 
 
 class Progress(ProgressBar):
@@ -23,8 +23,6 @@ class Progress(ProgressBar):
 
     def __init__(self, refresh_per_second: Positive = 5):
         super().__init__()
-        if refresh_per_second <= 0:
-            raise ValueError(f"callbacks.progress.refresh_per_second={refresh_per_second}: expected more than 0")
         self.seconds_between = 1 / refresh_per_second
         self._enabled = True
         self._bar: tqdm | None = None

@@ -6,9 +6,9 @@ from pathlib import Path
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from pmodel.callbacks.checkpoints import followed
-from pmodel.callbacks.figures import epochs_done
-from pmodel.ranges import Whole
-from pmodel.search.study import JOURNAL, STUDY, open_journal
+from pmodel.callbacks.search_journal import JOURNAL, STUDY, open_journal
+from pmodel.figures.figure import epochs_done
+from pmodel.settings.ranges import Whole
 
 log = logging.getLogger("pmodel")
 
@@ -31,9 +31,6 @@ class Pruning(Callback):
     """
 
     def __init__(self, run_dir: str, num_startup_trials: Whole = 5, num_warmup_epochs: Whole = 5):
-        for name, value in {"num_startup_trials": num_startup_trials, "num_warmup_epochs": num_warmup_epochs}.items():
-            if value < 0:
-                raise ValueError(f"callbacks.pruning.{name}={value}: expected at least 0")
         self.run_dir = Path(run_dir)
         self.num_startup_trials, self.num_warmup_epochs = num_startup_trials, num_warmup_epochs
         self._study, self._storage, self._trial_id = None, None, None

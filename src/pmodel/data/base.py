@@ -1,4 +1,4 @@
-"""What all sources share: splits in memory, batches of them, and what is drawn at random per step."""
+"""What all sources share: splits in memory, and batches of them."""
 
 from typing import Any, ClassVar, Literal, get_args
 
@@ -6,18 +6,15 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Generator, Tensor
 
-from pmodel.data import levels
 from pmodel.data.batch import NO_KEY, Batch, RawBatch, StepBatch
 from pmodel.data.keys import mix_key
-from pmodel.data.labels import balanced_subset
 from pmodel.data.loader import BatchLoader
-from pmodel.ranges import Count, Counts, Fraction, Seed, Two, Whole
+from pmodel.settings.checked import check_arguments
+from pmodel.settings.ranges import Count, Counts, Seed, Two
 
-Binarization = Literal["none", "static", "dynamic", "threshold"]
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-_ORDER, _DRAWS = 0, 1  # what a generator of the split seed is for
-_CHUNK = 4096  # examples; bounds the memory of draws over a whole split
+ORDER, DRAWS = 0, 1  # what a generator of the split seed is for
 
 
 class InMemoryDataModule(LightningDataModule):
@@ -29,17 +26,10 @@ class InMemoryDataModule(LightningDataModule):
     shape: of one example, [C, H, W] or [D]
     num_levels: what a model sees: 2 if binarized, null if continuous, else the source's own number
     batch_size, eval_batch_size: examples over all devices
-    binarize: none; static: drawn once; dynamic: in training, drawn anew at each step; threshold: intensity ≥ 1/2
-    dequantize: adds uniform noise within each level: continuous data in [0, 1)
-    flip: in training, mirrors half of the pictures
-    redraw: whether training draws its flips, dynamic binarization and dequantization anew at each step, or once
+    redraw: whether training draws what is random in its examples anew at each step, or once
     limit: keeps the first N examples of each split, null: all
-    num_validation: how many of the training examples are set aside for validation; below 1, that share of them
     num_classes: how many classes the labels distinguish, for models that need to know; held against what the source
         knows when its data are read. None: whatever the source says
-    num_labels: keeps so many training examples of those that `limit` keeps, of each class as many, to within one;
-        drawn from `label_seed` and `split_seed` alone. None: all
-    label_seed: draws these; for one seed, fewer labels are a subset of more
 
     A source says how many levels it has, and implements `load`. What it did to the user's files stands in `notes`, a
     line each, once a split is loaded.
@@ -60,33 +50,27 @@ class InMemoryDataModule(LightningDataModule):
     # What to try if the loss is none in the first epoch; None: what the model advises.
     advice: str | None = None
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        check_arguments(cls, "data")
+
     def __init__(
         self,
         shape: Counts,
         num_levels: Two | None,
-        batch_size: Count = 128,
-        eval_batch_size: Count = 500,
-        binarize: Binarization = "none",
-        dequantize: bool = False,
-        flip: bool = False,
-        limit: Count | None = None,
-        num_validation: Whole | Fraction = 0,
-        split_seed: Seed = 0,
-        seed: Seed = 0,
-        num_classes: Two | None = None,
-        num_labels: Count | None = None,
-        label_seed: Seed = 0,
-        redraw: bool = True,
+        batch_size: Count,
+        eval_batch_size: Count,
+        limit: Count | None,
+        split_seed: Seed,
+        seed: Seed,
+        num_classes: Two | None,
+        redraw: bool,
     ) -> None:
         super().__init__()
         self.shape, self.num_levels = tuple(shape), num_levels
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
-        self.binarize, self.dequantize, self.flip = binarize, dequantize, flip
-        self.limit, self.num_validation = limit, num_validation
-        self.split_seed, self.seed = split_seed, seed
-        self.num_labels, self.label_seed, self.redraw = num_labels, label_seed, redraw
+        self.limit, self.split_seed, self.seed, self.redraw = limit, split_seed, seed, redraw
         self._expected_classes = num_classes
-        self._check_settings()
         self.notes: list[str] = []
         # Set for a model that takes training batches as levels: uint8, not scaled.
         self.gives_levels = False
@@ -114,22 +98,7 @@ class InMemoryDataModule(LightningDataModule):
 
     def kept(self, split: Split, count: int) -> Tensor:
         """Positions in a split of `count` examples of those that `limit` keeps, in the split's fixed, mixed order."""
-        return torch.randperm(count, generator=self._generator(_ORDER, split))[: self.limit]
-
-    def validation_count(self, available: int) -> int:
-        """How many of the `available` training examples `num_validation` sets aside for validation.
-
-        Raises:
-            ValueError: if that leaves none for training.
-        """
-        share = self.num_validation < 1
-        count = max(round(self.num_validation * available), self.num_validation > 0) if share else self.num_validation
-        if not 0 <= count < available:
-            raise ValueError(
-                f"data.num_validation={self.num_validation}: expected less than the {available} examples there are, "
-                "or a share of them below 1"
-            )
-        return int(count)
+        return torch.randperm(count, generator=self.generator_for(ORDER, split))[: self.limit]
 
     @property
     def num_classes(self) -> int | None:
@@ -160,13 +129,10 @@ class InMemoryDataModule(LightningDataModule):
             "data": self.source,
             "shape": list(self.shape),
             "num_levels": self.num_levels,
-            "binarize": self.binarize,
-            "dequantize": self.dequantize,
             "redraw": self.redraw,
             "limit": self.limit,
             "split_sizes": self.split_sizes,
             "split_seed": self.split_seed,
-            **({} if self.num_labels is None else {"num_labels": self.num_labels, "label_seed": self.label_seed}),
         }
 
     def __str__(self) -> str:
@@ -192,7 +158,7 @@ class InMemoryDataModule(LightningDataModule):
     def examples_at(self, split: Split, positions: Tensor) -> Batch:
         """The examples of a split at positions (B,), int64, as the model sees them; on the CPU."""
         x, label = (part[positions.to(part.device)].cpu() for part in self._split(split))
-        key = mix_key(self.split_seed, _DRAWS, SPLITS.index(split)) if split == "train" else NO_KEY
+        key = mix_key(self.split_seed, DRAWS, SPLITS.index(split)) if split == "train" else NO_KEY
         return Batch(self._as_seen(RawBatch(x, label, key)), label)
 
     def keep_on(self, device: torch.device | str) -> None:
@@ -231,29 +197,11 @@ class InMemoryDataModule(LightningDataModule):
 
     def on_after_batch_transfer(self, batch: RawBatch, dataloader_idx: int = 0) -> StepBatch:
         """What the model sees of a stored batch, on the batch's device, drawn from its key and its place alone."""
-        if self.gives_levels and batch.key != NO_KEY and not batch.x.is_floating_point() and not self._draws_anew:
-            return StepBatch(batch.x, batch.label, batch.first, batch.total)
         return StepBatch(self._as_seen(batch), batch.label, batch.first, batch.total)
 
-    @property
-    def _draws_anew(self) -> bool:
-        """Whether something is drawn at each step of training."""
-        return self.redraw and (self.flip or self.dequantize or self.binarize == "dynamic")
-
     def _as_seen(self, batch: RawBatch) -> Tensor:
-        x, _, key, *place = batch
-        if x.is_floating_point():
-            return x
-        if key == NO_KEY or not self._draws_anew:
-            return levels.intensity(x, self._stored_levels)
-        generator = torch.Generator(x.device).manual_seed(key)
-        if self.flip:
-            x = levels.flip(x, generator, *place)
-        if self.binarize == "dynamic":
-            return levels.draw_binary(x, self.source_levels, generator, *place).float()
-        if self.dequantize:
-            return levels.dequantize(x, self.source_levels, generator, *place)
-        return levels.intensity(x, self._stored_levels)
+        """What a model sees of stored examples."""
+        return batch.x
 
     def state_dict(self) -> dict[str, Any]:
         """The position in training. Lightning saves that of the loader too, but restores it only within an epoch."""
@@ -263,12 +211,7 @@ class InMemoryDataModule(LightningDataModule):
         """Lets the next `train_dataloader` go on from there."""
         self._resume_at = state_dict
 
-    @property
-    def _stored_levels(self) -> int:
-        """Levels of what is stored, except of training pictures that are binarized anew at each step."""
-        return self.source_levels if self.binarize == "none" else 2
-
-    def _generator(self, purpose: int, split: Split) -> Generator:
+    def generator_for(self, purpose: int, split: Split) -> Generator:
         return Generator().manual_seed(mix_key(self.split_seed, purpose, SPLITS.index(split)))
 
     def _split(self, split: Split) -> tuple[Tensor, Tensor]:
@@ -280,20 +223,9 @@ class InMemoryDataModule(LightningDataModule):
                     f"data.shape={list(self.shape)}: the examples of data={self.source} are {list(x.shape[1:])}"
                 )
             self._check_num_classes()
-            x = self._stored(split, x)
-            if split == "train" and self.num_labels is not None:
-                # After the static draws: a picture's are the same, however many others have labels.
-                chosen = self._labelled(label)
-                x, label = x[chosen], label[chosen]
+            x, label = self._stored(split, x, label)
             self._splits[split] = (x.to(self._device), label.to(self._device))
         return self._splits[split]
-
-    def _labelled(self, label: Tensor) -> Tensor:
-        """Positions of the `num_labels` training examples that are kept, in the order of the split."""
-        try:
-            return balanced_subset(label, self.num_classes, self.num_labels, self.label_seed, self.split_seed)
-        except ValueError as error:
-            raise ValueError(f"data.num_labels={self.num_labels}: {error}") from None
 
     def _check_num_classes(self) -> None:
         expected = self._expected_classes
@@ -301,23 +233,9 @@ class InMemoryDataModule(LightningDataModule):
             known = "null, since it has no labels" if self.num_classes is None else f"{self.num_classes}, or null"
             raise ValueError(f"data.num_classes={expected}: expected {known}, with data={self.source}")
 
-    def _stored(self, split: Split, x: Tensor) -> Tensor:
-        """The examples with everything applied that is not drawn at each step."""
-        if x.is_floating_point():
-            return x
-        if self.binarize == "threshold":
-            return levels.at_least_half(x, self.source_levels)
-        generator = self._generator(_DRAWS, split)
-        fixed = split != "train" or not self.redraw
-        if self.flip and split == "train" and not self.redraw:
-            x = levels.flip(x, generator)
-        if self.binarize == "static" or (self.binarize == "dynamic" and fixed):
-            parts = [levels.draw_binary(part, self.source_levels, generator).byte() for part in x.split(_CHUNK)]
-        elif self.dequantize and fixed:
-            parts = [levels.dequantize(part, self.source_levels, generator) for part in x.split(_CHUNK)]
-        else:
-            return x
-        return torch.cat(parts)
+    def _stored(self, split: Split, x: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+        """The examples and labels that are kept of a split, with everything applied that is not drawn at each step."""
+        return x, label
 
     def _loader(self, split: Split, batch_size: int) -> BatchLoader:
         x, label = self._split(split)
@@ -334,22 +252,3 @@ class InMemoryDataModule(LightningDataModule):
         shuffle = split == "train"
         overfit = self.trainer is not None and self.trainer.overfit_batches > 0
         return BatchLoader(x, label, batch_size, shuffle, self.seed, rank, world_size, reshuffle=not overfit)
-
-    def _check_settings(self) -> None:
-        if self.binarize not in get_args(Binarization):
-            raise ValueError(f"data.binarize={self.binarize}: expected one of {', '.join(get_args(Binarization))}")
-        if self.dequantize and self.binarize != "none":
-            raise ValueError(f"data.dequantize=true: expected data.binarize=none with it, not {self.binarize}")
-        expected = 2 if self.binarize != "none" else None if self.dequantize else self.source_levels
-        if self.num_levels != expected:
-            raise ValueError(
-                f"data.num_levels={self.num_levels}: expected {expected} with data={self.source}, "
-                f"data.binarize={self.binarize} and data.dequantize={str(self.dequantize).lower()}"
-            )
-        for name in ("batch_size", "eval_batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"data.{name}={getattr(self, name)}: expected at least 1")
-        if self.limit is not None and self.limit < 1:
-            raise ValueError(f"data.limit={self.limit}: expected at least 1, or null for all examples")
-        if self.num_labels is not None and self.num_labels < 1:
-            raise ValueError(f"data.num_labels={self.num_labels}: expected at least 1, or null for all examples")

@@ -6,13 +6,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pmodel.data.base import InMemoryDataModule, Split
+from pmodel.data.base import Split
+from pmodel.data.images import ImageDataModule
 from pmodel.data.keys import mix_key
 
 _NUM_TEST = 250
 
 
-class Digits(InMemoryDataModule):
+class Digits(ImageDataModule):
     """1797 handwritten digits of 8×8 pixels with 17 levels: Optical Recognition of Handwritten Digits, UCI, test part.
 
     Split by a permutation drawn from `split_seed`: 250 for test, `num_validation` for validation, the rest for

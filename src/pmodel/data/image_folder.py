@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pmodel.data.base import SPLITS, Binarization, InMemoryDataModule, Split
+from pmodel.data.base import SPLITS, Split
+from pmodel.data.images import ImageDataModule
 from pmodel.data.keys import mix_key
 from pmodel.data.pictures import Background, PictureReader, picture_suffixes
-from pmodel.foreign import printable
-from pmodel.ranges import Count, Counts, Fraction, Seed, Two, Whole
+from pmodel.files.printable import printable
 
 _SPLIT_FOLDERS: dict[str, Split] = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -37,7 +37,7 @@ class _Picture(NamedTuple):
     label: int
 
 
-class ImageFolder(InMemoryDataModule):
+class ImageFolder(ImageDataModule):
     """Pictures under `path`, a folder or a .zip, alone or inside one outer folder.
 
     With folders train/ (or training/) and test/ (testing/), and optionally validation/ (val/, valid/, dev/), in any
@@ -62,41 +62,11 @@ class ImageFolder(InMemoryDataModule):
     def __init__(
         self,
         path: str,
-        shape: Counts,
-        num_levels: Two | None,
-        resize: bool = True,
-        batch_size: Count = 128,
-        eval_batch_size: Count = 500,
-        binarize: Binarization = "none",
-        dequantize: bool = False,
-        flip: bool = False,
-        limit: Count | None = None,
-        num_validation: Whole | Fraction = 0.1,
-        split_seed: Seed = 0,
-        seed: Seed = 0,
-        num_classes: Two | None = None,
-        num_labels: Count | None = None,
-        label_seed: Seed = 0,
-        redraw: bool = True,
-        background: Background = "white",
+        resize: bool,
+        background: Background,
+        **common: Any,
     ) -> None:
-        super().__init__(
-            shape,
-            num_levels,
-            batch_size,
-            eval_batch_size,
-            binarize,
-            dequantize,
-            flip,
-            limit,
-            num_validation,
-            split_seed,
-            seed,
-            num_classes,
-            num_labels,
-            label_seed,
-            redraw,
-        )
+        super().__init__(**common)
         self._place = f"data.path={path}"
         if path == "":
             raise ValueError(f"{self._place}: expected a folder or a .zip file, and it is empty")

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pmodel.data.base import InMemoryDataModule, Split
+from pmodel.data.base import Split
+from pmodel.data.images import ImageDataModule
 from pmodel.data.torchvision_images import MNIST, read_idx
 
 FILE = Path(__file__).with_suffix(".npz")
@@ -19,7 +20,7 @@ PER_CLASS, NUM_TEST = 500, 1000
 DRAWN_FROM = 50_000
 
 
-class MNIST5k(InMemoryDataModule):
+class MNIST5k(ImageDataModule):
     """5,000 handwritten digits, 28×28, 256 levels: 500 of each class, drawn from the first 50,000 pictures of MNIST's
     training file (LeCun, Cortes, Burges, 1998; licence: CC BY-SA 3.0).
 

@@ -16,7 +16,7 @@ import torch
 from annotated_types import Ge, Le
 from torch import Tensor
 
-from pmodel.bar import Bar
+from pmodel.processes.bar import Bar
 
 if TYPE_CHECKING:
     from numpy import ndarray

@@ -8,7 +8,7 @@ from torch import Tensor
 from pmodel.data import mixtures
 from pmodel.data.base import SPLITS, InMemoryDataModule, Split
 from pmodel.data.keys import mix_key
-from pmodel.ranges import Count, Counts, Seed, Two, Whole
+from pmodel.settings.ranges import Count, Whole
 
 PointSet = Literal["ring", "moons", "grid", "mixture_1d"]
 
@@ -19,9 +19,6 @@ class Points(InMemoryDataModule):
     """Points (B, D), float32, of a toy density; their label is the component that they are drawn from.
 
     name: ring, grid (2-D) and mixture_1d: Gaussian mixtures; moons (2-D)
-    shape: [D]
-    num_levels: null, since points are continuous
-    redraw: of no effect: nothing is drawn at a step
     num_train, num_validation, num_test: how many to draw
 
     Raises:
@@ -34,38 +31,14 @@ class Points(InMemoryDataModule):
     def __init__(
         self,
         name: PointSet,
-        shape: Counts,
-        num_levels: Two | None = None,
-        batch_size: Count = 128,
-        eval_batch_size: Count = 500,
-        limit: Count | None = None,
-        num_train: Count = 10_000,
-        num_validation: Whole = 2_000,
-        num_test: Whole = 2_000,
-        split_seed: Seed = 0,
-        seed: Seed = 0,
-        num_classes: Two | None = None,
-        redraw: bool = True,
+        num_train: Count,
+        num_validation: Whole,
+        num_test: Whole,
+        **common: Any,
     ) -> None:
-        super().__init__(
-            shape,
-            num_levels,
-            batch_size,
-            eval_batch_size,
-            limit=limit,
-            num_validation=num_validation,
-            split_seed=split_seed,
-            seed=seed,
-            num_classes=num_classes,
-            redraw=redraw,
-        )
-        if name not in (*_MIXTURES, "moons"):
-            raise ValueError(f"data.name={name}: expected ring, moons, grid or mixture_1d")
+        super().__init__(**common)
         self.name = name
         self.sizes = dict(zip(SPLITS, (num_train, num_validation, num_test), strict=True))
-        for split, size in self.sizes.items():
-            if size < (split == "train"):
-                raise ValueError(f"data.num_{split}={size}: expected at least {int(split == 'train')}")
 
     @property
     def num_classes(self) -> int:

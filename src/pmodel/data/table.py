@@ -7,10 +7,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from pmodel.csv_tables import Column, Layout, Rows, class_names, label_of, layout, read_rows
 from pmodel.data.base import SPLITS, InMemoryDataModule, Split
+from pmodel.data.csv_labels import class_names, label_of
+from pmodel.data.csv_tables import Column, Layout, Rows, layout, read_rows
 from pmodel.data.keys import mix_key
-from pmodel.ranges import Count, Counts, Seed, Two
 
 # How far rounding to float32 may move a value, in standard deviations of its column, before an origin is taken off.
 MOST_MOVED = 2**-18
@@ -28,13 +28,10 @@ class Table(InMemoryDataModule):
     a log-density of x less `log_volume` is one of u.
 
     path: the file; commas, semicolons or tabs are between its columns
-    shape: [D]
-    num_levels: null, since points are continuous
     header: whether the first line holds names; auto: if it has no number, or is 0 … D − 1 or 1 … D
     columns: by their names, or their numbers from 1: those to learn from; null: all but an index and the labels
     label_column: likewise, that of the labels, numbers or texts; null: there are none
     standardize: each column by the mean and the standard deviation of its training rows
-    redraw: of no effect: nothing is drawn at a step
 
     Raises:
         ValueError: if a setting is wrong; when the data are first read, if the file is no table of numbers that are
@@ -47,31 +44,13 @@ class Table(InMemoryDataModule):
     def __init__(
         self,
         path: str,
-        shape: Counts,
-        num_levels: Two | None = None,
-        header: Literal["auto"] | bool = "auto",
-        columns: list[Column] | None = None,
-        label_column: Column | None = None,
-        standardize: bool = False,
-        batch_size: Count = 128,
-        eval_batch_size: Count = 500,
-        limit: Count | None = None,
-        split_seed: Seed = 0,
-        seed: Seed = 0,
-        num_classes: Two | None = None,
-        redraw: bool = True,
+        header: Literal["auto"] | bool,
+        columns: list[Column] | None,
+        label_column: Column | None,
+        standardize: bool,
+        **common: Any,
     ) -> None:
-        super().__init__(
-            shape,
-            num_levels,
-            batch_size,
-            eval_batch_size,
-            limit=limit,
-            split_seed=split_seed,
-            seed=seed,
-            num_classes=num_classes,
-            redraw=redraw,
-        )
+        super().__init__(**common)
         if not path:
             raise ValueError("data.path='': expected a CSV file")
         if columns is not None and not columns:

@@ -15,10 +15,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from pmodel.data.base import Binarization, InMemoryDataModule, Split
+from pmodel.data.base import Split
+from pmodel.data.images import ImageDataModule
 from pmodel.data.pictures import PictureReader
-from pmodel.foreign import regular
-from pmodel.ranges import Count, Counts, Fraction, Seed, Two, Whole
+from pmodel.files.foreign import regular
 
 _ADVICE = "set data_dir to a folder that has it"
 _DOWNLOAD_ERRORS = (
@@ -27,7 +27,7 @@ _DOWNLOAD_ERRORS = (
 )
 
 
-class TorchvisionImages(InMemoryDataModule):
+class TorchvisionImages(ImageDataModule):
     """Pictures under `data_dir`, downloaded on first use.
 
     A source names the files it reads, relative to `data_dir`, and its class in torchvision.
@@ -39,40 +39,10 @@ class TorchvisionImages(InMemoryDataModule):
 
     def __init__(
         self,
-        shape: Counts,
-        num_levels: Two | None,
-        batch_size: Count = 128,
-        eval_batch_size: Count = 500,
-        binarize: Binarization = "none",
-        dequantize: bool = False,
-        flip: bool = False,
-        limit: Count | None = None,
-        num_validation: Whole | Fraction = 0,
-        data_dir: str = "data",
-        split_seed: Seed = 0,
-        seed: Seed = 0,
-        num_classes: Two | None = None,
-        num_labels: Count | None = None,
-        label_seed: Seed = 0,
-        redraw: bool = True,
+        data_dir: str,
+        **common: Any,
     ) -> None:
-        super().__init__(
-            shape,
-            num_levels,
-            batch_size,
-            eval_batch_size,
-            binarize,
-            dequantize,
-            flip,
-            limit,
-            num_validation,
-            split_seed,
-            seed,
-            num_classes,
-            num_labels,
-            label_seed,
-            redraw,
-        )
+        super().__init__(**common)
         self.data_dir = Path(data_dir).expanduser()
 
     def prepare_data(self) -> None:
@@ -185,37 +155,12 @@ class CelebA(TorchvisionImages):
     torchvision_class = "CelebA"
     files = ("celeba/list_eval_partition.txt", "celeba/img_align_celeba")
 
-    def __init__(
-        self,
-        shape: Counts,
-        num_levels: Two | None,
-        batch_size: Count = 128,
-        eval_batch_size: Count = 500,
-        binarize: Binarization = "none",
-        dequantize: bool = False,
-        flip: bool = False,
-        limit: Count | None = None,
-        data_dir: str = "data",
-        split_seed: Seed = 0,
-        seed: Seed = 0,
-        num_classes: Two | None = None,
-        redraw: bool = True,
-    ) -> None:
-        super().__init__(
-            shape,
-            num_levels,
-            batch_size,
-            eval_batch_size,
-            binarize,
-            dequantize,
-            flip,
-            limit,
-            data_dir=data_dir,
-            split_seed=split_seed,
-            seed=seed,
-            num_classes=num_classes,
-            redraw=redraw,
-        )
+    def __init__(self, **common: Any) -> None:
+        super().__init__(**common)
+        if self.num_validation:
+            raise ValueError(
+                f"data.num_validation={self.num_validation}: expected 0, since data=celeba has its own splits"
+            )
 
     def load(self, split: Split) -> tuple[Tensor, Tensor]:
         self._require_files()

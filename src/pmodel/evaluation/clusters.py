@@ -11,7 +11,7 @@ from pmodel.evaluation.findings import Finding, Metric, without_labels
 from pmodel.evaluation.subject import Subject
 from pmodel.metrics.clustering import clustering_scores
 from pmodel.metrics.errors import Partitions, partition_error
-from pmodel.reporting.results import Group
+from pmodel.runs.results import Group
 
 # For the errors.
 PARTITIONS = Partitions(2, 32)

@@ -9,8 +9,8 @@ from pmodel.evaluation.subject import Subject
 from pmodel.metrics.errors import share_error
 from pmodel.metrics.likelihood import estimate
 from pmodel.metrics.probe import linear_probe
-from pmodel.ranges import Two
-from pmodel.reporting.results import Group
+from pmodel.runs.results import Group
+from pmodel.settings.ranges import Two
 
 
 class LinearProbe(Metric):
@@ -23,8 +23,6 @@ class LinearProbe(Metric):
     group: ClassVar[Group] = "codes"
 
     def __init__(self, num_train: Two | None = 10_000):
-        if num_train is not None and num_train < 2:
-            raise ValueError(f"metric.probe.num_train={num_train}: expected at least 2, or null")
         self.num_train = num_train
 
     def measure(self, subject: Subject) -> Iterator[Finding]:

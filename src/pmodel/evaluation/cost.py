@@ -6,7 +6,7 @@ from typing import ClassVar
 from pmodel.capabilities import Samples
 from pmodel.evaluation.findings import Finding, Metric
 from pmodel.evaluation.subject import Subject
-from pmodel.reporting.results import Group
+from pmodel.runs.results import Group
 
 TRAINING, TIME = "training time", "time per sample"
 

@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple
 from torch import Tensor
 
 from pmodel.evaluation.subject import Subject
-from pmodel.reporting.results import Curve, Group, Missing, Number
+from pmodel.runs.results import Curve, Group, Missing, Number
 
 
 class Floor(NamedTuple):

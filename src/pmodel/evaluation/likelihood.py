@@ -8,14 +8,22 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from pmodel.bar import Bar
-from pmodel.capabilities import LogProb, LowerBound, MaximizesLikelihood, Samples, SamplesClasses
+from pmodel.capabilities import (
+    ContinuousDensity,
+    ImportanceBound,
+    LogProb,
+    LowerBound,
+    MaximizesLikelihood,
+    Samples,
+    SamplesClasses,
+)
 from pmodel.evaluation.findings import Finding, Metric
 from pmodel.evaluation.subject import SEED, Subject
 from pmodel.metrics.likelihood import Estimate, bits_per_dim, estimate
 from pmodel.metrics.parzen import parzen_estimate
-from pmodel.ranges import Count, Positive
-from pmodel.reporting.results import Curve, Group, Number
+from pmodel.processes.bar import Bar
+from pmodel.runs.results import Curve, Group, Number
+from pmodel.settings.ranges import Count, Positive
 
 # Examples whose bound is taken at once: the model bounds its own memory over the samples of each.
 PART = 100
@@ -63,15 +71,11 @@ class Likelihood(Metric):
     group: ClassVar[Group] = "likelihood"
 
     def __init__(self, num_samples: Count = 500, num_examples: Count | None = None, seconds: Positive | None = None):
-        if num_samples < 1:
-            raise ValueError(f"metric.likelihood.num_samples={num_samples}: expected at least 1")
-        if num_examples is not None and num_examples < 1:
-            raise ValueError(f"metric.likelihood.num_examples={num_examples}: expected at least 1, or null")
         self.num_samples, self.num_examples, self.seconds = num_samples, num_examples, seconds
 
     def measure(self, subject: Subject) -> Iterator[Finding]:
         data, model = subject.data, subject.model
-        continuous = data.num_levels is None or getattr(model, "continuous_density", False)
+        continuous = data.num_levels is None or (isinstance(model, ContinuousDensity) and model.continuous_density)
         regularized = model.regularized_nats() if isinstance(model, MaximizesLikelihood) else 0.0
         of_levels = [OF_LEVELS] if getattr(data, "dequantize", False) else []
         own, other = (DENSITY, EXACT) if continuous else (EXACT, DENSITY)
@@ -93,7 +97,7 @@ class Likelihood(Metric):
             yield from self.missing("the model has no log_prob", EXACT, DENSITY, *of_levels)
         ks = dict.fromkeys([1, self.num_samples])
         if isinstance(model, LowerBound):
-            yield from self._bounds(subject, continuous)
+            yield from self._bounds(subject, continuous, self.num_samples if isinstance(model, ImportanceBound) else 1)
             yield from self.missing(f"its elbo is {kind}", *(bound_name(k, not continuous) for k in ks))
         else:
             # The names with "of a density" begin with these.
@@ -103,12 +107,13 @@ class Likelihood(Metric):
         else:
             yield from self.missing("the model has no fit of greatest likelihood", *CRITERIA)
 
-    def _bounds(self, subject: Subject, continuous: bool) -> Iterator[Finding]:
+    def _bounds(self, subject: Subject, continuous: bool, most: int) -> Iterator[Finding]:
+        """The bounds with `most` samples and with one, and the curve between them."""
         x = subject.examples.x[: self.num_examples]
-        ks = sorted({*(k for k in CURVE if k < self.num_samples), 1, self.num_samples})
+        ks = sorted({*(k for k in CURVE if k < most), 1, most})
         if self.seconds is not None:
             x = x[: _affordable(subject, x, sum(ks), self.seconds)]
-        what = f"bounding log p(x) of {len(x):,} {subject.split} examples with {self.num_samples} samples of z each"
+        what = f"bounding log p(x) of {len(x):,} {subject.split} examples with {most} samples of z each"
         found: dict[int, Estimate] = {}
         with Bar(sum(ks) * len(x), what) as bar:
             for k in ks:
@@ -119,14 +124,14 @@ class Likelihood(Metric):
                     return value
 
                 found[k] = estimate(subject.log_densities(bound, x, PART, None))
-        for k in dict.fromkeys([self.num_samples, 1]):
+        for k in dict.fromkeys([most, 1]):
             protocol = {"num_samples": k, "noise_seed": SEED}
             name, caveats = bound_name(k, continuous), _caveats(subject, continuous, 0.0, found[k])
             number = _number(subject, name, found[k], "bound", not continuous, protocol, caveats)
-            yield number if k == self.num_samples else {**number, "remark": f"the bound with K = {k}"}
+            yield number if k == most else {**number, "remark": f"the bound with K = {k}"}
         if getattr(subject.data, "dequantize", False):
-            protocol = {"num_samples": self.num_samples, "noise_seed": SEED}
-            yield _of_levels(subject, found[self.num_samples], protocol, [])
+            protocol = {"num_samples": most, "noise_seed": SEED}
+            yield _of_levels(subject, found[most], protocol, [])
         if len(found) > 1:
             yield Curve(
                 f"upper bound on −log p(x){', a density,' if continuous else ''} over the number of samples",
@@ -192,7 +197,7 @@ def _affordable(subject: Subject, x: Tensor, num_samples: int, seconds: float) -
         begin = time.perf_counter()
         subject.over(partial(_bound_with, subject.model, k), few, what=None)
         taken = time.perf_counter() - begin
-        if (k > 1 and taken > seconds / 40) or 2 * k > num_samples:
+        if (k > 1 and taken > seconds / 40) or 2 * k > num_samples or not isinstance(subject.model, ImportanceBound):
             break
         k *= 2
     most = seconds / taken * len(few) * k / num_samples
@@ -200,7 +205,7 @@ def _affordable(subject: Subject, x: Tensor, num_samples: int, seconds: float) -
 
 
 def _bound_with(model: LowerBound, k: int, x: Tensor, noise: Any) -> Tensor:
-    return model.elbo(x, k, generator=noise)
+    return model.elbo(x, generator=noise) if k == 1 else model.importance_bound(x, k, generator=noise)
 
 
 class Parzen(Metric):
@@ -217,8 +222,6 @@ class Parzen(Metric):
     group: ClassVar[Group] = "likelihood"
 
     def __init__(self, num_samples: Count | None = None):
-        if num_samples is not None and num_samples < 1:
-            raise ValueError(f"metric.parzen.num_samples={num_samples}: expected at least 1, or null")
         self.num_samples = num_samples
 
     def measure(self, subject: Subject) -> Iterator[Finding]:

@@ -10,8 +10,8 @@ from pmodel.evaluation.findings import Finding, Metric
 from pmodel.evaluation.subject import SEED, Subject
 from pmodel.metrics.copying import copying, copying_error
 from pmodel.metrics.nearest import nearest
-from pmodel.ranges import Count
-from pmodel.reporting.results import Group
+from pmodel.runs.results import Group
+from pmodel.settings.ranges import Count
 
 NAME = "nearer to training than unseen"
 
@@ -33,9 +33,6 @@ class Memorization(Metric):
     group: ClassVar[Group] = "memorization"
 
     def __init__(self, num_samples: Count = 1000, num_examples: Count | None = None, num_train: Count | None = None):
-        for name, value in {"num_samples": num_samples, "num_examples": num_examples, "num_train": num_train}.items():
-            if value is not None and value < 1:
-                raise ValueError(f"metric.memorization.{name}={value}: expected at least 1")
         self.num_samples, self.num_examples, self.num_train = num_samples, num_examples, num_train
 
     def measure(self, subject: Subject) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from pmodel.capabilities import Reconstructs
 from pmodel.evaluation.findings import Finding, Metric
 from pmodel.evaluation.subject import Subject
 from pmodel.metrics.likelihood import estimate
-from pmodel.reporting.results import Group
+from pmodel.runs.results import Group
 
 
 class Reconstruction(Metric):

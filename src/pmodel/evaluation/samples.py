@@ -15,8 +15,8 @@ from pmodel.metrics.frechet import Moments, frechet_distance
 from pmodel.metrics.inception_score import inception_score
 from pmodel.metrics.kernel import kernel_estimate
 from pmodel.metrics.manifolds import density_coverage, precision_recall
-from pmodel.ranges import Count, Two
-from pmodel.reporting.results import Group
+from pmodel.runs.results import Group
+from pmodel.settings.ranges import Count, Two
 
 FRECHET, KERNEL, SCORE = "Fréchet distance", "kernel distance", "Inception score"
 MANIFOLDS = ("precision", "recall", "density", "coverage")
@@ -59,12 +59,6 @@ class SampleQuality(Metric):
         k_precision_recall: Count = 3,
         k_density_coverage: Count = 5,
     ):
-        for name, value in {"num_samples": num_samples, "num_real": num_real}.items():
-            if value is not None and value < 2:
-                raise ValueError(f"metric.samples.{name}={value}: expected at least 2")
-        for name, value in {"k_precision_recall": k_precision_recall, "k_density_coverage": k_density_coverage}.items():
-            if value < 1:
-                raise ValueError(f"metric.samples.{name}={value}: expected at least 1")
         self.num_samples, self.num_real = num_samples, num_real
         self.k_precision_recall, self.k_density_coverage = k_precision_recall, k_density_coverage
 

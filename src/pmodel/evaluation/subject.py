@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from pmodel.evaluation.features import Features
-from pmodel.evaluation.workers import Workers
-from pmodel.metrics.features import seen_by_network
-from pmodel.metrics.tensor_files import read_tensors, sha256, write_tensors
-from pmodel.reporting.results import Group, Number
+from pmodel.features.choice import Features
+from pmodel.features.dataset_network import seen_by_network
+from pmodel.features.tensor_files import read_tensors, sha256, write_tensors
+from pmodel.processes.shared_work import Workers
+from pmodel.runs.results import Group, Number
 
 # Of all noise of an evaluation.
 SEED = 0

@@ -1,17 +1,15 @@
 """The autoencoder (Hinton & Salakhutdinov, Reducing the Dimensionality of Data with Neural Networks, 2006)."""
 
-from typing import Annotated, Any, ClassVar, Literal, TypedDict
+from typing import Any, ClassVar, Literal, TypedDict
 
 import torch
 import torch.nn.functional as F
-from annotated_types import Gt, Lt
 from torch import Tensor
 
 from pmodel.instantiate import instantiate
 from pmodel.nets.precision import in_own_dtype, upcast
-from pmodel.ranges import Count, Counts
+from pmodel.settings.ranges import Count, Counts
 from pmodel.training.gradient import GradientModule
-from pmodel.training.schedules import Schedule
 
 
 class Network(TypedDict):
@@ -39,20 +37,11 @@ class Autoencoder(GradientModule):
         data_shape: Counts,
         latent_dim: Count,
         network: Network,
-        optimizer: dict,
-        schedule: Schedule,
-        reconstruction_loss: Literal["squared_error", "cross_entropy"] = "squared_error",
-        ema_decay: Annotated[float, Gt(0), Lt(1)] | None = None,
-        compile: bool = False,
+        reconstruction_loss: Literal["squared_error", "cross_entropy"],
+        **common: Any,
     ):
-        super().__init__(optimizer, schedule, ema_decay, compile)
+        super().__init__(**common)
         self.save_hyperparameters()
-        if latent_dim < 1:
-            raise ValueError(f"model.latent_dim={latent_dim}: expected at least 1")
-        if reconstruction_loss not in ("squared_error", "cross_entropy"):
-            raise ValueError(
-                f"model.reconstruction_loss={reconstruction_loss}: expected squared_error or cross_entropy"
-            )
         if reconstruction_loss == "cross_entropy" and len(data_shape) != 3:
             raise ValueError("model.reconstruction_loss=cross_entropy: expected pictures, whose values are in [0, 1]")
         self.data_shape, self.latent_dim = torch.Size(data_shape), latent_dim

@@ -7,13 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from pmodel.bar import Bar
 from pmodel.distributions import make_likelihood
 from pmodel.distributions.noise import gumbel
-from pmodel.distributions.raster_order import draw_in_raster_order
+from pmodel.models.raster_order import draw_in_raster_order
 from pmodel.nets.autoregressive import AutoregressiveNetwork
+from pmodel.processes.bar import Bar
+from pmodel.settings.ranges import Counts, Two
 from pmodel.training.gradient import GradientModule
-from pmodel.training.schedules import Schedule
 
 # Pictures sampled at once, by default.
 SAMPLE_BATCH = 256
@@ -32,7 +32,6 @@ class AutoregressiveModule(GradientModule):
         num_levels: how many values a sub-pixel has.
         num_classes: how many classes the labels distinguish; None: there are none.
         class_conditional: whether the network is told the label.
-        num_mixtures: of the discretized logistics; None: two levels are Bernoulli, more are categorical.
 
     Raises:
         ValueError: for data that are no pictures on levels, or have no labels where these are asked for.
@@ -45,53 +44,41 @@ class AutoregressiveModule(GradientModule):
 
     def __init__(
         self,
-        data_shape: list[int],
-        num_levels: int | None,
-        num_classes: int | None,
+        data_shape: Counts,
+        num_levels: Two | None,
+        num_classes: Two | None,
         class_conditional: bool,
-        optimizer: dict,
-        schedule: Schedule,
-        ema_decay: float | None,
-        compile: bool,
-        num_mixtures: int | None = None,
+        **common: Any,
     ):
-        super().__init__(optimizer, schedule, ema_decay, compile)
+        super().__init__(**common)
         if len(data_shape) != 3:
             raise ValueError(f"data.shape={list(data_shape)}: expected pictures [C, H, W], for an autoregressive model")
         if num_levels is None:
             raise ValueError("data.num_levels=null: expected pictures on levels; leave out data.dequantize=true")
-        if num_levels < 2:
-            raise ValueError(f"model.num_levels={num_levels}: expected at least 2")
         if class_conditional and num_classes is None:
             raise ValueError(
                 "model.class_conditional=true: expected data.num_classes, the number of labels, and it is null"
             )
         self.data_shape = torch.Size(data_shape)
-        name = "bernoulli" if num_levels == 2 else "categorical"
-        self.likelihood = (
-            make_likelihood(name, num_levels)
-            if num_mixtures is None
-            else make_likelihood("discretized_logistic", num_levels, num_mixtures)
-        )
+        self.likelihood = make_likelihood("bernoulli" if num_levels == 2 else "categorical", num_levels)
         self.num_classes = num_classes if class_conditional else None
 
-    def check_sizes(self, **settings: int) -> None:
-        """Checks a network's settings by their names: odd kernel sizes, layers, and features, of which each of the
+    def check_sizes(self) -> None:
+        """Checks a network's settings by their names: kernel sizes are odd, and of masked features each of the
         picture's channels needs at least one.
 
         Raises:
             ValueError: at the first that is out of its range.
         """
-        for name, value in settings.items():
-            if not isinstance(value, int):
-                raise ValueError(f"model.{name}={value}: expected a whole number")
+        for name, value in self.hparams.items():
             if name.endswith("kernel_size") and value % 2 == 0:
                 raise ValueError(f"model.{name}={value}: expected an odd number, at least 1")
             masked = name in ("hidden_channels", "head_channels") and not self.whole_pixels
-            least = self.num_channels if masked else 1
-            if value < least:
-                channels = "" if least == 1 else f", one for each channel of data.shape={list(self.data_shape)}"
-                raise ValueError(f"model.{name}={value}: expected at least {least}{channels}")
+            if masked and value < self.num_channels:
+                raise ValueError(
+                    f"model.{name}={value}: expected at least {self.num_channels}, one for each channel of"
+                    f" data.shape={list(self.data_shape)}"
+                )
 
     @property
     def num_channels(self) -> int:

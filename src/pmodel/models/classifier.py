@@ -1,10 +1,9 @@
 """A softmax layer on an encoder: that of a finished run, frozen or fine-tuned, or one with random weights."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from annotated_types import Gt, Lt
 from torch import Tensor, nn
 
 from pmodel.capabilities import Encodes, TrainableFeatures
@@ -12,10 +11,9 @@ from pmodel.instantiate import check_target, instantiate
 from pmodel.models.autoencoder import Network
 from pmodel.nets.dropout import Dropout
 from pmodel.nets.precision import in_own_dtype, upcast
-from pmodel.ranges import Count, Counts, Fraction, Two
-from pmodel.saved import find_run, read_checkpoint, read_config
+from pmodel.runs.saved import find_run, read_checkpoint, read_config
+from pmodel.settings.ranges import Count, Counts, Fraction, Two
 from pmodel.training.gradient import GradientModule
-from pmodel.training.schedules import Schedule
 
 Mode = Literal["scratch", "probe", "fine_tune"]
 # Training examples that the scale of the features is taken from.
@@ -61,30 +59,18 @@ class Classifier(GradientModule):
         num_classes: Two | None,
         latent_dim: Count,
         network: Network,
-        optimizer: dict,
-        schedule: Schedule,
-        features: str | None = None,
-        mode: Mode = "scratch",
-        dropout: Fraction = 0.0,
-        label_smoothing: Fraction = 0.0,
-        ema_decay: Annotated[float, Gt(0), Lt(1)] | None = None,
-        compile: bool = False,
-        backbone: dict | None = None,
+        features: str | None,
+        mode: Mode,
+        dropout: Fraction,
+        label_smoothing: Fraction,
+        backbone: dict | None,
+        **common: Any,
     ):
-        super().__init__(optimizer, schedule, ema_decay, compile)
+        super().__init__(**common)
         if num_classes is None:
             raise ValueError("model=classifier: expected data.num_classes, the number of labels, and it is null")
-        if num_classes < 2:
-            raise ValueError(f"model.num_classes={num_classes}: expected at least 2")
-        if mode not in ("scratch", "probe", "fine_tune"):
-            raise ValueError(f"model.mode={mode}: expected scratch, probe or fine_tune")
         if mode != "scratch" and features is None:
             raise ValueError(f"model.mode={mode}: expected a run whose encoder to use, model.features=logs/train/…")
-        if latent_dim < 1:
-            raise ValueError(f"model.latent_dim={latent_dim}: expected at least 1")
-        for name, value in (("dropout", dropout), ("label_smoothing", label_smoothing)):
-            if not 0 <= value < 1:
-                raise ValueError(f"model.{name}={value}: expected at least 0 and less than 1")
         weights = None
         if features is not None and backbone is None:
             backbone, weights = read_run(features)

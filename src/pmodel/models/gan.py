@@ -1,11 +1,10 @@
 """Generative adversarial networks (Goodfellow et al.: Generative Adversarial Nets, 2014, arXiv 1406.2661)."""
 
 import math
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 import torch
 import torch.nn.functional as F
-from annotated_types import Ge, Gt, Le, Lt
 from torch import Generator, Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrizations import spectral_norm as with_spectral_norm
@@ -15,9 +14,8 @@ from pmodel.instantiate import instantiate
 from pmodel.nets.batch_share import own_share
 from pmodel.nets.normalization import batch_statistics
 from pmodel.nets.precision import in_own_dtype, upcast
-from pmodel.ranges import Count, Counts, NonNegative, Positive, Two
-from pmodel.training.adversarial import AdversarialModule, Optimizers, Schedules
-from pmodel.training.objectives import ObjectiveName
+from pmodel.settings.ranges import Count, Counts, Two
+from pmodel.training.adversarial import AdversarialModule
 from pmodel.training.penalties import in_full_precision
 
 Prior = Literal["normal", "uniform"]
@@ -54,7 +52,7 @@ class GAN(AdversarialModule):
         prior: p(z): N(0, I), or uniform with mean 0 and variance 1 in each dimension, as in the papers of 2014 to 2016.
         spectral_norm: divides each weight of the discriminator by its largest singular value (Miyato et al., 2018,
             arXiv 1802.05957).
-        players, optimizer, schedule: dicts of both players'; see `AdversarialModule` for the rest.
+        players: dicts of both players' networks.
     """
 
     def __init__(
@@ -63,41 +61,13 @@ class GAN(AdversarialModule):
         num_levels: Two | None,
         latent_dim: Count,
         players: Players,
-        optimizer: Optimizers,
-        schedule: Schedules,
-        objective: ObjectiveName = "non_saturating",
-        num_discriminator_steps: Count = 1,
-        num_classes: Two | None = None,
-        class_conditional: bool = False,
-        prior: Prior = "normal",
-        spectral_norm: bool = False,
-        label_smoothing: Annotated[float, Ge(0), Lt(0.5)] = 0.0,
-        weight_clip: Positive = 0.01,
-        gradient_penalty: NonNegative = 10.0,
-        r1: NonNegative = 0.0,
-        instance_noise: NonNegative = 0.0,
-        ema_decay: Annotated[float, Gt(0), Lt(1)] | None = None,
-        ema_rampup: Annotated[float, Gt(0), Le(1)] = 0.1,
-        compile: bool = False,
+        num_classes: Two | None,
+        class_conditional: bool,
+        prior: Prior,
+        spectral_norm: bool,
+        **common: Any,
     ):
-        super().__init__(
-            optimizer,
-            schedule,
-            objective,
-            num_discriminator_steps,
-            label_smoothing,
-            weight_clip,
-            gradient_penalty,
-            r1,
-            instance_noise,
-            ema_decay,
-            ema_rampup,
-            compile,
-        )
-        if latent_dim < 1:
-            raise ValueError(f"model.latent_dim={latent_dim}: expected at least 1")
-        if prior not in ("normal", "uniform"):
-            raise ValueError(f"model.prior={prior}: expected normal or uniform")
+        super().__init__(**common)
         if class_conditional and num_classes is None:
             raise ValueError(
                 "model.class_conditional=true: expected data.num_classes, the number of labels, and it is null"
@@ -112,9 +82,9 @@ class GAN(AdversarialModule):
         self.discriminator = instantiate(
             players["discriminator"], data_shape=list(data_shape), num_outputs=1 + num_labels
         )
-        if self.penalty_weight or r1:
+        if self.penalty_weight or self.r1:
             self._refuse_batch_normalization(
-                "model.objective=wasserstein_gp" if self.penalty_weight else f"model.r1={r1}"
+                "model.objective=wasserstein_gp" if self.penalty_weight else f"model.r1={self.r1}"
             )
         if spectral_norm:
             for module in self.discriminator.modules():

@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 
 from pmodel.distributions.gaussians import Gaussians
 from pmodel.models.gaussian_density import GaussianDensity
-from pmodel.ranges import Count, Counts, NonNegative
+from pmodel.settings.ranges import Count, Counts, NonNegative
 from pmodel.training.streaming import Refit
 
 
@@ -27,17 +27,13 @@ class Gaussian(GaussianDensity):
     def __init__(
         self,
         data_shape: Counts,
-        covariance_type: Literal["full", "diagonal"] = "full",
-        reg_covar: NonNegative = 1e-6,
-        init_size: Count = 10_000,
+        covariance_type: Literal["full", "diagonal"],
+        reg_covar: NonNegative,
+        init_size: Count,
     ):
         # Of a second fit to the same examples nothing but rounding is left.
         super().__init__(tolerance=1e-9, init_size=init_size)
         self.save_hyperparameters()
-        if covariance_type not in ("full", "diagonal"):
-            raise ValueError(f"model.covariance_type={covariance_type}: expected full or diagonal")
-        if reg_covar < 0:
-            raise ValueError(f"model.reg_covar={reg_covar}: expected at least 0")
         self.data_shape, self.reg_covar = torch.Size(data_shape), reg_covar
         self.gaussians = Gaussians(1, self.data_shape.numel(), covariance_type)
 

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from pmodel.distributions.gaussians import CovarianceType, Gaussians
 from pmodel.models.gaussian_density import GaussianDensity
 from pmodel.models.kmeans import choose_centres, lloyd, nearest, warn_of_few_points
-from pmodel.ranges import Count, Counts, NonNegative
+from pmodel.settings.ranges import Count, Counts, NonNegative
 from pmodel.training.streaming import Refit
 
 Start = Literal["kmeans", "random"]
@@ -34,16 +34,14 @@ class GMM(GaussianDensity):
         self,
         data_shape: Counts,
         num_components: Count,
-        covariance_type: CovarianceType = "full",
-        start: Start = "kmeans",
-        num_starts: Count = 4,
-        reg_covar: NonNegative = 1e-6,
-        init_size: Count = 10_000,
-        tolerance: NonNegative = 1e-5,
+        covariance_type: CovarianceType,
+        start: Start,
+        num_starts: Count,
+        reg_covar: NonNegative,
+        **common: Any,
     ):
-        super().__init__(tolerance, init_size)
+        super().__init__(**common)
         self.save_hyperparameters()
-        check_mixture(num_components, covariance_type, start, num_starts, reg_covar)
         self.data_shape, self.start, self.num_starts = torch.Size(data_shape), start, num_starts
         self.reg_covar = reg_covar
         self.gaussians = Gaussians(num_components, self.data_shape.numel(), covariance_type)
@@ -109,19 +107,6 @@ class GMM(GaussianDensity):
     def gaussian_components(self) -> tuple[Tensor, Tensor, Tensor]:
         """Weights (K,), means (K, D) and covariances (K, D, D)."""
         return self.weights, self.gaussians.means, self.gaussians.covariances()
-
-
-def check_mixture(num_components: int, covariance_type: str, start: str, num_starts: int, reg_covar: float) -> None:
-    """Raises ValueError for settings of a mixture that are out of range."""
-    for name, value in (("num_components", num_components), ("num_starts", num_starts)):
-        if value < 1:
-            raise ValueError(f"model.{name}={value}: expected at least 1")
-    if covariance_type not in ("full", "tied", "diagonal", "spherical"):
-        raise ValueError(f"model.covariance_type={covariance_type}: expected full, tied, diagonal or spherical")
-    if start not in ("kmeans", "random"):
-        raise ValueError(f"model.start={start}: expected kmeans or random")
-    if reg_covar < 0:
-        raise ValueError(f"model.reg_covar={reg_covar}: expected at least 0")
 
 
 def start_mixture(

@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from pmodel.distributions.noise import normal
-from pmodel.ranges import Count, Counts, Positive, Two
+from pmodel.settings.ranges import Count, Counts, Positive, Two
 from pmodel.training.streaming import Refit, StreamingModule
 
 Bandwidth = Positive | Literal["scott", "silverman", "held_out"]
@@ -48,21 +48,13 @@ class KDE(StreamingModule):
         self,
         data_shape: Counts,
         num_levels: Two | None,
-        bandwidth: Bandwidth = "held_out",
-        kernel: Literal["diagonal", "isotropic"] = "diagonal",
-        num_held_out: Count = 1000,
-        init_size: Count = 1000,
+        bandwidth: Bandwidth,
+        kernel: Literal["diagonal", "isotropic"],
+        num_held_out: Count,
+        init_size: Count,
     ):
         super().__init__(tolerance=0.0, init_size=init_size)
         self.save_hyperparameters()
-        if bandwidth not in ("scott", "silverman", "held_out") and not (
-            isinstance(bandwidth, int | float) and 0 < bandwidth < math.inf
-        ):
-            raise ValueError(f"model.bandwidth={bandwidth}: expected scott, silverman, held_out or a number above 0")
-        if kernel not in ("diagonal", "isotropic"):
-            raise ValueError(f"model.kernel={kernel}: expected diagonal or isotropic")
-        if num_held_out < 1:
-            raise ValueError(f"model.num_held_out={num_held_out}: expected at least 1")
         self.data_shape, self.num_levels = torch.Size(data_shape), num_levels
         self.bandwidth, self.kernel, self.num_held_out = bandwidth, kernel, num_held_out
         D = self.data_shape.numel()

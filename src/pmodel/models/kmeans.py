@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Generator, Tensor
 
-from pmodel.ranges import Count, Counts, NonNegative
+from pmodel.settings.ranges import Count, Counts
 from pmodel.training.streaming import Refit, StreamingModule
 
 Start = Literal["k-means++", "random"]
@@ -45,18 +45,12 @@ class KMeans(StreamingModule):
         self,
         data_shape: Counts,
         num_clusters: Count,
-        start: Start = "k-means++",
-        num_starts: Count = 4,
-        init_size: Count = 10_000,
-        tolerance: NonNegative = 1e-4,
+        start: Start,
+        num_starts: Count,
+        **common: Any,
     ):
-        super().__init__(tolerance, init_size)
+        super().__init__(**common)
         self.save_hyperparameters()
-        for name, value in (("num_clusters", num_clusters), ("num_starts", num_starts)):
-            if value < 1:
-                raise ValueError(f"model.{name}={value}: expected at least 1")
-        if start not in ("k-means++", "random"):
-            raise ValueError(f"model.start={start}: expected k-means++ or random")
         self.data_shape, self.start = torch.Size(data_shape), start
         D = self.data_shape.numel()
         # The point that sums are taken about.

@@ -11,8 +11,8 @@ from pmodel.distributions import LikelihoodName, make_likelihood
 from pmodel.distributions.gaussian import Gaussian
 from pmodel.distributions.noise import normal
 from pmodel.nets.batch_share import own_share
+from pmodel.settings.ranges import Count, Counts, Positive, Two
 from pmodel.training.gradient import GradientModule
-from pmodel.training.schedules import Schedule
 
 # Network outputs held at once by the importance-weighted bound: 2^24 float32 are 64 MiB.
 MAX_OUTPUTS = 2**24
@@ -37,20 +37,15 @@ class LatentVariableModule(GradientModule):
 
     def __init__(
         self,
-        data_shape: list[int],
-        num_levels: int | None,
+        data_shape: Counts,
+        num_levels: Two | None,
         likelihood: LikelihoodName,
-        num_mixtures: int,
-        likelihood_scale: float | Literal["learned"],
-        num_importance_samples: int,
-        optimizer: dict,
-        schedule: Schedule,
-        ema_decay: float | None,
-        compile: bool,
+        num_mixtures: Count,
+        likelihood_scale: Positive | Literal["learned"],
+        num_importance_samples: Count,
+        **common: Any,
     ):
-        super().__init__(optimizer, schedule, ema_decay, compile)
-        if num_importance_samples < 1:
-            raise ValueError(f"model.num_importance_samples={num_importance_samples}: expected at least 1")
+        super().__init__(**common)
         self.num_importance_samples = num_importance_samples
         self.data_shape = torch.Size(data_shape)
         self.likelihood = make_likelihood(likelihood, num_levels, num_mixtures, likelihood_scale)
@@ -95,9 +90,14 @@ class LatentVariableModule(GradientModule):
             "kl": "the rest of −elbo, KL(q(z | x) ‖ p(z))",
         }
 
+    def elbo(self, x: Tensor, *, generator: Generator | None = None) -> Tensor:
+        """The bound with K = 1, nats, (B,), in bounded memory."""
+        return self.importance_bound(x, 1, generator=generator)
+
     @torch.no_grad()
-    def elbo(self, x: Tensor, num_samples: int = 1, *, generator: Generator | None = None) -> Tensor:
-        """The bound with K = num_samples, nats, (B,), in bounded memory; K = 1 is the ELBO."""
+    def importance_bound(self, x: Tensor, num_samples: int, *, generator: Generator | None = None) -> Tensor:
+        """log 1/K Σ_k p(x, z_k)/q(z_k | x) with K = num_samples, nats, (B,), in bounded memory; its expectation rises
+        with K."""
         posterior, B = self.posterior(x), len(x)
         chunk = max(1, MAX_OUTPUTS // (B * math.prod(self.output_shape)))
         log_total = torch.full_like(posterior[0][:, 0], -math.inf)

@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from pmodel.distributions.probabilistic_pca import ProbabilisticPCA
-from pmodel.ranges import Count, Counts
+from pmodel.settings.ranges import Count, Counts
 from pmodel.training.streaming import Refit, StreamingModule
 
 # The covariance of so many dimensions takes half a gigabyte, and its eigenvectors minutes.
@@ -34,7 +34,7 @@ class PCA(StreamingModule):
         "explained_variance": "share of the total",
     }
 
-    def __init__(self, data_shape: Counts, num_components: Count, whiten: bool = False, init_size: Count = 1000):
+    def __init__(self, data_shape: Counts, num_components: Count, whiten: bool, init_size: Count):
         super().__init__(tolerance=0.0, init_size=init_size)
         self.save_hyperparameters()
         self.data_shape, self.whiten = torch.Size(data_shape), whiten

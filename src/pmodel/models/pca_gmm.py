@@ -8,10 +8,10 @@ from torch import Generator, Tensor
 
 from pmodel.distributions.gaussians import CovarianceType, Gaussians
 from pmodel.models.gaussian_density import GaussianDensity
-from pmodel.models.gmm import Start, check_mixture, draw, start_mixture
+from pmodel.models.gmm import Start, draw, start_mixture
 from pmodel.models.kmeans import warn_of_few_points
 from pmodel.models.pca import make_axes, too_many
-from pmodel.ranges import Count, Counts, NonNegative
+from pmodel.settings.ranges import Count, Counts, NonNegative
 from pmodel.training.streaming import Refit
 
 
@@ -44,16 +44,14 @@ class PCAGMM(GaussianDensity):
         data_shape: Counts,
         num_dims: Count,
         num_components: Count,
-        covariance_type: CovarianceType = "full",
-        start: Start = "kmeans",
-        num_starts: Count = 4,
-        reg_covar: NonNegative = 1e-6,
-        init_size: Count = 10_000,
-        tolerance: NonNegative = 1e-5,
+        covariance_type: CovarianceType,
+        start: Start,
+        num_starts: Count,
+        reg_covar: NonNegative,
+        **common: Any,
     ):
-        super().__init__(tolerance, init_size)
+        super().__init__(**common)
         self.save_hyperparameters()
-        check_mixture(num_components, covariance_type, start, num_starts, reg_covar)
         self.data_shape, self.start, self.num_starts = torch.Size(data_shape), start, num_starts
         self.reg_covar = reg_covar
         self.axes = make_axes(num_dims, self.data_shape.numel(), name="num_dims")

@@ -1,13 +1,10 @@
 """PixelCNN (van den Oord, Kalchbrenner & Kavukcuoglu, Pixel Recurrent Neural Networks, 2016, arXiv 1601.06759)."""
 
-from typing import Annotated
-
-from annotated_types import Gt, Lt
+from typing import Any
 
 from pmodel.models.autoregressive import AutoregressiveModule
 from pmodel.nets.pixelcnn import PixelCNNNetwork
-from pmodel.ranges import Count, Counts, Two
-from pmodel.training.schedules import Schedule
+from pmodel.settings.ranges import Count
 
 
 class PixelCNN(AutoregressiveModule):
@@ -22,31 +19,16 @@ class PixelCNN(AutoregressiveModule):
 
     def __init__(
         self,
-        data_shape: Counts,
-        num_levels: Two | None,
-        num_classes: Two | None,
-        class_conditional: bool,
         hidden_channels: Count,
         num_blocks: Count,
         head_channels: Count,
-        optimizer: dict,
-        schedule: Schedule,
-        kernel_size: Count = 3,
-        first_kernel_size: Count = 7,
-        ema_decay: Annotated[float, Gt(0), Lt(1)] | None = None,
-        compile: bool = False,
+        kernel_size: Count,
+        first_kernel_size: Count,
+        **common: Any,
     ):
-        super().__init__(
-            data_shape, num_levels, num_classes, class_conditional, optimizer, schedule, ema_decay, compile
-        )
+        super().__init__(**common)
         self.save_hyperparameters()
-        self.check_sizes(
-            hidden_channels=hidden_channels,
-            num_blocks=num_blocks,
-            head_channels=head_channels,
-            kernel_size=kernel_size,
-            first_kernel_size=first_kernel_size,
-        )
+        self.check_sizes()
         self.network = PixelCNNNetwork(
             self.num_channels,
             self.num_outputs,

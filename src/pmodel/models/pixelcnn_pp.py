@@ -1,13 +1,11 @@
 """PixelCNN++ (Salimans, Karpathy, Chen & Kingma, PixelCNN++, 2017, arXiv 1701.05517)."""
 
-from typing import Annotated
+from typing import Any
 
-from annotated_types import Gt, Lt
-
+from pmodel.distributions import make_likelihood
 from pmodel.models.autoregressive import AutoregressiveModule
 from pmodel.nets.pixelcnn_pp import PixelCNNppNetwork
-from pmodel.ranges import Count, Counts, Fraction, Two
-from pmodel.training.schedules import Schedule
+from pmodel.settings.ranges import Count, Fraction
 
 
 class PixelCNNpp(AutoregressiveModule):
@@ -28,39 +26,21 @@ class PixelCNNpp(AutoregressiveModule):
 
     def __init__(
         self,
-        data_shape: Counts,
-        num_levels: Two | None,
-        num_classes: Two | None,
-        class_conditional: bool,
         hidden_channels: Count,
         num_blocks: Count,
         num_scales: Count,
         num_mixtures: Count,
-        optimizer: dict,
-        schedule: Schedule,
-        dropout: Fraction = 0.5,
-        ema_decay: Annotated[float, Gt(0), Lt(1)] | None = None,
-        compile: bool = False,
+        dropout: Fraction,
+        **common: Any,
     ):
-        super().__init__(
-            data_shape,
-            num_levels,
-            num_classes,
-            class_conditional,
-            optimizer,
-            schedule,
-            ema_decay,
-            compile,
-            num_mixtures,
-        )
+        super().__init__(**common)
         self.save_hyperparameters()
-        self.check_sizes(hidden_channels=hidden_channels, num_blocks=num_blocks, num_mixtures=num_mixtures)
+        self.likelihood = make_likelihood("discretized_logistic", common["num_levels"], num_mixtures)
+        self.check_sizes()
         if num_scales < 1 or min(self.data_shape[1:]) < 2 ** (num_scales - 1):
             most = min(self.data_shape[1:]).bit_length()
             height, width = self.data_shape[1:]
             raise ValueError(f"model.num_scales={num_scales}: expected 1 to {most}, for pictures of {height}×{width}")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"model.dropout={dropout}: expected a share, at least 0 and less than 1")
         self.network = PixelCNNppNetwork(
             self.num_channels,
             self.num_outputs,

@@ -1,16 +1,13 @@
 """PixelRNN, with Diagonal BiLSTMs or Row LSTMs (van den Oord et al., Pixel Recurrent Neural Networks, 2016,
 arXiv 1601.06759)."""
 
-from typing import Annotated
-
-from annotated_types import Gt, Lt
+from typing import Any
 
 from pmodel.models.autoregressive import AutoregressiveModule
 from pmodel.nets.lstm_scan import is_fused
 from pmodel.nets.pixelrnn import PixelRNNNetwork, Scan
 from pmodel.nets.row_lstm import RowLSTM
-from pmodel.ranges import Count, Counts, Two
-from pmodel.training.schedules import Schedule
+from pmodel.settings.ranges import Count
 
 
 class PixelRNN(AutoregressiveModule):
@@ -27,30 +24,16 @@ class PixelRNN(AutoregressiveModule):
 
     def __init__(
         self,
-        data_shape: Counts,
-        num_levels: Two | None,
-        num_classes: Two | None,
-        class_conditional: bool,
         scan: Scan,
         hidden_channels: Count,
         num_layers: Count,
         head_channels: Count,
-        optimizer: dict,
-        schedule: Schedule,
-        first_kernel_size: Count = 7,
-        ema_decay: Annotated[float, Gt(0), Lt(1)] | None = None,
-        compile: bool = False,
+        first_kernel_size: Count,
+        **common: Any,
     ):
-        super().__init__(
-            data_shape, num_levels, num_classes, class_conditional, optimizer, schedule, ema_decay, compile
-        )
+        super().__init__(**common)
         self.save_hyperparameters()
-        self.check_sizes(
-            hidden_channels=hidden_channels,
-            num_layers=num_layers,
-            head_channels=head_channels,
-            first_kernel_size=first_kernel_size,
-        )
+        self.check_sizes()
         self.network = PixelRNNNetwork(
             self.num_channels,
             self.num_outputs,

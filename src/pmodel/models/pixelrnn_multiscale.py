@@ -1,17 +1,15 @@
 """Multi-scale PixelRNN (van den Oord et al., Pixel Recurrent Neural Networks, 2016, arXiv 1601.06759, section 3.6)."""
 
-from typing import Annotated
+from typing import Any
 
 import torch
-from annotated_types import Gt, Lt
 from torch import Generator, Tensor, nn
 
-from pmodel.bar import Bar
-from pmodel.distributions.raster_order import draw_in_raster_order
 from pmodel.models.autoregressive import AutoregressiveModule
+from pmodel.models.raster_order import draw_in_raster_order
 from pmodel.nets.pixelrnn import PixelRNNNetwork
-from pmodel.ranges import Count, Counts, Two
-from pmodel.training.schedules import Schedule
+from pmodel.processes.bar import Bar
+from pmodel.settings.ranges import Count, Two
 
 
 class MultiScalePixelRNN(AutoregressiveModule):
@@ -39,38 +37,22 @@ class MultiScalePixelRNN(AutoregressiveModule):
 
     def __init__(
         self,
-        data_shape: Counts,
-        num_levels: Two | None,
-        num_classes: Two | None,
-        class_conditional: bool,
         factor: Two,
         condition_features: Count,
         hidden_channels: Count,
         num_small_layers: Count,
         num_layers: Count,
         head_channels: Count,
-        optimizer: dict,
-        schedule: Schedule,
-        first_kernel_size: Count = 7,
-        ema_decay: Annotated[float, Gt(0), Lt(1)] | None = None,
-        compile: bool = False,
+        first_kernel_size: Count,
+        **common: Any,
     ):
-        super().__init__(
-            data_shape, num_levels, num_classes, class_conditional, optimizer, schedule, ema_decay, compile
-        )
+        super().__init__(**common)
         self.save_hyperparameters()
-        self.check_sizes(
-            condition_features=condition_features,
-            hidden_channels=hidden_channels,
-            num_small_layers=num_small_layers,
-            num_layers=num_layers,
-            head_channels=head_channels,
-            first_kernel_size=first_kernel_size,
-        )
-        if not 2 <= factor <= max(data_shape[1:]):
+        self.check_sizes()
+        if not 2 <= factor <= max(self.data_shape[1:]):
             raise ValueError(
                 f"model.factor={factor}: expected at least 2, and no more than the pictures of"
-                f" {data_shape[1]}×{data_shape[2]} have rows or columns"
+                f" {self.data_shape[1]}×{self.data_shape[2]} have rows or columns"
             )
         self.factor = factor
         shared = (hidden_channels, first_kernel_size, head_channels)

@@ -1,20 +1,17 @@
 """The variational autoencoder (Kingma & Welling, Auto-Encoding Variational Bayes, 2013, arXiv 1312.6114)."""
 
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
-from annotated_types import Gt, Lt
 from torch import Generator, Tensor
 
-from pmodel.distributions import LikelihoodName
 from pmodel.distributions.noise import normal
 from pmodel.instantiate import instantiate
 from pmodel.models.autoencoder import Network
 from pmodel.models.latent_variable import LatentVariableModule, kl_to_standard_normal
 from pmodel.nets.batch_share import batch_mean, own_share
 from pmodel.nets.precision import in_own_dtype, upcast
-from pmodel.ranges import Count, Counts, NonNegative, Positive, Two
-from pmodel.training.schedules import Schedule
+from pmodel.settings.ranges import Count, NonNegative
 
 
 class VAE(LatentVariableModule):
@@ -27,55 +24,27 @@ class VAE(LatentVariableModule):
     gradient (Kingma et al., 2016, arXiv 1606.04934, with single dimensions as the groups).
 
     Args:
-        data_shape: of one example, (C, H, W) or (D,).
-        num_levels: how many values a sub-pixel has; None for continuous data.
         latent_dim: D, the dimension of z.
-        likelihood: p(x | z); see `pmodel.distributions`.
         network: dicts of an encoder (data_shape, num_outputs) and a decoder (latent_dim, output_shape).
     """
 
     def __init__(
         self,
-        data_shape: Counts,
-        num_levels: Two | None,
         latent_dim: Count,
-        likelihood: LikelihoodName,
         network: Network,
-        optimizer: dict,
-        schedule: Schedule,
-        num_mixtures: Count = 5,
-        likelihood_scale: Positive | Literal["learned"] = "learned",
-        beta: NonNegative = 1.0,
-        free_bits: NonNegative = 0.0,
-        num_importance_samples: Count = 1,
-        ema_decay: Annotated[float, Gt(0), Lt(1)] | None = None,
-        compile: bool = False,
+        beta: NonNegative,
+        free_bits: NonNegative,
+        **common: Any,
     ):
-        super().__init__(
-            data_shape,
-            num_levels,
-            likelihood,
-            num_mixtures,
-            likelihood_scale,
-            num_importance_samples,
-            optimizer,
-            schedule,
-            ema_decay,
-            compile,
-        )
+        super().__init__(**common)
         self.save_hyperparameters()
-        if latent_dim < 1:
-            raise ValueError(f"model.latent_dim={latent_dim}: expected at least 1")
-        if beta < 0 or free_bits < 0:
-            name, value = ("beta", beta) if beta < 0 else ("free_bits", free_bits)
-            raise ValueError(f"model.{name}={value}: expected at least 0")
-        if num_importance_samples > 1 and (beta != 1 or free_bits > 0):
+        if self.num_importance_samples > 1 and (beta != 1 or free_bits > 0):
             name, value, only = ("beta", beta, 1) if beta != 1 else ("free_bits", free_bits, 0)
-            setting = f"model.num_importance_samples={num_importance_samples}"
+            setting = f"model.num_importance_samples={self.num_importance_samples}"
             raise ValueError(f"model.{name}={value}: expected {only} with {setting}, whose bound has no KL term")
         self.latent_dim = latent_dim
         self.beta, self.free_bits = beta, free_bits
-        self.encoder = instantiate(network["encoder"], data_shape=data_shape, num_outputs=2 * latent_dim)
+        self.encoder = instantiate(network["encoder"], data_shape=list(self.data_shape), num_outputs=2 * latent_dim)
         self.decoder = instantiate(network["decoder"], latent_dim=latent_dim, output_shape=self.output_shape)
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -122,14 +91,8 @@ class VAE(LatentVariableModule):
         }
 
     @torch.no_grad()
-    def elbo(self, x: Tensor, num_samples: int = 1, *, generator: Generator | None = None) -> Tensor:
-        """A lower bound on log p(x), nats, (B,), in bounded memory.
-
-        K = 1: the ELBO with the exact KL and one sample for the reconstruction. K > 1: the importance-weighted bound
-        log 1/K Σ_k p(x, z_k)/q(z_k | x), whose expectation rises with K.
-        """
-        if num_samples > 1:
-            return super().elbo(x, num_samples, generator=generator)
+    def elbo(self, x: Tensor, *, generator: Generator | None = None) -> Tensor:
+        """The ELBO with the exact KL and one sample for the reconstruction, nats, (B,)."""
         mean, log_var = self.posterior(x)
         z = mean + (0.5 * log_var).exp() * normal((len(x), self.latent_dim), mean, generator)
         log_likelihood = self.likelihood.log_prob(in_own_dtype(self.decoder, z), x)

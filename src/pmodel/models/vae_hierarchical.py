@@ -1,12 +1,10 @@
 """A VAE with several layers of latents (Burda et al., Importance Weighted Autoencoders, 2015, arXiv 1509.00519)."""
 
-from typing import Annotated, Literal
+from typing import Any
 
 import torch
-from annotated_types import Gt, Lt
 from torch import Generator, Tensor, nn
 
-from pmodel.distributions import LikelihoodName
 from pmodel.distributions.noise import normal
 from pmodel.instantiate import instantiate
 from pmodel.models.autoencoder import Network
@@ -14,8 +12,7 @@ from pmodel.models.latent_variable import LatentVariableModule, log_normal
 from pmodel.nets.activations import Activation
 from pmodel.nets.mlp import mlp
 from pmodel.nets.precision import in_own_dtype, upcast
-from pmodel.ranges import Count, Counts, Positive, Two
-from pmodel.training.schedules import Schedule
+from pmodel.settings.ranges import Count, Counts
 
 
 class HierarchicalVAE(LatentVariableModule):
@@ -27,54 +24,29 @@ class HierarchicalVAE(LatentVariableModule):
     layer, given the means of those below.
 
     Args:
-        data_shape: of one example, (C, H, W) or (D,).
-        num_levels: how many values a sub-pixel has; None for continuous data.
         latent_dims: the dimensions of h₁ … h_L.
         hidden_dims: of the perceptrons between a layer and the next one up, and back in reverse; L − 1 lists.
         activation: of these perceptrons.
-        likelihood: p(x | h₁); see `pmodel.distributions`.
         network: dicts of an encoder (data_shape, num_outputs) of x and a decoder (latent_dim, output_shape) of h₁.
     """
 
     def __init__(
         self,
-        data_shape: Counts,
-        num_levels: Two | None,
         latent_dims: Counts,
         hidden_dims: list[list[Count]],
         activation: Activation,
-        likelihood: LikelihoodName,
         network: Network,
-        optimizer: dict,
-        schedule: Schedule,
-        num_mixtures: Count = 5,
-        likelihood_scale: Positive | Literal["learned"] = "learned",
-        num_importance_samples: Count = 1,
-        ema_decay: Annotated[float, Gt(0), Lt(1)] | None = None,
-        compile: bool = False,
+        **common: Any,
     ):
-        super().__init__(
-            data_shape,
-            num_levels,
-            likelihood,
-            num_mixtures,
-            likelihood_scale,
-            num_importance_samples,
-            optimizer,
-            schedule,
-            ema_decay,
-            compile,
-        )
+        super().__init__(**common)
         self.save_hyperparameters()
-        if not latent_dims or min(latent_dims) < 1:
-            raise ValueError(f"model.latent_dims={latent_dims}: expected a list of numbers, each at least 1")
         if len(hidden_dims) != len(latent_dims) - 1:
             raise ValueError(
                 f"model.hidden_dims={hidden_dims}: expected {len(latent_dims) - 1} lists, one between each two of"
                 f" model.latent_dims={latent_dims}"
             )
         self.latent_dims, self.latent_dim = list(latent_dims), latent_dims[-1]
-        self.encoder = instantiate(network["encoder"], data_shape=data_shape, num_outputs=2 * latent_dims[0])
+        self.encoder = instantiate(network["encoder"], data_shape=list(self.data_shape), num_outputs=2 * latent_dims[0])
         self.decoder = instantiate(network["decoder"], latent_dim=latent_dims[0], output_shape=self.output_shape)
         steps = list(zip(latent_dims[:-1], hidden_dims, latent_dims[1:], strict=True))
         self.ups = nn.ModuleList(mlp([low, *hidden, 2 * high], activation) for low, hidden, high in steps)

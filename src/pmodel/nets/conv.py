@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pmodel.nets.activations import Activation, activation_layer
-from pmodel.ranges import Count, Counts
+from pmodel.settings.ranges import Count, Counts
 
 
 def halved_sizes(height: int, width: int, stages: int) -> list[tuple[int, int]]:

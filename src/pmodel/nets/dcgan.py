@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pmodel.nets.normalization import Norm, norm_layer
-from pmodel.ranges import Count, Counts
+from pmodel.settings.ranges import Count, Counts
 
 # Height or width of a picture, and the size that it is halved to; 8×8 would have one layer if it ended at 4×4.
 BASE_SIZES = {**{7 * 2**n: 7 for n in range(4)}, 8: 2, **{8 * 2**n: 4 for n in range(1, 4)}}

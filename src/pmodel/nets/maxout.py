@@ -5,7 +5,7 @@ import math
 from torch import Tensor, nn
 
 from pmodel.nets.dropout import Dropout
-from pmodel.ranges import Count, Counts, Fraction
+from pmodel.settings.ranges import Count, Counts, Fraction
 
 
 class Maxout(nn.Module):

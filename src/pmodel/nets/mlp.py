@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pmodel.nets.activations import Activation, activation_layer
-from pmodel.ranges import Count, Counts
+from pmodel.settings.ranges import Count, Counts
 
 
 def mlp(sizes: list[int], activation: Activation) -> nn.Sequential:

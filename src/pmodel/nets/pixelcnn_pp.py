@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pmodel.nets.autoregressive import AutoregressiveNetwork, Steps
-from pmodel.nets.dropout import Dropout
+from pmodel.nets.gated_block import GatedBlock, PixelBlock, RowBlock, matrix_of
 from pmodel.nets.masked_conv import ConvSteps
 from pmodel.nets.shifted_conv import RowSteps, ShiftedConv2d, ShiftedUpConv2d, UpPixelSteps, UpRowSteps
 
@@ -125,102 +125,12 @@ class TwoStreams(nn.Module):
         return rows, self.pixels(pixels, [rows] if seen_pixels is None else [rows, seen_pixels], condition)
 
 
-def concat_elu(x: Tensor, dim: int = 1) -> Tensor:
-    """elu of x and of −x, one after the other in dimension `dim`."""
-    return F.elu(torch.cat((x, -x), dim), inplace=True)
-
-
-def gated(y: Tensor, dim: int = 1) -> Tensor:
-    """a · σ(b), of the halves a and b of the features."""
-    a, b = y.chunk(2, dim)
-    return a * b.sigmoid()
-
-
-class GatedBlock(nn.Module):
-    """x + gated(W₂ ∗ dropout(φ(W₁ ∗ φ(x) + Σ_n A_n φ(a_n)))), φ = concat_elu, of features (B, h, H, W) and others a_n.
-
-    Its second convolution, which the condition is added to, starts at a tenth of the usual size.
-    """
-
-    def __init__(
-        self,
-        hidden_channels: int,
-        kernel_size: tuple[int, int],
-        to_the_right: bool,
-        num_others: int,
-        dropout: float,
-        condition_channels: int,
-    ):
-        super().__init__()
-        h = hidden_channels
-        self.first = ShiftedConv2d(2 * h, h, kernel_size, to_the_right)
-        self.others = nn.ModuleList(nn.Conv2d(2 * h, h, 1, bias=False) for _ in range(num_others))
-        self.dropout = Dropout(dropout)
-        self.second = ShiftedConv2d(2 * h, 2 * h, kernel_size, to_the_right, condition_channels=condition_channels)
-        with torch.no_grad():
-            self.second.weight *= 0.1
-
-    def forward(self, x: Tensor, others: list[Tensor], condition: Tensor | None = None) -> Tensor:
-        y = self.first(concat_elu(x))
-        for conv, other in zip(self.others, others, strict=True):
-            y = y + conv(concat_elu(other))
-        return x + gated(self.second(self.dropout(concat_elu(y)), condition))
-
-
-class _RowBlock:
-    """A `GatedBlock` of the stream `rows`, row by row: (W, B, h) → (W, B, h)."""
-
-    def __init__(self, block: GatedBlock, batch_size: int, width: int, condition: Tensor | None):
-        self._first = RowSteps(block.first, batch_size, width)
-        self._others = [_matrix(conv) for conv in block.others]
-        self._second = RowSteps(block.second, batch_size, width, condition)
-
-    def __call__(self, i: int, x: Tensor, others: list[Tensor]) -> Tensor:
-        y = self._first(i, concat_elu(x, -1))
-        for weight, other in zip(self._others, others, strict=True):
-            y += concat_elu(other, -1) @ weight
-        return x + gated(self._second(i, concat_elu(y, -1)), -1)
-
-
-class _PixelBlock:
-    """A `GatedBlock` of the stream `pixels`, pixel by pixel: (B, h) → (B, h)."""
-
-    def __init__(self, block: GatedBlock, batch_size: int, width: int, condition: Tensor | None):
-        self._first = ConvSteps(block.first, batch_size, width)
-        self._rows, *self._seen = [_matrix(conv) for conv in block.others]
-        self._second = ConvSteps(block.second, batch_size, width, condition)
-
-    def start_row(self, i: int, rows: Tensor) -> None:
-        self._first.start_row(i, concat_elu(rows, -1) @ self._rows)
-        self._second.start_row(i)
-
-    def pixel(self, j: int, x: Tensor, others: list[Tensor]) -> Tensor:
-        _concat_elu_into(self._first.inputs[j], x)
-        y = self._first.pixel(j)
-        for weight, other in zip(self._seen, others, strict=True):
-            y.addmm_(concat_elu(other), weight)
-        _concat_elu_into(self._second.inputs[j], y)
-        return x + gated(self._second.pixel(j))
-
-
-def _matrix(conv: nn.Conv2d) -> Tensor:
-    """The weight (I, O) of a 1×1 convolution."""
-    return conv.weight.detach()[:, :, 0, 0].T.contiguous()
-
-
-def _concat_elu_into(out: Tensor, x: Tensor) -> None:
-    h = x.shape[1]
-    out[:, :h] = x
-    torch.neg(x, out=out[:, h:])
-    F.elu_(out)
-
-
 class _LayerSteps:
     """`TwoStreams`, one stream by rows and the other by pixels."""
 
     def __init__(self, layer: TwoStreams, batch_size: int, width: int, condition: Tensor | None):
-        self._rows = _RowBlock(layer.rows, batch_size, width, condition)
-        self._pixels = _PixelBlock(layer.pixels, batch_size, width, condition)
+        self._rows = RowBlock(layer.rows, batch_size, width, condition)
+        self._pixels = PixelBlock(layer.pixels, batch_size, width, condition)
         self.pixel = self._pixels.pixel
 
     def start_row(self, i: int, rows: Tensor, seen: list[Tensor]) -> Tensor:
@@ -288,7 +198,7 @@ class _PixelCNNppSteps(Steps):
         self._above_left, self._left = weight[..., 0].permute(2, 1, 0).contiguous()  # (C + 1, h) each
         self._bias = network.first_left.bias.detach()
         self._scale = _ScaleSteps(network.scale, batch_size, width, condition)
-        self._last, self._last_bias = _matrix(network.last), network.last.bias.detach()
+        self._last, self._last_bias = matrix_of(network.last), network.last.bias.detach()
         # The row with the channel of ones, after a column of padding.
         C = weight.shape[1] - 1
         self._row = weight.new_zeros(1 + width, batch_size, C + 1)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from pmodel.nets.dcgan import smallest_map
 from pmodel.nets.normalization import Norm, norm_layer
-from pmodel.ranges import Count, Counts
+from pmodel.settings.ranges import Count, Counts
 
 
 class UpBlock(nn.Module):

@@ -6,8 +6,8 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 from pmodel.reporting.headings import data_title, differences
-from pmodel.reporting.results import Number
 from pmodel.reporting.texts import as_typed, direction, error_text, examples_text, flat, is_finite, label_of, label_text
+from pmodel.runs.results import Number
 
 GROUPS = ("likelihood", "samples", "memorization", "reconstruction", "clusters", "codes", "cost")
 KINDS = ("exact", "bound", "estimate")

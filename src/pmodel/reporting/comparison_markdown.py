@@ -14,8 +14,8 @@ from pmodel.reporting.comparison import (
     not_ranked,
 )
 from pmodel.reporting.conditions import conditions, counted_elsewhere
-from pmodel.reporting.results import Number
 from pmodel.reporting.texts import bits_text, error_text, label_of, value_text
+from pmodel.runs.results import Number
 
 
 def comparison_markdown(results: dict[str, Any]) -> str:

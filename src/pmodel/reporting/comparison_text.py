@@ -17,9 +17,9 @@ from pmodel.reporting.comparison import (
     not_ranked,
 )
 from pmodel.reporting.conditions import conditions, counted_elsewhere
-from pmodel.reporting.results import Number
 from pmodel.reporting.summary import table
 from pmodel.reporting.texts import bits_text, error_text, label_of, value_text
+from pmodel.runs.results import Number
 
 # A run's label is broken into lines of that length, a number's name into lines of the other.
 LABEL_WIDTH, NAME_WIDTH = 16, 28

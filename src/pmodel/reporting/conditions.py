@@ -3,8 +3,8 @@
 from typing import Any
 
 from pmodel.reporting.comparison import Column, Table
-from pmodel.reporting.results import Number
 from pmodel.reporting.texts import examples_text
+from pmodel.runs.results import Number
 
 
 def conditions(table: Table) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from pmodel.plots.plots import rows_and_columns
 from pmodel.reporting.comparison import (
     ERROR,
     FLOOR,
@@ -17,7 +18,6 @@ from pmodel.reporting.comparison import (
     not_ranked,
 )
 from pmodel.reporting.conditions import conditions, counted_elsewhere
-from pmodel.reporting.plots import rows_and_columns
 from pmodel.reporting.report_pictures import Picture, curves_of, picture_of
 from pmodel.reporting.report_texts import FIGURES, explanation, meaning
 from pmodel.reporting.texts import as_typed, bits_text, error_text, flat, label_of, label_text, rounded, value_text

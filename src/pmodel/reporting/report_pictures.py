@@ -47,7 +47,7 @@ def curves_of(runs: list[dict[str, Any]]) -> list[Curve]:
 
 def _curve(name: str, lines: list[tuple[str, dict[str, Any]]]) -> Curve:
     # Imports matplotlib.
-    from pmodel.reporting.sweeps import curves_with_spread
+    from pmodel.plots.sweeps import curves_with_spread
 
     points: dict[str, dict[float, tuple[float, float]]] = {}
     for label, curve in lines:

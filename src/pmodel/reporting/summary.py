@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from pmodel.foreign import printable
-from pmodel.reporting.results import Number
+from pmodel.files.printable import shown
 from pmodel.reporting.texts import bits_text, error_text, examples_text, label_of, value_text
+from pmodel.runs.results import Number
 
 
 def table(rows: list[list[str]], right: set[int]) -> str:
@@ -53,9 +53,3 @@ def paths_table(run_dir: Path, pictures: list[Path]) -> str:
     labels = ["pictures", *[""] * len(pictures)]
     rows = [["run", f"{shown(run_dir)}/"], *([label, shown(p)] for label, p in zip(labels, pictures, strict=False))]
     return table(rows, right=set())
-
-
-def shown(path: Path) -> str:
-    """The path in one line, relative to the working directory where it lies below it."""
-    path = Path(path).absolute()
-    return printable(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))

@@ -6,7 +6,7 @@ import statistics
 from typing import Any
 
 from pmodel.reporting.decimals import with_error
-from pmodel.reporting.results import Number
+from pmodel.runs.results import Number
 
 # What stands for the names that are abbreviations; in all others "_" is a space.
 LABELS = {"nmi": "normalized mutual information", "ari": "adjusted Rand index"}

@@ -2,9 +2,10 @@
 
 from abc import abstractmethod
 from copy import deepcopy
-from typing import Any, ClassVar, Literal, TypedDict
+from typing import Annotated, Any, ClassVar, Literal, TypedDict
 
 import torch
+from annotated_types import Ge, Gt, Le, Lt
 from lightning.pytorch import Callback
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch.optim import Optimizer
 from pmodel.instantiate import instantiate
 from pmodel.nets.batch_share import own_share
 from pmodel.nets.normalization import batch_statistics
+from pmodel.settings.ranges import Count, Decay, NonNegative, Positive
 from pmodel.training.averaging import decay_at
 from pmodel.training.epoch_means import EpochMeans
 from pmodel.training.health import ADVICE, GameHealth
@@ -85,28 +87,18 @@ class AdversarialModule(MeasuredModule):
         optimizer: Optimizers,
         schedule: Schedules,
         objective: ObjectiveName,
-        num_discriminator_steps: int,
-        label_smoothing: float,
-        weight_clip: float,
-        gradient_penalty: float,
-        r1: float,
-        instance_noise: float,
-        ema_decay: float | None,
-        ema_rampup: float,
+        num_discriminator_steps: Count,
+        label_smoothing: Annotated[float, Ge(0), Lt(0.5)],
+        weight_clip: Positive,
+        gradient_penalty: NonNegative,
+        r1: NonNegative,
+        instance_noise: NonNegative,
+        ema_decay: Decay | None,
+        ema_rampup: Annotated[float, Gt(0), Le(1)],
         compile: bool,
     ):
         super().__init__()
         self.automatic_optimization = False
-        if objective not in OBJECTIVES:
-            raise ValueError(f"model.objective={objective}: expected one of {', '.join(OBJECTIVES)}")
-        _check_range("num_discriminator_steps", num_discriminator_steps, num_discriminator_steps >= 1, "at least 1")
-        _check_range("label_smoothing", label_smoothing, 0 <= label_smoothing < 0.5, "at least 0 and less than 0.5")
-        _check_range("weight_clip", weight_clip, weight_clip > 0, "more than 0")
-        _check_range("gradient_penalty", gradient_penalty, gradient_penalty >= 0, "at least 0")
-        _check_range("r1", r1, r1 >= 0, "at least 0")
-        _check_range("instance_noise", instance_noise, instance_noise >= 0, "at least 0")
-        _check_range("ema_decay", ema_decay, ema_decay is None or 0 < ema_decay < 1, "between 0 and 1, or null")
-        _check_range("ema_rampup", ema_rampup, 0 < ema_rampup <= 1, "more than 0 and at most 1")
         if label_smoothing and not OBJECTIVES[objective].takes_smoothing:
             names = ", ".join(name for name, kind in OBJECTIVES.items() if kind.takes_smoothing)
             raise ValueError(f"model.label_smoothing={label_smoothing}: expected 0, or model.objective one of {names}")
@@ -364,8 +356,3 @@ class AdversarialModule(MeasuredModule):
 
 def _no_closure() -> None:
     """What an optimizer asks for a loss that it does not need."""
-
-
-def _check_range(name: str, value: Any, fits: bool, expected: str) -> None:
-    if not fits:
-        raise ValueError(f"model.{name}={'null' if value is None else value}: expected {expected}")

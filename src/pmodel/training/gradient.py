@@ -7,6 +7,7 @@ from lightning.pytorch import Callback
 from torch import Tensor
 
 from pmodel.instantiate import instantiate
+from pmodel.settings.ranges import Decay
 from pmodel.training.averaging import AveragedWeights
 from pmodel.training.measured import MeasuredModule
 from pmodel.training.schedules import LearningRates, Schedule, Scheduled
@@ -26,10 +27,8 @@ class GradientModule(MeasuredModule):
     # Whether averaged weights have averaged buffers, or the current ones.
     averages_buffers: ClassVar[bool] = True
 
-    def __init__(self, optimizer: dict, schedule: Schedule, ema_decay: float | None, compile: bool):
+    def __init__(self, optimizer: dict, schedule: Schedule, ema_decay: Decay | None, compile: bool):
         super().__init__()
-        if ema_decay is not None and not 0 < ema_decay < 1:
-            raise ValueError(f"model.ema_decay={ema_decay}: expected a number between 0 and 1, or null")
         self.optimizer_config, self.schedule_config = optimizer, schedule
         self.ema_decay = ema_decay
         self.compile_networks = compile

@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from pmodel.nets.batch_share import share
-from pmodel.processes import of_all_processes
+from pmodel.processes.gather import of_all_processes
+from pmodel.settings.checked import check_arguments
 from pmodel.training.divergence import Diverged, all_finite, diverged, not_finite
 from pmodel.training.epoch_means import EpochMeans, merged, without_sums
 
@@ -44,6 +45,10 @@ class MeasuredModule(LightningModule):
     ema_decay: float | None = None
     # What to try when training diverges.
     advice: ClassVar[str] = "try a lower model.optimizer.lr or trainer.gradient_clip_val=1"
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        check_arguments(cls, "model")
 
     def __init__(self) -> None:
         super().__init__()

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from pmodel.processes import of_all_processes
+from pmodel.processes.gather import of_all_processes
+from pmodel.settings.ranges import Count, NonNegative
 from pmodel.training.divergence import all_finite
 from pmodel.training.measured import MeasuredModule
 
@@ -43,12 +44,8 @@ class StreamingModule(MeasuredModule):
     reads_levels: bool = False
     num_levels: int | None = None
 
-    def __init__(self, tolerance: float, init_size: int):
+    def __init__(self, tolerance: NonNegative, init_size: Count):
         super().__init__()
-        if tolerance < 0:
-            raise ValueError(f"model.tolerance={tolerance}: expected at least 0")
-        if init_size < 1:
-            raise ValueError(f"model.init_size={init_size}: expected at least 1")
         self.tolerance, self.init_size = tolerance, init_size
         self.register_buffer("initialized", torch.tensor(False))
         # Of everything that is drawn at a start; drawn itself when training begins.

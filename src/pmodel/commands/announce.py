@@ -1,0 +1,129 @@
+"""What a training says: a few lines before it begins, and its numbers and its files at the end."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from pmodel.callbacks.checkpoints import BestCheckpoint
+from pmodel.callbacks.final import FinalNumbers
+from pmodel.callbacks.frechet import FrechetDistance
+from pmodel.callbacks.timing import Timing
+from pmodel.capabilities import SamplesClasses
+from pmodel.figures.data import classes, missing_labels, sizes
+from pmodel.files.printable import shown
+from pmodel.reporting.summary import numbers_table, paths_table
+from pmodel.runs.directory import RunDirectory
+from pmodel.runs.provenance import provenance
+from pmodel.runs.results import Number, write_results
+from pmodel.runs.saved import evaluate_command
+
+
+class Announcement(Callback):
+    """Says what is about to be trained on what, once the data are loaded, and what was done to the user's files.
+
+    Raises:
+        ValueError: if a class-conditional model is to be trained on examples of which some have no label.
+    """
+
+    def __init__(self, name: str, run: RunDirectory):
+        self.name, self.run = name, run
+
+    def on_train_batch_end(self, *arguments: Any) -> None:
+        self.run.has_trained = True
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        needs_labels = isinstance(pl_module, SamplesClasses) and pl_module.num_classes is not None
+        if needs_labels and (said := missing_labels(trainer.datamodule)):
+            raise ValueError(f"model.class_conditional=true: {said}")
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero:
+            data = trainer.datamodule
+            counts = data.split_sizes
+            device = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
+            if trainer.strategy.root_device.type == "cpu":
+                count = torch.get_num_threads()
+                device += f" with {count} thread{'s' * (count > 1)}"
+            resumed = f", resumed in epoch {trainer.current_epoch + 1}" if trainer.ckpt_path else ""
+            what = f"{sizes(data)}; {classes(data)}"
+            remark = f", {pl_module.remark}" if pl_module.remark else ""
+            print(
+                f"{self.name}: {pl_module.num_parameters:,} parameters, {counts['train']:,} training and"
+                f" {counts['validation']:,} validation examples, {device}{remark}{resumed}\n{shown(self.run.path)}/",
+                *(f"data      {line}" for line in (what, *data.notes)),
+                sep="\n",
+                flush=True,
+            )
+
+
+def report(run: RunDirectory, name: str, trainer: Trainer, check: bool = False) -> float | None:
+    """Writes results.json, and shows its numbers, the paths of the run's files and the command that judges it.
+
+    check: it was one batch only, which nobody judges
+
+    Returns:
+        The best value of what the model is judged by; None if it was not measured.
+    """
+    if trainer.is_global_zero:
+        numbers = collect_numbers(trainer, trainer.datamodule.protocol())
+        write_results(run.results, numbers, _context(run, trainer))
+        print(f"\n{name}\n{numbers_table(numbers)}\n{paths_table(run.path, sorted(run.path.glob('figures/*.png')))}")
+        if run.last_checkpoint.exists() and not check:
+            print(f"evaluate  {evaluate_command(shown(run.path))}")
+        if check:
+            print("check     one batch went through everything")
+    best = next((callback for callback in trainer.callbacks if isinstance(callback, BestCheckpoint)), None)
+    return None if best is None else best.best_metrics.get(best.monitor)
+
+
+def collect_numbers(trainer: Trainer, protocol: dict[str, Any]) -> list[Number]:
+    """The best epoch's numbers, those of the final weights, parameters, time and throughput."""
+    model = trainer.lightning_module
+    by_type = {type(callback): callback for callback in trainer.callbacks}
+    best: BestCheckpoint | None = by_type.get(BestCheckpoint)
+    final: FinalNumbers | None = by_type.get(FinalNumbers)
+    timing: Timing | None = by_type.get(Timing)
+    frechet: FrechetDistance | None = by_type.get(FrechetDistance)
+    numbers: list[Number] = []
+    # The likelihood of the best weights is what all others are read beside.
+    likelihoods = [n for n in (final.numbers if final else []) if n.get("kind") in ("exact", "bound")]
+    numbers += likelihoods
+    if best is not None:
+        judged = "val" if any(name.startswith("val/") for name in best.best_metrics) else "train"
+        for name, value in best.best_metrics.items():
+            split, _, quantity = name.partition("/")
+            if quantity == "change":
+                continue  # of the last epoch, not of the best one: see `ending`
+            # What training alone can know, such as a sum over its examples, stands beside what validation says.
+            if split == judged or (split == "train" and f"{judged}/{quantity}" not in best.best_metrics):
+                own = frechet.protocol() if frechet is not None and quantity == "frechet" else {}
+                numbers.append(
+                    {
+                        "name": quantity,
+                        "value": value,
+                        "unit": model.units.get(quantity, ""),
+                        "split": {"val": "validation"}.get(split, split),
+                        "count": best.best_counts.get(name, best.best_counts[split]),
+                        "protocol": {**protocol, **own},
+                        **({"remark": model.meanings[quantity]} if quantity in model.meanings else {}),
+                    }
+                )
+        if frechet is not None:
+            numbers += frechet.numbers
+        if best.best_epoch is not None:
+            numbers.append({"name": "best epoch", "value": best.best_epoch, "unit": f"of {trainer.current_epoch}"})
+    if final is not None:
+        numbers += [number for number in final.numbers if number not in likelihoods]
+    numbers.append({"name": "parameters", "value": model.num_parameters, "unit": ""})
+    if timing is not None:
+        numbers.append({"name": "training time", "value": timing.seconds, "unit": "seconds"})
+        numbers.append({"name": "throughput", "value": timing.examples_per_second, "unit": "examples/s"})
+    return numbers
+
+
+def _context(run: RunDirectory, trainer: Trainer) -> dict[str, Any]:
+    """What all numbers of a results file share."""
+    best = (run.path / "checkpoints" / "best.ckpt").exists()
+    checkpoint = f"checkpoints/{'best' if best else 'last'}.ckpt"
+    return {"checkpoint": checkpoint, **provenance(trainer.strategy.root_device, trainer.world_size)}

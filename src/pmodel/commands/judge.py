@@ -1,0 +1,297 @@
+"""What eval.py does: opens runs, asks each what it can answer, draws its figures; all of it as plain values."""
+
+import json
+import os
+import re
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from PIL import Image
+from torch import Tensor
+
+from pmodel.callbacks.figures import Figures
+from pmodel.capabilities import Samples
+from pmodel.evaluation.findings import Finding, Floor, Metric
+from pmodel.evaluation.memorization import Memorization
+from pmodel.evaluation.samples import SampleQuality
+from pmodel.evaluation.subject import Subject, data_protocol
+from pmodel.figures.figure import NotShown, Scene
+from pmodel.figures.shapes import is_picture
+from pmodel.files.printable import shown
+from pmodel.instantiate import instantiate
+from pmodel.plots.grids import image_grid, in_rows
+from pmodel.plots.plots import clouds
+from pmodel.processes.bar import Bar
+from pmodel.processes.shared_work import Workers
+from pmodel.runs.opening import Run, open_run
+from pmodel.runs.provenance import provenance
+from pmodel.runs.results import SCHEMA, Curve, Missing
+from pmodel.runs.saved import find_runs, read_checkpoint, read_overrides, read_results, read_status
+
+# Draws of each run in samples.png.
+NUM_PICTURES, NUM_CLOUD = 36, 1000
+# Settings of data that concern training alone, and what they are when a run is judged.
+JUDGED_WITH = {"flip": False, "redraw": False, "num_labels": None, "label_seed": 0, "seed": 0, "batch_size": 500}
+# Settings that tell no runs apart, and the length of a label.
+UNSEEN = ("logger", "callbacks", "paths.", "data_dir", "cache_dir", "hydra")
+LONGEST = 60
+
+
+class Judge:
+    """Judges the runs that settings, those of conf/eval.yaml, name.
+
+    All of the processes make one each and ask for `results`, which are the same on all; the first draws the figures.
+
+    folder: what is written here
+    """
+
+    def __init__(self, settings: dict[str, Any], workers: Workers):
+        self.settings, self.workers = settings, workers
+        self.folder = Path(settings["paths"]["run_dir"])
+        if settings["metric"].get("features") is None:
+            raise ValueError("metric.features=null: expected metric/features=auto, classifier or inception")
+        paths = settings["run"] if isinstance(settings["run"], list) else [settings["run"]]
+        found, left_out = find_runs(paths)
+        if workers.is_first:
+            for line in left_out:
+                print(f"left out: {line}", flush=True)
+        places = settings["data_dir"], settings["data"]["path"]
+        self.runs = [open_run(run.checkpoint, *places, f"run={shown(run.folder)}") for run in found]
+        self.labels = labels(self.runs)
+        parts = {name: node for name, node in settings["metric"].items() if node}
+        self.features = instantiate(parts.pop("features"))
+        self.metrics: list[Metric] = [instantiate(node) for node in parts.values()]
+        # What is wrong with data or features is said before anything is measured.
+        self._data: dict[str, Any] = {}
+        self.subjects = [self._subject(run, label) for run, label in zip(self.runs, self.labels, strict=True)]
+        if any(isinstance(metric, SampleQuality | Memorization) for metric in self.metrics):
+            for subject in self.subjects:
+                if isinstance(subject.model, Samples):
+                    _ = subject.extractor
+        # The first draws of each run, by the name and the shape of its data.
+        self.drawn: dict[str, dict[str, Tensor]] = {}
+
+    def results(self) -> dict[str, Any]:
+        """The results document: see docs/evaluation.md. A run that can't be judged does not stop the others, unless it
+        is the only one."""
+        entries, failed = [], []
+        for run, label, subject in zip(self.runs, self.labels, self.subjects, strict=True):
+            try:
+                entries.append(self._entry(run, label, subject))
+            except ValueError as error:
+                if len(self.runs) == 1:
+                    raise
+                reason = (str(error).strip() or repr(error)).splitlines()[0]
+                failed.append({"run": shown(run.folder), "label": label, "reason": reason})
+        if not entries:
+            raise ValueError(f"none of {len(failed)} runs could be judged, the first: {failed[0]['reason']}")
+        return {
+            "schema": SCHEMA,
+            "split": self.settings["split"],
+            **provenance(self.workers.device, self.workers.count),
+            "settings": self.settings["metric"],
+            "runs": entries,
+            "failed": failed,
+        }
+
+    def _entry(self, run: Run, label: str, subject: Subject) -> dict[str, Any]:
+        place = f"run={shown(run.folder)}"
+        if self.workers.is_first:
+            print(f"judging {label}  {shown(run.folder)}", flush=True)
+        run.model.to(self.workers.device)
+        numbers, missing, floors, curves = [], [], [], []
+        findings: list[Finding] = []
+        with Bar(len(self.metrics), f"judging {label}") as bar:
+            for metric in self.metrics:
+                findings += metric.measure(subject)
+                bar.update()
+        for finding in findings:
+            match finding:
+                case Missing():
+                    missing.append(finding._asdict())
+                case Floor():
+                    floors.append(finding.number)
+                case Curve():
+                    curves.append(finding._asdict())
+                case _:
+                    numbers.append(finding)
+        if isinstance(run.model, Samples):
+            # All processes draw; the first one shows it.
+            shape = subject.data.shape
+            kind = f"{subject.data.source}_{'x'.join(map(str, shape))}"
+            count = NUM_PICTURES if len(shape) == 3 else NUM_CLOUD
+            self.drawn.setdefault(kind, {})[label] = subject.data.restore(subject.samples(count))
+        figures, missing_figures = self._figures(run, label, subject.data)
+        run.model.cpu()
+        status = read_status(run.folder / "status.json", place)
+        return {
+            "run": shown(run.folder),
+            "label": label,
+            "status": status.get("status"),
+            "model": type(run.model).__name__,
+            "checkpoint": f"checkpoints/{run.checkpoint.name}",
+            "checkpoint_sha256": run.sha256,
+            "epoch": run.epochs,
+            "seed": run.config.get("seed"),
+            "data": data_protocol(subject.data),
+            "numbers": numbers,
+            "missing": missing,
+            "floors": floors,
+            "curves": curves,
+            "figures": figures,
+            "missing_figures": missing_figures,
+            "overrides": read_overrides(run.folder, place),
+            "config": run.config,
+        }
+
+    def write_samples(self) -> None:
+        """samples.png, where runs sample what can be shown: some draws of each side by side, at equal scale."""
+        for kind, drawn in self.drawn.items():
+            name = "samples.png" if len(self.drawn) == 1 else f"samples_{slug(kind)}.png"
+            if is_picture(next(iter(drawn.values()))):
+                panels = {label: image_grid(x[:NUM_PICTURES], 6) for label, x in drawn.items()}
+                Image.fromarray(in_rows(panels, 4)).save(self.folder / name)
+            elif next(iter(drawn.values())).shape[1] <= 2:
+                Image.fromarray(clouds({label: x.numpy() for label, x in drawn.items()})).save(self.folder / name)
+
+    def _subject(self, run: Run, label: str) -> Subject:
+        split, place = self.settings["split"], f"run={shown(run.folder)}"
+        data = self._judging_data(run)
+        if not data.split_sizes.get(split):
+            raise ValueError(f"split={split}: the data of {label} have no {split} examples")
+        if not run.model.fitted:
+            raise ValueError(f"{place}: the model was not fitted yet when {run.checkpoint.name} was saved")
+        trained = read_results(run.folder / "results.json", place)
+        about_training = trained["numbers"]
+        self._check_sizes(run, about_training)
+        for number in about_training:
+            if number.get("name") == "training time":
+                number["protocol"] = {"hardware": trained.get("hardware")}
+        cache_dir = self.settings["cache_dir"]
+        return Subject(
+            run.model,
+            data,
+            split,
+            self.features,
+            self.workers,
+            None if cache_dir is None else Path(cache_dir).expanduser(),
+            self.settings["batch_size"],
+            about_training,
+        )
+
+    def _judging_data(self, run: Run) -> Any:
+        """The run's data without what concerns its training alone: models on the same data are judged by the same
+        examples, whether their training mirrored pictures, drew them anew, or knew all labels."""
+        node = run.config["data"] | {key: value for key, value in JUDGED_WITH.items() if key in run.config["data"]}
+        key = json.dumps([node, run.data.units], sort_keys=True)
+        if key not in self._data:
+            data = instantiate(node)
+            data.keep_units(run.data.units)
+            data.setup("fit")
+            data.setup({"train": "fit", "validation": "validate", "test": "test"}[self.settings["split"]])
+            self._data[key] = data
+        return self._data[key]
+
+    def _check_sizes(self, run: Run, numbers: list[dict[str, Any]]) -> None:
+        """Refuses data that are not those of the training: what was trained on may be among what is judged by."""
+        if run.config["data"].get("num_labels") is not None:
+            return
+        recorded = next((n["protocol"]["split_sizes"] for n in numbers if "split_sizes" in n.get("protocol", {})), {})
+        sizes = self._judging_data(run).split_sizes
+        for split, size in recorded.items():
+            if sizes.get(split, size) != size:
+                raise ValueError(
+                    f"run={shown(run.folder)}: its data have changed since the training: there were {size} {split}"
+                    f" examples, and are {sizes[split]}"
+                )
+
+    def _figures(self, run: Run, label: str, data: Any) -> tuple[dict[str, str], dict[str, str]]:
+        """The paths of the pictures that were drawn, and why others were not; by the figures' names."""
+        node = self.settings["callbacks"].get("figures")
+        if node is None or not self.workers.is_first:
+            return {}, {}
+        figures: Figures = instantiate(node)
+        figures.load_state_dict(_history(run).get(figures.state_key, {}))
+        folder = "figures" if len(self.runs) == 1 else f"figures/{self.labels.index(label)}-{slug(label)}"
+        paths, missing = {}, {}
+        for figure, picture in figures.drawn(Scene(data, run.epochs), run.model):
+            if isinstance(picture, NotShown):
+                missing[figure.name] = picture.reason
+                continue
+            paths[figure.name] = f"{folder}/{figure.name}.png"
+            file = self.folder / paths[figure.name]
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(file)
+        return paths, missing
+
+
+def _history(run: Run) -> dict[str, Any]:
+    """What callbacks kept over the whole training: best.ckpt was saved before its end."""
+    last = run.checkpoint.with_name("last.ckpt")
+    if run.checkpoint.name == "best.ckpt" and last.is_file():
+        # Without it, its figures show less.
+        with suppress(ValueError):
+            return read_checkpoint(last, "history").get("callbacks", {})
+    return run.state
+
+
+def labels(runs: list[Run]) -> list[str]:
+    """A short name for each run, no two alike: the run's own, what was typed for it where others have the same one, and
+    at last a number."""
+    names = [str(run.config.get("name", run.folder.name)) for run in runs]
+    endings = {name.rpartition("-")[2] for name in names}
+    if len(names) > 1 and len(endings) == 1:
+        names = [name.rpartition("-")[0] or name for name in names]  # all are on the same data
+    typed = [_settings(run) for run in runs]
+    for name in {name for name in names if names.count(name) > 1}:
+        group = [i for i, other in enumerate(names) if other == name]
+        differing = [key for key in _keys(typed, group) if len({typed[i].get(key) for i in group}) > 1]
+        for i in group:
+            own = [f"{key}={typed[i][key]}" for key in differing if key in typed[i] and not key.startswith(UNSEEN)]
+            names[i] = textwrap.shorten(" ".join([name, *own]), LONGEST, placeholder=" …")
+    repeated = {name for name in names if names.count(name) > 1}
+    return [f"{name} ({names[: i + 1].count(name)})" if name in repeated else name for i, name in enumerate(names)]
+
+
+def _settings(run: Run) -> dict[str, str]:
+    """What was typed for a run, by key."""
+    lines = read_overrides(run.folder, f"run={shown(run.folder)}")
+    return {key.lstrip("+"): value for key, _, value in (line.partition("=") for line in lines)}
+
+
+def _keys(typed: list[dict[str, str]], group: list[int]) -> list[str]:
+    return list(dict.fromkeys(key for i in group for key in typed[i]))
+
+
+def slug(label: str) -> str:
+    """A label as the name of a folder."""
+    return re.sub(r"[^\w.-]+", "_", label)[:60].strip("._") or "run"
+
+
+@contextmanager
+def one_line_errors(folder: Path, code: int) -> Iterator[None]:
+    """Turns what is wrong with the user's input into one line and an exit code; anything else may be a defect, and
+    keeps its traceback.
+
+    folder: removed again if nothing was written there, with the one around it if that holds nothing else
+    """
+    # Only one of several processes speaks; those that Fabric starts have this from it.
+    is_first = os.environ.get("LOCAL_RANK", "0") == "0"
+    try:
+        yield
+    except (ValueError, MisconfigurationException) as error:
+        with suppress(OSError):
+            folder.rmdir()
+            folder.parent.rmdir()
+        if is_first:
+            print(f"error: {(str(error).strip() or repr(error)).splitlines()[0]}", file=sys.stderr, flush=True)
+        raise SystemExit(code) from None
+    except KeyboardInterrupt:
+        if is_first:
+            print("\nstopped; nothing was written but figures", file=sys.stderr)
+        raise SystemExit(130) from None

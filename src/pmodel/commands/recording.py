@@ -1,0 +1,195 @@
+"""The state of a run from its first second to its last: train.log, status.json, one line at its end, an exit code."""
+
+import errno
+import logging
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from tqdm import tqdm
+
+from pmodel.callbacks.last import Stopped
+from pmodel.callbacks.pruning import Pruned
+from pmodel.commands.memory import out_of_memory_line
+from pmodel.commands.quiet import quieten_libraries
+from pmodel.files.atomic import NotWritten
+from pmodel.files.printable import shown
+from pmodel.loggers.wandb_start import finish
+from pmodel.processes.launch import Processes
+from pmodel.processes.stopping import STOP_SIGNALS, exit_code, is_worker, no_more_jobs, obey, on_signal
+from pmodel.runs.directory import WRONG_INPUT, RunDirectory, end_of_job, in_multirun
+from pmodel.training.divergence import Diverged
+
+log = logging.getLogger("pmodel")
+
+
+class Warnings(logging.Handler):
+    """Shows the project's own warnings, and keeps them in status.json."""
+
+    def __init__(self, run: RunDirectory):
+        super().__init__(logging.WARNING)
+        self.run = run
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno != logging.WARNING:
+            return  # a failure has a line of its own
+        if self.run.rank == 0:
+            tqdm.write(f"warning: {record.getMessage()}", file=sys.stderr)  # above a progress bar
+        with suppress(NotWritten):
+            self.run.add_warning(record.getMessage())
+
+
+class QuietFileHandler(logging.FileHandler):
+    """Writes what was logged; a full disk, which the run itself soon meets, is none of its business."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Says nothing."""
+
+
+@contextmanager
+def recorded(run: RunDirectory, settings: dict[str, Any], processes: Processes) -> Iterator[dict[str, Any]]:
+    """Keeps train.log and status.json while a run is on, and turns its end into one line and an exit code.
+
+    What is put into the dict that it gives is added to the status of a run that is done.
+
+    Raises:
+        SystemExit: with code 2 where the input was wrong, before anything was trained, 1 after another failure, 130
+            after Ctrl-C, and 75 after the signals with which a cluster asks to stop; status.json says why.
+    """
+    handler = QuietFileHandler(run.log, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    quieten_libraries()
+    warnings = Warnings(run)
+    log.addHandler(warnings)
+    log.info("started")
+    code, reached = 1, {}
+    with _stopping() as previous:
+        try:
+            run.set_status("running")
+            yield reached
+            code = 0
+            processes.ends()
+            run.set_status("done", **reached)
+            log.info("done")
+        except Pruned as end:
+            code = 0
+            processes.ends()
+            run.set_status("pruned", reason=str(end), **reached)
+            log.info("pruned: %s", end)
+            if run.rank == 0:
+                print(f"pruned    {end}")
+        except (Stopped, KeyboardInterrupt, SystemExit) as end:
+            # Lightning turns a KeyboardInterrupt into SystemExit(1).
+            if isinstance(end, SystemExit) and not isinstance(end.__context__, KeyboardInterrupt):
+                run.set_status("failed", reason=f"exit code {end.code}")
+                raise
+            number = getattr(end, "signal_number", signal.SIGINT)
+            processes.ends()
+            code = _stop(run, number)
+            if callable(previous.get(number)) and previous[number] not in (on_signal, signal.default_int_handler):
+                # That of a scheduler which asked to stop: it puts the job back into its queue.
+                signal.signal(number, previous[number])
+                signal.raise_signal(number)
+            if not is_worker():
+                previous.clear()  # signals stay ignored until the process has ended
+                raise SystemExit(code) from None
+            no_more_jobs(number)
+        except Exception as error:
+            _fail(run, error, settings, processes)
+        finally:
+            finish(code)
+            log.removeHandler(warnings)
+            root.removeHandler(handler)
+            with suppress(OSError):
+                handler.close()
+            if code == 0 and run.rank > 0:
+                run.status_file.unlink(missing_ok=True)
+                run.log.unlink(missing_ok=True)
+
+
+@contextmanager
+def _stopping() -> Iterator[dict[int, Any]]:
+    """Outside of steps, where `LastCheckpoint` does better, a signal to stop ends the run at once."""
+    previous: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        previous = obey(dict.fromkeys(STOP_SIGNALS, _raise_stopped) | {signal.SIGINT: signal.default_int_handler})
+    try:
+        yield previous
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+
+def _raise_stopped(number: int, frame: FrameType | None) -> None:
+    raise Stopped(number)
+
+
+def _stop(run: RunDirectory, number: int) -> int:
+    """Notes that a run was stopped, says how it goes on, and gives the exit code."""
+    # What is left to be done is short, and should be.
+    for other in STOP_SIGNALS:
+        signal.signal(other, signal.SIG_IGN)
+    reason = f"stopped by {signal.Signals(number).name}"
+    run.set_status("stopped", reason=reason)
+    log.info(reason)
+    if run.rank == 0:
+        # A multirun says itself how it goes on.
+        print(f"\n{reason}{'' if in_multirun() else run.how_to_go_on}", file=sys.stderr)
+    return exit_code(number)
+
+
+def _misfit(error: Exception) -> str | None:
+    """A line about a checkpoint that is not of the run's model, if PyTorch's error says that it isn't."""
+    if not (isinstance(error, RuntimeError) and str(error).startswith("Error(s) in loading state_dict")):
+        return None
+    reason = str(error).splitlines()[1].strip().rstrip(".")
+    return f"resume: the checkpoint is of another model, or of another size: {reason[:200]}"
+
+
+def _unreadable(error: Exception) -> str | None:
+    """A line about a file that was named and can't be read, such as a folder where a file should be."""
+    of_a_file = isinstance(error, OSError) and isinstance(error.filename, str | bytes | os.PathLike)
+    return f"{os.fsdecode(error.filename)}: {error.strerror}" if of_a_file else None
+
+
+def _fail(run: RunDirectory, error: Exception, settings: dict[str, Any], processes: Processes) -> None:
+    """Notes a failure and ends the run.
+
+    Raises:
+        SystemExit, or in a multirun, which goes on, CompactHydraException: with the failure's line.
+    """
+    memory = out_of_memory_line(error, settings, building=not run.has_trained)
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    # These are about what the user gave; anything else may be a defect, whose traceback should be seen, or the echo of
+    # another process's end.
+    misfit = None if run.has_trained else _misfit(error) or _unreadable(error)
+    about_input = isinstance(error, ValueError | MisconfigurationException) or misfit is not None
+    death = None if memory or full or about_input else processes.death()
+    processes.ends()
+    first_line = memory or death or misfit or (str(error).strip() or repr(error)).splitlines()[0]
+    if full:
+        first_line = f"the disk is full: {first_line}"
+    hint = run.how_to_go_on if memory or full or death or isinstance(error, NotWritten) else ""
+    kind = "" if memory or full or death else f"{type(error).__name__}: "
+    with suppress(NotWritten):
+        run.set_status("failed", reason=f"{kind}{first_line}")
+    log.exception("failed")
+    if run.rank > 0:
+        raise SystemExit(1) from None
+    written = run.has_trained or full or isinstance(error, NotWritten | Diverged)
+    if (about_input or memory) and not (written or in_multirun()):
+        raise end_of_job(f"error: {first_line}", first_line, WRONG_INPUT) from None
+    if not (about_input or memory or full or death):
+        traceback.print_exc()
+    message = f"error: {first_line}{hint} (traceback in {shown(run.log)})"
+    raise end_of_job(message, f"{first_line} ({shown(run.path)})") from None

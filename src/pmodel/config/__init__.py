@@ -1,0 +1,1 @@
+"""What was typed: composing it, and checking it before anything heavy is imported."""

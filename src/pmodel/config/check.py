@@ -1,0 +1,229 @@
+"""Checks what a command line composes, key by key, before anything heavy is imported."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from pmodel.config.early_checks import (
+    check_launcher,
+    check_loggers,
+    check_names,
+    check_places,
+    check_schedules,
+    check_subdir,
+    check_trainer,
+)
+from pmodel.config.errors import one_line_errors
+from pmodel.config.overrides import hydras_own, jobs_of, own_sweep, parse_overrides
+from pmodel.config.schema import EvalConfig, TrainConfig
+from pmodel.config.search_settings import check_search
+from pmodel.config.tree import (
+    INSTANTIATE_KEYS,
+    Checker,
+    ConfigError,
+    Origins,
+    show,
+    suggest,
+    suggest_setting,
+    unset,
+)
+from pmodel.runs.typed import CONFIG_DIR
+from pmodel.settings.signatures import resolve, signature, typed_fields
+
+
+def check_overrides(
+    config_name: str, overrides: list[str], folders: Sequence[Path] = (CONFIG_DIR,), multirun: bool = False
+) -> str:
+    """Composes what the overrides ask for and checks every key and value of it.
+
+    Args:
+        folders: where YAML files lie: the project's conf/ and, after it, those that the user adds by `--config-dir`.
+
+    Returns:
+        What it is, for a first line: `vae on digits`.
+
+    Raises:
+        ConfigError: at the first thing wrong.
+    """
+    parsed = parse_overrides(overrides)
+    with initialize_config_dir(str(folders[0]), version_base="1.3"), one_line_errors(folders):
+        hydra = hydras_own(config_name, parsed)
+        sweep = own_sweep(hydra, parsed)
+        everything = [*parsed, *(sweep or [])]
+        check_launcher(hydra, parsed, multirun or sweep is not None)
+        searches = hydra is not None and check_search(hydra.sweeper, everything)
+        check_subdir(everything)
+        jobs = jobs_of(everything, multirun or sweep is not None, searches)
+        names = [_Job(config_name, job, list(folders)).check() for job in jobs]
+    return ", ".join(dict.fromkeys(names))
+
+
+# Groups whose options can't be combined.
+ONE_OPTION = {"model", "data", "trainer", "paths"}
+
+# What was typed in earlier versions, and what is typed now.
+RENAMED = {"data=points_csv": "data=table", "data.name=csv": "data=table"}
+
+ROOTS: dict[str, type] = {"train": TrainConfig, "config": TrainConfig, "eval": EvalConfig}
+
+
+class _Job:
+    """One composition: the config's name, the overrides of one job, and the folders with YAML files."""
+
+    def __init__(self, config_name: str, overrides: list[Override], folders: list[Path]):
+        self.config_name, self.folders = config_name, folders
+        self.loader = GlobalHydra.instance().config_loader()
+        self.search_path = (
+            [f"hydra.searchpath=[{', '.join(f'file://{f}' for f in folders[1:])}]"] if folders[1:] else []
+        )
+        # Hydra looks at all folders anew for each; a group's name has no dots.
+        self.options = {
+            name: self.loader.get_group_options(name, config_name=config_name, overrides=self.search_path)
+            for name in {o.key_or_group for o in overrides}
+            if "." not in name
+        }
+        self.groups = [o for o in overrides if self.options.get(o.key_or_group)]
+        self.values = [o for o in overrides if o not in self.groups]
+
+    def compose(self, overrides: list[Override]) -> DictConfig:
+        """The config without Hydra's own part; the output directory, known only later, is a placeholder."""
+        from hydra.core.hydra_config import HydraConfig
+
+        placeholder = ["++hydra.runtime.output_dir=logs", "++hydra.job.num=0", *self.search_path]
+        config = compose(self.config_name, [*(o.input_line for o in overrides), *placeholder], return_hydra_config=True)
+        HydraConfig.instance().set_config(config)
+        OmegaConf.set_struct(config, False)
+        # Resolved while what it refers to is there.
+        self.launcher = OmegaConf.to_container(config.hydra.launcher, resolve=True)
+        self.hydra = config.hydra
+        del config["hydra"]
+        return config
+
+    def compose_named(self) -> DictConfig:
+        """The config with all overrides; where Hydra refuses one, the error says which setting it does not know."""
+        try:
+            return self.compose([*self.groups, *self.values])
+        except (HydraException, OmegaConfBaseException, ValueError, KeyError):
+            if self.values:
+                plain = self.compose(self.groups)
+                for override in self.values:
+                    if not override.is_add() and not override.is_force_add():
+                        self.check_key_exists(plain, override)
+            raise
+
+    def check(self) -> str:
+        """Checks all of it, and gives a name to it."""
+        for override in (*self.groups, *self.values):
+            new = RENAMED.get(f"{override.key_or_group}={override.value()}")
+            if new is not None:
+                raise ConfigError(f"{override.input_line}: expected a name of this version; it is called {new} now")
+        for override in self.groups:
+            self.check_group_choice(override)
+        config = self.compose_named()
+        for override in self.values:
+            self.check_deletion(override)
+        if config.get("resume") is not None and not any(o.key_or_group == "resume" for o in self.values):
+            raise ConfigError(f"resume={config.resume}: type it on the command line; a file can't ask for it")
+        origins = Origins({o.key_or_group: o.input_line for o in self.values}, self.folders, self.defaults_list)
+        # Names first: a misspelt key also breaks what refers to it, and is the better thing to say.
+        for resolved in (False, True):
+            values = OmegaConf.to_container(config, resolve=resolved, throw_on_missing=False)
+            checker = Checker(origins, types=resolved)
+            if self.config_name in ROOTS:
+                top = typed_fields(*resolve("pmodel.config.schema", ROOTS[self.config_name].__name__))
+                checker.fields(top, values, "")
+                checker.required(top, values, "")
+            checker.tree(values, "")
+            for key in [] if resolved else sorted(unset(values)):
+                where = origins.file(key) or self.config_name
+                raise ConfigError(f"{key} must be set: type {key}=… ({where} leaves it open)")
+            if resolved and "trainer" in values:
+                check_names(values)
+                check_places(values, {o.key_or_group: o for o in self.values})
+                check_trainer(values["trainer"], origins.name)
+                check_schedules(values)
+                check_loggers(values.get("logger") or {})
+        Checker(origins, types=True).target(self.launcher, "hydra.launcher")
+        chosen = self.hydra.runtime.choices
+        return (
+            f"{chosen['model']} on {chosen['data']}" if "model" in chosen else str(values.get("name") or values["run"])
+        )
+
+    def defaults_list(self) -> list:
+        lines = [*(o.input_line for o in [*self.groups, *self.values]), *self.search_path]
+        return self.loader.compute_defaults_list(self.config_name, lines, RunMode.RUN).defaults
+
+    def check_group_choice(self, override: Override) -> None:
+        group, options = override.key_or_group, self.options[override.key_or_group]
+        if override.is_delete():
+            return
+        listed = f"(options: {', '.join(options)})"
+        if override.value() is None:
+            raise ConfigError(f"{override.input_line}: expected an option of {group}; leave it out for none {listed}")
+        if isinstance(override.value(), list) and (group in ONE_OPTION or group.startswith("model/")):
+            raise ConfigError(f"{override.input_line}: {group} takes one option at a time {listed}")
+        for choice in override.value() if isinstance(override.value(), list) else [override.value()]:
+            if str(choice) not in options:
+                raise ConfigError(
+                    f"{override.input_line}: {group} has no option {choice!r}{suggest(str(choice), options)} {listed}"
+                )
+
+    def is_group(self, name: str) -> bool:
+        return bool(self.loader.get_group_options(name))
+
+    def check_deletion(self, override: Override) -> None:
+        """Refuses to leave out a single value, which would be one that stands in no file; parts such as a callback may
+        be left out."""
+        if not override.is_delete():
+            return
+        key = override.key_or_group
+        plain = self.compose([*self.groups, *(o for o in self.values if not o.is_delete())])
+        value = OmegaConf.select(plain, key, throw_on_missing=False, default=None)
+        if not key.startswith("hydra") and not isinstance(value, DictConfig):
+            raise ConfigError(f"{override.input_line}: a setting can't be left out; type {key}=… with another value")
+        if key in ("model", "data", "trainer", "paths"):
+            raise ConfigError(f"{override.input_line}: a run needs a {key}; type {key}=… with another one")
+
+    def check_hydras_key(self, parts: list[str], override: Override) -> None:
+        node: Any = self.hydra
+        for depth, part in enumerate(parts[1:], 1):
+            if not isinstance(node, DictConfig) or part not in list(node):
+                names = list(node) if isinstance(node, DictConfig) else []
+                here = ".".join(parts[:depth])
+                raise ConfigError(f"{override.input_line}: {here} has no {part!r}{suggest(part, names, here)}")
+            node = node._get_node(part)
+
+    def check_key_exists(self, config: DictConfig, override: Override) -> None:
+        node: Any = config
+        parts = override.key_or_group.replace("/", ".").split(".")
+        if parts[0] == "hydra":
+            if len(parts) == 3 and parts[1] in ("launcher", "sweeper") and parts[2] not in list(self.hydra[parts[1]]):
+                where, names = f"hydra.{parts[1]}", [k for k in self.hydra[parts[1]] if k not in INSTANTIATE_KEYS]
+                hint = suggest(parts[2], names, where)
+                raise ConfigError(f"{override.input_line}: {where} has no {parts[2]!r}{hint}")
+            self.check_hydras_key(parts, override)
+            return
+        for depth, part in enumerate(parts):
+            here = ".".join(parts[:depth])
+            if isinstance(node, DictConfig) and part in list(node.keys()):  # `in` alone overlooks ???
+                if depth == len(parts) - 1:
+                    return  # not looked at: it may be `required`
+                node = None if OmegaConf.is_missing(node, part) else node[part]
+                continue
+            if not isinstance(node, DictConfig):
+                raise ConfigError(f"{override.input_line}: {here} is {show(node)} and has no settings of its own")
+            arguments = list(signature(node._target_).parameters) if "_target_" in node else []
+            if part in arguments and depth == len(parts) - 1:
+                raise ConfigError(f"{override.input_line}: {here} has no value for it yet; put a + in front to add it")
+            names = [k for k in node if k not in INSTANTIATE_KEYS] + ([] if here else self.loader.list_groups(""))
+            where = f"{here} has no {part!r}" if here else f"there is no setting {part!r}"
+            hint = suggest_setting(part, config, here, self.is_group) or suggest(part, [*names, *arguments], here)
+            raise ConfigError(f"{override.input_line}: {where}{hint}")

@@ -1,0 +1,189 @@
+"""What the files in conf/ compute from other settings, by the names that they use in `${name:…}`."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from omegaconf import OmegaConf
+
+from pmodel.config.tree import ConfigError
+from pmodel.data.csv_labels import num_classes
+from pmodel.data.csv_tables import Column, Header, layout
+from pmodel.processes.launch import counted
+from pmodel.runs.typed import project_data_dir
+
+
+def register_resolvers() -> None:
+    """Registers the functions below, by the names they have in conf/: `${num_levels:…}`."""
+    OmegaConf.register_new_resolver("num_levels", num_levels, replace=True)
+    OmegaConf.register_new_resolver("likelihood", default_likelihood, replace=True)
+    OmegaConf.register_new_resolver("code_dim", default_code_dim, replace=True)
+    OmegaConf.register_new_resolver("kernel", default_kernel, replace=True)
+    OmegaConf.register_new_resolver("num_clusters", default_num_clusters, replace=True)
+    OmegaConf.register_new_resolver("num_components", default_num_components, replace=True)
+    OmegaConf.register_new_resolver("point_classes", point_classes, replace=True)
+    OmegaConf.register_new_resolver("table_shape", table_shape, replace=True)
+    OmegaConf.register_new_resolver("table_classes", table_classes, replace=True)
+    OmegaConf.register_new_resolver("classifier_mode", classifier_mode, replace=True)
+    OmegaConf.register_new_resolver("epochs_for", epochs_for, replace=True)
+    OmegaConf.register_new_resolver("required", required, replace=True)
+    OmegaConf.register_new_resolver("choose", choose, replace=True)
+    OmegaConf.register_new_resolver("if_pictures", if_pictures, replace=True)
+    OmegaConf.register_new_resolver("features_dir", features_dir, replace=True)
+    OmegaConf.register_new_resolver("eval_dir", eval_dir, replace=True)
+    OmegaConf.register_new_resolver("num_devices", num_devices, replace=True)
+    OmegaConf.register_new_resolver("gpus_per_node", gpus_per_node, replace=True)
+    OmegaConf.register_new_resolver("if_equal", lambda a, b, yes, no: yes if a == b else no, replace=True)
+
+
+def num_levels(binarize: str, dequantize: bool, source_levels: int) -> int | None:
+    """How many values a sub-pixel can take once the data module is done with it; None if it is continuous."""
+    if binarize != "none":
+        return 2
+    return None if dequantize else source_levels
+
+
+def default_likelihood(levels: int | None) -> Literal["bernoulli", "discretized_logistic", "gaussian"]:
+    """The likelihood that fits data of so many levels: a density for continuous data, else exact probabilities.
+
+    For more than two levels the discretized logistic, which knows that neighbouring levels are alike: on the digits'
+    17 levels its ELBO is 6 nats above that of a categorical distribution.
+    """
+    if levels is None:
+        return "gaussian"
+    return "bernoulli" if levels == 2 else "discretized_logistic"
+
+
+def default_code_dim(shape: list[int]) -> int:
+    """The size of an autoencoder's code: a 24th of the data's dimensions, between 16 and 256, and no more than all."""
+    dims = math.prod(shape)
+    return min(dims, 256, max(16, dims // 24))
+
+
+def point_classes(name: str) -> int | None:
+    """How many components the toy density `data.name` has, which are its points' labels; None for another name."""
+    return {"ring": 8, "grid": 25, "moons": 2, "mixture_1d": 3}.get(name)
+
+
+def table_shape(path: str, header: Header, columns: list[Column] | None, label_column: Column | None) -> list[int]:
+    """[D] of the columns of a CSV file that a model learns from; [1] for a wrong value, which is refused under its own
+    name.
+
+    Raises:
+        ConfigError: if the file is no table, or has no such columns.
+    """
+    if not _is_table(path, header, columns, label_column):
+        return [1]
+    try:
+        return [len(layout(path, header, columns, label_column).chosen)]
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def table_classes(path: str, header: Header, columns: list[Column] | None, label_column: Column | None) -> int | None:
+    """How many classes the column of labels of a CSV file has; None without one.
+
+    Raises:
+        ConfigError: as `table_shape`, and if there are too few or too many.
+    """
+    if label_column is None or not _is_table(path, header, columns, label_column):
+        return None
+    try:
+        return num_classes(layout(path, header, columns, label_column))
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _is_table(path: Any, header: Any, columns: Any, label_column: Any) -> bool:
+    """Whether these are of the right types, and there is such a file."""
+    listed = [] if columns is None else columns
+    return (
+        isinstance(path, str)
+        and (header == "auto" or isinstance(header, bool))
+        and isinstance(listed, Sequence)
+        and (columns is None or len(columns) > 0)
+        and not isinstance(listed, str)
+        and all(
+            isinstance(column, str | int) for column in (*listed, *([] if label_column is None else [label_column]))
+        )
+        and Path(path).expanduser().is_file()
+    )
+
+
+def default_num_clusters(num_classes: int | None) -> int:
+    """As many as the data have classes; 10 where these are unknown."""
+    return num_classes or 10
+
+
+def default_num_components(shape: list[int], num_classes: int | None) -> int:
+    """As many Gaussians as the data have classes, at least 10, and on the line, where that draws wiggles, 3."""
+    return max(num_classes or 0, 3 if list(shape) == [1] else 10)
+
+
+def default_kernel(shape: list[int]) -> Literal["diagonal", "isotropic"]:
+    """A bandwidth per dimension for points, whose columns may have different units; one for all pixels of pictures."""
+    return "isotropic" if len(shape) == 3 else "diagonal"
+
+
+def classifier_mode(features: str | None) -> Literal["scratch", "fine_tune"]:
+    """How a classifier is trained if nobody says: from random weights where there are no features to start from."""
+    return "scratch" if features is None else "fine_tune"
+
+
+def epochs_for(num_steps: int, num_examples: int | None, batch_size: int, at_least: int) -> int:
+    """How many epochs make `num_steps` steps, and no fewer than `at_least`; that many where all examples are used."""
+    if not all(isinstance(n, int) and n > 0 for n in (num_examples, batch_size)):
+        return at_least  # all of them, or a wrong value, which is refused under its own name
+    return max(at_least, math.ceil(num_steps / math.ceil(num_examples / batch_size)))
+
+
+def choose(key: str, values: dict, otherwise: Any) -> Any:
+    """`values[key]`, or `otherwise`: `${choose:${model.objective},{hinge:2},1}` is 2 for hinge, else 1."""
+    return values.get(key, otherwise)
+
+
+def if_pictures(shape: list[int], value: Any, otherwise: Any) -> Any:
+    """The first value for pictures [C, H, W], the second for points [D]."""
+    chosen = value if len(shape) == 3 else otherwise
+    return OmegaConf.create(chosen) if isinstance(chosen, list) else chosen  # what --cfg job --resolve can print
+
+
+def eval_dir(run: str | list[str], log_dir: str) -> str:
+    """Where evaluations are written: in the run, or in the multirun, that is judged; of several, among the logs."""
+    paths = [run] if isinstance(run, str) else list(run)
+    if len(paths) > 1:
+        return f"{log_dir}/eval"
+    path = Path(paths[0]).expanduser()
+    return str((path.absolute().parent.parent if path.is_file() else path) / "eval")
+
+
+def features_dir(data_dir: str | None) -> str:
+    """Where the features of data sets are kept: beside the user's data. A run names no place to write to."""
+    return f"{project_data_dir() if data_dir is None else data_dir}/features"
+
+
+def num_devices(devices: int | str | list[int]) -> int:
+    """How many devices `trainer.devices` asks for.
+
+    Raises:
+        ConfigError: for `auto` and -1, which a machine answers only when the job is on it.
+    """
+    count = counted(devices)
+    if count is None:
+        raise ConfigError(f"trainer.devices={devices}: expected a number; the launcher asks for so many")
+    return count
+
+
+def gpus_per_node(accelerator: str, devices: int | str | list[int]) -> int | None:
+    """How many GPUs to ask a cluster for: one for each device; None where the CPU trains."""
+    return None if accelerator == "cpu" else num_devices(devices)
+
+
+def required(key: str, hint: str) -> None:
+    """For a setting that an experiment leaves to the user, though its group has a default: `???` can't replace one.
+
+    Raises:
+        ConfigError: always; what is typed takes its place.
+    """
+    raise ConfigError(f"{key} must be set: type {key}=… ({hint})")

@@ -1,0 +1,58 @@
+"""The top-level keys of the configs, as types."""
+
+from typing import Literal, NotRequired, TypedDict
+
+from pmodel.settings.ranges import Count, Seed
+
+
+class Paths(TypedDict):
+    """conf/paths/"""
+
+    log_dir: str
+    kind: NotRequired[str]
+    run_dir: str
+
+
+class TrainConfig(TypedDict):
+    """The top-level keys of conf/train.yaml; groups whose members are instantiated are checked by their `_target_`."""
+
+    model: dict
+    data: dict
+    trainer: dict
+    logger: dict[str, dict | None]
+    callbacks: dict[str, dict | None]
+    paths: Paths
+    name: str
+    seed: Seed
+    threads: NotRequired[Literal["auto"] | Count]
+    data_dir: str
+    resume: str | None
+    check: bool
+
+
+class Devices(TypedDict):
+    """`trainer` in conf/eval.yaml"""
+
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
+    devices: int | str | list[int]
+
+
+class Place(TypedDict):
+    """`data` in conf/eval.yaml"""
+
+    path: str | None
+
+
+class EvalConfig(TypedDict):
+    """The top-level keys of conf/eval.yaml."""
+
+    run: str | list[str]
+    split: Literal["train", "validation", "test"]
+    data_dir: str | None
+    data: Place
+    cache_dir: str | None
+    batch_size: Count
+    trainer: Devices
+    metric: dict[str, dict | None]
+    callbacks: dict[str, dict | None]
+    paths: Paths

@@ -1,0 +1,289 @@
+"""Files of comma-separated values: which of their columns are numbers to learn from, and the numbers themselves.
+
+Light to import: the command line's check asks a file for its width.
+"""
+
+import csv
+import functools
+import math
+import re
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pmodel.data.csv_cells import LARGEST, MISSING, is_number, listed, name_in, number_in, with_comma
+from pmodel.files.foreign import regular
+from pmodel.files.printable import printable
+from pmodel.settings.ranges import Whole
+
+Header = Literal["auto"] | bool
+# A column by its name, or by its number in the file, counted from 1.
+Column = str | Whole
+# In the order in which they are looked for: a decimal comma, or one in a name, is beside the other two.
+DELIMITERS = {"\t": "tabs", ";": "semicolons", ",": "commas"}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the columns of a file are.
+
+    path: as it was typed
+    delimiter: between two cells
+    header: the line of the names, counted from 1; None without
+    all_names: of each column of the file; "" where it has none
+    chosen: the places, from 0, of those that are numbers to learn from
+    label: the place of that of the labels; None without
+    notes: a line each on what was found
+    """
+
+    path: str
+    delimiter: str
+    header: int | None
+    all_names: tuple[str, ...]
+    chosen: tuple[int, ...]
+    label: int | None
+    notes: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the chosen columns: x1, x2, … where the file has none, or numbers only."""
+        return tuple(self.name(j) for j in self.chosen)
+
+    def name(self, place: int) -> str:
+        """Of one column: x and its number in the file where it has none, x and its name where that is a number."""
+        name = self.all_names[place]
+        return f"x{name or place + 1}" if not name or name.isdigit() else name
+
+    def column(self, place: int) -> str:
+        """How a message calls a column."""
+        return f"column {self.all_names[place] or place + 1}"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a file: `numbers` of the chosen columns, row by row, `labels` as they stand there (None without a
+    column of labels), the `lines` of the file that they are from, and further notes."""
+
+    numbers: array
+    labels: list[str] | None
+    lines: array
+    notes: tuple[str, ...]
+
+
+def layout(path: str, header: Header, columns: Sequence[Column] | None, label_column: Column | None) -> Layout:
+    """What the columns of a file are, by its first lines; where its first column may be an index, by all of that.
+
+    header: whether the first line holds names; auto: if it has no number, or is 0 … D − 1 or 1 … D
+    columns: those to learn from, in this order; None: all but an index and the labels
+    label_column: that of the labels; None: there is none
+
+    Raises:
+        ValueError: of one line, if it can't be read, has no rows, or has no such columns.
+    """
+    chosen = None if columns is None else tuple(columns)
+    return _layout(path, header, chosen, label_column, version(path))
+
+
+@functools.lru_cache(maxsize=8)
+def _layout(
+    path: str, header: Header, columns: tuple[Column, ...] | None, label_column: Column | None, changed: Any
+) -> Layout:
+    place = f"data.path={path}"
+    delimiter = _delimiter(path)
+    lines = _lines(path, delimiter)
+    first = next(lines, None)
+    if first is None:
+        raise ValueError(f"{place}: it has no rows of numbers")
+    line, cells = first
+    notes, names = [], tuple("" for _ in cells)
+    is_counted = _counts(cells)
+    if header is True or (header == "auto" and (is_counted or not any(is_number(cell) for cell in cells))):
+        names = tuple(name_in(cell) for cell in cells)
+        if is_counted:
+            shown = ",".join(cells if len(cells) < 6 else [*cells[:3], "…", cells[-1]])
+            notes.append(f"{place}: line {line}, {shown}, is taken for a header; data.header=false makes it a row")
+        second = next(lines, None)
+        if second is None:
+            raise ValueError(f"{place}: it has no rows of numbers")
+        header_line = line
+    else:
+        header_line = None
+    found = Layout(path, delimiter, header_line, names, tuple(range(len(names))), None, tuple(notes))
+    label = None if label_column is None else _place(found, label_column, f"data.label_column={label_column}")
+    if columns is not None:
+        typed = f"data.columns=[{','.join(map(str, columns))}]"
+        chosen = tuple(_place(found, column, typed) for column in columns)
+        if len(set(chosen)) < len(chosen):
+            raise ValueError(f"{typed}: expected each column once")
+        if label in chosen:
+            raise ValueError(f"{typed}: expected others than data.label_column={label_column}")
+        left_out = [found.column(j) for j in found.chosen if j not in (*chosen, label)]
+        if left_out:
+            notes.append(f"{typed}: {listed(left_out)} left out")
+    else:
+        chosen = tuple(j for j in found.chosen if j != label)
+        if header_line is not None and len(chosen) > 1 and chosen[0] == 0 and names[0] == "" and all(names[1:]):
+            index = _index(found)
+            if index is not None:
+                chosen = chosen[1:]
+                notes.append(f"{place}: column 1 has no name and numbers the rows, {index}: left out")
+    if not chosen:
+        raise ValueError(f"data.label_column={label_column}: expected another column of numbers beside it")
+    return Layout(path, delimiter, header_line, names, chosen, label, tuple(notes))
+
+
+def read_rows(layout: Layout) -> Rows:
+    """All rows of the file, as float64.
+
+    Raises:
+        ValueError: of one line, with the line and the column of the file, if a cell is missing or no number that is
+            finite in float32, or a row has another number of cells.
+    """
+    numbers, lines, labels = array("d"), array("q"), None if layout.label is None else []
+    with_commas = False
+    for line, cells in data_lines(layout):
+        values = [number_in(cells[j]) for j in layout.chosen]
+        if None in values and layout.delimiter == ";":
+            with_commas = True
+            values = [with_comma(cells[j]) if v is None else v for j, v in zip(layout.chosen, values, strict=True)]
+        for j, value in zip(layout.chosen, values, strict=True):
+            if value is None or not -LARGEST <= value <= LARGEST:
+                raise _no_number(layout, line, j, cells[j])
+        numbers.extend(values)
+        lines.append(line)
+        if labels is not None:
+            labels.append(cells[layout.label])
+    notes = ()
+    if with_commas:
+        _refuse_points(layout)
+        notes = (f"data.path={layout.path}: decimal commas are read as points",)
+    return Rows(numbers, labels, lines, notes)
+
+
+def version(path: str) -> tuple[int, int] | None:
+    """What changes with a file's content."""
+    file = Path(path).expanduser()
+    return (file.stat().st_mtime_ns, file.stat().st_size) if file.exists() else None
+
+
+def _lines(path: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a file that are not empty, their cells without space around them, and the lines where they end."""
+    place = f"data.path={path}"
+    try:
+        with regular(Path(path).expanduser()).open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
+            for row in reader:
+                cells = [cell.strip() for cell in row]
+                if any(cells):
+                    yield reader.line_num, cells
+    except FileNotFoundError:
+        raise ValueError(f"{place}: there is no such file") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{place}: can't be read as CSV: {error}") from error
+
+
+def data_lines(layout: Layout) -> Iterator[tuple[int, list[str]]]:
+    """The rows without the header, each as long as the first line of the file."""
+    width, first = len(layout.all_names), None
+    for line, cells in _lines(layout.path, layout.delimiter):
+        first = first or line
+        if line == layout.header:
+            continue
+        if len(cells) != width:
+            count = f"{len(cells)} column{'s' * (len(cells) != 1)}"
+            raise ValueError(f"data.path={layout.path}: line {line} has {count}, expected {width} as in line {first}")
+        yield line, cells
+
+
+def _delimiter(path: str) -> str:
+    """That which cuts the first two rows into as many cells, more than one; else one that is in the first row."""
+    cuts = {}
+    for delimiter in DELIMITERS:
+        lines = _lines(path, delimiter)
+        cuts[delimiter] = [len(cells) for _, (_, cells) in zip(range(2), lines, strict=False)]
+    for delimiter, widths in cuts.items():
+        if len(widths) == 2 and widths[0] == widths[1] > 1:
+            return delimiter
+    return next((delimiter for delimiter, widths in cuts.items() if widths and widths[0] > 1), ",")
+
+
+def _counts(cells: Sequence[str]) -> bool:
+    """Whether the cells are 0 … D − 1 or 1 … D, as an array's columns are named; the first may be an index's, empty."""
+    for start in (0, 1):
+        for named in (cells, cells[1:] if cells[0] == "" else ()):
+            if named and list(named) == [str(start + j) for j in range(len(named))]:
+                return True
+    return False
+
+
+def _place(layout: Layout, column: Column, typed: str) -> int:
+    """The place, from 0, of a column that is named, or numbered from 1."""
+    names = layout.all_names
+    places = [j for j, name in enumerate(names) if name and name == str(column)]
+    if len(places) > 1:
+        numbers = " and ".join(str(j + 1) for j in places)
+        raise ValueError(f"{typed}: columns {numbers} are both called {column}; type a number")
+    if places:
+        return places[0]
+    if isinstance(column, int) and 1 <= column <= len(names):
+        return column - 1
+    known = [name for name in names if name]
+    there_are = listed(known) if known else f"without names, 1 to {len(names)}"
+    raise ValueError(f"{typed}: there is no column {column} in {layout.path}; its columns are {there_are}")
+
+
+def _index(layout: Layout) -> str | None:
+    """How the first column numbers the rows, each with another whole number; None if it does not."""
+    values = []
+    for _, cells in data_lines(layout):
+        if not re.fullmatch(r"\d{1,18}", cells[0]):
+            return None
+        values.append(int(cells[0]))
+    if len(set(values)) < len(values):
+        return None
+    in_order = values == list(range(values[0], values[0] + len(values)))
+    return f"{min(values)} … {max(values)}" + ("" if in_order else " in another order, or with gaps")
+
+
+def _no_number(layout: Layout, line: int, place: int, cell: str) -> ValueError:
+    """What is wrong with a cell that is no finite number in float32."""
+    where, column = f"data.path={layout.path}: line {line}", layout.column(place)
+    value = number_in(cell)
+    values = [cells[place] for _, cells in data_lines(layout)] if value is None or math.isnan(value) else []
+    if values and not any(is_number(other) for other in values if other.lower() not in MISSING):
+        texts = [other for other in values if other.lower() not in MISSING]
+        if not texts:
+            return ValueError(f"data.path={layout.path}: {column} is empty; data.columns=[…] chooses others")
+        if len(re.split(r"\s+", texts[0])) > 1 and all(is_number(part) for part in texts[0].split()):
+            return ValueError(f"{where}: expected commas, semicolons or tabs between columns, not {texts[0][:60]!r}")
+        typed = layout.all_names[place] or place + 1
+        return ValueError(
+            f"data.path={layout.path}: {column} holds texts, such as {printable(texts[0])[:60]!r}:"
+            f" data.label_column={typed} takes it for labels, data.columns=[…] leaves it out"
+        )
+    if cell.lower() in MISSING:
+        what = "is empty" if cell == "" else f"is missing ({cell!r})"
+        return ValueError(f"{where}: {column} {what}, expected a number; fill it in, or leave the row or column out")
+    if with_comma(cell) is not None:
+        between = DELIMITERS[layout.delimiter]
+        return ValueError(f"{where}: {cell!r} in {column} has a comma, expected a decimal point between {between}")
+    header = "; data.header=true makes it a header" if layout.header is None and _is_first(layout, line) else ""
+    in_float32 = " in float32" if value is not None and math.isfinite(value) else ""
+    return ValueError(f"{where}: {printable(cell)[:60]!r} in {column} is not a finite number{in_float32}{header}")
+
+
+def _is_first(layout: Layout, line: int) -> bool:
+    return next(data_lines(layout))[0] == line
+
+
+def _refuse_points(layout: Layout) -> None:
+    """Refuses points beside commas in the numbers of a file: one of them divides thousands."""
+    for line, cells in data_lines(layout):
+        for j in layout.chosen:
+            if "." in cells[j]:
+                raise ValueError(
+                    f"data.path={layout.path}: line {line}: {cells[j]!r} in {layout.column(j)} has a point, and other"
+                    " numbers have a decimal comma; expected one of both"
+                )

@@ -1,0 +1,131 @@
+"""What all sources of images share: binarization, dequantization and flips, and how many examples have labels."""
+
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from pmodel.data import levels
+from pmodel.data.base import DRAWS, InMemoryDataModule, Split
+from pmodel.data.batch import NO_KEY, RawBatch, StepBatch
+from pmodel.data.labels import balanced_subset
+from pmodel.settings.ranges import Count, Fraction, Seed, Whole
+
+Binarization = Literal["none", "static", "dynamic", "threshold"]
+_CHUNK = 4096  # examples; bounds the memory of draws over a whole split
+
+
+class ImageDataModule(InMemoryDataModule):
+    """Images (B, C, H, W) on levels, which a model sees in [0, 1].
+
+    binarize: none; static: drawn once; dynamic: in training, drawn anew at each step; threshold: intensity ≥ 1/2
+    dequantize: adds uniform noise within each level: continuous data in [0, 1)
+    flip: in training, mirrors half of the images
+    num_validation: how many of the training examples are set aside for validation; below 1, that share of them
+    num_labels: keeps so many training examples of those that `limit` keeps, of each class as many, to within one;
+        drawn from `label_seed` and `split_seed` alone. None: all
+    label_seed: draws these; for one seed, fewer labels are a subset of more
+
+    Raises:
+        ValueError: if a setting is out of its range, or contradicts another.
+    """
+
+    source_levels: ClassVar[int] = 256
+
+    def __init__(
+        self,
+        binarize: Binarization,
+        dequantize: bool,
+        flip: bool,
+        num_validation: Whole | Fraction,
+        num_labels: Count | None,
+        label_seed: Seed,
+        **common: Any,
+    ) -> None:
+        super().__init__(**common)
+        self.binarize, self.dequantize, self.flip = binarize, dequantize, flip
+        self.num_validation, self.num_labels, self.label_seed = num_validation, num_labels, label_seed
+        if dequantize and binarize != "none":
+            raise ValueError(f"data.dequantize=true: expected data.binarize=none with it, not {binarize}")
+        expected = 2 if binarize != "none" else None if dequantize else self.source_levels
+        if self.num_levels != expected:
+            raise ValueError(
+                f"data.num_levels={self.num_levels}: expected {expected} with data={self.source}, "
+                f"data.binarize={binarize} and data.dequantize={str(dequantize).lower()}"
+            )
+
+    def validation_count(self, available: int) -> int:
+        """How many of the `available` training examples `num_validation` sets aside for validation.
+
+        Raises:
+            ValueError: if that leaves none for training.
+        """
+        share = self.num_validation < 1
+        count = max(round(self.num_validation * available), self.num_validation > 0) if share else self.num_validation
+        if not 0 <= count < available:
+            raise ValueError(
+                f"data.num_validation={self.num_validation}: expected less than the {available} examples there are, "
+                "or a share of them below 1"
+            )
+        return int(count)
+
+    def protocol(self) -> dict[str, Any]:
+        labels = {} if self.num_labels is None else {"num_labels": self.num_labels, "label_seed": self.label_seed}
+        return {**super().protocol(), "binarize": self.binarize, "dequantize": self.dequantize, **labels}
+
+    def on_after_batch_transfer(self, batch: RawBatch, dataloader_idx: int = 0) -> StepBatch:
+        if self.gives_levels and batch.key != NO_KEY and not batch.x.is_floating_point() and not self._draws_anew:
+            return StepBatch(batch.x, batch.label, batch.first, batch.total)
+        return super().on_after_batch_transfer(batch, dataloader_idx)
+
+    @property
+    def _draws_anew(self) -> bool:
+        """Whether something is drawn at each step of training."""
+        return self.redraw and (self.flip or self.dequantize or self.binarize == "dynamic")
+
+    def _as_seen(self, batch: RawBatch) -> Tensor:
+        x, _, key, *place = batch
+        if x.is_floating_point():
+            return x
+        if key == NO_KEY or not self._draws_anew:
+            return levels.intensity(x, self._stored_levels)
+        generator = torch.Generator(x.device).manual_seed(key)
+        if self.flip:
+            x = levels.flip(x, generator, *place)
+        if self.binarize == "dynamic":
+            return levels.draw_binary(x, self.source_levels, generator, *place).float()
+        if self.dequantize:
+            return levels.dequantize(x, self.source_levels, generator, *place)
+        return levels.intensity(x, self._stored_levels)
+
+    @property
+    def _stored_levels(self) -> int:
+        """Levels of what is stored, except of training images that are binarized anew at each step."""
+        return self.source_levels if self.binarize == "none" else 2
+
+    def _stored(self, split: Split, x: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+        x = self._drawn_once(split, x)
+        if split != "train" or self.num_labels is None:
+            return x, label
+        # After the static draws: an image's are the same, however many others have labels.
+        try:
+            chosen = balanced_subset(label, self.num_classes, self.num_labels, self.label_seed, self.split_seed)
+        except ValueError as error:
+            raise ValueError(f"data.num_labels={self.num_labels}: {error}") from None
+        return x[chosen], label[chosen]
+
+    def _drawn_once(self, split: Split, x: Tensor) -> Tensor:
+        """The images with everything applied that is not drawn at each step."""
+        if self.binarize == "threshold":
+            return levels.at_least_half(x, self.source_levels)
+        generator = self.generator_for(DRAWS, split)
+        fixed = split != "train" or not self.redraw
+        if self.flip and split == "train" and not self.redraw:
+            x = levels.flip(x, generator)
+        if self.binarize == "static" or (self.binarize == "dynamic" and fixed):
+            parts = [levels.draw_binary(part, self.source_levels, generator).byte() for part in x.split(_CHUNK)]
+        elif self.dequantize and fixed:
+            parts = [levels.dequantize(part, self.source_levels, generator) for part in x.split(_CHUNK)]
+        else:
+            return x
+        return torch.cat(parts)

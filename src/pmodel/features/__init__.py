@@ -1,0 +1,1 @@
+"""Networks whose features tell sets of examples apart."""

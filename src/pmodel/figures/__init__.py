@@ -1,0 +1,1 @@
+"""What to draw of a model that can answer a question."""

@@ -1,0 +1,54 @@
+"""Loss curves over epochs."""
+
+import numpy as np
+from lightning.pytorch import LightningModule, Trainer
+
+from pmodel.figures.figure import Figure, NotShown, Scene
+
+Curve = tuple[list[float], list[float]]
+
+
+class LossCurves(Figure):
+    """One panel per logged quantity, training and validation in each; its history is part of the checkpoint.
+
+    First comes what the model is judged by, its `monitor`, then its `headline`, then the rest as they are logged.
+    Quantities that a model names together in its `panels`, a dict from a title to names, share a panel.
+    """
+
+    name = "loss_curves"
+    MAX_PANELS = 8
+
+    def __init__(self) -> None:
+        # Epochs and values by the metric's name.
+        self.state: dict[str, Curve] = {}
+
+    def note(self, trainer: Trainer) -> None:
+        for name, value in trainer.callback_metrics.items():
+            epochs, values = self.state.setdefault(name, ([], []))
+            epochs.append(trainer.current_epoch + 1)
+            values.append(value.item())
+
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
+        from pmodel.plots.plots import curves
+
+        names = {"train": "train", "val": getattr(model, "validation_name", "val")}
+        quantities: dict[str, dict[str, Curve]] = {}
+        for name, curve in self.state.items():
+            split, _, quantity = name.partition("/")
+            if split in names:
+                quantities.setdefault(quantity, {})[names[split]] = curve
+        quantities = {name: dict(sorted(by_split.items())) for name, by_split in quantities.items()}
+        first = [model.monitor.partition("/")[2], *getattr(model, "headline", ())]
+        order = [name for name in dict.fromkeys([*first, *quantities]) if name in quantities]
+        shared = {name: title for title, names in getattr(model, "panels", {}).items() for name in names}
+        panels: dict[str, dict[str, Curve]] = {}
+        for name in order:
+            if name in shared:
+                lines = {f"{name}, {split}": curve for split, curve in quantities[name].items()}
+                panels.setdefault(shared[name], {}).update(lines)
+            else:
+                unit = model.units.get(name)
+                panels[f"{name} ({unit})" if unit else name] = quantities[name]
+        if not panels:
+            return NotShown("nothing was logged in training")
+        return curves(dict(list(panels.items())[: self.MAX_PANELS]))

@@ -1,0 +1,71 @@
+"""Pictures of a two-dimensional latent space."""
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule
+
+from pmodel.capabilities import Decodes, Discriminates, Encodes, SamplesLatents
+from pmodel.figures.figure import Figure, NotShown, Scene
+from pmodel.figures.shapes import dimensions, is_picture, not_pictures
+from pmodel.plots.grids import image_grid, side_by_side
+from pmodel.settings.ranges import Count, Two
+
+
+def not_two_latents(model: LightningModule) -> NotShown | None:
+    """Why the codes of a model that has some aren't points in the plane; None if they are."""
+    D = getattr(model, "latent_dim", None)
+    if D == 2:
+        return None
+    return NotShown("the model has no latent_dim" if D is None else f"the code has {dimensions(D)}, not 2")
+
+
+class LatentManifold(Figure):
+    """Decoded codes on a grid of equal probability under N(0, I): z = Φ⁻¹(u) for u evenly spaced in (0, 1).
+
+    Figure 4 of Auto-Encoding Variational Bayes (2013, arXiv 1312.6114).
+    """
+
+    name = "latent_manifold"
+
+    def __init__(self, num_per_axis: Two = 20):
+        self.num_per_axis = num_per_axis
+
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
+        if not isinstance(model, Decodes):
+            return NotShown("the model has no decode")
+        if not isinstance(model, SamplesLatents):
+            return NotShown("the model has no sample_latents")
+        if isinstance(model, Discriminates):
+            return NotShown("not for models trained against a discriminator, whose prior may be uniform")
+        if (no := not_two_latents(model)) is not None:
+            return no
+        n = self.num_per_axis
+        axis = torch.special.ndtri((torch.arange(n) + 0.5) / n)
+        # Rows from top to bottom are z2 from high to low, as on a plot's axes.
+        z = torch.stack([axis.repeat(n), axis.flip(0).repeat_interleave(n)], dim=1)
+        x = model.decode(z.to(model.device))
+        if not is_picture(x):
+            return not_pictures(x)
+        return side_by_side({"E[x | z] on a grid of equal probability in z": image_grid(x, n, gap=0)})
+
+
+class LatentScatter(Figure):
+    """The codes of validation examples, coloured by their labels, which the model has not seen."""
+
+    name = "latent_scatter"
+
+    def __init__(self, num_examples: Count = 5000):
+        self.num_examples = num_examples
+
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
+        if not isinstance(model, Encodes):
+            return NotShown("the model has no encode")
+        if (no := not_two_latents(model)) is not None:
+            return no
+        x, label = scene.data.examples("validation", self.num_examples)
+        if len(x) == 0:
+            return NotShown("there are no validation examples")
+        from pmodel.plots.plots import labelled_scatter
+
+        z = torch.cat([model.encode(part.to(model.device)).cpu() for part in x.split(1000)])
+        return labelled_scatter(z.numpy(), label.numpy(), f"codes of {len(z):,} validation examples")

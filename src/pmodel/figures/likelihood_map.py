@@ -1,0 +1,38 @@
+"""Where in a picture its improbability lies."""
+
+import math
+
+import numpy as np
+from lightning.pytorch import LightningModule
+
+from pmodel.capabilities import LogProbPerPixel
+from pmodel.figures.figure import Figure, NotShown, Scene
+from pmodel.figures.shapes import is_picture, not_pictures
+from pmodel.metrics.likelihood import bits_per_dim
+from pmodel.settings.ranges import Count
+
+
+class LikelihoodMap(Figure):
+    """Validation pictures on levels, each above −log₂ p(pixel | all pixels before it) and its total −log p(x)."""
+
+    name = "likelihood_map"
+
+    def __init__(self, num_images: Count = 8):
+        self.num_images = num_images
+
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
+        if not isinstance(model, LogProbPerPixel):
+            return NotShown("the model has no log_prob_per_pixel")
+        x = scene.data.examples("validation", self.num_images).x
+        if not is_picture(x):
+            return not_pictures(x)
+        if scene.data.num_levels is None:
+            return NotShown("the pictures are continuous, not on levels")
+        from pmodel.plots.likelihoods import likelihood_maps
+
+        log_prob = model.log_prob_per_pixel(x.to(model.device)).cpu().double()
+        captions = [
+            f"{-nats:,.1f} nats\n{bits_per_dim(nats, x[0].numel()):.2f} bits/dim"
+            for nats in log_prob.sum((1, 2)).tolist()
+        ]
+        return likelihood_maps(x, -log_prob.numpy() / math.log(2), captions)

@@ -1,0 +1,86 @@
+"""How the draws of a model change while it trains."""
+
+import numpy as np
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor
+
+from pmodel.capabilities import Discriminates, Samples
+from pmodel.figures.figure import Figure, NotShown, Scene, evaluating, scene_of
+from pmodel.figures.pictures import fixed_generator
+from pmodel.figures.shapes import dimensions
+from pmodel.plots.grids import side_by_side
+from pmodel.plots.rows import labelled_rows
+from pmodel.settings.ranges import Count, Two
+
+# In a cloud of points.
+NUM_POINTS = 500
+
+
+def kept_epochs(epoch: int, num_rows: int) -> range:
+    """Epochs 1, 1 + s, 1 + 2s, … up to `epoch`, fewer than `num_rows`; s is the smallest power of two for that.
+
+    What a later epoch keeps, all earlier ones from there on have kept too.
+    """
+    stride = 1
+    while len(range(1, epoch + 1, stride)) >= num_rows:
+        stride *= 2
+    return range(1, epoch + 1, stride)
+
+
+class SamplesOverTime(Figure):
+    """Draws from the same fixed noise after several epochs: a row for each, evenly spread, and one for the newest.
+
+    Points in the plane are clouds over the validation split's. For models that are trained against a discriminator:
+    their draws are cheap, and their losses don't show how they change. The rows are part of the checkpoint.
+
+    Args:
+        num_images: in a row.
+        num_rows: at most, at least 2.
+    """
+
+    name = "samples_over_time"
+
+    def __init__(self, num_images: Count = 12, num_rows: Two = 12):
+        self.num_images, self.num_rows = num_images, num_rows
+        # By epoch: pictures (num_images, C, H, W), uint8, or points (NUM_POINTS, 2), float32; on the CPU.
+        self.state: dict[int, Tensor] = {}
+
+    def note(self, trainer: Trainer) -> None:
+        model = trainer.lightning_module
+        scene = scene_of(trainer)
+        if self._misfit(scene, model) is not None or not (trainer.is_global_zero and model.fitted):
+            return
+        kept = kept_epochs(scene.epochs, self.num_rows)
+        self.state = {earlier: drawn for earlier, drawn in self.state.items() if earlier in kept}
+        if scene.epochs in kept:
+            with evaluating(trainer, model):
+                self.state[scene.epochs] = self._drawn(scene, model)
+
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
+        if (misfit := self._misfit(scene, model)) is not None:
+            return misfit
+        # The newest again: training may have ended within an epoch.
+        rows = {**self.state, scene.epochs: self._drawn(scene, model)}
+        named = {f"epoch {epoch}": rows[epoch] for epoch in sorted(rows)}
+        title = "samples of the same noise while the model trains"
+        if len(scene.data.shape) == 3:
+            return side_by_side({title: labelled_rows({label: x.float() / 255 for label, x in named.items()})})
+        from pmodel.plots.plots import clouds_over
+
+        real, _ = scene.held_out(1000)
+        return clouds_over(scene.restored(real), {label: scene.restored(x) for label, x in named.items()}, title)
+
+    def _misfit(self, scene: Scene, model: LightningModule) -> NotShown | None:
+        """Why there are no rows of this model and its data; None if there are."""
+        if not (isinstance(model, Samples) and isinstance(model, Discriminates)):
+            return NotShown("only for models trained against a discriminator")
+        shape = scene.data.shape
+        if len(shape) == 3:
+            return None if shape[0] in (1, 3) else NotShown(f"the pictures have {shape[0]} channels, not 1 or 3")
+        return None if tuple(shape) == (2,) else NotShown(f"the points have {dimensions(shape[0])}, not 2")
+
+    def _drawn(self, scene: Scene, model: LightningModule) -> Tensor:
+        are_pictures = len(scene.data.shape) == 3
+        n = self.num_images if are_pictures else NUM_POINTS
+        x = model.sample(n, generator=fixed_generator(model.device)).float().cpu()
+        return (255 * x.clamp(0, 1)).round().byte() if are_pictures else x

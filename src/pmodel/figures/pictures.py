@@ -1,0 +1,183 @@
+"""Pictures that any model can give which samples, reconstructs, or encodes and decodes."""
+
+import math
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+
+from pmodel.capabilities import Decodes, Encodes, Reconstructs, Samples, SamplesClasses, SamplesLatents
+from pmodel.figures.figure import Figure, NotShown, Scene
+from pmodel.figures.shapes import few_dimensions, is_picture, not_few_dimensions, not_pictures
+from pmodel.plots.grids import columns_for, image_grid, side_by_side
+from pmodel.settings.ranges import Count, Two
+
+# One seed for all of a run's noise in pictures: the same codes each time, so pictures compare over time and runs.
+SEED = 0
+
+
+def fixed_generator(device: torch.device) -> torch.Generator:
+    """The start of the pictures' noise, on the device."""
+    return torch.Generator(device=device).manual_seed(SEED)
+
+
+class SampleGrid(Figure):
+    """Draws from p_model with fixed noise; beside them, where there is a decoder, E[x | z] of the same codes z.
+
+    Not of a model whose draws are G(z) themselves, which would show each twice. Of a class-conditional model, draws for
+    each class. 1-D and 2-D points are drawn as a cloud beside the validation split's.
+    """
+
+    name = "samples"
+
+    def __init__(self, num_images: Count = 64):
+        self.num_images = num_images
+
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
+        if not isinstance(model, Samples):
+            return NotShown("the model has no sample")
+        if isinstance(model, SamplesClasses) and model.num_classes is not None:
+            by_class = self._by_class(scene, model, model.num_classes)
+            if by_class is not None:
+                return by_class
+        x = model.sample(self.num_images, generator=fixed_generator(model.device))
+        if not is_picture(x):
+            if few_dimensions(x):
+                return self._cloud(scene, model)
+            return not_pictures(x) if x.dim() == 4 else not_few_dimensions(x)
+        columns = columns_for(self.num_images)
+        panels = {"samples x ~ p(x)": image_grid(x, columns)}
+        if isinstance(model, SamplesLatents) and isinstance(model, Decodes):
+            means = model.decode(model.sample_latents(self.num_images, generator=fixed_generator(model.device)))
+            samples = panels.popitem()[1]
+            # Not exactly, since some operations on a GPU differ from one time to the next.
+            if (means - x).abs().mean() < 1e-3:
+                panels = {"samples x = G(z), z ~ p(z)": samples}
+            else:
+                panels = {
+                    "samples x ~ p(x | z), z ~ p(z)": samples,
+                    "means E[x | z] of the same z": image_grid(means, columns),
+                }
+        return side_by_side(panels)
+
+    def _by_class(self, scene: Scene, model: SamplesClasses, num_classes: int) -> np.ndarray | None:
+        """A block of draws for each class; of many classes the first few, so that each has four where there can be."""
+        shown = min(num_classes, max(1, self.num_images // 4))
+        # All blocks together are nearly a square.
+        columns = max(1, round(math.sqrt(self.num_images) / shown))
+        count = self.num_images // (shown * columns) * columns
+        label = torch.arange(shown, device=model.device).repeat_interleave(count)
+        x = model.sample_classes(label, generator=fixed_generator(model.device))
+        if not is_picture(x):
+            return None
+        names = scene.data.class_names or range(num_classes)
+        blocks = {str(name): image_grid(part, columns) for name, part in zip(names, x.split(count), strict=False)}
+        title = "samples x ~ p(x | class)"
+        if shown < num_classes:
+            title += f", the first {shown} of {num_classes:,} classes"
+        return side_by_side({title: side_by_side(blocks, gap=4)})
+
+    def _cloud(self, scene: Scene, model: LightningModule) -> np.ndarray:
+        from pmodel.plots.plots import clouds
+
+        real, split = scene.held_out(2000)
+        samples = model.sample(len(real), generator=fixed_generator(model.device)).cpu()
+        panels = {f"{split} examples": scene.restored(real), "samples x ~ p(x)": scene.restored(samples)}
+        return clouds(panels, scene.axis_names(real.shape[1]))
+
+
+class ReconstructionGrid(Figure):
+    """Fixed validation pictures, and beside them what the model makes of each."""
+
+    name = "reconstructions"
+
+    def __init__(self, num_images: Count = 32):
+        self.num_images = num_images
+
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
+        if not isinstance(model, Reconstructs):
+            return NotShown("the model has no reconstruct")
+        x = scene.data.examples("validation", self.num_images).x
+        if is_picture(x):
+            columns = columns_for(len(x))
+            y = model.reconstruct(x.to(model.device))
+            return side_by_side(
+                {"validation examples": image_grid(x, columns), "reconstructions": image_grid(y, columns)}
+            )
+        if few_dimensions(x):
+            from pmodel.plots.plots import clouds
+
+            x = scene.data.examples("validation", 2000).x
+            y = model.reconstruct(x.to(model.device)).cpu()
+            panels = {"validation examples": scene.restored(x), "reconstructions": scene.restored(y)}
+            return clouds(panels, scene.axis_names(x.shape[1]))
+        return not_pictures(x) if x.dim() == 4 or len(x) == 0 else not_few_dimensions(x)
+
+
+class Interpolations(Figure):
+    """Straight lines between the codes of two validation pictures, decoded; the pictures themselves at both ends.
+
+    Of a model that can't encode: great circles between two codes of the prior, and all that is shown is decoded.
+    """
+
+    name = "interpolations"
+
+    def __init__(self, num_pairs: Count = 8, num_steps: Two = 10):
+        self.num_pairs, self.num_steps = num_pairs, num_steps
+
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
+        if not isinstance(model, Decodes):
+            return NotShown("the model has no decode")
+        if isinstance(model, Encodes):
+            return self._between_examples(scene, model)
+        if isinstance(model, SamplesLatents):
+            return self._between_draws(model)
+        return NotShown("the model has neither encode nor sample_latents")
+
+    def _between_examples(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
+        x = scene.data.examples("validation", 2 * self.num_pairs).x.to(model.device)
+        if not is_picture(x):
+            return not_pictures(x)
+        if len(x) < 2:
+            return NotShown("there is only one validation example")
+        x = x[: len(x) // 2 * 2]
+        start, end = model.encode(x).unflatten(0, (2, -1))
+        weights = torch.linspace(0, 1, self.num_steps, device=model.device)[:, None]
+        rows = [
+            torch.cat([first[None], model.decode(torch.lerp(a, b, weights)), last[None]])
+            for a, b, first, last in zip(start, end, *x.unflatten(0, (2, -1)), strict=True)
+        ]
+        title = "decoded codes between two validation examples, which stand at the ends"
+        return side_by_side({title: image_grid(torch.cat(rows), self.num_steps + 2)})
+
+    def _between_draws(self, model: LightningModule) -> np.ndarray | NotShown:
+        z = model.sample_latents(2 * self.num_pairs, generator=fixed_generator(model.device)).float()
+        start, end = z.unflatten(0, (2, -1))
+        weights = torch.linspace(0, 1, self.num_steps, device=model.device)
+        D = model.latent_dim
+        # What follows the first D entries is a label.
+        labels = torch.lerp(start[:, None, D:], end[:, None, D:], weights[:, None])
+        codes = torch.cat([great_circle(start[:, :D], end[:, :D], weights), labels], 2)
+        x = model.decode(codes.flatten(0, 1))
+        if not is_picture(x):
+            return not_pictures(x)
+        title = "decoded codes along great circles between two draws z ~ p(z), which stand at the ends"
+        return side_by_side({title: image_grid(x, self.num_steps)})
+
+
+def great_circle(start: Tensor, end: Tensor, weights: Tensor) -> Tensor:
+    """Codes between `start` and `end` (N, D), along the circle about 0 through both, (N, S, D), at `weights` (S,).
+
+    Draws of a high-dimensional normal or uniform prior are about √D from 0, where a straight line between two of them
+    is much nearer (White: Sampling Generative Networks, 2016, arXiv 1609.04468). Angle and length are interpolated; in
+    the paper, where the two lengths are the same, only the angle. Where the directions are the same or opposite, or a
+    code is 0, there is no one circle: a straight line.
+    """
+    start, end, weights = start[:, None], end[:, None], weights[:, None]
+    from_, to = (torch.nn.functional.normalize(z, dim=2) for z in (start, end))
+    angle = (from_ * to).sum(2, keepdim=True).clamp(-1, 1).acos()
+    direction = (((1 - weights) * angle).sin() * from_ + (weights * angle).sin() * to) / angle.sin()
+    lengths = start.norm(dim=2, keepdim=True), end.norm(dim=2, keepdim=True)
+    one_circle = (angle.sin() > 1e-3) & (lengths[0] * lengths[1] > 0)
+    return torch.where(one_circle, torch.lerp(*lengths, weights) * direction, torch.lerp(start, end, weights))

@@ -1,0 +1,1 @@
+"""Where a training's numbers and images go while it runs."""

@@ -1,0 +1,254 @@
+"""What a run directory holds, which run may write there, and what of it is left to do. Light to import.
+
+config.yaml     the resolved config; paths.run_dir is left open, so that the directory can be moved
+overrides.yaml  what was typed
+status.json     running, done, stopped, pruned or failed, and why
+train.log       what was logged, with the traceback of a failure
+checkpoints/ metrics.csv figures/ results.json
+eval/           what eval.py wrote, a folder each time
+
+Of several processes, all but the first have a status_1.json and a train_1.log of their own, until the run is done.
+"""
+
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from pmodel.files.atomic import NotWritten, write_atomically
+from pmodel.files.foreign import read_yaml
+from pmodel.files.printable import shown
+from pmodel.runs.claim import Claim, InUse
+from pmodel.runs.results import write_json
+from pmodel.runs.saved import ENDED, SCHEMA, read_overrides, read_status, resume_command, without_folder
+from pmodel.runs.typed import only_typed, to_type
+
+
+class Start(NamedTuple):
+    """How a run begins.
+
+    resume_from: the checkpoint with which it goes on; None: from the beginning
+    ended: its status, if there is nothing left to do
+    threads: with how many it computed so far, which decides last digits; None: it has not begun
+    """
+
+    resume_from: Path | None = None
+    ended: dict[str, Any] | None = None
+    threads: int | None = None
+
+
+class RunDirectory:
+    """The paths of a run directory, and its status.
+
+    rank: which of several processes uses it; only the first writes what is not its own
+    """
+
+    def __init__(self, path: str | Path, rank: int = 0):
+        self.path, self.rank = Path(path), rank
+        self.config = self.path / "config.yaml"
+        self.overrides = self.path / "overrides.yaml"
+        self.log = self.path / ("train.log" if rank == 0 else f"train_{rank}.log")
+        self.results = self.path / "results.json"
+        self.last_checkpoint = self.path / "checkpoints" / "last.ckpt"
+        self.status_file = self.status_of(rank)
+        self._to_type: list[str] = []  # for it to go on
+        self.has_trained = False  # by this process: what is wrong with the input was said before that
+
+    def status_of(self, rank: int) -> Path:
+        """Where a process keeps its status."""
+        return self.path / ("status.json" if rank == 0 else f"status_{rank}.json")
+
+    @contextlib.contextmanager
+    def begun(self, config: DictConfig, typed: list[str], resume: str | None, again: bool) -> Iterator[Start]:
+        """Takes the directory for this process, says how the run in it begins, and writes config.yaml where it does.
+
+        Args:
+            typed: what was typed for this run
+            resume: the run directory or the checkpoint that was named to go on with, if one was
+            again: whether a run that is there already is gone on with without being named, as a multirun's jobs are
+
+        Raises:
+            SystemExit, or in a multirun, which goes on, CompactHydraException: with one line, if another process uses
+                the directory, or if there is a run in it with which this one can't go on; nothing is written then.
+        """
+        self._to_type = to_type(config.get("data_dir"))
+        if self.rank > 0:
+            yield self._begun_by_first(resume, again)
+            return
+        try:
+            claim = Claim(self.path)
+        except InUse as error:
+            raise end_of_job(f"error: {error}", str(error)) from None
+        before = self._content()
+        try:
+            try:
+                start = self._begin(config, resume, again)
+                if start.ended is None:
+                    self._write_config(config, typed)
+            except ValueError as error:
+                raise end_of_job(f"error: {error}", str(error), WRONG_INPUT) from None
+            yield start
+        except SystemExit as end:
+            if end.code == WRONG_INPUT:
+                self._restore(before)
+            raise
+        finally:
+            claim.release()
+            for path in made:
+                with contextlib.suppress(OSError):  # it isn't empty
+                    path.rmdir()
+
+    def _content(self) -> dict[Path, bytes | None]:
+        """What lies here, of a run's small files with what is in them."""
+        small = (self.config, self.overrides, self.status_file)
+        return {path: path.read_bytes() if path in small else None for path in self.path.iterdir()}
+
+    def _restore(self, before: dict[Path, bytes | None]) -> None:
+        """Takes away what was written since, as if the command had not been typed."""
+        for path in self.path.iterdir():
+            if path in before or path.name == Claim.NAME:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        for path, content in before.items():
+            if content is not None:
+                write_atomically(path, content)
+
+    def _begun_by_first(self, resume: str | None, again: bool) -> Start:
+        """What the first process finds too: until all have begun, it writes no checkpoint."""
+        status = read_status(self.status_of(0), shown(self.path))
+        if resume is None and again and status.get("status") in ENDED:
+            return Start(ended=status)
+        named = Path(resume) if resume is not None and Path(resume).is_file() else self.last_checkpoint
+        goes_on = (resume is not None or again) and named.is_file()
+        return Start(named if goes_on else None, threads=status.get("threads"))
+
+    def _begin(self, config: DictConfig, resume: str | None, again: bool) -> Start:
+        status = read_status(self.status_file, shown(self.path))
+        if resume is not None:
+            checkpoint = Path(resume) if Path(resume).is_file() else self.last_checkpoint
+        elif not status:
+            return Start()
+        elif not again:
+            raise ValueError(
+                f"hydra.run.dir={shown(self.path)}: there is a run in it ({status.get('status')});"
+                f" {resume_command(shown(self.path), *self._to_type)} goes on with it"
+            )
+        elif self._settings_differ(config):
+            anew = "hydra.sweep.dir" if in_multirun() else "hydra.run.dir"
+            raise ValueError(f"{shown(self.path)}: its settings have changed since it began; {anew}=… begins anew")
+        elif status.get("status") in ENDED:
+            return Start(ended=status)
+        else:
+            checkpoint = self.last_checkpoint
+        if not checkpoint.is_file():
+            self._check_without_last(status)
+            return Start(threads=status.get("threads"))  # it was cut before it had one
+        # Heavy to import, and needed before anything is written.
+        from pmodel.runs.opening import check_checkpoint
+
+        settings = OmegaConf.to_container(config, resolve=True)
+        check_checkpoint(self.path, checkpoint, settings, done=status.get("status") in ENDED)
+        if checkpoint.resolve() != self.last_checkpoint.resolve():
+            # What goes on from an older one is gone on with itself, where it is cut.
+            write_atomically(self.last_checkpoint, checkpoint.read_bytes())
+        return Start(self.last_checkpoint, threads=status.get("threads"))
+
+    def _check_without_last(self, status: dict[str, Any]) -> None:
+        """Refuses to begin again where that would write over what a run has left.
+
+        Raises:
+            ValueError: of one line, which names the newest whole checkpoint if there is one.
+        """
+        last = self.last_checkpoint
+        if os.path.lexists(last) or any(last.parent.glob("*.ckpt")):
+            from pmodel.runs.opening import newest_whole
+
+            what = "is no file" if os.path.lexists(last) else "is missing"
+            raise ValueError(f"resume: {shown(last)} {what}{newest_whole(last)}")
+        if status.get("status") in ENDED:
+            raise ValueError(f"resume: that run is {status['status']}, but {shown(last)} is missing; there is no other")
+
+    def _settings_differ(self, config: DictConfig) -> bool:
+        if not self.config.is_file():
+            return False  # it was cut before it wrote one
+        before = read_yaml(self.config)
+        return before != self._portable(config)
+
+    def _portable(self, config: DictConfig) -> dict[str, Any]:
+        """The settings as plain values, with this directory's path left open."""
+        resolved = OmegaConf.to_container(config, resolve=True)
+        resolved = without_folder(resolved, str(resolved["paths"]["run_dir"]))
+        resolved["paths"]["run_dir"], resolved["resume"] = "???", None
+        return resolved
+
+    def _write_config(self, config: DictConfig, typed: list[str]) -> None:
+        """Writes config.yaml and adds what was typed to overrides.yaml."""
+        before = read_overrides(self.path, shown(self.path))
+        added = [line for line in typed if not line.startswith(("resume=", "paths.run_dir="))]
+        # A multirun that goes on types the same once more.
+        added = [] if before[-len(added) :] == added else added
+        for file, content in ((self.config, self._portable(config)), (self.overrides, [*before, *added])):
+            write_atomically(file, OmegaConf.to_yaml(OmegaConf.create(content)).encode())
+
+    @property
+    def how_to_go_on(self) -> str:
+        """The end of a line about a run that was cut: what to type, if it has a checkpoint."""
+        if in_multirun():
+            return f"; go on with: {resume_command(shown(HydraConfig.get().sweep.dir), *only_typed(sys.argv[1:]))}"
+        there = self.last_checkpoint.exists()
+        return f"; go on with: {resume_command(shown(self.path), *self._to_type)}" if there else ""
+
+    def note_death(self, line: str) -> None:
+        """Says, when a run has to be ended by force, that another of its processes died."""
+        with contextlib.suppress(NotWritten):
+            self.set_status("failed", reason=line)
+        print(f"error: {line}{self.how_to_go_on}", file=sys.stderr, flush=True)
+
+    def set_status(self, status: str, **details: Any) -> None:
+        """Writes status.json: the status, `details` such as a reason, and since when.
+
+        What was said once stays: since when, the number of threads, warnings.
+        """
+        before = read_status(self.status_file, shown(self.path))
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        kept = {"started": before.get("started", now)}
+        kept |= {key: before[key] for key in ("warnings", "threads") if key in before}
+        write_json(self.status_file, {"schema": SCHEMA, "status": status, **kept, "updated": now, **details})
+
+    def add_warning(self, message: str) -> None:
+        """Adds a line to the warnings of status.json."""
+        content = read_status(self.status_file, shown(self.path))
+        write_json(self.status_file, {**content, "warnings": [*content.get("warnings", []), message]})
+
+
+def in_multirun() -> bool:
+    """Whether this run is a job of a multirun."""
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+# The exit code where the command line, a config file or what they name is wrong, and nothing was written.
+WRONG_INPUT = 2
+# Folders that this process made for its run, the deepest first.
+made: list[Path] = []
+
+
+def end_of_job(line: str, short: str, code: int = 1) -> BaseException:
+    """What to raise where a job can't go on, with the line that says why; in a multirun the others do.
+
+    short: the same, for Hydra to repeat at the end of a multirun whose job left nothing behind
+    code: the exit code, where it is no multirun
+    """
+    print(line, file=sys.stderr, flush=True)
+    return CompactHydraException(f"a job failed: {short}") if in_multirun() else SystemExit(code)

@@ -1,0 +1,297 @@
+"""Finds runs on the disk and reads their checkpoints: tensors and plain values, never code.
+
+Light to import: what is asked for on the command line is looked for before anything heavy is loaded.
+"""
+
+import pickle
+import re
+import shlex
+import warnings
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pmodel.files.foreign import OWN, in_folder, read_json, read_yaml
+from pmodel.files.printable import setting
+
+# Of a run directory: counts up with every change after which an older one can't be read any more. It is in status.json;
+# where that has none, it is 1.
+SCHEMA = 1
+# Statuses of a run of which nothing is left to do.
+ENDED = ("done", "pruned")
+# More than a machine has.
+MOST_THREADS = 4096
+# In a multirun's directory: what was typed, and how far it has come.
+SWEEP_FILE = "sweep.json"
+# The top level of config.yaml: what train.yaml composes, without Hydra's own node.
+NODES = (
+    *("model", "data", "trainer", "logger", "callbacks", "paths"),
+    *("name", "seed", "threads", "data_dir", "resume", "check"),
+)
+# What a checkpoint of a model holds, besides what a training needs to go on.
+NEEDED = ("state_dict", "hyper_parameters")
+
+
+# What the parts of a number in results.json are; others are texts.
+NUMBERS_PARTS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("value", "standard_error", "bits_per_dim", "ideal", "least"), (int, float, type(None))),
+    "count": (int, type(None)),
+    "protocol": (dict,),
+    "caveats": (list,),
+}
+
+
+class SavedRun(NamedTuple):
+    """A run directory, and the checkpoint in it that is meant."""
+
+    folder: Path
+    checkpoint: Path
+
+
+def find_run(path: str | Path, place: str) -> SavedRun:
+    """The run that a directory or a checkpoint belongs to; of a directory best.ckpt, or last.ckpt if there is no best.
+
+    place: the setting as it was typed, for messages
+
+    Raises:
+        ValueError: of one line, if there is no such run, if it has failed or has no checkpoint, or if another version
+            of pmodel wrote it, in another form.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir():
+        folder, options = path, [path / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")]
+    elif path.is_file():
+        folder, options = path.absolute().parent.parent, [path]
+    else:
+        raise ValueError(f"{place}: there is no such run directory or checkpoint")
+    if not (folder / "config.yaml").is_file():
+        missing = folder / "config.yaml"
+        raise ValueError(f"{place}: expected a run directory or a checkpoint in one, but there is no {missing}")
+    _check_status(folder, place, of_checkpoint=path.is_file())
+    checkpoint = next((option for option in options if option.is_file()), None)
+    if checkpoint is None:
+        raise ValueError(f"{place}: there is no checkpoint in it yet (expected {options[0]})")
+    return SavedRun(folder, checkpoint)
+
+
+def find_runs(paths: list[str]) -> tuple[list[SavedRun], list[str]]:
+    """The runs of `run=[…]`; a multirun's directory stands for all its jobs, in the order of their numbers.
+
+    Returns:
+        The runs, each once, and a line for each job of a multirun that can't be used.
+
+    Raises:
+        ValueError: of one line, at the first path that is wrong, or of whose jobs none can be used.
+    """
+    found: dict[Path, SavedRun] = {}
+    left_out: list[str] = []
+    for path in map(str, paths):
+        jobs = jobs_of(Path(path).expanduser())
+        if not jobs:
+            run = find_run(path, f"run={path}")
+            found.setdefault(run.checkpoint.resolve(), run)
+            continue
+        before, reasons = len(found), []
+        for job in jobs:
+            try:
+                run = find_run(job, f"run={job}")
+                found.setdefault(run.checkpoint.resolve(), run)
+            except ValueError as error:
+                reasons.append(str(error))
+        if len(found) == before and len(reasons) == len(jobs):
+            raise ValueError(f"run={path}: none of its {len(jobs)} jobs can be used, the first: {reasons[0]}")
+        left_out += reasons
+    return list(found.values()), left_out
+
+
+def jobs_of(folder: Path) -> list[Path]:
+    """The run directories in a multirun's; empty for any other path."""
+    if not folder.is_dir() or (folder / "config.yaml").is_file():
+        return []
+    return sorted((file.parent for file in folder.glob("*/config.yaml")), key=_number)
+
+
+def statuses(folder: Path) -> list[str]:
+    """What the jobs of a multirun, as far as it has come, say of themselves: running, done, ….
+
+    Raises:
+        ValueError: of one line, if a status.json is not whole, or of another form.
+    """
+    files = sorted(folder.glob("*/status.json"), key=lambda file: _number(file.parent))
+    found = [read_status(file, str(file.parent)) for file in files]
+    return [str(status.get("status")) for status in found]
+
+
+def _number(job: Path) -> tuple[float, str]:
+    number = job.name.partition("-")[0]
+    return float(number) if number.isdigit() else float("inf"), job.name
+
+
+def read_status(file: Path, place: str) -> dict[str, Any]:
+    """A run's status.json; empty where there is none: a checkpoint and its config.yaml are enough.
+
+    Raises:
+        ValueError: of one line, if it is not whole, or if a version of pmodel wrote it that keeps runs in another form.
+    """
+    status = read_json(file, place)
+    if status is None:
+        return {}
+    schema = status.get("schema", 1)
+    if type(schema) is not int or schema != SCHEMA:
+        age = "an older version wrote it" if type(schema) is int and schema < SCHEMA else "a newer version wrote it"
+        raise ValueError(f"{place}: its form is {schema!r}, and this version of pmodel reads {SCHEMA}: {age}")
+    threads = status.get("threads", 1)
+    if type(threads) is not int or not 1 <= threads <= MOST_THREADS:
+        raise ValueError(f"{place}: {file} says threads: {threads!r}; expected a number from 1 to {MOST_THREADS}")
+    return status
+
+
+def read_results(file: Path, place: str) -> dict[str, Any]:
+    """A results.json of a run, of which nothing is believed: its numbers, `numbers`, are those that have a name and a
+    value; of a file that isn't there it has none.
+
+    Raises:
+        ValueError: of one line, if it is not whole, or if something else stands where a number should.
+    """
+    found = read_json(file, place) or {}
+    numbers = found.get("numbers", [])
+    if not (isinstance(numbers, list) and all(map(_is_number, numbers))):
+        raise ValueError(f"{place}: {file} is none of pmodel's files: expected numbers, each with a name and a value")
+    return found | {"numbers": numbers}
+
+
+def _is_number(entry: Any) -> bool:
+    """Whether it has the form of `reporting.results.Number`."""
+    if not (isinstance(entry, dict) and isinstance(entry.get("name"), str) and "value" in entry):
+        return False
+    for key, value in entry.items():
+        kinds = NUMBERS_PARTS.get(key, (str,))
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            return False
+    if not all(isinstance(caveat, str) for caveat in entry.get("caveats", [])):
+        return False
+    sizes = entry.get("protocol", {}).get("split_sizes", {})
+    return isinstance(sizes, dict) and all(type(size) is int for size in sizes.values())
+
+
+def _check_status(folder: Path, place: str, of_checkpoint: bool) -> None:
+    """Refuses a run that failed, unless one of its checkpoints is named."""
+    status = read_status(folder / "status.json", place)
+    if status.get("status") == "failed" and not of_checkpoint:
+        reason = status.get("reason", "")
+        raise ValueError(f"{place}: that run failed ({reason}); a checkpoint in it can be named instead")
+
+
+def read_config(folder: Path, place: str, parts: tuple[str, ...] = ("model", "data")) -> dict[str, Any]:
+    """config.yaml as plain values, with the folder's own path where the run's stood.
+
+    parts: which of model and data it must describe
+
+    Raises:
+        ValueError: of one line, if the file is not whole or does not.
+    """
+    file = folder / "config.yaml"
+    try:
+        plain = in_folder(read_yaml(file), folder)
+        unknown = [key for key in plain if key not in NODES]
+        if unknown:
+            raise ValueError(f"{unknown[0]!r} is no setting of a run")
+        if isinstance(plain.get("paths"), dict):
+            plain["paths"]["run_dir"] = str(folder)
+    except (OSError, ValueError, TypeError) as error:
+        reason = str(error) if type(error) is ValueError else type(error).__name__
+        raise ValueError(f"{place}: {file} can't be read: {reason}") from None
+    missing = [part for part in parts if not isinstance(_target(plain.get(part)), str)]
+    if missing:
+        raise ValueError(f"{place}: {file} describes no {' and '.join(missing)}")
+    _as_named_now(plain)
+    return plain
+
+
+def _as_named_now(settings: dict[str, Any]) -> None:
+    """Gives settings of an earlier version, in which a CSV file was one of the point sets, the names of this one."""
+    data = settings.get("data")
+    if _target(data) == "pmodel.data.points.Points" and "path" in data:
+        path = data.pop("path")
+        if data.get("name") == "csv":
+            kept = {key: value for key, value in data.items() if key not in ("_target_", "name")}
+            settings["data"] = {"_target_": "pmodel.data.table.Table", "path": path, **kept}
+
+
+def _target(node: Any) -> Any:
+    return node.get("_target_") if isinstance(node, dict) else None
+
+
+def read_overrides(folder: Path, place: str) -> list[str]:
+    """What was typed for a run; empty where nobody wrote it down.
+
+    Raises:
+        ValueError: of one line, if the file is not whole.
+    """
+    file = folder / "overrides.yaml"
+    if not file.is_file():
+        return []
+    try:
+        return list(map(str, read_yaml(file)))
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"{place}: {file} can't be read ({type(error).__name__})") from None
+
+
+def evaluate_command(path: str) -> str:
+    """What to type in a shell to judge the run, or the runs, in a directory."""
+    return f"uv run eval.py {shlex.quote(setting('run', path))}"
+
+
+def resume_command(path: str, *others: str) -> str:
+    """What to type in a shell to go on with the run, or the multirun, in a directory, with other words behind it."""
+    return " ".join(["uv run train.py", *map(shlex.quote, [setting("resume", path), *others])])
+
+
+def read_checkpoint(file: Path, place: str, content: bytes | None = None) -> dict[str, Any]:
+    """What a checkpoint holds, on the CPU.
+
+    content: the file's bytes, if they have been read already
+
+    Raises:
+        ValueError: of one line, if the file is damaged, is no checkpoint of a model, or holds anything but tensors and
+            plain values; of such a file nothing is run.
+    """
+    import torch
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the form of a file that is refused in a moment
+            source = file if content is None else BytesIO(content)
+            found = torch.load(source, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        asked = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if asked:
+            raise ValueError(
+                f"{place}: {file} is refused, nothing of it was run: it holds more than tensors and plain values"
+                f" ({asked[1]})"
+            ) from None
+        raise ValueError(f"{place}: {file} is no whole checkpoint of a model (not in PyTorch's format)") from None
+    except (RuntimeError, EOFError, OSError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(
+            f"{place}: {file} is no whole checkpoint of a model ({type(error).__name__} while reading it)"
+        ) from None
+    missing = [key for key in NEEDED if not (isinstance(found, dict) and isinstance(found.get(key), dict))]
+    if missing:
+        raise ValueError(f"{place}: {file} is no checkpoint of a model of pmodel (it has no {missing[0]})")
+    return found
+
+
+def without_folder(node: Any, *folders: str) -> Any:
+    """Nested dicts and lists in which a path in a run's directory begins with ${paths.run_dir}.
+
+    folders: the ways in which that directory is written
+    """
+    if isinstance(node, Mapping):
+        return {key: without_folder(value, *folders) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [without_folder(value, *folders) for value in node]
+    for folder in folders:
+        if isinstance(node, str) and (node == folder or node.startswith(f"{folder}/")):
+            return OWN + node[len(folder) :]
+    return node

@@ -1,0 +1,112 @@
+"""What `import lightning` brings along and no training uses is put off until asked for, and is then the real one."""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Run
+from support import ROOT
+
+HEAVY = ("torchvision", "scipy", "matplotlib", "sympy", "torch._inductor", "torchmetrics.functional")
+START = "from pmodel.commands.deferred import defer_imports; defer_imports(); import sys, lightning, torch;"
+
+
+def python(code: str, *arguments: str) -> str:
+    command = [sys.executable, "-W", "ignore", "-c", code, *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+# What is asked for first: whatever it is, all has to be the real thing, and one and the same.
+PARTS = [
+    "import torch._dynamo.utils; assert torch._dynamo.utils.counters is not None",
+    pytest.param("from torchmetrics.functional.image import spectral_angle_mapper", marks=pytest.mark.slow),
+    pytest.param("import torchmetrics; assert torchmetrics.functional.accuracy", marks=pytest.mark.slow),
+    pytest.param("from torchmetrics.utilities.plot import plot_curve", marks=pytest.mark.slow),
+    pytest.param("from torch._dynamo.eval_frame import OptimizedModule", marks=pytest.mark.slow),
+    pytest.param("pass", marks=pytest.mark.slow),
+]
+CHECK = """
+import torchmetrics, torch._dynamo, torch._dynamo.eval_frame, lightning.fabric.wrappers as wrappers
+from torchmetrics.utilities import plot
+compiled = torch.compile(torch.nn.Linear(2, 1), backend="eager")
+compiled(torch.zeros(1, 2))
+assert isinstance(compiled, wrappers.OptimizedModule) and not isinstance(compiled._orig_mod, wrappers.OptimizedModule)
+assert type(compiled) is torch._dynamo.eval_frame.OptimizedModule
+assert torch._dynamo is sys.modules["torch._dynamo"] and torch._dynamo.disable.__module__ != "pmodel.commands.deferred"
+metric = torchmetrics.Accuracy(task="binary")
+metric.update(torch.tensor([1.0, 0.0]), torch.tensor([1, 0]))
+assert metric.compute() == 1 and isinstance(metric, torchmetrics.Metric)
+assert torchmetrics.Metric is torchmetrics.metric.Metric
+assert isinstance(torchmetrics.MetricCollection([metric]), torchmetrics.MetricCollection)
+import matplotlib
+matplotlib.use("agg")
+assert metric.plot()[0] is not None and plot.plot_curve
+"""
+
+
+@pytest.mark.parametrize("first", PARTS)
+def test_what_is_asked_for_is_there_whatever_is_asked_for_first(first):
+    python(f"{START}\n{first}\n{CHECK}")
+
+
+def test_lightning_and_a_step_of_each_way_of_training_need_none_of_it(tmp_path):
+    code = f"""
+import runpy, sys
+heavy = {HEAVY}
+for model in ("vae", "gan", "kmeans"):
+    sys.argv = [{str(ROOT / "train.py")!r}, "model=" + model, "data=digits", "trainer.max_epochs=1",
+                "trainer.limit_train_batches=1", "callbacks=minimal", "logger=csv",
+                "paths.log_dir=" + {str(tmp_path)!r}]
+    runpy.run_path(sys.argv[0], run_name="__main__")
+    found = [name for name in heavy if name in sys.modules]
+    assert not found, (model, found)
+from pmodel.figures.data import DataFigure
+from pmodel.figures.figure import Scene
+sys.path.insert(0, {str(ROOT / "tests")!r})
+from support import source
+for data in (source("points_1d"), source("points")):
+    DataFigure().draw(Scene(data, 0))  # before the first step, with all figures
+assert "matplotlib" not in sys.modules
+import torch._dynamo
+assert torch._dynamo.disable.__module__ == "pmodel.commands.deferred"  # still put off
+"""
+    python(code)
+
+
+@pytest.mark.slow
+def test_a_compiled_training_gives_the_losses_of_one_that_is_not(train: Run, tmp_path):
+    """With the compiler put off when the process of the first began."""
+    code = """
+import runpy, sys, torch
+compile = torch.compile
+torch.compile = lambda *a, **k: compile(*a, **{**k, "backend": "eager"})
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+import torch._dynamo
+assert torch._dynamo.disable.__module__ != "pmodel.commands.deferred"
+"""
+    typed = [
+        "data=digits",
+        "trainer.max_epochs=2",
+        "data.limit=64",
+        "callbacks=minimal",
+        "logger=csv",
+        "trainer=cpu",
+        "threads=1",
+    ]
+    python(code, str(ROOT / "train.py"), "model.compile=true", f"hydra.run.dir={tmp_path / 'compiled'}", *typed)
+    assert train(f"hydra.run.dir={tmp_path / 'plain'}", *typed).code == 0
+    compiled, plain = (losses(tmp_path / name / "metrics.csv") for name in ("compiled", "plain"))
+    assert len(plain) > 2
+    assert compiled == pytest.approx(plain, rel=1e-4)
+
+
+def losses(file: Path) -> list[float]:
+    with file.open() as rows:
+        return [
+            float(value) for row in csv.DictReader(rows) for name, value in row.items() if "/loss" in name and value
+        ]

@@ -1,0 +1,147 @@
+"""What is said and drawn of the data before a training, and models that are told labels where some have none."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from conftest import Run
+from PIL import Image
+from support import array_data, source
+
+from pmodel.data.image_folder import ImageFolder
+from pmodel.figures import data as data_figure
+from pmodel.figures.data import DataFigure, classes, sizes
+from pmodel.figures.figure import NotShown, Scene
+from pmodel.plots.points import points, ticks
+
+
+def folder(tmp_path, *names: str) -> ImageFolder:
+    """Pictures of 4×3 by these names, of levels 0, 1, …; after the reading of what training reads."""
+    for i, name in enumerate(names):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 3), (i, i, i)).save(tmp_path / name)
+    data = source("image_folder", path=tmp_path, shape=[3, 3, 4])
+    data.setup("fit")
+    return data
+
+
+NAMES = [f"train/{k}/{i}.png" for k in "ab" for i in range(4)] + ["train/x.png", "val/a/0.png", "test/b/0.png"]
+
+
+def test_sizes_and_classes_are_said_and_the_test_split_is_not_read(tmp_path):
+    data = folder(tmp_path, *NAMES)
+    assert sizes(data) == "9 training, 1 validation and 1 test examples"
+    assert classes(data) == "2 classes: a (4), b (4), and 1 without a label"
+    assert DataFigure().draw(Scene(data, 0)).shape[2] == 3
+    assert set(data.split_sizes) == {"train", "validation"}
+    rings = source("points", num_train=100, num_validation=20)
+    rings.setup("fit")
+    assert sizes(rings) == "100 training and 20 validation examples"
+
+
+def test_many_classes_are_summed_up_and_none_is_said():
+    labels = torch.arange(30).repeat(2)[:50]
+    data = SimpleNamespace(labels=lambda split: labels, class_names=None)
+    assert classes(data) == "30 classes: 1 to 2 examples each"
+    data.labels = lambda split: torch.full((5,), -1)
+    assert classes(data) == "no labels"
+
+
+def test_each_class_has_a_row_of_its_own_pictures(tmp_path, monkeypatch):
+    data, shown = folder(tmp_path, *NAMES), {}
+    monkeypatch.setattr(
+        data_figure, "image_grid", lambda x, columns: (255 * x[:, 0, 0, 0]).round() if len(x) > 1 else x
+    )
+    monkeypatch.setattr(data_figure, "in_rows", lambda rows, columns: shown.update(rows))
+    monkeypatch.setattr(data_figure, "side_by_side", lambda panels: list(panels))
+    (title,) = DataFigure().draw(Scene(data, 0))
+    assert title == "training examples as the model sees them, by class (9 training, 1 validation and 1 test examples)"
+    assert {name: sorted(levels.flatten().tolist()[:4]) for name, levels in shown.items() if name != "no label: 1"} == {
+        "a: 4": [0, 1, 2, 3],
+        "b: 4": [4, 5, 6, 7],
+    }
+    assert list(shown)[-1] == "no label: 1"
+
+
+def test_pictures_of_two_channels_are_not_shown():
+    assert isinstance(DataFigure().draw(Scene(array_data(torch.rand(5, 2, 4, 4)), 0)), NotShown)
+
+
+def test_points_stand_in_the_users_units_under_the_names_of_the_columns(monkeypatch):
+    data, seen = array_data(torch.randn(50, 7)), {}
+    data.column_names = ["age", "income\n", *"abcde"]
+    data.restore = lambda x: 100 * x
+    data.setup("fit")
+    monkeypatch.setattr(data_figure, "points", lambda *drawn: seen.update(enumerate(drawn)))
+    DataFigure(num_points=40).draw(Scene(data, 0))
+    groups, names, title = seen.values()
+    assert names == ["age", "income�", "a", "b", "c"]
+    assert np.allclose(groups["no label"], 100 * data.examples("train", 40).x[:, :5])
+    assert title == (
+        "50 training and 0 validation examples; 40 of those for training are drawn; the first 5 of 7 columns\nno labels"
+    )
+
+
+@pytest.mark.parametrize("D", [1, 2])
+@pytest.mark.parametrize("origin", [0.0, 1e9])
+def test_points_are_where_their_values_are(D, origin):
+    low, high = np.zeros((30, D)) + origin, np.ones((3, D)) + origin
+    picture = points({"low": low, "high": high}, ["across", "up"][:D], "title").astype(int)[:, 98:560]
+    places = {
+        name: np.argwhere(np.abs(picture - colour).sum(2) < 30).mean(0)
+        for name, colour in (("low", (31, 119, 180)), ("high", (255, 127, 14)))
+    }
+    assert places["low"][1] < 50
+    assert places["high"][1] > 400
+    if D == 2:
+        assert places["low"][0] > places["high"][0] + 300
+
+
+def test_constant_columns_and_a_single_point_are_drawn():
+    for columns in (1, 2, 4):
+        assert points({"a": np.full((1, columns), 7.0)}, ["name"] * columns, "title").std() > 0
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "texts"),
+    [
+        (-1.1, 1.1, ["−1.0", "−0.5", "0.0", "0.5", "1.0"]),
+        (19000, 61000, ["20,000", "30,000", "40,000", "50,000", "60,000"]),
+        (999_999_998, 1_000_000_002, ["999999998", "999999999", "1000000000", "1000000001", "1000000002"]),
+        (0, 4e-7, ["0", "1e−07", "2e−07", "3e−07", "4e−07"]),
+        (39, 61, ["40", "45", "50", "55", "60"]),
+    ],
+)
+def test_ticks_are_round_and_differ_in_what_is_written(low, high, texts):
+    assert [text for _, text in ticks(low, high, 4)] == texts
+
+
+PARTLY = [f"{k}/{i}.png" for k in "ab" for i in range(12)] + [f"{i}.png" for i in range(12)]
+
+
+@pytest.mark.parametrize("model", ["pixelcnn", "gan"])
+def test_a_model_that_is_told_labels_says_how_many_are_missing(train: Run, tmp_path, model):
+    folder(tmp_path / "pictures", *PARTLY)
+    data = ["data=image_folder", "data.path=pictures", "data.shape=[3,8,8]", "data.num_classes=2"]
+    outcome = train(f"model={model}", "model.class_conditional=true", *data, "callbacks=minimal", "logger=none")
+    assert outcome.code == 2
+    assert outcome.err.strip().splitlines()[-1] == (
+        "error: model.class_conditional=true: expected a label of each example, and 24 of 36 have one: label the other"
+        " 12, or take them out"
+    )
+    assert not (tmp_path / "logs").exists()
+
+
+def test_a_run_says_what_it_was_given(train: Run, tmp_path):
+    folder(tmp_path / "pictures", *PARTLY)
+    (tmp_path / "pictures" / "notes.txt").write_text("not a picture")
+    typed = ["data=image_folder", "data.path=pictures", "data.shape=[3,8,8]", "model=pca", "model.num_components=2"]
+    outcome = train(*typed, "callbacks=minimal", "logger=none")
+    assert outcome.code == 0, outcome.err
+    lines = [line for line in outcome.out.splitlines() if line.startswith("data ")]
+    assert lines[0].startswith("data      28 training, 4 validation and 4 test examples; 2 classes: a (")
+    assert lines[1:] == [
+        "data      1 file was left out: .txt (1)",
+        "data      32 pictures of 4×3 were cut centrally and resized to 8×8",
+    ]

@@ -1,0 +1,503 @@
+"""Figures of models that are trained against a discriminator, asked of tiny ones."""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from support import run_directory, source
+
+from pmodel.callbacks.figures import Figures
+from pmodel.figures.arithmetic import NOISE, CodeArithmetic, surest, triples
+from pmodel.figures.curves import LossCurves
+from pmodel.figures.field import DiscriminatorField
+from pmodel.figures.figure import NotShown, Scene, scene_of
+from pmodel.figures.neighbours import NearestNeighbours
+from pmodel.figures.over_time import NUM_POINTS, SamplesOverTime, kept_epochs
+from pmodel.figures.pictures import Interpolations, SampleGrid, great_circle
+from pmodel.plots.grids import captioned_grid, image_grid
+
+CPU = torch.device("cpu")
+
+
+def drawing(seen, name):
+    """A stand-in for a function that draws: keeps what it is given."""
+
+    def draw(*args, **kwargs):
+        seen.setdefault(name, []).append((*args, *kwargs.values()))
+        return np.zeros((4, 4, 3), np.uint8)
+
+    return draw
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """What the figures' pages are made of, in the order of drawing."""
+    seen = {}
+    for module in ("pictures", "over_time", "arithmetic", "neighbours"):
+        monkeypatch.setattr(f"pmodel.figures.{module}.side_by_side", drawing(seen, "page"))
+    return seen
+
+
+class FakeModel(torch.nn.Module):
+    """A GAN of 8×8 pictures whose G is nearly the identity: x = ½ + z / 20 from the first 64 entries of a code."""
+
+    device, fitted, latent_dim, num_classes = CPU, True, 64, None
+
+    def sample_latents(self, n, *, generator=None):
+        return torch.randn(n, self.latent_dim, generator=generator)
+
+    def decode(self, z):
+        return (0.5 + z[:, :64] / 20).view(-1, 1, 8, 8)
+
+    def sample(self, n, *, generator=None):
+        return self.decode(self.sample_latents(n, generator=generator))
+
+    def discriminate(self, x):
+        return x.flatten(1).mean(1)
+
+
+class Conditional(FakeModel):
+    """Its codes end in a one-hot label."""
+
+    num_classes = 4
+
+    def sample_classes(self, label, *, generator=None):
+        raise AssertionError("not asked for")
+
+    def sample_latents(self, n, *, generator=None):
+        z = torch.randn(n, 64, generator=generator)
+        return torch.cat([z, torch.eye(4)[torch.randint(4, (n,), generator=generator)]], 1)
+
+
+class PlaneModel:
+    """Samples are the points z + shift in the plane, D is a logistic function of the first coordinate."""
+
+    device, fitted, shift = CPU, True, 0.0
+
+    def __init__(self, D=2):
+        self.D = D
+
+    def sample(self, n, *, generator=None):
+        return torch.randn(n, self.D, generator=generator) + self.shift
+
+    def discriminate(self, x):
+        return x[:, 0].sigmoid()
+
+
+class FakeTrainer:
+    """As much of a trainer as figures ask for."""
+
+    is_global_zero, callbacks = True, ()
+
+    def __init__(self, datamodule, model=None, epochs=1):
+        self.datamodule, self.lightning_module = datamodule, model
+        self.go_to(epochs)
+
+    def go_to(self, epochs):
+        self.fit_loop = SimpleNamespace(epoch_progress=SimpleNamespace(current=SimpleNamespace(processed=epochs)))
+
+
+def picture_data(num_train=120, num_validation=30, num_classes=4):
+    generator = torch.Generator().manual_seed(1)
+    parts = {"train": torch.rand(num_train, 1, 8, 8, generator=generator)}
+    parts["validation"] = torch.rand(num_validation, 1, 8, 8, generator=generator)
+    names = None if num_classes is None else tuple(f"class {k}" for k in range(num_classes))
+    return SimpleNamespace(
+        examples=lambda split, n: SimpleNamespace(x=parts[split][:n]),
+        shape=(1, 8, 8),
+        class_names=names,
+        num_classes=num_classes,
+        split_sizes={split: len(x) for split, x in parts.items()},
+    )
+
+
+def point_data(D, **settings):
+    name = "ring" if D == 2 else "mixture_1d"
+    data = source("points", name=name, shape=[D], **({"num_train": 200, "num_validation": 100} | settings))
+    data.setup("fit")
+    return data
+
+
+def is_drawn(picture):
+    return picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3 and picture.std() > 0
+
+
+# Samples and interpolations
+
+
+def test_samples_that_are_decoded_codes_are_shown_once_and_others_beside_their_means(seen):
+    SampleGrid(9).draw(Scene(picture_data(), 1), model := FakeModel())
+    assert list(seen["page"][0][0]) == ["samples x = G(z), z ~ p(z)"]
+    model.sample = lambda n, *, generator: (torch.rand(n, 1, 8, 8, generator=generator) < 0.5).float()
+    SampleGrid(9).draw(Scene(picture_data(), 1), model)
+    assert list(seen["page"][1][0]) == ["samples x ~ p(x | z), z ~ p(z)", "means E[x | z] of the same z"]
+
+
+def test_great_circle_goes_from_end_to_end_in_equal_angles_with_lengths_in_between():
+    start, end = torch.randn(2, 5, 100, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    weights = torch.linspace(0, 1, 7, dtype=torch.float64)
+    path = great_circle(start, end, weights)
+    torch.testing.assert_close(path[:, 0], start)
+    torch.testing.assert_close(path[:, -1], end)
+    torch.testing.assert_close(
+        path.norm(dim=2), torch.lerp(start.norm(dim=1)[:, None], end.norm(dim=1)[:, None], weights)
+    )
+    steps = torch.nn.functional.cosine_similarity(path[:, 1:], path[:, :-1], dim=2).acos()
+    torch.testing.assert_close(steps, steps[:, :1].expand_as(steps))
+    total = torch.nn.functional.cosine_similarity(start, end).acos()
+    torch.testing.assert_close(steps.sum(1), total)
+    # A straight line between these comes much nearer to 0.
+    assert (torch.lerp(start, end, 0.5).norm(dim=1) < 0.8 * path[:, 3].norm(dim=1)).all()
+
+
+def test_great_circle_between_equal_opposite_and_zero_codes_is_a_straight_line():
+    z = torch.tensor([[1.0, 2.0], [1.0, 2.0], [1.0, 2.0], [0.0, 0.0]])
+    to = torch.tensor([[1.0, 2.0], [-1.0, -2.0], [3.0, 6.0], [1.0, 0.0]])
+    weights = torch.linspace(0, 1, 5)
+    torch.testing.assert_close(great_circle(z, to, weights), torch.lerp(z[:, None], to[:, None], weights[:, None]))
+
+
+def test_interpolations_of_a_model_that_can_not_encode_are_of_the_prior_and_mix_labels_along_a_line(seen):
+    asked = []
+    model = Conditional()
+    model.decode = lambda z: asked.append(z) or FakeModel.decode(model, z)
+    Interpolations(num_pairs=3, num_steps=5).draw(Scene(picture_data(), 1), model)
+    path = asked[0].view(3, 5, 68)
+    start, end = model.sample_latents(6, generator=torch.Generator().manual_seed(0)).view(2, 3, 68)
+    torch.testing.assert_close(path[:, 0], start)
+    torch.testing.assert_close(path[:, -1], end)
+    torch.testing.assert_close(path[:, 2, 64:], (start + end)[:, 64:] / 2)
+    torch.testing.assert_close(path[:, 2, :64].norm(dim=1), (start[:, :64].norm(dim=1) + end[:, :64].norm(dim=1)) / 2)
+    ((title, picture),) = seen["page"][0][0].items()
+    assert "great circles" in title
+    assert (picture == image_grid(FakeModel.decode(model, asked[0]), 5)).all()
+
+
+# Samples over time
+
+
+@pytest.mark.parametrize("num_rows", [2, 3, 5, 12])
+def test_kept_epochs_are_even_have_the_first_and_are_all_that_later_ones_need(num_rows):
+    before = kept_epochs(1, num_rows)
+    for epoch in range(1, 300):
+        kept = kept_epochs(epoch, num_rows)
+        assert kept[0] == 1
+        # One row more is for the newest.
+        assert num_rows / 2 <= len(kept) + 1 <= num_rows or epoch < num_rows
+        assert set(kept) - set(before) <= {epoch}
+        before = kept
+    assert list(kept_epochs(11, 12)) == list(range(1, 12))
+    assert list(kept_epochs(12, 12)) == [1, 3, 5, 7, 9, 11]
+
+
+def trained(figure, trainer, epochs):
+    """Each epoch moves the model's samples."""
+    for epoch in epochs:
+        trainer.go_to(epoch)
+        trainer.lightning_module.shift = float(epoch)
+        figure.note(trainer)
+
+
+def shifted_model():
+    model = FakeModel()
+    model.decode = lambda z: (z + model.shift).view(-1, 1, 8, 8) / 255
+    return model
+
+
+def test_rows_are_samples_of_the_same_noise_after_their_epochs_and_the_newest(monkeypatch, seen):
+    monkeypatch.setattr("pmodel.figures.over_time.labelled_rows", drawing(seen, "rows"))
+    figure, trainer = SamplesOverTime(num_images=3, num_rows=5), FakeTrainer(picture_data(), shifted_model())
+    trained(figure, trainer, range(1, 11))
+    figure.draw(scene_of(trainer), trainer.lightning_module)
+    ((rows,),) = seen["rows"]
+    assert list(rows) == [f"epoch {epoch}" for epoch in (1, 5, 9, 10)]
+    noise = torch.randn(3, 64, generator=torch.Generator().manual_seed(0)).view(3, 1, 8, 8)
+    for epoch, row in zip((1, 5, 9, 10), rows.values(), strict=True):
+        expected = ((noise + epoch).clamp(0) / 255).mul(255).round() / 255
+        torch.testing.assert_close(row, expected)
+
+
+def test_their_history_survives_a_checkpoint_and_a_resumed_run_goes_on_with_it(tmp_path):
+    trainer = FakeTrainer(picture_data(), shifted_model())
+    uninterrupted = SamplesOverTime(num_images=3, num_rows=4)
+    trained(uninterrupted, trainer, range(1, 15))
+    callbacks = [Figures(str(tmp_path), {}) for _ in range(2)]
+    figures = [SamplesOverTime(num_images=3, num_rows=4) for _ in range(2)]
+    for callback, figure in zip(callbacks, figures, strict=True):
+        callback.figures = [figure]
+    trained(figures[0], trainer, range(1, 8))
+    torch.save(callbacks[0].state_dict(), tmp_path / "state.pt")
+    callbacks[1].load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    trained(figures[1], trainer, range(8, 15))
+    assert list(figures[1].state) == list(uninterrupted.state) == [1, 9]
+    for epoch, drawn in figures[1].state.items():
+        assert drawn.dtype == torch.uint8
+        assert torch.equal(drawn, uninterrupted.state[epoch])
+
+
+def test_epochs_that_are_not_kept_cost_no_samples():
+    asked = []
+    model = FakeModel()
+    model.sample = lambda n, *, generator: asked.append((n, model.training)) or torch.rand(n, 1, 8, 8)
+    trainer = FakeTrainer(picture_data(), model)
+    model.train()
+    figure = SamplesOverTime(num_images=3, num_rows=4)
+    trained(figure, trainer, range(1, 65))
+    assert asked == [(3, False)] * len(asked)
+    assert len(asked) < 10
+    assert model.training
+
+
+def test_clouds_in_the_plane_are_drawn_over_the_validation_points(monkeypatch, seen):
+    monkeypatch.setattr("pmodel.plots.plots.clouds_over", drawing(seen, "clouds"))
+    data, model = point_data(2), PlaneModel()
+    model.training, model.eval, model.train = True, lambda: None, lambda mode: None
+    trainer, figure = FakeTrainer(data, model), SamplesOverTime(num_rows=4)
+    trained(figure, trainer, (1, 2))
+    figure.draw(scene_of(trainer), model)
+    ((real, groups, _),) = seen["clouds"]
+    assert np.array_equal(real, data.examples("validation", 100).x)
+    assert list(groups) == ["epoch 1", "epoch 2"]
+    np.testing.assert_allclose(groups["epoch 2"], groups["epoch 1"] + 1, atol=1e-5)
+    assert len(groups["epoch 1"]) == NUM_POINTS
+    monkeypatch.undo()
+    assert is_drawn(figure.draw(scene_of(trainer), model))
+
+
+# Arithmetic
+
+
+def test_surest_are_of_the_class_and_in_falling_order():
+    probabilities = torch.tensor([[0.6, 0.4], [0.9, 0.1], [0.45, 0.55], [0.7, 0.3]])
+    assert surest(probabilities, 0, 2).tolist() == [1, 3]
+    assert surest(probabilities, 1, 2).tolist() == [2]
+
+
+def test_triples_are_of_distinct_classes_and_none_of_fewer_than_three():
+    assert triples([0, 1], 5) == triples([], None) == []
+    found = triples([0, 2, 3, 5, 8], 10)
+    assert len({frozenset(triple) for triple in found}) == 5
+    assert all(len(set(triple)) == 3 for triple in found)
+    assert sorted(triple[1] for triple in found) == [0, 2, 3, 5, 8]
+
+
+class Classifier:
+    """Calls a picture of code z by the largest of the first entries of z, surer the larger."""
+
+    def __init__(self, num_classes):
+        self.num_classes = num_classes
+
+    def to(self, device):
+        return self
+
+    def classify(self, x):
+        return (20 * (x.flatten(1)[:, : self.num_classes] - 0.5)).softmax(1)
+
+
+def arithmetic(monkeypatch, model, extractor, num_codes=3, num_classes=4):
+    """The codes that are decoded last, (rows, 4 + variations, D), and the captions; None, and why there are none."""
+    seen, asked = {}, []
+    monkeypatch.setattr("pmodel.figures.arithmetic.feature_extractor", lambda data, cache_dir: extractor)
+    monkeypatch.setattr("pmodel.figures.arithmetic.equations", drawing(seen, "equations"))
+    decode = model.decode
+    model.decode = lambda z: asked.append(z) or decode(z)
+    figure = CodeArithmetic(num_rows=3, num_codes=num_codes, num_variations=5)
+    picture = figure.draw(Scene(picture_data(num_classes=num_classes), 1), model)
+    if isinstance(picture, NotShown):
+        return None, picture.reason
+    assert is_drawn(picture)
+    ((terms, captions, signs, _),) = seen["equations"]
+    assert signs == "−+="
+    z = asked[-1].view(3, 9, -1)
+    torch.testing.assert_close(terms, decode(z[:, :4].flatten(0, 1)).view(3, 4, 1, 8, 8))
+    return z, captions
+
+
+def test_arithmetic_is_of_mean_codes_of_the_classes_that_its_captions_name(monkeypatch):
+    z, captions = arithmetic(monkeypatch, FakeModel(), Classifier(4))
+    generator = torch.Generator().manual_seed(0)
+    model = FakeModel()
+    model.sample_latents(1, generator=generator)
+    drawn = model.sample_latents(400, generator=generator)
+    for row, (*names, none) in zip(z, captions, strict=True):
+        assert none == ""
+        assert len(set(names)) == 3
+        for mean, name in zip(row, names, strict=False):
+            k = int(name.removeprefix("class "))
+            of_class = drawn[drawn[:, :4].argmax(1) == k]
+            best = of_class[of_class[:, :4].softmax(1)[:, k].argsort(descending=True)[:3]]
+            torch.testing.assert_close(mean, best.mean(0))
+        torch.testing.assert_close(row[3], row[0] - row[1] + row[2])
+        noise = row[4:] - row[3]
+        assert noise.abs().max() <= NOISE + 1e-5
+        assert noise.std() == pytest.approx(NOISE / math.sqrt(3), rel=0.15)
+
+
+def test_arithmetic_takes_the_labels_that_are_part_of_the_codes(monkeypatch):
+    z, captions = arithmetic(monkeypatch, Conditional(), None)
+    for row, names in zip(z, captions, strict=True):
+        a, b, c = (torch.eye(4)[int(name.removeprefix("class "))] for name in names[:3])
+        torch.testing.assert_close(row[:4, 64:], torch.stack([a, b, c, a - b + c]))
+        # Noise is of z alone.
+        torch.testing.assert_close(row[4:, 64:], (a - b + c).expand(5, 4))
+        assert (row[4:, :64] != row[3, :64]).all()
+
+
+def test_arithmetic_leaves_out_classes_of_too_few_codes_and_needs_three(monkeypatch):
+    rare = Classifier(4)
+    rare.classify = lambda x: torch.eye(4)[(torch.arange(len(x)) % 3).where(torch.arange(len(x)) > 1, 3)]
+    _, captions = arithmetic(monkeypatch, FakeModel(), rare)
+    assert {name for names in captions for name in names[:3]} == {"class 0", "class 1", "class 2"}
+    two = Classifier(4)
+    two.classify = lambda x: torch.eye(4)[torch.arange(len(x)) % 2]
+    assert arithmetic(monkeypatch, FakeModel(), two)[1] == "3 samples each of 2 classes were found, not of 3"
+    none = SimpleNamespace(to=lambda d: Classifier(None))
+    assert arithmetic(monkeypatch, FakeModel(), none)[1] == "no network tells the classes of the data"
+    assert arithmetic(monkeypatch, FakeModel(), None, num_classes=None)[1] == "the data have no labels"
+
+
+# Nearest neighbours
+
+
+class Features:
+    """The first three pixels."""
+
+    name = "three pixels"
+    asked = 0
+
+    def to(self, device):
+        return self
+
+    def features(self, x):
+        self.asked += len(x)
+        return x.flatten(1)[:, :3]
+
+
+def test_samples_stand_beside_their_nearest_in_pixels_and_in_features(monkeypatch, seen):
+    extractor = Features()
+    monkeypatch.setattr("pmodel.figures.neighbours.feature_extractor", lambda data, cache_dir: extractor)
+    data, model = picture_data(), FakeModel()
+    figure = NearestNeighbours(num_images=2, num_neighbours=3)
+    for _ in range(2):
+        figure.draw(Scene(data, 4), model)
+    # Of training and of validation examples once, of samples each time.
+    assert extractor.asked == 120 + 30 + 2 * 200
+    train, validation = (data.examples(split, 200).x for split in ("train", "validation"))
+    x = model.sample(200, generator=torch.Generator().manual_seed(0))
+    samples, *blocks, page, _ = (panels[0] for panels in seen["page"][:5])
+    assert (samples[""] == captioned_grid(x[:2], [""] * 2, 1, min_size=80)).all()
+    assert list(page) == ["samples", "nearest in pixels", "nearest in features: three pixels"]
+    for (title, block), D in zip(((*panel.items(),)[0] for panel in blocks), (64, 3), strict=True):
+        flat, others, real = (part.flatten(1)[:, :D] for part in (x, train, validation))
+        distances = torch.cdist(flat, others, compute_mode="donot_use_mm_for_euclid_dist")
+        found = distances[:2].sort(1)
+        captions = [f"{d:.2f}" for d in found.values[:, :3].flatten().tolist()]
+        assert (block == captioned_grid(train[found.indices[:, :3].flatten()], captions, 3, min_size=80)).all()
+        of_samples, of_real = distances.amin(1).median(), torch.cdist(real, others).amin(1).median()
+        assert title == f"medians: 200 samples {of_samples:.2f}, 30 validation examples {of_real:.2f}"
+    assert list(seen["page"][4][0]) == [
+        "samples after 4 epochs and their distances to the nearest of 120 training examples"
+    ]
+
+
+def test_a_model_that_repeats_training_examples_is_at_no_distance_from_them(monkeypatch, seen):
+    monkeypatch.setattr("pmodel.figures.neighbours.feature_extractor", lambda data, cache_dir: Features())
+    data, model = picture_data(num_train=3, num_validation=0), FakeModel()
+    train = data.examples("train", 3).x
+    model.sample = lambda n, *, generator: train[torch.arange(n) % 3]
+    NearestNeighbours(num_images=2, num_neighbours=4).draw(Scene(data, 1), model)
+    assert list(seen["page"][1][0]) == ["medians: 200 samples 0.00"]
+
+
+def test_neighbours_of_a_model_without_a_discriminator_are_shown_only_if_those_of_all_models_are(monkeypatch):
+    monkeypatch.setattr("pmodel.figures.neighbours.feature_extractor", lambda data, cache_dir: Features())
+    sampler = SimpleNamespace(device=CPU, sample=FakeModel().sample)
+    assert isinstance(NearestNeighbours().draw(Scene(picture_data(), 1), sampler), NotShown)
+    assert is_drawn(NearestNeighbours(all_models=True).draw(Scene(picture_data(), 1), sampler))
+
+
+# The discriminator
+
+
+@pytest.mark.parametrize("D", [1, 2])
+def test_the_field_is_of_the_discriminator_below_real_and_generated_points(D, monkeypatch):
+    seen = {}
+    name = "field_on_line" if D == 1 else "field_on_plane"
+    data, model = point_data(D), PlaneModel(D)
+    assert is_drawn(DiscriminatorField().draw(Scene(data, 1), model))
+    monkeypatch.setattr(f"pmodel.plots.fields.{name}", drawing(seen, "field"))
+    model.units = {"d_real": "D(x), probability"}
+    DiscriminatorField(60).draw(Scene(data, 1), model)
+    ((real, generated, *axes, verdicts, label, title, names),) = seen["field"]
+    expected = model.sample(60, generator=torch.Generator().manual_seed(0))
+    assert np.array_equal(np.reshape(real, (60, D)), data.examples("validation", 60).x)
+    assert np.array_equal(np.reshape(generated, (60, D)), expected)
+    shape = tuple(len(axis) for axis in reversed(axes))
+    np.testing.assert_allclose(verdicts, np.broadcast_to(1 / (1 + np.exp(-axes[0])), shape), rtol=1e-5)
+    assert label == "D(x), probability"
+    assert names == ("x" if D == 1 else ["$x_{1}$", "$x_{2}$"])
+    assert title == "D(x) after 1 epoch, 60 validation points and as many samples"
+
+
+@pytest.mark.parametrize("D", [1, 2])
+@pytest.mark.parametrize("value", [0.3, 1e6, np.nan])
+def test_fields_of_constant_far_and_undefined_numbers_are_drawn(D, value):
+    model = PlaneModel(D)
+    model.shift = value
+    model.discriminate = lambda x: torch.full((len(x),), value)
+    assert is_drawn(DiscriminatorField().draw(Scene(point_data(D, num_validation=0), 1), model))
+
+
+# Curves
+
+
+def test_curves_begin_with_what_the_model_is_judged_by_and_share_declared_panels(monkeypatch):
+    seen = {}
+    monkeypatch.setattr("pmodel.plots.plots.curves", drawing(seen, "curves"))
+    figure = LossCurves()
+    names = ["d_real", "d_fake", "generator_loss", "discriminator_loss", *"abcdef"]
+    metrics = {f"{split}/{name}": torch.tensor(1.0) for split in ("val", "train") for name in names}
+    trainer = SimpleNamespace(callback_metrics=metrics | {"val/frechet": torch.tensor(2.0)}, current_epoch=0)
+    figure.note(trainer)
+    model = SimpleNamespace(
+        monitor="val/frechet",
+        headline=("discriminator_loss", "generator_loss"),
+        units={"discriminator_loss": "nats", "d_real": "probability"},
+        panels={"D(x)": ("d_real", "d_fake"), "more": ("none",)},
+    )
+    figure.draw(Scene(None, 1), model)
+    ((panels,),) = seen["curves"]
+    expected = ["frechet", "discriminator_loss (nats)", "generator_loss", "D(x)", "a", "b", "c", "d"]
+    assert list(panels) == expected
+    assert list(panels["a"]) == ["train", "val"]
+    assert list(panels["D(x)"]) == ["d_real, train", "d_real, val", "d_fake, train", "d_fake, val"]
+    assert panels["frechet"] == {"val": ([1], [2.0])}
+
+
+# What none of them fits
+
+
+def test_an_epoch_of_a_model_without_a_discriminator_or_of_other_points_leaves_no_history():
+    three = SimpleNamespace(shape=(3,))
+    for data, model in ((picture_data(), SimpleNamespace(device=CPU)), (three, PlaneModel(3))):
+        figure = SamplesOverTime()
+        figure.note(FakeTrainer(data, model))
+        assert not figure.state
+
+
+def test_a_run_of_a_gan_leaves_them_and_its_checkpoint_their_history(train, tmp_path):
+    outcome = train("model=gan", "data.limit=64", "trainer.max_epochs=2", "callbacks.frechet=null", "logger=none")
+    assert outcome.code == 0, outcome.err
+    run = run_directory(tmp_path / "logs")
+    drawn = {f.stem for f in run.glob("figures/*.png")}
+    expected = {"data", "samples", "samples_over_time", "interpolations", "traversals", "neighbours", "loss_curves"}
+    # With a class too rare among the samples of an untrained model, there may be no arithmetic.
+    assert drawn - {"arithmetic"} == expected
+    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    (figures,) = (state for name, state in checkpoint["callbacks"].items() if name.startswith("Figures"))
+    assert {epoch: drawn.shape for epoch, drawn in figures["samples_over_time"].items()} == {
+        1: (12, 1, 8, 8),
+        2: (12, 1, 8, 8),
+    }

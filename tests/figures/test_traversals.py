@@ -1,0 +1,136 @@
+"""Traversals of linear decoders, whose pictures and order are known exactly."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from pmodel.figures.figure import Scene
+from pmodel.figures.traversals import Traversals, mean_squared_change, traversals
+from pmodel.plots.grids import image_grid
+
+D = 5
+# What each dimension adds to the picture, four pixels each: none of the last.
+STRENGTH = torch.tensor([0.1, 0.3, 0.02, 0.2, 0.0])
+# Training codes have these spreads, which change the order that the strengths have alone.
+SPREAD = torch.tensor([4.0, 1.0, 1.0, 0.5, 9.0])
+LABELS = 3
+
+
+def decode(z):
+    """x = ½ + Σ_k strength_k · z_k over four pixels of its own, (B, 1, 5, 4); what follows is added to the first."""
+    x = 0.5 + (STRENGTH * z[:, :D])[:, None, :, None].repeat(1, 1, 1, 4)
+    return x + z[:, D:].sum(1).view(-1, 1, 1, 1)
+
+
+def examples(n, seed):
+    """Examples that are their codes, in the first column of a picture (1, 5, 4)."""
+    z = SPREAD * torch.randn(n, D, generator=torch.Generator().manual_seed(seed))
+    return z[:, None, :, None].repeat(1, 1, 1, 4)
+
+
+def encode(x):
+    return x[:, 0, :, 0]
+
+
+def scene(num_validation=3):
+    parts = {"train": examples(5000, 1), "validation": examples(num_validation, 2)}
+    return Scene(SimpleNamespace(examples=lambda split, n: SimpleNamespace(x=parts[split][:n])), 1)
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """The rows, and the panels, of the last picture."""
+    seen = {}
+
+    def labelled_rows(rows):
+        seen["rows"] = rows
+        return np.zeros((4, 4, 3), np.uint8)
+
+    def side_by_side(panels):
+        seen["panels"] = panels
+        return np.zeros((4, 4, 3), np.uint8)
+
+    monkeypatch.setattr("pmodel.figures.traversals.labelled_rows", labelled_rows)
+    monkeypatch.setattr("pmodel.figures.traversals.side_by_side", side_by_side)
+    return seen
+
+
+def expected_rows(code, codes, num_steps):
+    """By a slow loop: for each dimension its caption, its pictures, and their variance over the row."""
+    rows = []
+    for k in range(D):
+        low, high = np.quantile(codes[:, k].double().numpy(), [0.01, 0.99])
+        pictures = []
+        for step in range(num_steps):
+            z = code.clone()
+            z[k] = low + (high - low) * step / (num_steps - 1)
+            pictures.append(decode(z[None])[0])
+        steps = np.linspace(low, high, num_steps)
+        change = STRENGTH[k].item() ** 2 * steps.var() / D
+        rows.append((f"z{k + 1}: {low:.2g} … {high:.2g}".replace("-", "−"), torch.stack(pictures), change))
+    return rows
+
+
+@pytest.mark.parametrize("num_rows", [1, 3, 10])
+def test_rows_of_a_linear_decoder_are_its_pictures_in_falling_order_of_change(num_rows, seen):
+    model = SimpleNamespace(encode=encode, decode=decode, latent_dim=D, device=torch.device("cpu"))
+    Traversals(num_rows=num_rows, num_steps=7).draw(scene(), model)
+    # The spreads of 4 and 1 put dimension 1 before 2; the one with the widest range changes nothing.
+    order = [0, 1, 3, 2, 4][:num_rows]
+    expected = expected_rows(encode(examples(3, 2))[0], encode(examples(5000, 1))[:2000], 7)
+    assert list(seen["rows"]) == [expected[k][0] for k in order]
+    for row, k in zip(seen["rows"].values(), order, strict=True):
+        _, pictures, change = expected[k]
+        torch.testing.assert_close(row, pictures)
+        assert mean_squared_change(row) == pytest.approx(change, rel=1e-4, abs=1e-12)
+    example, _ = seen["panels"].items()
+    assert example[0] == "validation example"
+    assert (example[1] == image_grid(examples(3, 2)[:1], 1)).all()
+
+
+def test_without_a_validation_split_the_code_is_that_of_a_training_example(seen):
+    model = SimpleNamespace(encode=encode, decode=decode, latent_dim=D, device=torch.device("cpu"))
+    Traversals(num_steps=3).draw(scene(num_validation=0), model)
+    assert "training example" in seen["panels"]
+    (label, row), *_ = seen["rows"].items()
+    assert label.startswith("z1")
+    torch.testing.assert_close(row[:, :, 1:], decode(encode(examples(5000, 1)[:1]))[:, :, 1:].expand(3, -1, -1, -1))
+
+
+def test_of_a_model_that_can_not_encode_draws_of_the_prior_are_traversed_and_their_labels_stay(seen):
+    asked = []
+
+    def sample_latents(n, *, generator):
+        z = SPREAD * torch.randn(n, D, generator=generator)
+        return torch.cat([z, torch.eye(LABELS)[torch.randint(LABELS, (n,), generator=generator)]], 1)
+
+    def decode_with_label(z):
+        asked.append(z)
+        return decode(z)
+
+    model = SimpleNamespace(
+        sample_latents=sample_latents, decode=decode_with_label, latent_dim=D, device=torch.device("cpu")
+    )
+    Traversals(num_steps=4).draw(scene(), model)
+    codes = sample_latents(2000, generator=torch.Generator().manual_seed(0))
+    assert len(seen["panels"]) == len({tuple(z[D:].tolist()) for part in asked for z in part}) == 1
+    expected = expected_rows(codes[0], codes[:, :D], 4)
+    assert list(seen["rows"]) == [expected[k][0] for k in (0, 1, 3, 2, 4)]
+    for row, k in zip(seen["rows"].values(), (0, 1, 3, 2, 4), strict=True):
+        torch.testing.assert_close(row, expected[k][1])
+
+
+def test_one_entry_of_a_code_runs_from_end_to_end_in_even_steps():
+    code = torch.tensor([5.0, 6.0, 7.0])
+    paths = traversals(code, torch.tensor([0.0, -1.0]), torch.tensor([1.0, 1.0]), 3)
+    assert paths.tolist() == [[[0, 6, 7], [0.5, 6, 7], [1, 6, 7]], [[5, -1, 7], [5, 0, 7], [5, 1, 7]]]
+
+
+def test_a_picture_is_drawn():
+    model = SimpleNamespace(encode=encode, decode=decode, latent_dim=D, device=torch.device("cpu"))
+    picture = Traversals().draw(scene(), model)
+    assert picture.dtype == np.uint8
+    assert picture.shape[2] == 3
+    assert picture.std() > 0

@@ -1,0 +1,86 @@
+"""Fields of a discriminator's verdicts: where things lie, and in which colours."""
+
+import numpy as np
+import pytest
+
+from pmodel.plots.fields import axis_over, field_on_line, field_on_plane, verdict_range
+
+
+def test_axes_cover_the_generated_points_that_are_not_far_off():
+    real = np.linspace(0, 2, 50)
+    near = axis_over(real, np.array([-1.5, 1.0, 3.5]), 100)
+    np.testing.assert_allclose((near[0], near[-1]), (-1.8, 3.8))
+    far = axis_over(real, np.array([-1e6, 1.0, 3.5, np.inf]), 100)
+    np.testing.assert_allclose((far[0], far[-1]), (-0.3, 3.8))
+    none = axis_over(np.zeros(3), np.empty(0), 10)
+    assert none[0] < 0 < none[-1]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        ([0.2, 0.4], (0, 1)),
+        ([np.nan, np.nan], (0, 1)),
+        ([5.0, 5.0], (4, 6)),
+        ([-3.0, *np.linspace(-1, 1, 999), np.nan], (-0.98, 0.98)),
+    ],
+)
+def test_colours_range_over_probabilities_and_over_all_but_a_few_scores(verdicts, expected):
+    np.testing.assert_allclose(verdict_range(np.array(verdicts)), expected, atol=0.01)
+
+
+def within(picture, low, high):
+    """Which pixels have each channel between these."""
+    return ((picture >= low) & (picture <= high)).all(-1)
+
+
+@pytest.mark.parametrize("upwards", [False, True])
+def test_what_the_discriminator_calls_real_is_blue_and_the_points_have_strong_colours(upwards):
+    axis = np.linspace(-1, 1, 50)
+    verdicts = np.broadcast_to((axis > 0).astype(float), (50, 50))
+    real, generated = np.full((2000, 2), 0.5), np.full((2000, 2), -0.5)
+    picture = field_on_plane(real, generated, axis, axis, verdicts.T if upwards else verdicts, "D(x)", "title")
+    # Away from the colour bar and the legend, at the right and below.
+    inside = picture[60:-120, 60:-140]
+    pale_blue, pale_orange = (
+        within(inside, (150, 190, 230), (190, 225, 255)),
+        within(inside, (235, 180, 130), (255, 215, 175)),
+    )
+    strong_blue, strong_orange = (
+        within(inside, (0, 50, 130), (60, 110, 190)),
+        within(inside, (180, 40, 0), (230, 100, 40)),
+    )
+    if upwards:
+        pale_blue, pale_orange, strong_blue, strong_orange = (
+            colour[::-1].T for colour in (pale_blue, pale_orange, strong_blue, strong_orange)
+        )
+    places = [np.nonzero(colour)[1] for colour in (pale_orange, strong_orange, pale_blue, strong_blue)]
+    assert len(places[0]) > 20_000 < len(places[2])
+    assert places[0].max() < places[2].min()
+    assert places[1].mean() < places[2].min() < places[3].mean()
+
+
+def test_both_histograms_have_the_same_area_whatever_their_counts():
+    axis, middle = np.linspace(-3, 3, 100), np.random.default_rng(0).uniform(0.2, 1.5, 2000)
+    verdicts = np.full(100, np.nan)
+    filled = []
+    # All of one, on the right half, and none, or a few, of the other on the left.
+    for real, generated in ((middle, np.empty(0)), (middle[:300], -middle)):
+        inside = field_on_line(real, generated, axis, verdicts, "D(x)", "title").astype(int)[60:-100, 80:-80]
+        filled.append(((inside[..., 2] > inside[..., 0] + 20), (inside[..., 0] > inside[..., 2] + 20)))
+    (_, none), (blue, orange) = filled
+    assert not none.any()
+    assert blue.any(0).nonzero()[0].min() > orange.any(0).nonzero()[0].max()
+    assert blue.sum() == pytest.approx(orange.sum(), rel=0.15)
+
+
+def test_the_curve_stands_on_the_scale_of_probabilities():
+    axis, points = np.linspace(-3, 3, 100), np.random.default_rng(0).normal(size=(2, 500))
+    pictures = [field_on_line(*points, axis, np.full(100, value), "D(x)", "title") for value in (0.1, 0.9)]
+    low, high = (np.nonzero((picture[..., :].max(-1) < 60)[:, 200:600].mean(1) > 0.4)[0] for picture in pictures)
+    # The frame's two lines, and the curve's between them, further up for a larger value.
+    top, bottom = min(low.min(), high.min()), max(low.max(), high.max())
+    heights = [
+        (bottom - np.median(rows[(rows > top + 5) & (rows < bottom - 5)])) / (bottom - top) for rows in (low, high)
+    ]
+    np.testing.assert_allclose(heights, [(0.1 + 0.04) / 1.08, (0.9 + 0.04) / 1.08], atol=0.02)

@@ -1,0 +1,67 @@
+"""`**common` in a signature, and what constructors refuse."""
+
+from pathlib import Path
+
+import pytest
+
+import pmodel
+from pmodel.settings.signatures import signature
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+def test_common_stands_for_the_arguments_of_the_base_classes():
+    own, base = (
+        signature(f"pmodel.{name}") for name in ("models.pixelcnn.PixelCNN", "training.gradient.GradientModule")
+    )
+    between = signature("pmodel.models.autoregressive.AutoregressiveModule")
+    assert {*base.parameters} < {*between.parameters} < {*own.parameters}
+    assert "common" not in own.parameters
+    assert not own.accepts_any
+
+
+@pytest.mark.parametrize("group", ["model", "data"])
+def test_no_constructor_of_these_has_a_default(group):
+    """It stands in conf/ alone."""
+    targets = {
+        line.partition(": ")[2]
+        for file in (CONF / group).glob("*.yaml")
+        for line in file.read_text().splitlines()
+        if line.startswith("_target_: pmodel.")
+    }
+    optional = [f"{t}.{n}" for t in sorted(targets) for n, p in signature(t).parameters.items() if not p.required]
+    assert optional == []
+
+
+@pytest.mark.parametrize(
+    ("option", "settings", "said"),
+    [
+        ("model=vae", {"latent_dim": 0}, "model.latent_dim=0: expected a whole number, at least 1"),
+        ("model=vae", {"beta": -1}, "model.beta=-1: expected a finite number, at least 0"),
+        (
+            "model=pixelcnn",
+            {"ema_decay": 1.0},
+            "model.ema_decay=1.0: expected a finite number, more than 0 and less than 1",
+        ),
+        ("model=gan", {"prior": "cauchy"}, "model.prior=cauchy: expected one of normal, uniform"),
+        ("data=digits", {"batch_size": 0}, "data.batch_size=0: expected a whole number, at least 1"),
+        ("data=points", {"flip": True}, "unexpected keyword argument 'flip'"),
+    ],
+)
+def test_a_constructor_refuses_what_the_command_line_does(option, settings, said):
+    with pytest.raises((ValueError, TypeError)) as error:
+        pmodel.build(option, **settings)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_class_of_a_notebook_is_built_unchecked():
+    from pmodel.models.kmeans import KMeans
+
+    class Mine(KMeans):
+        def __init__(self, **common):
+            super().__init__(**common)
+
+    assert Mine(
+        data_shape=[2], num_clusters=2, start="random", num_starts=1, tolerance=0, init_size=9
+    ).centres.shape == (2, 2)
