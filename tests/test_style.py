@@ -1,5 +1,6 @@
 """Format and lint, by ruff, over everything that is Python."""
 
+import ast
 import subprocess
 
 import pytest
@@ -12,3 +13,21 @@ ruff = pytest.importorskip("ruff")
 def test_ruff_finds_nothing(command):
     result = subprocess.run([ruff.find_ruff_bin(), *command, str(ROOT)], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+# What is longer, and why: the game's steps are one algorithm; a kernel takes its tensors one by one.
+LONGER = {"training/adversarial.py", "nets/lstm_scan_triton.py: _backward"}
+BRANCHES = (ast.If, ast.For, ast.While, ast.ExceptHandler, ast.IfExp, ast.match_case)
+
+
+def test_files_have_300_lines_and_functions_60_with_12_branches_at_most():
+    long = set()
+    for file in (ROOT / "src" / "pmodel").rglob("*.py"):
+        text, name = file.read_text(encoding="utf-8"), str(file.relative_to(ROOT / "src" / "pmodel"))
+        long |= {name} if len(text.splitlines()) > 300 else set()
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                branches = sum(isinstance(part, BRANCHES) for part in ast.walk(node))
+                too_long = node.end_lineno - node.lineno + 1 > 60 or branches > 12
+                long |= {f"{name}: {node.name}"} if too_long else set()
+    assert long == LONGER

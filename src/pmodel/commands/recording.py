@@ -60,8 +60,7 @@ def recorded(run: RunDirectory, settings: dict[str, Any], processes: Processes) 
     What is put into the dict that it gives is added to the status of a run that is done.
 
     Raises:
-        SystemExit: with code 2 where the input was wrong, before anything was trained, 1 after another failure, 130
-            after Ctrl-C, and 75 after the signals with which a cluster asks to stop; status.json says why.
+        SystemExit: 2 where the input was wrong, 1 after another failure, 130 after Ctrl-C, 75 after a cluster's signal.
     """
     handler = QuietFileHandler(run.log, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))

@@ -24,14 +24,7 @@ def one_line_errors(folders: Sequence[Path]) -> Iterator[None]:
     try:
         yield
     except HydraException as error:
-        message = _first_line(error)
-        if message.startswith(MERGING):
-            reason = _first_line(error.__cause__ or error).removeprefix(MERGING)
-            raise ConfigError(f"{message.removeprefix(MERGING)}: {reason}") from None
-        missing, options = getattr(error, "missing_cfg_file", None), getattr(error, "options", None)
-        if missing and options:
-            message += suggest(str(missing).rsplit("/", 1)[-1], list(options)) + f" (options: {', '.join(options)})"
-        raise ConfigError(message) from None
+        raise ConfigError(_of_hydra(error)) from None
     except OmegaConfBaseException as error:
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, ConfigError):
@@ -57,6 +50,17 @@ def one_line_errors(folders: Sequence[Path]) -> Iterator[None]:
         raise
     except (ValueError, KeyError) as error:  # Hydra's own, such as a group that a file sets to null
         raise ConfigError(f"the defaults list can't be composed: {_first_line(error)}") from None
+
+
+def _of_hydra(error: HydraException) -> str:
+    message = _first_line(error)
+    if message.startswith(MERGING):
+        reason = _first_line(error.__cause__ or error).removeprefix(MERGING)
+        return f"{message.removeprefix(MERGING)}: {reason}"
+    missing, options = getattr(error, "missing_cfg_file", None), getattr(error, "options", None)
+    if missing and options:
+        message += suggest(str(missing).rsplit("/", 1)[-1], list(options)) + f" (options: {', '.join(options)})"
+    return message
 
 
 def _first_line(error: Exception) -> str:

@@ -9,7 +9,7 @@ import math
 import re
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -90,6 +90,33 @@ def layout(path: str, header: Header, columns: Sequence[Column] | None, label_co
 def _layout(
     path: str, header: Header, columns: tuple[Column, ...] | None, label_column: Column | None, changed: Any
 ) -> Layout:
+    found = _all_columns(path, header)
+    place, notes = f"data.path={path}", list(found.notes)
+    label = None if label_column is None else _place(found, label_column, f"data.label_column={label_column}")
+    if columns is not None:
+        typed = f"data.columns=[{','.join(map(str, columns))}]"
+        chosen = tuple(_place(found, column, typed) for column in columns)
+        if len(set(chosen)) < len(chosen):
+            raise ValueError(f"{typed}: expected each column once")
+        if label in chosen:
+            raise ValueError(f"{typed}: expected others than data.label_column={label_column}")
+        left_out = [found.column(j) for j in found.chosen if j not in (*chosen, label)]
+        if left_out:
+            notes.append(f"{typed}: {listed(left_out)} left out")
+    else:
+        chosen = tuple(j for j in found.chosen if j != label)
+        if len(chosen) > 1 and chosen[0] == 0 and found.all_names[0] == "" and all(found.all_names[1:]):
+            index = _index(found)
+            if index is not None:
+                chosen = chosen[1:]
+                notes.append(f"{place}: column 1 has no name and numbers the rows, {index}: left out")
+    if not chosen:
+        raise ValueError(f"data.label_column={label_column}: expected another column of numbers beside it")
+    return replace(found, chosen=chosen, label=label, notes=tuple(notes))
+
+
+def _all_columns(path: str, header: Header) -> Layout:
+    """The layout of a file of which all columns are learnt from."""
     place = f"data.path={path}"
     delimiter = _delimiter(path)
     lines = _lines(path, delimiter)
@@ -110,28 +137,7 @@ def _layout(
         header_line = line
     else:
         header_line = None
-    found = Layout(path, delimiter, header_line, names, tuple(range(len(names))), None, tuple(notes))
-    label = None if label_column is None else _place(found, label_column, f"data.label_column={label_column}")
-    if columns is not None:
-        typed = f"data.columns=[{','.join(map(str, columns))}]"
-        chosen = tuple(_place(found, column, typed) for column in columns)
-        if len(set(chosen)) < len(chosen):
-            raise ValueError(f"{typed}: expected each column once")
-        if label in chosen:
-            raise ValueError(f"{typed}: expected others than data.label_column={label_column}")
-        left_out = [found.column(j) for j in found.chosen if j not in (*chosen, label)]
-        if left_out:
-            notes.append(f"{typed}: {listed(left_out)} left out")
-    else:
-        chosen = tuple(j for j in found.chosen if j != label)
-        if header_line is not None and len(chosen) > 1 and chosen[0] == 0 and names[0] == "" and all(names[1:]):
-            index = _index(found)
-            if index is not None:
-                chosen = chosen[1:]
-                notes.append(f"{place}: column 1 has no name and numbers the rows, {index}: left out")
-    if not chosen:
-        raise ValueError(f"data.label_column={label_column}: expected another column of numbers beside it")
-    return Layout(path, delimiter, header_line, names, chosen, label, tuple(notes))
+    return Layout(path, delimiter, header_line, names, tuple(range(len(names))), None, tuple(notes))
 
 
 def read_rows(layout: Layout) -> Rows:

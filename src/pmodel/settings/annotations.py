@@ -114,26 +114,9 @@ def in_words(annotation: ast.expr | None, module: str) -> str:
         match part:
             case ast.Subscript(value=ast.Name(id="Literal")):
                 listed += choices(part, origin)
-            case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[ast.Subscript() as inner, _])):
-                others.append(in_words(inner, origin).replace("a list of", "a list of one or more", 1))
-            case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[inner, *constraints])):
-                bounds = [f"{said} {bound}" for (_, said), bound in map(_constraint, constraints)]
-                others.append(f"{in_words(inner, origin)}, {' and '.join(bounds)}")
-            case ast.Subscript(value=ast.Name(id="list" | "List"), slice=inner):
-                others.append(f"a list of {_plural(in_words(inner, origin))}")
-            case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=parts)):
-                each = list(dict.fromkeys(in_words(inner, origin) for inner in parts))
-                others.append(f"a list of {len(parts)} {_plural(' or '.join(each))}")
-            case ast.Constant(value=None):
-                others.append("null")
-            case ast.Subscript(value=ast.Name(id="dict" | "Dict")):
-                pass  # nobody types one
-            case ast.Name(id=name):
-                # A class is built from a dict with a `_target_`, which nobody types.
-                others += [_IN_WORDS[name]] if name in _IN_WORDS else []
             case _:
-                others.append(ast.unparse(part))
-    others = list(dict.fromkeys(others))
+                others.append(_one_in_words(part, origin))
+    others = list(dict.fromkeys(filter(None, others)))
     if listed:
         texts = ", ".join(map(str, dict.fromkeys(listed)))
         others.insert(0, f"one of {texts}" if len(set(listed)) > 1 else texts)
@@ -141,6 +124,28 @@ def in_words(annotation: ast.expr | None, module: str) -> str:
         return "".join(others) or "settings of its own"
     comma = "," if any("," in words or " or " in words for words in others) else ""
     return f"{', '.join(others[:-1])}{comma} or {others[-1]}"
+
+
+def _one_in_words(part: ast.expr, module: str) -> str | None:
+    """What one part of a union expects; None for what nobody types: a dict, or a class, which a `_target_` builds."""
+    match part:
+        case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[ast.Subscript() as inner, _])):
+            return in_words(inner, module).replace("a list of", "a list of one or more", 1)
+        case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[inner, *constraints])):
+            bounds = [f"{said} {bound}" for (_, said), bound in map(_constraint, constraints)]
+            return f"{in_words(inner, module)}, {' and '.join(bounds)}"
+        case ast.Subscript(value=ast.Name(id="list" | "List"), slice=inner):
+            return f"a list of {_plural(in_words(inner, module))}"
+        case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=parts)):
+            each = list(dict.fromkeys(in_words(inner, module) for inner in parts))
+            return f"a list of {len(parts)} {_plural(' or '.join(each))}"
+        case ast.Constant(value=None):
+            return "null"
+        case ast.Subscript(value=ast.Name(id="dict" | "Dict")):
+            return None
+        case ast.Name(id=name):
+            return _IN_WORDS.get(name)
+    return ast.unparse(part)
 
 
 def _plural(words: str) -> str:
