@@ -45,6 +45,7 @@ def test_no_constructor_of_these_has_a_default(group):
         ),
         ("model=gan", {"prior": "cauchy"}, "model.prior=cauchy: expected one of normal, uniform"),
         ("data=digits", {"batch_size": 0}, "data.batch_size=0: expected a whole number, at least 1"),
+        ("model=vea", {}, "Could not find 'model/vea'; did you mean vae?"),
         ("data=points", {"flip": True}, "unexpected keyword argument 'flip'"),
     ],
 )

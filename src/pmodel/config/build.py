@@ -7,6 +7,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from pmodel.config.errors import one_line_errors
 from pmodel.config.resolvers import register_resolvers
 from pmodel.instantiate import instantiate
 from pmodel.runs.typed import CONFIG_DIR
@@ -21,15 +22,17 @@ def build(option: str, *overrides: str, **settings: Any) -> Any:
         settings: values in place of its own.
 
     Raises:
-        ValueError: of one line, if a setting is out of its range.
+        ValueError: of one line, if there is no such option, or a setting is out of its range.
     """
     group = option.partition("=")[0]
     if group not in ("model", "data"):
         raise ValueError(f"{option}: expected model=… or data=…")
-    config = OmegaConf.create(_composed(option, *overrides))
-    for key, value in settings.items():
-        config[group][key] = str(value) if isinstance(value, Path) else value
-    return instantiate(OmegaConf.to_container(config[group], resolve=True))
+    with one_line_errors((CONFIG_DIR,)):
+        config = OmegaConf.create(_composed(option, *overrides))
+        for key, value in settings.items():
+            config[group][key] = str(value) if isinstance(value, Path) else value
+        node = OmegaConf.to_container(config[group], resolve=True)
+    return instantiate(node)
 
 
 @cache
