@@ -176,7 +176,7 @@ def test_the_configs_bring_large_batches_and_many_epochs_which_can_be_changed():
     assert config("model=kmeans")["data"]["batch_size"] == 8192
     assert config("model=kmeans")["trainer"]["max_epochs"] == 300
     assert config("model=kmeans", "data.batch_size=7", "trainer.max_epochs=3")["data"]["batch_size"] == 7
-    assert config("model=vae")["trainer"]["max_epochs"] == 40
+    assert config("model=vae")["trainer"]["max_epochs"] == 30
     model, data = build("model=pca", "data=mnist", "data.batch_size=7")
     assert data.batch_size == 7
     assert model.latent_dim == 32

@@ -16,9 +16,9 @@ NAMES = ("$x_1$", "$x_2$")
 HALO = [patheffects.withStroke(linewidth=2.5, foreground="white")]
 
 
-def new_figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float, layout: str | None = "constrained") -> Figure:
     """A figure of its own, in inches; no global state, so it can be drawn anywhere."""
-    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=DPI, layout=layout)
     FigureCanvasAgg(figure)
     return figure
 
@@ -36,7 +36,10 @@ def curves(series: dict[str, dict[str, tuple[list[float], list[float]]]], x_labe
     quantities in one panel the names are "quantity, split": a colour for each quantity, its second curve dashed.
     """
     rows, columns = rows_and_columns(len(series), 4)
-    figure = new_figure(4.2 * columns, 3.2 * rows)
+    width, height = 4.2 * columns, 3.2 * rows
+    # Margins in inches: to look for the smallest takes longer than to draw, and this is drawn while a model learns.
+    figure = new_figure(width, height, layout=None)
+    figure.subplots_adjust(0.7 / width, 0.55 / height, 1 - 0.15 / width, 1 - 0.35 / height, 0.25, 0.4)
     places = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in places[len(series) :]:
         axes.remove()
