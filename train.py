@@ -45,6 +45,7 @@ def train(run: RunDirectory, settings: dict[str, Any], start: Start, processes: 
     """Builds what the settings describe and trains it; gives the best value of what the model is judged by."""
     # These take seconds: a wrong config has been refused by now.
     import lightning
+    from lightning.pytorch.callbacks import Checkpoint
 
     from pmodel.callbacks.no_profiler import NoProfiler
     from pmodel.commands.announce import Announcement, report
@@ -72,8 +73,9 @@ def train(run: RunDirectory, settings: dict[str, Any], start: Start, processes: 
         callbacks.append(Announcement(settings["name"], run))
         profiler = settings["trainer"]["profiler"] or NoProfiler()
         chosen = {"logger": loggers, "callbacks": callbacks, "profiler": profiler, "plugins": plugins(launched())}
-        # Lightning has bars of its own where there is no callback for them.
+        # Lightning has bars and checkpoints of its own where there is no callback for them.
         chosen["enable_progress_bar"] = bool(settings["callbacks"].get("progress"))
+        chosen["enable_checkpointing"] = any(isinstance(callback, Checkpoint) for callback in callbacks)
         trainer = instantiate(settings["trainer"], **chosen, **adapted(model, settings["trainer"]))
         usual = asked or threads_for(model, data, trainer)
         threads = start.threads or usual

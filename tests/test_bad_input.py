@@ -16,11 +16,15 @@ from typing import Any, Literal, get_origin, get_type_hints
 import pytest
 import torch
 from conftest import Run, train_in
+from support import config
 
 from pmodel.commands.command_line import checked_command_line
 from pmodel.commands.directories import finish_sweep
 from pmodel.runs.results import Number, write_results
 from pmodel.runs.saved import read_results
+from pmodel.runs.typed import CONFIG_DIR
+from pmodel.settings.annotations import accepts
+from pmodel.settings.signatures import signature
 
 # Said within a second, before PyTorch is imported. There are a file `afile` and a folder `pictures`.
 EARLY = """
@@ -348,7 +352,7 @@ def vae(runs, folder) -> Path:
         (b"[]", "is none of pmodel's files"),
         (b"3", "is none of pmodel's files"),
         (b"null", "is none of pmodel's files"),
-        (b'{"schema": "one"}', "its form is 'one', and this version of pmodel reads 1: a newer version wrote it"),
+        (b'{"schema": "one"}', "its form is 'one', and this version of pmodel reads 2: a newer version wrote it"),
         (b'{"threads": -1}', "says threads: -1; expected a number from 1 to 4096"),
     ],
 )
@@ -524,10 +528,6 @@ def test_jobs_that_share_a_directory_are_not_done_in_silence(folder, train: Run)
 
 def test_every_setting_with_a_number_has_a_range():
     """Of all that conf/ builds, of the project's own: each number of a signature is of a type with a range."""
-    from pmodel.runs.typed import CONFIG_DIR
-    from pmodel.settings.annotations import accepts
-    from pmodel.settings.signatures import signature
-
     targets = {m for f in CONFIG_DIR.rglob("*.yaml") for m in re.findall(r"_target_: (pmodel\.[\w.]+)", f.read_text())}
     bad: dict[str, Callable[[Any], Any]] = {"number": lambda x: x, "list": lambda x: [x]}
     unlimited = [
@@ -539,3 +539,43 @@ def test_every_setting_with_a_number_has_a_range():
     ]
     assert len(targets) > 60
     assert unlimited == []
+
+
+def settings_with_a_number() -> list[tuple[str, str]]:
+    """(option, key) of each number among the settings of what the options of the groups build, each once."""
+    found: dict[tuple[str, str], tuple[str, str]] = {}
+    groups = {"model": "digits", "data": None, "callbacks": "digits", "trainer": "digits"}
+    for group in groups:
+        for file in sorted((CONFIG_DIR / group).glob("*.yaml")):
+            option = f"{group}={file.stem}"
+            plain = config(option, *NEEDED_BY.get(option, []))
+            for path, node in nodes(plain[group], group):
+                for name, parameter in signature(node["_target_"]).parameters.items():
+                    takes_numbers = accepts_a_number(parameter.annotation, parameter.module)
+                    if name in node and takes_numbers:
+                        found.setdefault((node["_target_"], name), (option, f"{path}.{name}"))
+    return sorted(found.values())
+
+
+NEEDED_BY = {"data=table": ["data.path=table.csv"], "data=image_folder": ["data.path=pictures"]}
+
+
+def nodes(node: Any, path: str) -> list[tuple[str, dict[str, Any]]]:
+    """What is built of the project's own, with the keys that lead there."""
+    if not isinstance(node, dict):
+        return []
+    own = [(path, node)] if str(node.get("_target_", "")).startswith("pmodel.") else []
+    return own + [found for key, child in node.items() for found in nodes(child, f"{path}.{key}")]
+
+
+def accepts_a_number(annotation: Any, module: str) -> bool:
+    return annotation is not None and any(accepts(annotation, number, module) for number in (0.5, 1, 2, 300))
+
+
+@pytest.mark.slow
+def test_each_number_out_of_its_range_is_refused_before_anything_is_loaded(folder, capsys):
+    found = settings_with_a_number()
+    assert len(found) > 150
+    for option, key in found:
+        words = [option, *NEEDED_BY.get(option, []), f"{key}={-(10**12)}"]
+        assert refused_early("train", words, folder, capsys, f"{words[-1]}: …"), words

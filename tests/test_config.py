@@ -205,6 +205,8 @@ def group_options() -> list[str]:
 NEEDED = {
     "data=image_folder": ["data.path=pictures.zip"],
     "data=table": ["data.path=points.csv"],
+    "model/network=run": ["model.network.run=run"],
+    "model/prior=run": ["model.prior.run=run"],
     "experiment=few_labels_mnist": ["model.features=run"],
     "experiment=few_labels_conv_mnist": ["model.features=run"],
     **{f"model/players={players}": ["model=gan"] for players in ("mlp", "maxout", "dcgan", "resnet")},

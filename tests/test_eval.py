@@ -190,7 +190,7 @@ def test_the_directory_of_a_multirun_stands_for_its_jobs_but_those_that_failed(
     for i, model in enumerate(("kmeans", "vae", "vae")):
         shutil.copytree(trained[model], tmp_path / "sweep" / f"{i}-{model}-digits")
     failed = tmp_path / "sweep" / "2-vae-digits" / "status.json"
-    failed.write_text(json.dumps({"schema": 1, "status": "failed", "reason": "ValueError: no luck"}))
+    failed.write_text(json.dumps({"schema": 2, "status": "failed", "reason": "ValueError: no luck"}))
     outcome = evaluate("run=sweep", *quick, "metric.samples=null", "metric.memorization=null")
     assert outcome.code == 0, outcome.err
     assert "left out: run=sweep/2-vae-digits: that run failed (ValueError: no luck)" in outcome.out
@@ -284,7 +284,7 @@ def test_what_is_wrong_with_a_run_is_said_before_anything_heavy_is_imported(eval
     for schema, age in ((0, "an older"), (99, "a newer")):
         status.write_text(json.dumps({"schema": schema, "status": "done"}))
         assert refusal(f"run={vae}") == (
-            f"run={vae}: its form is {schema}, and this version of pmodel reads 1: {age} version wrote it"
+            f"run={vae}: its form is {schema}, and this version of pmodel reads 2: {age} version wrote it"
         )
     status.unlink()
     shutil.rmtree(vae / "checkpoints")

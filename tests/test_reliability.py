@@ -255,20 +255,20 @@ def test_a_job_without_its_last_checkpoint_is_not_begun_again_either(train: Run,
     [
         (
             {"schema": 99},
-            "its form is 99, and this version of pmodel reads 1: a newer version wrote it",
+            "its form is 99, and this version of pmodel reads 2: a newer version wrote it",
         ),
         (
             {"schema": 0},
-            "its form is 0, and this version of pmodel reads 1: an older version wrote it",
+            "its form is 0, and this version of pmodel reads 2: an older version wrote it",
         ),
-        ({"schema": "1"}, "its form is '1', and this version of pmodel reads 1: "),
-        ({"schema": True}, "its form is True, and this version of pmodel reads 1: a newer"),
+        ({"schema": "1"}, "its form is '1', and this version of pmodel reads 2: "),
+        ({"schema": True}, "its form is True, and this version of pmodel reads 2: a newer"),
         ({"threads": 0}, "run/status.json says threads: 0; expected a number from 1 to 4096"),
         ({"threads": "many"}, "run/status.json says threads: 'many'; expected a number from 1 to 4096"),
     ],
 )
 def test_a_status_of_another_form_is_refused_by_all_who_read_it(content, said, train: Run, evaluate: Run, trained):
-    (trained / "status.json").write_text(json.dumps({"schema": 1, "status": "running"} | content))
+    (trained / "status.json").write_text(json.dumps({"schema": 2, "status": "running"} | content))
     before = kept(trained)
     for command, words, code in (
         (train, ["resume=run"], 2),

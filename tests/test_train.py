@@ -506,3 +506,11 @@ def test_a_training_goes_on_where_nobody_reads_what_it_says_any_more(tmp_path):
         assert process.wait(300) == 0, process.stderr.read()
         assert process.stderr.read() == ""
     assert status(run_directory(tmp_path / "logs"))["status"] == "done"
+
+
+def test_who_takes_all_checkpoints_out_gets_none(train, tmp_path):
+    """Lightning would have its own, outside of the run's directory."""
+    none = [f"callbacks.{name}=null" for name in ("best", "snapshots", "last")]
+    outcome = train("model=vae", "data.limit=64", "trainer.max_epochs=1", "callbacks=minimal", "logger=csv", *none)
+    assert outcome.code == 0
+    assert not [*tmp_path.glob("**/*.ckpt")]

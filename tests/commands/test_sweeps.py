@@ -36,7 +36,7 @@ def write_job(folder: Path, number: int, typed: list[str], accuracy: float | Non
         protocol = {"split_sizes": {"train": 5000, "validation": 100}}
         measured = {"name": "accuracy", "value": accuracy, "unit": "of 1", "split": "validation", "protocol": protocol}
         numbers = [measured, {"name": "parameters", "value": 10, "unit": ""}]
-        (path / "results.json").write_text(json.dumps({"schema": 1, "numbers": numbers}), encoding="utf-8")
+        (path / "results.json").write_text(json.dumps({"schema": 2, "numbers": numbers}), encoding="utf-8")
     return path
 
 

@@ -93,7 +93,11 @@ def test_a_header_of_numbers_is_no_row(first, table):
     without = table(text(rows))
     assert torch.equal(without.examples("train", 500).x, torch.from_numpy(train).float())
     assert without.notes == []
-    assert len(all_rows(table(text(rows, names), header=False))) == 501
+    as_a_row = table(text(rows, names), header=False)
+    assert len(all_rows(as_a_row)) == 501
+    inertias = [fitted(data, "model=kmeans")["train/inertia"] for data in (with_header, without, as_a_row)]
+    assert inertias[0] == inertias[1]
+    assert inertias[2] != pytest.approx(inertias[1], rel=1e-3)
 
 
 @pytest.mark.parametrize("line", ["0,1,3", "1,2,4", "0.0,1.0,2.0", "2,3,4", "1,0,2"])

@@ -11,7 +11,8 @@ from support import build
 from torch import nn
 
 from pmodel.instantiate import instantiate
-from pmodel.models.classifier import SMALLEST_SHARE, Classifier
+from pmodel.models.classifier import Classifier
+from pmodel.nets.standardized import SMALLEST_SHARE
 
 DATA = ["data=digits", "data.limit=64", "data.batch_size=32"]
 SMALL = [
@@ -81,7 +82,7 @@ def test_a_probed_encoder_is_that_of_the_run_bit_by_bit_after_training(runs, nam
 @pytest.mark.parametrize("name", ["vae", "autoencoder"])
 def test_fine_tuning_starts_from_the_run_and_changes_its_encoder_alone(runs, name):
     before, _ = build("model=classifier", f"model.features={runs[name]}", *DATA)
-    assert before.mode == "fine_tune"
+    assert before.hparams["mode"] == "fine_tune"
     after, _, _ = classifier(runs[name], "fine_tune")
     for key, value in weights(runs[name]).items():
         assert torch.equal(before.backbone.state_dict()[key], value), key

@@ -9,7 +9,7 @@ from support import build
 from torch import nn
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
-from pmodel.models.latent_variable import kl_to_standard_normal
+from pmodel.distributions.normal import StandardNormal
 
 SCALE = 0.5
 
@@ -79,7 +79,7 @@ def test_bound_does_not_depend_on_how_its_samples_are_split(linear_gaussian, mon
 def test_kl_equals_pytorchs():
     mean, log_var = torch.randn(6, 4), torch.randn(6, 4)
     expected = kl_divergence(Normal(mean, (0.5 * log_var).exp()), Normal(0.0, 1.0))
-    torch.testing.assert_close(kl_to_standard_normal(mean, log_var), expected)
+    torch.testing.assert_close(StandardNormal(mean.shape[1]).kl_from(mean, log_var), expected)
 
 
 def test_beta_weighs_the_kl_alone():
@@ -102,7 +102,7 @@ def test_free_bits_give_no_gradient_below_their_limit():
 def test_free_bits_are_those_of_the_mean_over_the_batch():
     model, data = build("data.limit=16", "model.free_bits=1")
     batch = data.examples("train", 16)
-    kl = kl_to_standard_normal(*model.posterior(batch.x))
+    kl = model.prior.kl_from(*model.posterior(batch.x))
     model.free_bits = kl.mean(0).median().item()
     terms = model.loss(batch)
     counted = kl.where(kl.mean(0) > model.free_bits, model.free_bits).sum(1)

@@ -52,8 +52,7 @@ class ExactResume(Callback):
         if self._limits is not None:
             trainer.fit_loop.max_epochs, trainer.fit_loop.epoch_loop.max_steps = self._limits
             self._limits = None
-        # An older version kept those of the first process alone.
-        states = self._restored.get("processes", [self._restored])
+        states = self._restored["processes"]
         self._restored = None
         _leave_finished_epoch(trainer)
         forget_rows(trainer)

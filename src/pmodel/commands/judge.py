@@ -30,8 +30,8 @@ from pmodel.processes.bar import Bar
 from pmodel.processes.shared_work import Workers
 from pmodel.runs.opening import Run, open_run
 from pmodel.runs.provenance import provenance
-from pmodel.runs.results import SCHEMA, Curve, Missing
-from pmodel.runs.saved import find_runs, read_checkpoint, read_overrides, read_results, read_status
+from pmodel.runs.results import Curve, Missing
+from pmodel.runs.saved import SCHEMA, find_runs, read_checkpoint, read_overrides, read_results, read_status
 
 # Draws of each run in samples.png.
 NUM_PICTURES, NUM_CLOUD = 36, 1000

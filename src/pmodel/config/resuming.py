@@ -11,12 +11,10 @@ from hydra.errors import HydraException
 
 from pmodel.config.overrides import parse_overrides
 from pmodel.config.tree import ConfigError
-from pmodel.files.foreign import check_places, read_json, read_yaml
+from pmodel.files.foreign import check_places, read_json
 from pmodel.files.printable import printable, quoted
-from pmodel.instantiate import targets
 from pmodel.runs.saved import ENDED, SWEEP_FILE, read_config, read_status
 from pmodel.runs.typed import arguments_of_run, only_typed, project_data_dir, to_type
-from pmodel.settings.signatures import TargetError, signature
 
 # What a resumed run may change: how long, where and how it is shown, not what is trained on what.
 RESUMABLE = (
@@ -69,14 +67,6 @@ def _moved(run: Path, typed: str, others: list[Override]) -> list[str]:
         ValueError: of one line, if the run, which a stranger may have made, would write to what is not its own.
     """
     saved = read_config(run, typed)
-    content = read_yaml(run / "config.yaml")
-    for target in filter(lambda name: name.startswith("pmodel."), targets(content)):
-        try:
-            signature(target)
-        except TargetError:
-            raise ValueError(f"{typed}: that run is of an earlier version, which had {target}: train it anew") from None
-    if content["data"].keys() - saved["data"].keys():
-        raise ValueError(f"{typed}: that run is of an earlier version, which called its data otherwise: train it anew")
     typed_dirs = [str(override.value()) for override in others if override.key_or_group == "data_dir"]
     if (needed := to_type(saved.get("data_dir"))) and not typed_dirs:
         raise ValueError(f"{typed}: its data lie elsewhere than those of this project; add {needed[0]}")

@@ -72,8 +72,6 @@ class InMemoryDataModule(LightningDataModule):
         self.limit, self.split_seed, self.seed, self.redraw = limit, split_seed, seed, redraw
         self._expected_classes = num_classes
         self.notes: list[str] = []
-        # Set for a model that takes training batches as levels: uint8, not scaled.
-        self.gives_levels = False
         self._splits: dict[Split, tuple[Tensor, Tensor]] = {}
         self._device = torch.device("cpu")
         self._train_loader: BatchLoader | None = None

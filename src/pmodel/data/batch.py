@@ -1,8 +1,11 @@
 """What travels from the data to the model."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
+
+from pmodel.data.levels import intensity
 
 # The key of evaluation batches: their random draws, if any, were made once, when the split was loaded.
 NO_KEY = -1
@@ -36,13 +39,53 @@ class Batch(NamedTuple):
     label: Tensor
 
 
-class StepBatch(NamedTuple):
-    """What a step is given: a `Batch`, and which part it is of one over all devices.
+class Levels(NamedTuple):
+    """Images as they are stored.
 
-    first, total: where these B examples begin among those of all devices, and how many these are; None: B
+    x: (B, C, H, W), uint8, 0 … num_levels − 1
     """
 
     x: Tensor
-    label: Tensor
-    first: int = 0
-    total: int | None = None
+    num_levels: int
+
+
+class StepBatch:
+    """What a step is given: examples as in a `Batch`, and which part they are of one over all devices.
+
+    x: as in `Batch`; a model that reads `levels` alone never has it computed
+    first, total: where these B examples begin among those of all devices, and how many these are; None: B
+    levels: the same examples as they are stored, if they are images to which nothing random was done
+    """
+
+    def __init__(
+        self, x: Tensor | None, label: Tensor, first: int = 0, total: int | None = None, levels: Levels | None = None
+    ):
+        self._x, self.label, self.first, self.total, self.levels = x, label, first, total, levels
+
+    @property
+    def x(self) -> Tensor:
+        if self._x is None:
+            self._x = intensity(*self.levels)
+        return self._x
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+
+def as_step_batch(batch: Any, rank: int = 0, world_size: int = 1) -> StepBatch:
+    """What a step is given of a batch from any loader: examples x (B, …), alone or in a pair (x, label) with classes
+    (B,), of which each device has its own B.
+
+    Raises:
+        TypeError: if the batch is something else.
+    """
+    if isinstance(batch, StepBatch):
+        return batch
+    if isinstance(batch, Batch):
+        return StepBatch(*batch)
+    parts = (batch,) if isinstance(batch, Tensor) else batch
+    if not (isinstance(parts, tuple | list) and 1 <= len(parts) <= 2 and all(isinstance(p, Tensor) for p in parts)):
+        raise TypeError(f"a batch: expected a tensor x, or a pair (x, label) of tensors, not {type(batch).__name__}")
+    x = parts[0]
+    label = parts[1].long() if len(parts) == 2 else torch.full((len(x),), -1, device=x.device)
+    return StepBatch(x, label, rank * len(x), world_size * len(x))

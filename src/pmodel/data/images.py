@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pmodel.data import levels
 from pmodel.data.base import DRAWS, InMemoryDataModule, Split
-from pmodel.data.batch import NO_KEY, RawBatch, StepBatch
+from pmodel.data.batch import NO_KEY, Levels, RawBatch, StepBatch
 from pmodel.data.labels import balanced_subset
 from pmodel.settings.ranges import Count, Fraction, Seed, Whole
 
@@ -74,9 +74,9 @@ class ImageDataModule(InMemoryDataModule):
         return {**super().protocol(), "binarize": self.binarize, "dequantize": self.dequantize, **labels}
 
     def on_after_batch_transfer(self, batch: RawBatch, dataloader_idx: int = 0) -> StepBatch:
-        if self.gives_levels and batch.key != NO_KEY and not batch.x.is_floating_point() and not self._draws_anew:
-            return StepBatch(batch.x, batch.label, batch.first, batch.total)
-        return super().on_after_batch_transfer(batch, dataloader_idx)
+        if batch.x.is_floating_point() or (batch.key != NO_KEY and self._draws_anew):
+            return super().on_after_batch_transfer(batch, dataloader_idx)
+        return StepBatch(None, batch.label, batch.first, batch.total, Levels(batch.x, self._stored_levels))
 
     @property
     def _draws_anew(self) -> bool:

@@ -1,4 +1,4 @@
-"""Few labels: a class-balanced part of a training split."""
+"""Labels: whether each example has one, and a class-balanced part of a training split."""
 
 import torch
 from torch import Generator, Tensor
@@ -35,3 +35,24 @@ def balanced_subset(label: Tensor, num_classes: int | None, count: int, label_se
         generator = Generator().manual_seed(mix_key(label_seed, split_seed, k))
         chosen.append(members[torch.randperm(len(members), generator=generator)[:size]])
     return torch.cat(chosen).sort().values
+
+
+def check_labels(split: str, label: Tensor, num_classes: int) -> None:
+    """Refuses examples that a classifier can't learn from.
+
+    label: (N,), int64, −1 where there is none
+
+    Raises:
+        ValueError: if one has no label, or one of no class below `num_classes`.
+    """
+    name = {"train": "training"}.get(split, split)
+    if (label < 0).any():
+        some = f"{int((label >= 0).sum()):,} of {len(label):,} {name} examples have one"
+        raise ValueError(
+            f"model=classifier: expected a label of each example, and {some}: label the others, or take them out"
+        )
+    if (label >= num_classes).any():
+        raise ValueError(
+            f"model.num_classes={num_classes}: expected more, since there is a {name} example of class"
+            f" {int(label.max())}, counted from 0"
+        )

@@ -78,17 +78,19 @@ class Gaussians(nn.Module):
         origin = self.means.mean(0)
         memory = self.means.new_empty(0, K, D)
 
-        def room(rows: int) -> Tensor:
+        def room(x: Tensor) -> Tensor | None:
             # The same memory for each chunk: fresh pages would cost a tenth of the time, and leave holes.
             nonlocal memory
-            if len(memory) < rows:
-                memory = self.means.new_empty(rows, K, D)
-            return memory[:rows]
+            if x.requires_grad:
+                return None  # a gradient needs each chunk's
+            if len(memory) < len(x):
+                memory = self.means.new_empty(len(x), K, D)
+            return memory[: len(x)]
 
         if not self.triangular:
             inverse = (1 / self.scales).expand(K, D)
             means = (self.means - origin) * inverse
-            return lambda x: torch.addcmul(-means, (x - origin)[:, None], inverse, out=room(len(x)))
+            return lambda x: torch.addcmul(-means, (x - origin)[:, None], inverse, out=room(x))
         identity = torch.eye(D, dtype=torch.float64, device=origin.device).expand(K, D, D)
         inverse = torch.linalg.solve_triangular(self.scales.expand(K, D, D), identity, upper=False)
         means = (inverse @ (self.means - origin)[:, :, None]).flatten()
@@ -96,9 +98,9 @@ class Gaussians(nn.Module):
         inverses = inverse.permute(2, 0, 1).reshape(D, K * D)
 
         def whiten(x: Tensor) -> Tensor:
-            y = room(len(x))
-            torch.addmm(means, x - origin, inverses, beta=-1, out=y.view(len(x), K * D))
-            return y
+            y = room(x)
+            flat = None if y is None else y.flatten(1)
+            return torch.addmm(means, x - origin, inverses, beta=-1, out=flat).view(len(x), K, D)
 
         return whiten
 

@@ -1,22 +1,15 @@
 """The autoencoder (Hinton & Salakhutdinov, Reducing the Dimensionality of Data with Neural Networks, 2006)."""
 
-from typing import Any, ClassVar, Literal, TypedDict
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pmodel.instantiate import instantiate
+from pmodel.models.parts import NetworkOrRun, build_networks
 from pmodel.nets.precision import in_own_dtype, upcast
 from pmodel.settings.ranges import Count, Counts
 from pmodel.training.gradient import GradientModule
-
-
-class Network(TypedDict):
-    """The two networks of an autoencoder, as dicts with a `_target_`."""
-
-    encoder: dict
-    decoder: dict
 
 
 class Autoencoder(GradientModule):
@@ -27,7 +20,8 @@ class Autoencoder(GradientModule):
 
     Args:
         data_shape: of one example, (C, H, W) or (D,).
-        network: dicts of an encoder (data_shape, num_outputs) and a decoder (latent_dim, output_shape).
+        network: dicts of an encoder (data_shape, num_outputs) and a decoder (latent_dim, output_shape), or the run from
+            which both are taken, with their weights, to be trained further.
     """
 
     units: ClassVar[dict[str, str]] = {"loss": "per example", "squared_error_per_pixel": "per pixel"}
@@ -36,7 +30,7 @@ class Autoencoder(GradientModule):
         self,
         data_shape: Counts,
         latent_dim: Count,
-        network: Network,
+        network: NetworkOrRun,
         reconstruction_loss: Literal["squared_error", "cross_entropy"],
         **common: Any,
     ):
@@ -46,8 +40,11 @@ class Autoencoder(GradientModule):
             raise ValueError("model.reconstruction_loss=cross_entropy: expected pictures, whose values are in [0, 1]")
         self.data_shape, self.latent_dim = torch.Size(data_shape), latent_dim
         self.reconstruction_loss = reconstruction_loss
-        self.encoder = instantiate(network["encoder"], data_shape=data_shape, num_outputs=latent_dim)
-        self.decoder = instantiate(network["decoder"], latent_dim=latent_dim, output_shape=data_shape)
+        sizes = (
+            {"data_shape": data_shape, "num_outputs": latent_dim},
+            {"latent_dim": latent_dim, "output_shape": data_shape},
+        )
+        self.encoder, self.decoder, self.hparams["network"] = build_networks(network, *sizes)
 
     def loss(self, batch: Any) -> dict[str, Tensor]:
         x = batch.x

@@ -1,4 +1,4 @@
-"""The Gaussian mixture, by expectation maximization (Dempster, Laird & Rubin, 1977)."""
+"""Gaussian mixtures, by expectation maximization (Dempster, Laird & Rubin, 1977)."""
 
 import math
 from typing import Any, Literal
@@ -15,8 +15,8 @@ from pmodel.training.streaming import Refit
 Start = Literal["kmeans", "random"]
 
 
-class GMM(GaussianDensity):
-    """p(x) = Σ_k π_k N(x; μ_k, Σ_k), a density of x in R^D; one EM step per epoch.
+class MixtureModule(GaussianDensity):
+    """A mixture Σ_k π_k N(z; μ_k, Σ_k) of codes z of the examples; one EM step per epoch.
 
     The mean log-likelihood of the training examples never falls, but for `reg_covar`, and training stops once it rises
     by at most `tolerance` nats per example.
@@ -41,29 +41,35 @@ class GMM(GaussianDensity):
         **common: Any,
     ):
         super().__init__(**common)
-        self.save_hyperparameters()
         self.data_shape, self.start, self.num_starts = torch.Size(data_shape), start, num_starts
-        self.reg_covar = reg_covar
-        self.gaussians = Gaussians(num_components, self.data_shape.numel(), covariance_type)
+        self.covariance_type, self.reg_covar = covariance_type, reg_covar
         self.register_buffer("weights", torch.full((num_components,), 1 / num_components, dtype=torch.float64))
         # The mean log-likelihood of the previous epoch's parameters, nats.
         self.register_buffer("log_likelihood", torch.tensor(-math.inf, dtype=torch.float64))
+
+    def make_gaussians(self, num_dims: int) -> None:
+        """The components, of codes of so many dimensions."""
+        self.gaussians = Gaussians(len(self.weights), num_dims, self.covariance_type)
 
     @property
     def num_parameters(self) -> int:
         return self.gaussians.num_parameters + len(self.weights) - 1
 
+    def codes(self, x: Tensor) -> Tensor:
+        """z, (B, M)."""
+        return x.flatten(1)
+
+    def start_from(self, z: Tensor, generator: Generator, scaled: bool) -> None:
+        """Sets a start from codes z (N, M)."""
+        settings = self.start, self.num_starts, self.reg_covar
+        start_mixture(self.gaussians, self.weights, z, *settings, generator, scaled)
+
     def initialize(self, x: Tensor, generator: Generator) -> None:
         if self.place[0] == 0:
             warn_of_few_points(x.flatten(1), len(self.weights), "num_components")
-        # The columns of points may have different units, which k-means must not compare.
-        scaled = len(self.data_shape) == 1
-        start_mixture(
-            self.gaussians, self.weights, x.flatten(1), self.start, self.num_starts, self.reg_covar, generator, scaled
-        )
 
     def statistics(self, x: Tensor) -> dict[str, Tensor]:
-        return self.gaussians.expectation(x.flatten(1), self.weights.log())
+        return self.gaussians.expectation(self.codes(x), self.weights.log())
 
     def refit(self, totals: dict[str, Tensor], count: int) -> Refit:
         log_likelihood = totals["log_prob"] / count
@@ -74,35 +80,53 @@ class GMM(GaussianDensity):
         return Refit(change, {"nll": -log_likelihood.item()})
 
     def terms(self, batch: Any) -> dict[str, Tensor]:
-        return {"nll": -self._joint(batch.x).logsumexp(1)}
+        return {"nll": -self._log_prob(batch.x)}
 
-    def _joint(self, x: Tensor) -> Tensor:
-        """log π_k N(x; μ_k, Σ_k), (B, K), float64."""
-        return self.gaussians.log_prob(x.flatten(1)) + self.weights.log()
+    def _joint(self, z: Tensor) -> Tensor:
+        """log π_k N(z; μ_k, Σ_k), (B, K), float64."""
+        return self.gaussians.log_prob(z) + self.weights.log()
+
+    def _log_prob(self, x: Tensor) -> Tensor:
+        """log density of x, nats, (B,), float64."""
+        return self._joint(self.codes(x)).logsumexp(1)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """log density, nats, (B,)."""
-        return self._joint(x).logsumexp(1).to(x.dtype)
+        """log density of x, nats, (B,)."""
+        return self._log_prob(x).to(x.dtype)
+
+    def sample_codes(self, n: int, generator: Generator | None) -> Tensor:
+        """n draws of z, (n, M), float64."""
+        return self.gaussians.sample(draw(self.weights, n, generator), generator=generator)
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
         """n draws, (n, …), float32; pictures' may leave [0, 1]."""
-        return (
-            self.gaussians.sample(draw(self.weights, n, generator), generator=generator)
-            .float()
-            .view(n, *self.data_shape)
-        )
+        return self.sample_codes(n, generator).float().view(n, *self.data_shape)
 
     def encode(self, x: Tensor) -> Tensor:
         """The responsibilities p(k | x), (B, K)."""
-        return self._joint(x).softmax(1).to(x.dtype)
+        return self._joint(self.codes(x)).softmax(1).to(x.dtype)
 
     def assign(self, x: Tensor) -> Tensor:
         """The most responsible component, (B,) int64."""
-        return self._joint(x).argmax(1)
+        return self._joint(self.codes(x)).argmax(1)
 
     def clusters(self) -> tuple[Tensor, Tensor]:
-        """The means (K, …) and the weights (K,)."""
+        """The means as examples (K, …), and the weights (K,)."""
         return self.gaussians.means.view(-1, *self.data_shape), self.weights
+
+
+class GMM(MixtureModule):
+    """p(x) = Σ_k π_k N(x; μ_k, Σ_k), a density of x in R^D."""
+
+    def __init__(self, **common: Any):
+        super().__init__(**common)
+        self.save_hyperparameters()
+        self.make_gaussians(self.data_shape.numel())
+
+    def initialize(self, x: Tensor, generator: Generator) -> None:
+        super().initialize(x, generator)
+        # The columns of points may have different units, which k-means must not compare.
+        self.start_from(x.flatten(1), generator, scaled=len(self.data_shape) == 1)
 
     def gaussian_components(self) -> tuple[Tensor, Tensor, Tensor]:
         """Weights (K,), means (K, D) and covariances (K, D, D)."""

@@ -111,7 +111,7 @@ class KDE(StreamingModule):
 
     def _training_examples(self, count: int) -> Tensor:
         """All training examples, in the order of the data module, which no batch size and no device changes."""
-        x = self.trainer.datamodule.examples("train", count).x.to(self.device).flatten(1)
+        x = self.data.examples("train", count).x.to(self.device).flatten(1)
         return (x * (self.num_levels - 1)).round().byte() if self.examples.dtype == torch.uint8 else x
 
     def _best_on_held_out(self, scale: Tensor) -> float:

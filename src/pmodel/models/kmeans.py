@@ -142,7 +142,7 @@ class KMeans(StreamingModule):
             "squared_error_per_pixel": lowest / count / D,
             "inertia": lowest,
         }
-        if count < self.trainer.datamodule.split_sizes["train"]:
+        if count < self.data.split_sizes.get("train", count):
             self.squares.fill_(math.nan)  # the next epoch has other examples
         return Refit(change[self.best].item(), train)
 

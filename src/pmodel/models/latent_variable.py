@@ -117,8 +117,3 @@ class LatentVariableModule(GradientModule):
 def log_normal(z: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
     """log N(z; mean, exp(log_var)), summed over the last axis, nats, without its −½ log 2π for each dimension."""
     return -0.5 * ((z - mean).square() * (-log_var).exp() + log_var).sum(-1)
-
-
-def kl_to_standard_normal(mean: Tensor, log_var: Tensor) -> Tensor:
-    """KL(N(mean, exp(log_var)) ‖ N(0, 1)) of each dimension, nats, ≥ 0."""
-    return 0.5 * (mean.square() + log_var.exp() - 1 - log_var)

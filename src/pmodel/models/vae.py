@@ -1,37 +1,45 @@
 """The variational autoencoder (Kingma & Welling, Auto-Encoding Variational Bayes, 2013, arXiv 1312.6114)."""
 
+import math
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
 from pmodel.distributions.noise import normal
-from pmodel.instantiate import instantiate
-from pmodel.models.autoencoder import Network
-from pmodel.models.latent_variable import LatentVariableModule, kl_to_standard_normal
+from pmodel.models.latent_variable import LatentVariableModule
+from pmodel.models.parts import NetworkOrRun, build_networks, build_prior
 from pmodel.nets.batch_share import batch_mean, own_share
 from pmodel.nets.precision import in_own_dtype, upcast
 from pmodel.settings.ranges import Count, NonNegative
 
 
 class VAE(LatentVariableModule):
-    """p(x) = ∫ p(x | z) N(z; 0, I) dz with the approximate posterior q(z | x) = N(z; μ(x), diag σ²(x)).
+    """p(x) = ∫ p(x | z) p(z) dz with the approximate posterior q(z | x) = N(z; μ(x), diag σ²(x)).
 
-    Minimizes −E_q[log p(x | z)] + β KL(q(z | x) ‖ N(0, I)), in nats, summed over pixels and latent dimensions, with
+    Minimizes −E_q[log p(x | z)] + β KL(q(z | x) ‖ p(z)), in nats, summed over pixels and latent dimensions, with
     one sample of z per example; with `num_importance_samples` K > 1 the importance-weighted bound of K samples (the
     IWAE, see `LatentVariableModule`). β = 1 is the negative ELBO; other values are the β-VAE (Higgins et al., 2017).
     With `free_bits` λ, a latent dimension whose KL, averaged over the batch, is below λ counts as λ and gets no
     gradient (Kingma et al., 2016, arXiv 1606.04934, with single dimensions as the groups).
 
+    p(z) is N(0, I), or the density of a finished run's model, which stays as it is; its KL is estimated with the same
+    sample of z.
+
     Args:
         latent_dim: D, the dimension of z.
-        network: dicts of an encoder (data_shape, num_outputs) and a decoder (latent_dim, output_shape).
+        network: dicts of an encoder (data_shape, num_outputs) and a decoder (latent_dim, output_shape), or the run from
+            which both are taken, with their weights, to be trained further.
+        prior: p(z); see `pmodel.models.parts.build_part`.
     """
+
+    frozen = ("prior",)
 
     def __init__(
         self,
         latent_dim: Count,
-        network: Network,
+        network: NetworkOrRun,
+        prior: dict,
         beta: NonNegative,
         free_bits: NonNegative,
         **common: Any,
@@ -44,8 +52,15 @@ class VAE(LatentVariableModule):
             raise ValueError(f"model.{name}={value}: expected {only} with {setting}, whose bound has no KL term")
         self.latent_dim = latent_dim
         self.beta, self.free_bits = beta, free_bits
-        self.encoder = instantiate(network["encoder"], data_shape=list(self.data_shape), num_outputs=2 * latent_dim)
-        self.decoder = instantiate(network["decoder"], latent_dim=latent_dim, output_shape=self.output_shape)
+        self.prior, self.hparams["prior"] = build_prior(prior, latent_dim)
+        self.has_exact_kl = hasattr(self.prior, "kl_from")
+        if free_bits > 0 and not self.has_exact_kl:
+            raise ValueError(
+                f"model.free_bits={free_bits}: expected 0 with model/prior=run, whose KL has no dimensions"
+            )
+        of_encoder = {"data_shape": list(self.data_shape), "num_outputs": 2 * latent_dim}
+        of_decoder = {"latent_dim": latent_dim, "output_shape": self.output_shape}
+        self.encoder, self.decoder, self.hparams["network"] = build_networks(network, of_encoder, of_decoder)
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of q(z | x), each (B, D), float32 or wider."""
@@ -66,21 +81,25 @@ class VAE(LatentVariableModule):
     def log_weights(self, x: Tensor, posterior: tuple[Tensor, Tensor], noise: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_var = posterior
         z = mean + (0.5 * log_var).exp() * noise
-        # log N(z; 0, I) − log q(z | x): the 2π of the two cancel.
-        log_ratio = 0.5 * (noise.square() - z.square() + log_var).sum(2)
+        log_ratio = self._log_ratio(z.flatten(0, 1), noise.flatten(0, 1), log_var.repeat(len(z), 1)).view(z.shape[:2])
         return self._log_likelihood(x, in_own_dtype(self.decoder, z.flatten(0, 1))), log_ratio
+
+    def _log_ratio(self, z: Tensor, noise: Tensor, log_var: Tensor) -> Tensor:
+        """log p(z) − log q(z | x) of z = μ + σε with ε = noise, nats, (B,)."""
+        log_q = -0.5 * ((noise.square() + log_var).sum(1) + z.shape[1] * math.log(2 * math.pi))
+        return self.prior.log_prob(z) - log_q
 
     def loss(self, batch: Any) -> dict[str, Tensor]:
         if self.num_importance_samples > 1:
             return super().loss(batch)
         x = batch.x
         mean, log_var = self.posterior(x)
-        z = mean + (0.5 * log_var).exp() * own_share(lambda n: normal((n, self.latent_dim), mean, None), len(mean))
+        noise = own_share(lambda n: normal((n, self.latent_dim), mean, None), len(mean))
+        z = mean + (0.5 * log_var).exp() * noise
         reconstruction = -self.likelihood.log_prob(in_own_dtype(self.decoder, z), x)
-        kl_per_dim = kl_to_standard_normal(mean, log_var)
-        kl = kl_per_dim.sum(1)
-        counted = kl
+        kl = counted = self._kl(mean, log_var, z, noise)
         if self.free_bits > 0:
+            kl_per_dim = self.prior.kl_from(mean, log_var)
             free = torch.full_like(kl_per_dim, self.free_bits)
             counted = torch.where(batch_mean(kl_per_dim) > self.free_bits, kl_per_dim, free).sum(1)
         return {
@@ -90,18 +109,22 @@ class VAE(LatentVariableModule):
             "kl": kl,
         }
 
+    def _kl(self, mean: Tensor, log_var: Tensor, z: Tensor, noise: Tensor) -> Tensor:
+        """KL(q(z | x) ‖ p(z)), nats, (B,): exact with a prior that knows it, else estimated with z."""
+        return self.prior.kl_from(mean, log_var).sum(1) if self.has_exact_kl else -self._log_ratio(z, noise, log_var)
+
     @torch.no_grad()
     def elbo(self, x: Tensor, *, generator: Generator | None = None) -> Tensor:
-        """The ELBO with the exact KL and one sample for the reconstruction, nats, (B,)."""
+        """The ELBO with one sample of z for the reconstruction, and for the KL too where `prior` doesn't know it
+        exactly; nats, (B,)."""
         mean, log_var = self.posterior(x)
-        z = mean + (0.5 * log_var).exp() * normal((len(x), self.latent_dim), mean, generator)
-        log_likelihood = self.likelihood.log_prob(in_own_dtype(self.decoder, z), x)
-        return log_likelihood - kl_to_standard_normal(mean, log_var).sum(1)
+        noise = normal((len(x), self.latent_dim), mean, generator)
+        z = mean + (0.5 * log_var).exp() * noise
+        return self.likelihood.log_prob(in_own_dtype(self.decoder, z), x) - self._kl(mean, log_var, z, noise)
 
     def sample_latents(self, n: int, *, generator: Generator | None = None) -> Tensor:
-        """n codes from N(0, I), (n, D)."""
-        like = next(self.decoder.parameters())
-        return normal((n, self.latent_dim), like, generator)
+        """n codes from the prior, (n, D)."""
+        return self.prior.sample(n, generator=generator)
 
     @torch.no_grad()
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:

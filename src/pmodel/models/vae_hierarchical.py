@@ -7,8 +7,8 @@ from torch import Generator, Tensor, nn
 
 from pmodel.distributions.noise import normal
 from pmodel.instantiate import instantiate
-from pmodel.models.autoencoder import Network
 from pmodel.models.latent_variable import LatentVariableModule, log_normal
+from pmodel.models.parts import Network
 from pmodel.nets.activations import Activation
 from pmodel.nets.mlp import mlp
 from pmodel.nets.precision import in_own_dtype, upcast

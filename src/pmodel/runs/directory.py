@@ -84,6 +84,7 @@ class RunDirectory:
         if self.rank > 0:
             yield self._begun_by_first(resume, again)
             return
+        missing = [path for path in (self.path, *self.path.parents) if not path.exists()]
         try:
             claim = Claim(self.path)
         except InUse as error:
@@ -103,7 +104,7 @@ class RunDirectory:
             raise
         finally:
             claim.release()
-            for path in made:
+            for path in (*missing, *made):
                 with contextlib.suppress(OSError):  # it isn't empty
                     path.rmdir()
 

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 from pmodel.files.foreign import OWN, in_folder, read_json, read_yaml
 from pmodel.files.printable import setting
 
-# Of a run directory: counts up with every change after which an older one can't be read any more. It is in status.json;
-# where that has none, it is 1.
-SCHEMA = 1
+# Of a run directory and of its results.json: counts up with every change after which an older one can't be read any
+# more. It is in status.json too; where that has none, it is this one.
+SCHEMA = 2
 # Statuses of a run of which nothing is left to do.
 ENDED = ("done", "pruned")
 # More than a machine has.
@@ -137,7 +137,7 @@ def read_status(file: Path, place: str) -> dict[str, Any]:
     status = read_json(file, place)
     if status is None:
         return {}
-    schema = status.get("schema", 1)
+    schema = status.get("schema", SCHEMA)
     if type(schema) is not int or schema != SCHEMA:
         age = "an older version wrote it" if type(schema) is int and schema < SCHEMA else "a newer version wrote it"
         raise ValueError(f"{place}: its form is {schema!r}, and this version of pmodel reads {SCHEMA}: {age}")
@@ -205,18 +205,7 @@ def read_config(folder: Path, place: str, parts: tuple[str, ...] = ("model", "da
     missing = [part for part in parts if not isinstance(_target(plain.get(part)), str)]
     if missing:
         raise ValueError(f"{place}: {file} describes no {' and '.join(missing)}")
-    _as_named_now(plain)
     return plain
-
-
-def _as_named_now(settings: dict[str, Any]) -> None:
-    """Gives settings of an earlier version, in which a CSV file was one of the point sets, the names of this one."""
-    data = settings.get("data")
-    if _target(data) == "pmodel.data.points.Points" and "path" in data:
-        path = data.pop("path")
-        if data.get("name") == "csv":
-            kept = {key: value for key, value in data.items() if key not in ("_target_", "name")}
-            settings["data"] = {"_target_": "pmodel.data.table.Table", "path": path, **kept}
 
 
 def _target(node: Any) -> Any:

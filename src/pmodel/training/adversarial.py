@@ -167,6 +167,7 @@ class AdversarialModule(MeasuredModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> None:
         discriminator_optimizer, generator_optimizer = self.optimizers()
+        batch = self.step_batch(batch)
         with self.share_of(batch):
             terms = self._discriminator_step(batch, discriminator_optimizer)
         self.train_means.update(terms)
@@ -328,7 +329,7 @@ class AdversarialModule(MeasuredModule):
             self._step_schedule(1, "epoch")
 
     def concerns(self) -> dict[str, str]:
-        real = self.trainer.datamodule.examples("train", GameHealth.NUM_EXAMPLES).x.to(self.device)
+        real = self.data.examples("train", GameHealth.NUM_EXAMPLES).x.to(self.device)
         generator = torch.Generator(self.device).manual_seed(0)
         return self.health.concerns(real, self.sample(len(real), generator=generator))
 

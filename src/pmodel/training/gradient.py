@@ -50,6 +50,7 @@ class GradientModule(MeasuredModule):
                 network.compile()
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        batch = self.step_batch(batch)
         with self.share_of(batch):
             terms = self.loss(batch)
         loss = self.device_mean(terms["loss"], batch)

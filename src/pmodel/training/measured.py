@@ -16,11 +16,13 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.optim import Optimizer
 
+from pmodel.data.batch import StepBatch, as_step_batch
 from pmodel.nets.batch_share import share
 from pmodel.processes.gather import of_all_processes
 from pmodel.settings.checked import check_arguments
 from pmodel.training.divergence import Diverged, all_finite, diverged, not_finite
 from pmodel.training.epoch_means import EpochMeans, merged, without_sums
+from pmodel.training.training_data import data_of
 
 
 class MeasuredModule(LightningModule):
@@ -43,6 +45,8 @@ class MeasuredModule(LightningModule):
     units: ClassVar[dict[str, str]] = {}
     # Of models that average their weights: validation, samples and checkpoints are then of the averages.
     ema_decay: float | None = None
+    # Parts that keep the weights they came with, by their attributes: they stay in eval mode.
+    frozen: tuple[str, ...] = ()
     # What to try when training diverges.
     advice: ClassVar[str] = "try a lower model.optimizer.lr or trainer.gradient_clip_val=1"
 
@@ -96,6 +100,12 @@ class MeasuredModule(LightningModule):
         """Whether there is a model to judge and to draw: not before the first fit of one that has no gradient."""
         return True
 
+    def train(self, mode: bool = True) -> "MeasuredModule":
+        super().train(mode)
+        for name in self.frozen:
+            getattr(self, name).eval()
+        return self
+
     def on_train_start(self) -> None:
         self.train_means.to(self.device)
         for optimizer in self.trainer.optimizers:
@@ -114,6 +124,7 @@ class MeasuredModule(LightningModule):
         torch.manual_seed(0)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
+        batch = self.step_batch(batch)
         with self.share_of(batch):
             self.val_means.update(self.terms(batch))
 
@@ -125,13 +136,17 @@ class MeasuredModule(LightningModule):
         self._log_means("val", self.val_means)
 
     @property
-    def _data(self) -> Any:
-        """The data module that the model is trained on; None where there is none, as with a plain loader of tensors."""
-        return None if self._trainer is None else getattr(self._trainer, "datamodule", None)
+    def data(self) -> Any:
+        """The data that the model is trained on: see `pmodel.training.training_data`."""
+        return data_of(self.trainer)
+
+    def step_batch(self, batch: Any) -> StepBatch:
+        """What a loader gave, as steps take it: our own batches, or a plain tensor x, or a pair (x, label)."""
+        return as_step_batch(batch, *self.place)
 
     def in_the_datas_units(self, values: dict[str, float]) -> dict[str, float]:
         """Means of named terms, of which the densities are those of the source's coordinates, not of the model's."""
-        shift = getattr(self._data, "log_volume", 0.0)
+        shift = self.data.log_volume
         return {name: value + self.densities.get(name, 0) * shift for name, value in values.items()}
 
     def sum_over_devices(self, x: Tensor) -> Tensor:
@@ -194,7 +209,7 @@ class MeasuredModule(LightningModule):
         # Of the step under way, or of the last one between two.
         step = -(-self.trainer.fit_loop.epoch_loop.batch_progress.total.ready // self.trainer.accumulate_grad_batches)
         # Nothing was learnt yet that a lower learning rate would have kept: the data may be too large.
-        of_data = getattr(self._data, "advice", None) if self.trainer.current_epoch == 0 else None
+        of_data = self.data.advice if self.trainer.current_epoch == 0 else None
         return diverged(self.trainer, broken, step, (of_data or self.advice) + wider)
 
     def _log_means(self, split: str, means: EpochMeans) -> None:
@@ -229,7 +244,6 @@ class MeasuredModule(LightningModule):
     def own_state(self, states: list[dict[str, Any]]) -> dict[str, Any]:
         """This device's of what `states_of` gave, or where they were others, all of it on the first one."""
         rank, world_size = self.place
-        states = states if isinstance(states, list) else [states]  # an older version's, over all devices
         if len(states) == world_size:
             return states[rank]
         return merged(states) if rank == 0 else without_sums(states[0])

@@ -93,11 +93,6 @@ class StreamingModule(MeasuredModule):
         """How many numbers the largest tensor of `statistics` has per example."""
         return num_dims
 
-    def setup(self, stage: str) -> None:
-        if stage == "fit":
-            data = self.trainer.datamodule
-            self.num_levels, data.gives_levels = data.num_levels, self.reads_levels
-
     def on_fit_start(self) -> None:
         precision = str(self.trainer.precision)
         if precision not in ("32-true", "64-true"):
@@ -118,15 +113,20 @@ class StreamingModule(MeasuredModule):
 
     def start_examples(self) -> Tensor:
         """`init_size` training examples, drawn without replacement by `start_seed`: the same on every device."""
-        return self.trainer.datamodule.examples("train", self.init_size, seed=int(self.start_seed)).x.to(self.device)
+        return self.data.examples("train", self.init_size, seed=int(self.start_seed)).x.to(self.device)
 
     def start_generator(self) -> Generator:
         """A generator seeded with `start_seed`."""
         return Generator().manual_seed(int(self.start_seed))
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        batch = self.step_batch(batch)
         with torch.no_grad():
-            self._add(batch.x)
+            if self.reads_levels and batch.levels is not None:
+                x, self.num_levels = batch.levels
+                self._add(x)
+            else:
+                self._add(batch.x)
         # On several devices Lightning takes no step without a loss; this one has nothing to change.
         return torch.zeros((), requires_grad=True)
 
@@ -175,7 +175,6 @@ class StreamingModule(MeasuredModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
         states, (rank, world_size) = checkpoint["totals"], self.place
-        states = states if isinstance(states, list) else [states]  # an older version's, over all devices
         if len(states) == world_size:
             # One sum over all devices would be rounded otherwise than in a run that was never cut.
             self.totals = states[rank]

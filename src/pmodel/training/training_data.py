@@ -1,0 +1,78 @@
+"""What a model asks of the data that it is trained on: a data module of ours, or a plain loader of tensors."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from torch import Generator, Tensor
+
+from pmodel.data.batch import Batch, as_step_batch
+
+
+class PlainLoaders:
+    """The data of a `lightning.Trainer` whose loaders are not ours; they yield what `as_step_batch` takes."""
+
+    # Their coordinates are the model's, and they know no advice.
+    log_volume = 0.0
+    advice: str | None = None
+
+    def __init__(self, trainer: Trainer):
+        self.trainer = trainer
+
+    @property
+    def split_sizes(self) -> dict[str, int]:
+        """The number of examples of each split whose loader knows it."""
+        loaders = {split: self._loader(split) for split in ("train", "validation")}
+        return {split: len(loader.dataset) for split, loader in loaders.items() if _is_sized(loader)}
+
+    def examples(self, split: str, n: int, seed: int | None = None) -> Batch:
+        """The first n examples of a split (all, if it has fewer), on the CPU; with a seed, n drawn by it at random.
+
+        Of a data set without a length: always the first n that its loader gives.
+        """
+        loader = self._loader(split)
+        if loader is None:
+            return Batch(torch.zeros(0), torch.zeros(0, dtype=torch.int64))
+        batches = _drawn(loader, n, seed) if _is_sized(loader) else _first(loader, n)
+        x, label = zip(*((batch.x, batch.label) for batch in map(as_step_batch, batches)), strict=True)
+        return Batch(torch.cat(x)[:n], torch.cat(label)[:n])
+
+    def _loader(self, split: str) -> Any:
+        loop = self.trainer.fit_loop
+        if split == "train":
+            loop.setup_data()  # does nothing the second time
+            return self.trainer.train_dataloader
+        if not self.trainer.enable_validation:
+            return None
+        loop.epoch_loop.val_loop.setup_data()
+        return self.trainer.val_dataloaders
+
+
+def data_of(trainer: Trainer) -> Any:
+    """The data module that a trainer was given, or what stands for one; see `InMemoryDataModule`."""
+    module = getattr(trainer, "datamodule", None)
+    return module if hasattr(module, "examples") else PlainLoaders(trainer)
+
+
+def _is_sized(loader: Any) -> bool:
+    return hasattr(getattr(loader, "dataset", None), "__len__")
+
+
+def _drawn(loader: Any, n: int, seed: int | None) -> list[Any]:
+    size = len(loader.dataset)
+    if seed is None:
+        positions = torch.arange(min(n, size))
+    else:
+        positions = torch.randperm(size, generator=Generator().manual_seed(seed))[:n]
+    return [loader.collate_fn([loader.dataset[i] for i in positions.tolist()])]
+
+
+def _first(loader: Any, n: int) -> Iterator[Any]:
+    count = 0
+    for batch in islice(loader, n):
+        if count >= n:
+            return
+        yield batch
+        count += len(batch if isinstance(batch, Tensor) else batch[0])
