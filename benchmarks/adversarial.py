@@ -1,7 +1,7 @@
 """The time of a DCGAN iteration here (MNIST's size, batch 64), against plain PyTorch loops, for k = 1 and k = 5.
 
 Ours is the whole of `train.py`'s step: trainer, progress, CSV and TensorBoard loggers, timing, averaged weights,
-gradient norms. The plain loops have the same networks, optimizers and in-memory pictures, and sum up both losses. The
+gradient norms. The plain loops have the same networks, optimizers and in-memory images, and sum up both losses. The
 `usual` one is the textbook's, whose generator step computes gradients of the discriminator's weights that nobody uses;
 the `frugal` one does not. An iteration is k steps of the discriminator and one of the generator. Blocks of iterations
 run in turn.

@@ -1,6 +1,6 @@
-"""Training steps of PixelRNN and PixelCNN on pictures of MNIST's size against the same networks written plainly.
+"""Training steps of PixelRNN and PixelCNN on images of MNIST's size against the same networks written plainly.
 
-The plain Diagonal BiLSTM is the paper's recipe as it stands: the picture is skewed, a 1×1 convolution gives the gates'
+The plain Diagonal BiLSTM is the paper's recipe as it stands: the image is skewed, a 1×1 convolution gives the gates'
 inputs, a Python loop goes over the columns, one direction after the other, and autograd does the rest. The plain
 PixelCNN multiplies k×k kernels by masks, in float32 and with the channels first; ours runs as its experiment does, in
 bfloat16. Both share our weights, and their outputs are held against ours before anything is timed. A step is forward,
@@ -53,12 +53,12 @@ def measure(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
         states = torch.stack(columns).permute(1, 3, 2, 0)
         return torch.stack([row[..., i : i + W] for i, row in enumerate(states.unbind(2))], 2)
 
-    def plain_layer(layer: DiagonalBiLSTM, x: Tensor, picture: Tensor) -> Tensor:
+    def plain_layer(layer: DiagonalBiLSTM, x: Tensor, image: Tensor) -> Tensor:
         weights, biases = layer.input_weights()
         right = one_direction(layer, x, weights[0], biases[0], layer.state[0])
         weight, mirrored = weights[1], x
         if layer.pixel is not None:
-            weight, mirrored = torch.cat([weight, layer.pixel]), torch.cat([x, picture], 1)
+            weight, mirrored = torch.cat([weight, layer.pixel]), torch.cat([x, image], 1)
         left = one_direction(layer, mirrored.flip(3), weight, biases[1], layer.state[1]).flip(3)
         return right + F.pad(left[:, :, :-1], (0, 0, 1, 0))
 

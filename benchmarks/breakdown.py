@@ -1,6 +1,6 @@
 """Where the time of a training step goes: its two largest terms, and the least that the machine could do them in.
 
-Networks, batches, precision and optimizers are those of the experiments, on random pictures; a step is forward,
+Networks, batches, precision and optimizers are those of the experiments, on random images; a step is forward,
 backward and the optimizer's. A term is a kind of operation. Its floor is the larger of its floating-point operations
 over this machine's rate in a large matrix product, and of the bytes that its operations read and write, one by one,
 over the rate of a large copy; both are measured here, with as many threads. (Operations joined into one, or tensors

@@ -2,11 +2,11 @@
 
 A second evaluation on the same data finds the features of real examples, and what follows from them alone, in a cache.
 
-For the FID, real training pictures of MNIST stand against real test pictures. The weights are random, drawn from a
+For the FID, real training images of MNIST stand against real test images. The weights are random, drawn from a
 fixed seed, so the distance means nothing but that both agree on it; its difference is printed. Both start from bytes in
-memory and from a file of weights, and work on batches of their own choice: torch-fidelity's default is 64, its pictures
+memory and from a file of weights, and work on batches of their own choice: torch-fidelity's default is 64, its images
 are loaded in this process. A part of the time is the distance itself, of two 2048×2048 covariances, whatever the count;
-so the features alone have a row of their own, per picture.
+so the features alone have a row of their own, per image.
 
     uv run benchmarks/evaluation.py --data-dir ../shared/data [--count 10000 --rounds 1]
 """
@@ -22,7 +22,7 @@ from harness import in_turn, main, row
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))  # the random weights, which the tests use too
 
-FEATURE_PICTURES = 64
+FEATURE_IMAGES = 64
 
 
 def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -74,7 +74,7 @@ def inception_rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """The whole of a FID, and Inception's features alone."""
     import torch
     import torch_fidelity
-    from inception_weights import Pictures, write_inception_weights
+    from inception_weights import Images, write_inception_weights
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     from pmodel import build
@@ -99,8 +99,8 @@ def inception_rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         def rival() -> float:
             start = time.perf_counter()
             metrics = torch_fidelity.calculate_metrics(
-                input1=Pictures(as_bytes[0]),
-                input2=Pictures(as_bytes[1]),
+                input1=Images(as_bytes[0]),
+                input2=Images(as_bytes[1]),
                 feature_extractor_weights_path=weights,
                 fid=True,
                 cuda=False,
@@ -116,19 +116,19 @@ def inception_rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
         def our_features() -> float:
             start = time.perf_counter()
-            extractor.features(real[0][:FEATURE_PICTURES])
-            return (time.perf_counter() - start) / len(real[0][:FEATURE_PICTURES])
+            extractor.features(real[0][:FEATURE_IMAGES])
+            return (time.perf_counter() - start) / len(real[0][:FEATURE_IMAGES])
 
         def rival_features() -> float:
             start = time.perf_counter()
             with torch.no_grad():
-                network(as_bytes[0][:FEATURE_PICTURES])
-            return (time.perf_counter() - start) / len(as_bytes[0][:FEATURE_PICTURES])
+                network(as_bytes[0][:FEATURE_IMAGES])
+            return (time.perf_counter() - start) / len(as_bytes[0][:FEATURE_IMAGES])
 
         for warm_up in (our_features, rival_features):
             warm_up()
-        features = row("Inception features of a picture", *in_turn(our_features, rival_features, 3))
-        whole = row(f"FID of {count:,} train and {count:,} test pictures", *in_turn(ours, rival, rounds))
+        features = row("Inception features of an image", *in_turn(our_features, rival_features, 3))
+        whole = row(f"FID of {count:,} train and {count:,} test images", *in_turn(ours, rival, rounds))
     difference = abs(found["ours"] - found["rival"])
     print(
         f"FID: ours {found['ours']:.6f}, torch-fidelity {found['rival']:.6f}, difference {difference:.1e}", flush=True

@@ -1,9 +1,9 @@
 """A training step of the Diagonal BiLSTM's scan against `torch.nn.LSTM` of the same steps, rows and hidden size.
 
 Forward and backward, 28×28, batch 16, per direction: ours scans two directions at once, and its time is halved. The
-rival has the 55 steps of the diagonals and batch × 28 rows at each, whether inside the picture or not, as a skewed
-picture has them. The gates' inputs are given on our side; the rival makes them itself, so a second row of ours counts
-the whole layer, with the gathering of diagonals and the input-to-state product. A plain loop over the skewed picture's
+rival has the 55 steps of the diagonals and batch × 28 rows at each, whether inside the image or not, as a skewed
+image has them. The gates' inputs are given on our side; the rival makes them itself, so a second row of ours counts
+the whole layer, with the gathering of diagonals and the input-to-state product. A plain loop over the skewed image's
 columns is the third.
 
     uv run benchmarks/recurrence.py [--device cuda]
@@ -48,7 +48,7 @@ def measure(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
         lattice, _, order = lattice_of(SIZE, SIZE, device)
         gates = torch.randn(2, SIZE * SIZE, BATCH, 4 * h, device=device, requires_grad=True)
         features = torch.randn(SIZE, SIZE, BATCH, 2 * h, device=device, requires_grad=True)
-        picture = torch.randn(SIZE, SIZE, BATCH, 1, device=device)
+        image = torch.randn(SIZE, SIZE, BATCH, 1, device=device)
         lstm = nn.LSTM(h, h).to(device)
         sequence = torch.randn(2 * SIZE - 1, BATCH * SIZE, h, device=device, requires_grad=True)
         weight = torch.randn(2 * h, 4 * h, device=device, requires_grad=True)
@@ -68,8 +68,8 @@ def measure(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
         def our_scan(gates=gates, layer=layer, lattice=lattice, order=order) -> torch.Tensor:
             return scan(gates * 1, layer.state, layer.initial_h, layer.initial_c, lattice, order)
 
-        def our_layer(layer=layer, features=features, picture=picture) -> torch.Tensor:
-            return layer(features, picture)
+        def our_layer(layer=layer, features=features, image=image) -> torch.Tensor:
+            return layer(features, image)
 
         rival = seconds(lambda lstm=lstm, sequence=sequence: lstm(sequence)[0], 1)
         loop = seconds(plain_loop, 1)

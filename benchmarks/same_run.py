@@ -19,14 +19,14 @@ def compare(expected: Path, found: Path) -> list[str]:
         differences.append(f"checkpoints: {names[0]}, {names[1]}")
     differences += unequal(*(read_results(folder) for folder in (expected, found)), "results.json")
     differences += unequal(*(read_metrics(folder) for folder in (expected, found)), "metrics.csv")
-    pictures = [
+    images = [
         sorted(file.relative_to(f / "figures") for file in (f / "figures").rglob("*.png")) for f in (expected, found)
     ]
-    if pictures[0] != pictures[1]:
-        differences.append(f"figures: {pictures[0]}, {pictures[1]}")
-    for picture in set(pictures[0]) & set(pictures[1]):
-        if (expected / "figures" / picture).read_bytes() != (found / "figures" / picture).read_bytes():
-            differences.append(f"figures/{picture}")
+    if images[0] != images[1]:
+        differences.append(f"figures: {images[0]}, {images[1]}")
+    for image in set(images[0]) & set(images[1]):
+        if (expected / "figures" / image).read_bytes() != (found / "figures" / image).read_bytes():
+            differences.append(f"figures/{image}")
     return differences
 
 

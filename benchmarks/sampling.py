@@ -1,7 +1,7 @@
-"""16 pictures at once (4096 on a GPU) from the fast samplers, against a full forward pass per sub-pixel.
+"""16 images at once (4096 on a GPU) from the fast samplers, against a full forward pass per sub-pixel.
 
 The same weights, which are random, of the sizes that the papers have for MNIST, and the same seed. At 28×28 on a CPU
-the plain sampler runs once, whole, and its pictures are held against the fast one's. It costs the same at each
+the plain sampler runs once, whole, and its images are held against the fast one's. It costs the same at each
 sub-pixel, so its time at other sizes is that of a few forward passes, times the number of sub-pixels (of pixels, where
 a network has no masks for the channels); `--quick` does so at 28×28 too. The whole of the Gated PixelCNN takes the
 plain sampler some ten minutes.
@@ -28,7 +28,7 @@ MODELS = {
     "pixelrnn": ["model.hidden_channels=16", "model.num_layers=7", "model.head_channels=32"],
     "pixelrnn_row": ["model.hidden_channels=16", "model.num_layers=7", "model.head_channels=32"],
 }
-NUM_PICTURES = {"cpu": 16, "cuda": 4096}
+NUM_IMAGES = {"cpu": 16, "cuda": 4096}
 SHAPES = {"cpu": ((1, 14, 14), (1, 28, 28), (1, 56, 56), (3, 32, 32)), "cuda": ((1, 28, 28), (3, 32, 32))}
 
 
@@ -50,7 +50,7 @@ def _compare(name: str, shape: tuple[int, int, int], device: str, whole: bool) -
     C, H, W = shape
     data = ["data=mnist", "data.binarize=dynamic"] if C == 1 else ["data=cifar10"]
     model = build(f"model={name}", *data, f"model.data_shape={list(shape)}", *MODELS[name])[0].eval().to(device)
-    count = NUM_PICTURES[device]
+    count = NUM_IMAGES[device]
 
     def generator() -> torch.Generator:
         return torch.Generator(device).manual_seed(0)
@@ -67,13 +67,13 @@ def _compare(name: str, shape: tuple[int, int, int], device: str, whole: bool) -
             model._parameters_of(x, None)
 
     x = torch.zeros(count, *shape, device=device)
-    ours, pictures = zip(
+    ours, images = zip(
         *(timed(lambda: model.sample(count, generator=generator(), batch_size=count)) for _ in range(4)), strict=True
     )
     if whole:
         seconds, plain = timed(lambda: plain_sample(model, count, generator=generator()))
-        assert torch.equal(pictures[0], plain), f"{name}: the two samplers give different pictures"
-        label = "the same pictures"
+        assert torch.equal(images[0], plain), f"{name}: the two samplers give different images"
+        label = "the same images"
     else:
         forward()
         passes = H * W * (1 if model.whole_pixels else C)
@@ -82,7 +82,7 @@ def _compare(name: str, shape: tuple[int, int, int], device: str, whole: bool) -
     # The first run warms up.
     size = f"{H}×{W}" + (f"×{C}" if C > 1 else "")
     rate = count / statistics.median(ours[1:])
-    return row(f"{name}, {size}, {rate:,.3g} pictures/s: {label}", list(ours[1:]), [seconds] * 3, device=device)
+    return row(f"{name}, {size}, {rate:,.3g} images/s: {label}", list(ours[1:]), [seconds] * 3, device=device)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Training by sums against scikit-learn on MNIST: the same start, the same number of iterations, the same result.
 
 Ours is the whole of a training: data module, Lightning's trainer, its epochs; without figures and files. It reads bytes
-and gives float64's results. scikit-learn gets its data ready in memory: in float64, as `pictures / 255` makes them,
+and gives float64's results. scikit-learn gets its data ready in memory: in float64, as `images / 255` makes them,
 and, in a row of its own, in float32, which costs it digits. Beside the times stands the peak memory of training on a
 million examples of 784 bytes, each model in a process of its own, against the size of the data plus 1 GiB.
 

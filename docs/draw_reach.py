@@ -1,7 +1,7 @@
-"""Draws docs/images/reach.png: how much the output at one place of a picture changes with each pixel, of four networks.
+"""Draws docs/images/reach.png: how much the output at one place of an image changes with each pixel, of four networks.
 
 The colour of a pixel is the size of the derivative, the mean over freshly initialized networks and random binary
-pictures. Zero, to the last digit and in all of them, is what a network can't see.
+images. Zero, to the last digit and in all of them, is what a network can't see.
 
     uv run docs/draw_reach.py
 """
@@ -26,8 +26,8 @@ from pmodel.plots.plots import new_figure, render
 
 HEIGHT, WIDTH = 15, 21
 ROW, COLUMN = 11, 10  # of the output
-NUM_NETWORKS, NUM_PICTURES = 24, 16
-# All kernels are 3×3, the first one too, and the convolutional networks deep enough to reach the picture's top.
+NUM_NETWORKS, NUM_IMAGES = 24, 16
+# All kernels are 3×3, the first one too, and the convolutional networks deep enough to reach the image's top.
 NETWORKS: dict[str, tuple[str, Callable[[], nn.Module]]] = {
     "PixelCNN": ("10 blocks", lambda: PixelCNNNetwork(1, 1, 16, 10, 3, 3, 32)),
     "Gated PixelCNN": ("10 layers", lambda: GatedPixelCNNNetwork(1, 1, 32, 10, 3, 3, 32)),
@@ -43,7 +43,7 @@ def reach(network: Callable[[], nn.Module]) -> np.ndarray:
     total = torch.zeros(HEIGHT, WIDTH, dtype=torch.float64)
     for seed in range(NUM_NETWORKS):
         torch.manual_seed(seed)
-        x = torch.randint(2, (NUM_PICTURES, 1, HEIGHT, WIDTH)).double().mul(2).sub(1).requires_grad_()
+        x = torch.randint(2, (NUM_IMAGES, 1, HEIGHT, WIDTH)).double().mul(2).sub(1).requires_grad_()
         (gradient,) = torch.autograd.grad(network().double()(x)[:, 0, ROW, COLUMN].sum(), x)
         total += gradient[:, 0].abs().mean(0)
     return (total / NUM_NETWORKS).numpy()

@@ -1,4 +1,4 @@
-"""All autoregressive models in small versions with random weights, and pictures for them."""
+"""All autoregressive models in small versions with random weights, and images for them."""
 
 import copy
 import math
@@ -21,7 +21,7 @@ class Small(NamedTuple):
     settings: dict[str, Any]
     depth: str  # the setting that is the number of layers
     reach: Callable[[reach.Shape, int], reach.Layer]
-    learner: dict[str, Any]  # of one that learns pictures by heart
+    learner: dict[str, Any]  # of one that learns images by heart
     learning_rate: float = 1e-2
     order: Callable[[reach.Shape], list[reach.SubPixel]] = reach.raster_order
 
@@ -92,11 +92,11 @@ def randomized(model: Any, seed: int = 0) -> Any:
     return model
 
 
-def all_pictures(shape: list[int], num_levels: int) -> Tensor:
-    """Every picture there is, float64."""
+def all_images(shape: list[int], num_levels: int) -> Tensor:
+    """Every image there is, float64."""
     levels = product(range(num_levels), repeat=math.prod(shape))
     return torch.tensor(list(levels), dtype=torch.float64).view(-1, *shape) / (num_levels - 1)
 
 
-def random_pictures(n: int, shape: list[int], num_levels: int) -> Tensor:
+def random_images(n: int, shape: list[int], num_levels: int) -> Tensor:
     return torch.randint(num_levels, (n, *shape), generator=torch.Generator().manual_seed(1)) / (num_levels - 1)

@@ -1,4 +1,4 @@
-"""A results document of nine runs on one data set, as eval.py would leave it, with pictures: digits and noise."""
+"""A results document of nine runs on one data set, as eval.py would leave it, with images: digits and noise."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -150,23 +150,23 @@ def with_figures(results: dict[str, Any], folder: Path) -> dict[str, Any]:
     for i, part in enumerate(results["runs"]):
         label, figures, missing = f"run_{i}", part["figures"], part["missing_figures"]
         noise = torch.rand(digits.shape, generator=generator)
-        pictures = digits + (noise - 0.5) * 0.15 * (8 - i)
+        images = digits + (noise - 0.5) * 0.15 * (8 - i)
         drawn = {"loss_curves": losses}
         if part["label"] in SAMPLE:
-            drawn["samples"] = image_grid(pictures, 8)
-            drawn["neighbours"] = image_grid(pictures[:30], 10)
+            drawn["samples"] = image_grid(images, 8)
+            drawn["neighbours"] = image_grid(images[:30], 10)
         if part["label"] in ERROR:
-            drawn["reconstructions"] = image_grid(pictures[:32], 8)
+            drawn["reconstructions"] = image_grid(images[:32], 8)
         if part["label"] in ("vae", "autoencoder"):
-            drawn["interpolations"] = image_grid(pictures[:40], 10)
+            drawn["interpolations"] = image_grid(images[:40], 10)
         if part["label"].startswith("pixel"):
-            drawn["completions"] = image_grid(pictures[:20], 5)
+            drawn["completions"] = image_grid(images[:20], 5)
         if part["label"] == "vae":
-            drawn["of_tomorrow"] = image_grid(pictures[:4], 2)
-        for name, picture in drawn.items():
+            drawn["of_tomorrow"] = image_grid(images[:4], 2)
+        for name, image in drawn.items():
             path = folder / "figures" / label / f"{name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture).save(path)
+            Image.fromarray(image).save(path)
             figures[name] = str(path.relative_to(folder))
         for name, method in {"samples": "sample", "reconstructions": "reconstruct", "completions": "complete"}.items():
             if name not in figures:

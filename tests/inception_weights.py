@@ -22,7 +22,7 @@ class _Blank(FeatureExtractorInceptionV3):
 
 
 def write_inception_weights(file: Path, seed: int = 0) -> Path:
-    """Draws the convolutions as He et al. do, and sets the running statistics of the batch norms to those of 8 pictures
+    """Draws the convolutions as He et al. do, and sets the running statistics of the batch norms to those of 8 images
     of blots, 4 of them mostly black as digits are, so that each layer's outputs have deviations near 1; the same for
     the same seed."""
     with torch.random.fork_rng(devices=[]):
@@ -38,14 +38,14 @@ def write_inception_weights(file: Path, seed: int = 0) -> Path:
         nn.init.normal_(network.fc.weight, 0, 0.05)
         blots = torch.rand(8, 3, 8, 8)
         blots[:4] = (blots[:4, :1] > 0.8).float()
-        pictures = (blots * 255).byte().repeat_interleave(4, 2).repeat_interleave(4, 3)
+        images = (blots * 255).byte().repeat_interleave(4, 2).repeat_interleave(4, 3)
         with torch.no_grad():
-            network.train()(pictures)
+            network.train()(images)
         torch.save(nn.Module.state_dict(network), file)
     return file
 
 
-class Pictures(torch.utils.data.Dataset):
+class Images(torch.utils.data.Dataset):
     """Bytes (n, 3, H, W) as torch-fidelity takes them: one after the other."""
 
     def __init__(self, levels: torch.Tensor):

@@ -1,4 +1,4 @@
-"""The samplers of autoregressive models written the plain way: one forward pass of the whole picture per sub-pixel."""
+"""The samplers of autoregressive models written the plain way: one forward pass of the whole image per sub-pixel."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +12,7 @@ from pmodel.distributions.noise import gumbel
 def plain_sample(
     model: Any, n: int, *, generator: Generator | None = None, label: Tensor | None = None, batch_size: int = 256
 ) -> Tensor:
-    """n pictures, equal to those of `model.sample`, or of `model.sample_classes`, from the same generator."""
+    """n images, equal to those of `model.sample`, or of `model.sample_classes`, from the same generator."""
     x = torch.zeros(n, *model.data_shape, device=model.device)
     return plain_complete(model, x, x.bool(), generator=generator, label=label, batch_size=batch_size)
 
@@ -48,7 +48,7 @@ def plain_complete(
 
 
 def _rows(model: Any) -> Iterator[tuple[int, range]]:
-    """Each row with its columns, in the order in which they are drawn: those of the small picture first."""
+    """Each row with its columns, in the order in which they are drawn: those of the small image first."""
     _, H, W = model.data_shape
     if factor := getattr(model, "factor", None):
         yield from ((i, range(0, W, factor)) for i in range(0, H, factor))

@@ -18,7 +18,7 @@ Shape = tuple[int, int, int]  # C, H, W
 
 def pixelcnn(shape: Shape, depth: int, first_kernel: int = 7, kernel: int = 3) -> Layer:
     """PixelCNN: a convolution with mask A, `depth` residual blocks of 1×1, k×k, 1×1 with mask B, a head with mask B."""
-    x = masked_conv(picture(shape), "A", first_kernel)
+    x = masked_conv(image(shape), "A", first_kernel)
     for _ in range(depth):
         y = masked_conv(masked_conv(x, "B", 1), "B", kernel)
         x = union(x, masked_conv(y, "B", 1))
@@ -27,7 +27,7 @@ def pixelcnn(shape: Shape, depth: int, first_kernel: int = 7, kernel: int = 3) -
 
 def gated_pixelcnn(shape: Shape, depth: int, first_kernel: int = 7, kernel: int = 3) -> Layer:
     """Gated PixelCNN: `depth` layers of a vertical stack, whole rows above, and of a horizontal one that it feeds."""
-    above = here = picture(shape)
+    above = here = image(shape)
     for n in range(depth):
         k = kernel if n else first_kernel
         # The vertical features of row i know row i itself: those of the row above are what the horizontal stack gets.
@@ -40,7 +40,7 @@ def gated_pixelcnn(shape: Shape, depth: int, first_kernel: int = 7, kernel: int 
 
 def row_lstm(shape: Shape, depth: int, first_kernel: int = 7, kernel: int = 3) -> Layer:
     """Row LSTM: states see a 1×k convolution with mask B of the layer before, and k states of the row above."""
-    x = masked_conv(picture(shape), "A", first_kernel)
+    x = masked_conv(image(shape), "A", first_kernel)
     for _ in range(depth):
         inputs = masked_conv(x, "B", kernel, rows_above=0)
         states = scan(inputs, [(-1, dj) for dj in around(kernel)], columns=range(shape[2]))
@@ -53,16 +53,16 @@ def diagonal_lstm(
 ) -> Layer:
     """Diagonal BiLSTM: one scan from the top left, one from the top right, which arrives a row later.
 
-    reads_pixels: whether the second scan reads the picture too in the first layer; in the paper it does not.
+    reads_pixels: whether the second scan reads the image too in the first layer; in the paper it does not.
     told: what each layer gets besides.
     """
-    told = dict.fromkeys(picture(shape), frozenset()) if told is None else told
-    x = union(masked_conv(picture(shape), "A", first_kernel), told)
+    told = dict.fromkeys(image(shape), frozenset()) if told is None else told
+    x = union(masked_conv(image(shape), "A", first_kernel), told)
     for n in range(depth):
         inputs = union(masked_conv(x, "B", 1), told)
         left = scan(inputs, [(-1, 0), (0, -1)], columns=range(shape[2]))
         if reads_pixels and n == 0:
-            inputs = union(inputs, gather(picture(shape), lambda i, j, c: [(i, j, d) for d in range(shape[0])]))
+            inputs = union(inputs, gather(image(shape), lambda i, j, c: [(i, j, d) for d in range(shape[0])]))
         right = scan(inputs, [(-1, 0), (0, 1)], columns=reversed(range(shape[2])))
         x = union(x, masked_conv(union(left, one_row_later(right)), "B", 1))
     return masked_conv(x, "B", 1)
@@ -80,10 +80,10 @@ def multiscale(shape: Shape, depth: int, first_kernel: int = 7, factor: int = 2)
         (factor * i, factor * j, c): placed(sees)
         for (i, j, c), sees in diagonal_lstm(small_shape, depth, first_kernel).items()
     }
-    # Two 3×3 convolutions without a mask, one of the small picture and one of the enlarged.
+    # Two 3×3 convolutions without a mask, one of the small image and one of the enlarged.
     square = partial(window, 1, 1, 1, down=1, num_channels=C)
-    told = gather(picture(small_shape), square())
-    told = gather(told, lambda i, j, c: [(i // factor, j // factor, c)], picture(shape))
+    told = gather(image(small_shape), square())
+    told = gather(told, lambda i, j, c: [(i // factor, j // factor, c)], image(shape))
     told = {at: placed(sees) for at, sees in gather(told, square()).items()}
     return diagonal_lstm(shape, depth, first_kernel, told=told) | small
 
@@ -94,14 +94,14 @@ def raster_order(shape: Shape) -> list[SubPixel]:
 
 
 def multiscale_order(shape: Shape, factor: int = 2) -> list[SubPixel]:
-    """The small picture, then the others."""
+    """The small image, then the others."""
     return sorted(raster_order(shape), key=lambda at: at[0] % factor > 0 or at[1] % factor > 0)
 
 
 def pixelcnn_pp(shape: Shape, depth: int, num_scales: int = 2) -> Layer:
     """PixelCNN++: `depth` blocks of two streams at each scale, all channels of a pixel together."""
     C, H, W = shape
-    x = picture((1, H, W))
+    x = image((1, H, W))
     above, left = one_row_later(x), gather(x, lambda i, j, c: [(i, j - 1, c)])
     rows = gather(above, window(1, 1, 1))
     pixels = union(gather(above, window(0, 1, 1)), gather(left, window(1, 0, 0)))
@@ -144,7 +144,7 @@ def _block(rows: Layer, pixels: Layer, seen_rows: Layer, seen_pixels: Layer) -> 
     return rows, union(pixels, gather(y, window(1, 1, 0)))
 
 
-def picture(shape: Shape) -> Layer:
+def image(shape: Shape) -> Layer:
     """Each sub-pixel sees itself."""
     C, H, W = shape
     return {(i, j, c): frozenset([(i, j, c)]) for i in range(H) for j in range(W) for c in range(C)}
@@ -191,7 +191,7 @@ def window(up: int, left: int, right: int, down: int = 0, stride: int = 1, num_c
 
 
 def gather(x: Layer, taps: Taps, positions: Iterable[SubPixel] | None = None) -> Layer:
-    """Each feature sees what those at `taps` of it see; there is nothing outside of the picture."""
+    """Each feature sees what those at `taps` of it see; there is nothing outside of the image."""
     positions = x if positions is None else positions
     return {at: frozenset().union(*(x[tap] for tap in taps(*at) if tap in x)) for at in positions}
 

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def on_digits(words: Sequence[str]) -> list[str]:
-    """What is typed to train.py, on the smallest pictures where it names no data."""
+    """What is typed to train.py, on the smallest images where it names no data."""
     names_data = any(word.startswith(("data=", "experiment=", "sweep=", "resume=")) for word in words)
     return list(words) if names_data else ["data=digits", *words]
 

@@ -26,7 +26,7 @@ from pmodel.runs.typed import CONFIG_DIR
 from pmodel.settings.annotations import accepts
 from pmodel.settings.signatures import signature
 
-# Said within a second, before PyTorch is imported. There are a file `afile` and a folder `pictures`.
+# Said within a second, before PyTorch is imported. There are a file `afile` and a folder `images`.
 EARLY = """
 model.latent_dim=0 → @: expected a whole number, at least 1
 model.latent_dim=2.5 → @: expected a whole number, at least 1
@@ -172,8 +172,8 @@ seed=1,2 → @: several values need --multirun (-m), which runs a job for each
 -m model=vae,vea → model=vea: model has no option 'vea'; did you mean vae? (options: …
 hydra/launcher=joblib → @: a launcher starts the jobs of a multirun; add --multirun (-m)
 resume=nowhere → @: expected the directory of a run or a multirun, or a checkpoint, but there is no nowhere/config.yaml
-resume=pictures → @: expected the directory of a run or a multirun, or a checkpoint, but there is no pictures/config.yaml
--m resume=pictures → @: goes on with what is there; leave out --multirun
+resume=images → @: expected the directory of a run or a multirun, or a checkpoint, but there is no images/config.yaml
+-m resume=images → @: goes on with what is there; leave out --multirun
 --cofig-dir x → --cofig-dir: no such option; did you mean --config-dir?
 --config-dir nowhere → --config-dir nowhere: there is no such folder
 sweep=wandb → @: this file is for W&B's own command: wandb sweep conf/sweep/wandb.yaml
@@ -224,7 +224,7 @@ model.network.encoder.hidden_dims=[1000000000000] → out of memory on this mach
 model=kmeans model.num_clusters=10000000000000 → out of memory on this machine …: the model is too large; its largest setting is @
 model=kmeans model.num_clusters=2000 → @: expected at most …, the examples to start from
 model=pixelcnn model.kernel_size=4 → @: expected an odd number, at least 1
-model=pixelcnn data=points → data.shape=[2]: expected pictures [C, H, W], for an autoregressive model
+model=pixelcnn data=points → data.shape=[2]: expected images [C, H, W], for an autoregressive model
 model=gan model.label_smoothing=0.1 model.objective=hinge → model.label_smoothing=0.1: expected 0, or model.objective one of …
 model=gan trainer.accumulate_grad_batches=2 → @: expected 1 with a GAN, whose players take turns; a larger data.batch_size does the same
 model=classifier model.mode=probe → @: expected a run whose encoder to use, model.features=logs/train/…
@@ -232,7 +232,7 @@ model=classifier model.features=nowhere → @: there is no such run directory or
 data.binarize=static data.dequantize=true → @: expected data.binarize=none with it, not static
 data.num_labels=5 → @: expected at least 10, one of each class
 data.shape=[1,9,9] → …data.shape…
-data=table data.path=pictures → @: can't be read as CSV: …
+data=table data.path=images → @: can't be read as CSV: …
 data=table data.path=table.csv → data.path=table.csv: line 2: '1_000' in column 1 is not a finite number
 data=table data.path=table.csv data.shape=[3] → @: expected [2], the columns of table.csv
 data=mnist data_dir=data → data=mnist: data/MNIST/raw/train-images-idx3-ubyte can't be read: Is a directory
@@ -258,7 +258,7 @@ def matches(line: str, expected: str) -> bool:
 def folder(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "afile").touch()
-    (tmp_path / "pictures").mkdir()
+    (tmp_path / "images").mkdir()
     (tmp_path / "table.csv").write_text("1,2\n1_000,3\n2,3\n4,5\n")
     for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
         (tmp_path / "data" / "MNIST" / "raw" / f"{name}-ubyte").mkdir(parents=True)
@@ -473,10 +473,10 @@ def test_a_results_file_may_hold_whatever_a_number_has(tmp_path):
     assert read_results(tmp_path / "results.json", "run=here")["numbers"] == [number]
 
 
-def test_a_pipe_among_pictures_is_no_picture(folder, train: Run):
+def test_a_pipe_among_images_is_no_image(folder, train: Run):
     for name in "abcdefgh":
-        os.mkfifo(folder / "pictures" / f"{name}.png")
-    assert refused(train("data=image_folder", "data.path=pictures", "callbacks=minimal"), "data.path=pictures: …")
+        os.mkfifo(folder / "images" / f"{name}.png")
+    assert refused(train("data=image_folder", "data.path=images", "callbacks=minimal"), "data.path=images: …")
 
 
 @pytest.mark.parametrize(
@@ -557,7 +557,7 @@ def settings_with_a_number() -> list[tuple[str, str]]:
     return sorted(found.values())
 
 
-NEEDED_BY = {"data=table": ["data.path=table.csv"], "data=image_folder": ["data.path=pictures"]}
+NEEDED_BY = {"data=table": ["data.path=table.csv"], "data=image_folder": ["data.path=images"]}
 
 
 def nodes(node: Any, path: str) -> list[tuple[str, dict[str, Any]]]:

@@ -203,7 +203,7 @@ def group_options() -> list[str]:
 
 # What an option leaves to the user.
 NEEDED = {
-    "data=image_folder": ["data.path=pictures.zip"],
+    "data=image_folder": ["data.path=images.zip"],
     "data=table": ["data.path=points.csv"],
     "model/network=run": ["model.network.run=run"],
     "model/prior=run": ["model.prior.run=run"],
@@ -216,7 +216,7 @@ NEEDED = {
 @pytest.mark.parametrize("option", group_options())
 def test_every_option_of_every_group_composes_and_passes_the_check(option, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "pictures.zip").touch()
+    (tmp_path / "images.zip").touch()
     (tmp_path / "points.csv").write_text("1.5,2\n3,4\n5,6\n")
     register_resolvers()
     monkeypatch.setattr("pmodel.config.early_checks.which", lambda name: name)  # sbatch

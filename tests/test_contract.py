@@ -44,7 +44,7 @@ def settings(model_name: str) -> dict[str, Any]:
     return config(f"model={model_name}")["model"]
 
 
-# These take pictures on levels, and no points.
+# These take images on levels, and no points.
 AUTOREGRESSIVE = [name for name in MODELS if issubclass(get_class(settings(name)["_target_"]), AutoregressiveModule)]
 CONDITIONAL = [name for name in MODELS if "class_conditional" in settings(name)]
 # What a model takes none of; each in one line, see its own tests.
@@ -85,20 +85,20 @@ def is_density(model: Any) -> bool:
     return isinstance(model, capabilities.ContinuousDensity) and model.continuous_density
 
 
-def write_pictures(folder: Path) -> None:
-    """64 coloured pictures of 11×9 in two classes, so neither a square nor a multiple of the networks' strides."""
+def write_images(folder: Path) -> None:
+    """64 coloured images of 11×9 in two classes, so neither a square nor a multiple of the networks' strides."""
     pixels = torch.randint(0, 256, (64, 11, 9, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    for i, picture in enumerate(pixels.numpy()):
+    for i, image in enumerate(pixels.numpy()):
         path = folder / ("a", "b")[i % 2] / f"{i:02}.png"
         path.parent.mkdir(exist_ok=True)
-        Image.fromarray(picture).save(path)
+        Image.fromarray(image).save(path)
 
 
 def trained(model_name: str, data_name: str, folder: Path):
     """The model after two training steps, its data module and the trainer."""
     overrides = [*DATA[data_name], *([] if data_name == "points" else ["data.limit=64"])]
     if data_name == "colour":
-        write_pictures(folder)
+        write_images(folder)
         overrides.append(f"data.path={folder}")
     if data_name in NETWORKS and "network" in settings(model_name):
         overrides.append(f"model/network={NETWORKS[data_name]}")
@@ -121,7 +121,7 @@ def trained(model_name: str, data_name: str, folder: Path):
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda p: f"{p[0]}-{p[1]}")
 def case(request, tmp_path_factory):
-    return request.param[0], *trained(*request.param, tmp_path_factory.mktemp("pictures"))
+    return request.param[0], *trained(*request.param, tmp_path_factory.mktemp("images"))
 
 
 def protocols() -> dict[str, type]:

@@ -458,21 +458,21 @@ def test_a_run_that_was_judged_has_that_as_its_results(evaluate: Run, quick: lis
     assert "Fréchet distance" in {number["name"] for number in results["numbers"]}
 
 
-def test_a_folder_of_pictures_that_was_moved_is_found_by_data_path(
+def test_a_folder_of_images_that_was_moved_is_found_by_data_path(
     train: Run, evaluate: Run, quick: list[str], tmp_path: Path
 ):
     import numpy as np
     from PIL import Image
 
     for split, count in (("train", 30), ("test", 10)):
-        (tmp_path / "pictures" / split).mkdir(parents=True)
+        (tmp_path / "images" / split).mkdir(parents=True)
         for i in range(count):
             pixels = np.random.default_rng(i).integers(0, 256, (8, 8), dtype=np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "pictures" / split / f"{i:02}.png")
+            Image.fromarray(pixels).save(tmp_path / "images" / split / f"{i:02}.png")
     typed = [
         "model=pca",
         "data=image_folder",
-        "data.path=pictures",
+        "data.path=images",
         "data.shape=[1,8,8]",
         "callbacks=minimal",
         "logger=none",
@@ -480,8 +480,8 @@ def test_a_folder_of_pictures_that_was_moved_is_found_by_data_path(
     outcome = train(*typed)
     assert outcome.code == 0, outcome.err
     run = run_directory(tmp_path / "logs")
-    shutil.move(tmp_path / "pictures", tmp_path / "moved")
-    assert lines(evaluate(f"run={run}", *quick))[0].startswith("error: data.path=pictures: ")
+    shutil.move(tmp_path / "images", tmp_path / "moved")
+    assert lines(evaluate(f"run={run}", *quick))[0].startswith("error: data.path=images: ")
     outcome = evaluate(f"run={run}", *quick, "data.path=moved")
     assert outcome.code == 0, outcome.err
 

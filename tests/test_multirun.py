@@ -24,7 +24,7 @@ from pmodel.processes.launch import Processes
 from pmodel.runs.saved import SWEEP_FILE
 
 SMALL = ["data.limit=64", "data.batch_size=32", "trainer.max_epochs=12", "callbacks=minimal", "logger=csv"]
-# Points: the pictures' network of features would be trained first.
+# Points: the images' network of features would be trained first.
 FOUR = ["-m", "model=vae,gan", "seed=1,2", "trainer=ddp_cpu", *SMALL, "data=points"]
 FOUR += ["callbacks.frechet.every_n_epochs=12"]
 

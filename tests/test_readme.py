@@ -66,8 +66,8 @@ def test_each_command_runs_as_printed(command, train, tmp_path, request):
         run = tmp_path / next(a for a in command if a.startswith("model.features=")).removeprefix("model.features=")
         shutil.move(run_directory(tmp_path / "logs"), run)
         extra += ["data.limit=400"]  # enough for the labels asked for
-    if any("pictures.zip" in argument for argument in command):
-        write_pictures(tmp_path)
+    if any("images.zip" in argument for argument in command):
+        write_images(tmp_path)
     if any("points.csv" in argument for argument in command):
         points = torch.randn(100, 2, generator=torch.Generator().manual_seed(0))
         (tmp_path / "points.csv").write_text("\n".join(f"{x:.4f},{y:.4f}" for x, y in points.tolist()))
@@ -78,18 +78,18 @@ def test_each_command_runs_as_printed(command, train, tmp_path, request):
     assert outcome.code == 0, outcome.err
 
 
-def write_pictures(folder: Path) -> None:
-    """pictures.zip: 40 coloured pictures of 32×32 in train/ and 10 in test/."""
+def write_images(folder: Path) -> None:
+    """images.zip: 40 coloured images of 32×32 in train/ and 10 in test/."""
     import numpy as np
     from PIL import Image
 
     generator = np.random.default_rng(0)
     for split, count in (("train", 40), ("test", 10)):
-        (folder / "pictures" / split).mkdir(parents=True)
+        (folder / "images" / split).mkdir(parents=True)
         for i in range(count):
             pixels = generator.integers(0, 256, (32, 32, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(folder / "pictures" / split / f"{i:02}.png")
-    shutil.make_archive(str(folder / "pictures"), "zip", folder / "pictures")
+            Image.fromarray(pixels).save(folder / "images" / split / f"{i:02}.png")
+    shutil.make_archive(str(folder / "images"), "zip", folder / "images")
 
 
 def test_the_tables_name_every_option_of_every_group():
@@ -112,7 +112,7 @@ def test_the_python_lines_work_as_printed(page, train, tmp_path):
     shutil.move(run_directory(tmp_path / "logs"), tmp_path / re.search(r'open_run\("(.*?)"\)', lines)[1])
     names: dict = {}
     exec(lines, names)
-    assert names["pictures"].shape == (16, 1, 28, 28)
+    assert names["images"].shape == (16, 1, 28, 28)
     assert names["x"].shape == (64, 1, 28, 28)
 
 

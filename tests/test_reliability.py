@@ -1,4 +1,4 @@
-"""What befalls real runs: each fault of docs/reliability.md that concerns a whole training, brought about.
+"""What can happen to real runs: each fault of docs/reliability.md that concerns a whole training, brought about.
 
 Each is one line that says what happened and how to go on, and loses nothing that was written before.
 """

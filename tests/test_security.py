@@ -219,7 +219,7 @@ def test_logs_need_a_folder(capsys, tmp_path, monkeypatch):
     assert "paths.log_dir='': expected a folder" in refusal(capsys, "train", "paths.log_dir=''")
 
 
-def test_a_picture_of_any_size_is_not_read(tmp_path, monkeypatch):
+def test_an_image_of_any_size_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(image_folder, "MOST_BYTES", 1000)
     with zipfile.ZipFile(tmp_path / "p.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for i in range(4):
@@ -229,7 +229,7 @@ def test_a_picture_of_any_size_is_not_read(tmp_path, monkeypatch):
         data.load("train")
 
 
-def test_a_pipe_among_pictures_keeps_nobody_waiting(tmp_path):
+def test_a_pipe_among_images_keeps_nobody_waiting(tmp_path):
     for i in range(4):
         os.mkfifo(tmp_path / f"{i}.png")
     data = source("image_folder", path=tmp_path, shape=[1, 8, 8])

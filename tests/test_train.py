@@ -58,7 +58,7 @@ def test_results_say_how_each_number_was_made(train, tmp_path):
     assert numbers["throughput"]["value"] > 0
 
 
-def test_the_terminal_shows_the_numbers_the_directory_and_the_pictures(train, tmp_path):
+def test_the_terminal_shows_the_numbers_the_directory_and_the_images(train, tmp_path):
     outcome = train(*SMALL)
     assert "epoch 2/2  train loss" in outcome.out
     (table,) = [part for part in outcome.out.split("\n\n") if part.startswith("vae-digits\n")]
@@ -342,7 +342,7 @@ def test_a_mixture_is_trained_like_any_other_model(train, tmp_path):
     assert "warn" not in outcome.err.lower()
 
 
-def test_a_density_of_dequantized_pictures_bounds_the_probability_of_their_levels(train, tmp_path):
+def test_a_density_of_dequantized_images_bounds_the_probability_of_their_levels(train, tmp_path):
     outcome = train("model=gaussian", "data=digits", "data.dequantize=true")
     assert outcome.code == 0, outcome.err
     found = numbers(run_directory(tmp_path / "logs"))

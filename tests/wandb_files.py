@@ -40,8 +40,8 @@ class WandbFile:
     def values(self, key: str) -> list[Any]:
         return [row[key] for row in self.history if key in row]
 
-    def pictures(self, key: str) -> list[bytes]:
-        """The files of all pictures logged under a name, in their order."""
+    def images(self, key: str) -> list[bytes]:
+        """The files of all images logged under a name, in their order."""
         return [
             (self.folder / "files" / name).read_bytes() for value in self.values(key) for name in value["filenames"]
         ]

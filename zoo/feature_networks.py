@@ -1,4 +1,4 @@
-"""The small networks whose features tell sets of pictures apart, trained once and kept in the package.
+"""The small networks whose features tell sets of images apart, trained once and kept in the package.
 
     uv run zoo/feature_networks.py data=digits
     uv run zoo/feature_networks.py data=mnist data_dir=data

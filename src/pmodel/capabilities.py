@@ -105,7 +105,7 @@ class TrainableFeatures(Protocol):
 
 @runtime_checkable
 class Decodes(Protocol):
-    """Turns codes into pictures."""
+    """Turns codes into images."""
 
     def decode(self, z: Tensor) -> Tensor:
         """Examples (B, …) of codes (B, D): expectations, not draws; a Gaussian's may leave [0, 1] a little."""

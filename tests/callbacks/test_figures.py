@@ -145,8 +145,8 @@ def csv_points(tmp_path, rows):
     return data
 
 
-class PictureData:
-    """Only what figures of pictures ask for."""
+class ImageData:
+    """Only what figures of images ask for."""
 
     split_sizes: ClassVar[dict[str, int]] = {"train": 200}
 
@@ -154,8 +154,8 @@ class PictureData:
         return SimpleNamespace(x=torch.rand(min(n, 20), 1, 8, 8), label=torch.zeros(min(n, 20)))
 
 
-def is_drawn(picture):
-    return picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3 and picture.std() > 0
+def is_drawn(image):
+    return image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.std() > 0
 
 
 @pytest.mark.parametrize("figure", [DensityFigure(), ClusterMap()], ids=lambda figure: figure.name)
@@ -171,8 +171,8 @@ def test_density_is_asked_for_in_parts_of_float32_and_may_be_minus_infinity():
         seen.append((len(x), x.dtype))
         return torch.where(x[:, 0] > 0, -x.square().sum(1), -torch.inf)
 
-    picture = DensityFigure(100).draw(Scene(points("moons", 2), 1), FakeModel(log_prob=log_prob))
-    assert is_drawn(picture)
+    image = DensityFigure(100).draw(Scene(points("moons", 2), 1), FakeModel(log_prob=log_prob))
+    assert is_drawn(image)
     assert max(n for n, _ in seen) <= 10_000
     assert {dtype for _, dtype in seen} == {torch.float32}
 
@@ -212,16 +212,16 @@ def test_centres_stand_in_falling_order_with_counts_that_add_up(monkeypatch):
     counts = torch.tensor([20, 0, 130, 50])
     centres = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 1, 8, 8)
     model = FakeModel(clusters=lambda: (centres, counts / counts.sum()))
-    ClusterCentres().draw(Scene(PictureData(), 1), model)
+    ClusterCentres().draw(Scene(ImageData(), 1), model)
     assert seen["images"][:, 0, 0, 0].tolist() == [2, 3, 0, 1]
     assert seen["captions"] == ["65.0%\n130", "25.0%\n50", "10.0%\n20", "0.0%\n0"]
-    ClusterCentres(num_centres=2).draw(Scene(PictureData(), 1), model)
+    ClusterCentres(num_centres=2).draw(Scene(ImageData(), 1), model)
     assert seen["images"][:, 0, 0, 0].tolist() == [2, 3]
 
 
 @pytest.mark.parametrize("C", [1, 3])
-def test_centres_and_components_of_pictures_are_drawn(C):
-    scene = Scene(PictureData(), 1)
+def test_centres_and_components_of_images_are_drawn(C):
+    scene = Scene(ImageData(), 1)
     one = FakeModel(clusters=lambda: (torch.rand(1, C, 8, 8), torch.ones(1)))
     assert is_drawn(ClusterCentres().draw(scene, one))
     components = torch.linalg.qr(torch.randn(C * 64, 12)).Q.T.reshape(12, C, 8, 8)

@@ -126,8 +126,8 @@ def test_figure_puts_all_labels_where_the_size_of_the_split_is(sweep):
     assert names == {5000.0: "all (5,000)"}
     path = sweep / "figure.png"
     assert curves.save(path, read_jobs(sweep)) is None
-    picture = np.asarray(Image.open(path))
-    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 10
+    image = np.asarray(Image.open(path))
+    assert len(np.unique(image.reshape(-1, 3), axis=0)) > 10
 
 
 def test_figure_of_what_nobody_measured_gives_the_reason(sweep):

@@ -10,7 +10,7 @@ from pmodel.data.images import ImageDataModule
 
 
 class Numbered(ImageDataModule):
-    """22 pictures of 1×1×2; the label of each is its number in the split, and its levels follow from it."""
+    """22 images of 1×1×2; the label of each is its number in the split, and its levels follow from it."""
 
     source = "numbered"
     count = 22

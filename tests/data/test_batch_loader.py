@@ -38,7 +38,7 @@ def test_ranks_together_see_the_batches_of_a_single_device():
     assert together == labels(alone)
 
 
-def test_pictures_and_labels_stay_together():
+def test_images_and_labels_stay_together():
     for batch in loader(shuffle=True):
         assert batch.x[:, 0].tolist() == batch.label.tolist()
 

@@ -9,7 +9,7 @@ BATCHES_PER_EPOCH = 6  # 22 examples in batches of 4
 
 
 class Recorder(LightningModule):
-    """Keeps the labels and pictures of each training batch, and counts validation epochs."""
+    """Keeps the labels and images of each training batch, and counts validation epochs."""
 
     def __init__(self) -> None:
         super().__init__()

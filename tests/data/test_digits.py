@@ -19,9 +19,9 @@ def test_splits_are_disjoint_complete_and_fixed(digits):
     x, _ = read_digits()
     splits = [digits().examples(split, 2000).x for split in SPLITS]
     assert [len(split) for split in splits] == [1297, 250, 250]
-    pictures = torch.cat(splits).mul(16).byte().flatten(1)
-    assert sorted(map(tuple, pictures.tolist())) == sorted(map(tuple, x.flatten(1).tolist()))
-    assert len(pictures.unique(dim=0)) == len(pictures)
+    images = torch.cat(splits).mul(16).byte().flatten(1)
+    assert sorted(map(tuple, images.tolist())) == sorted(map(tuple, x.flatten(1).tolist()))
+    assert len(images.unique(dim=0)) == len(images)
     assert torch.equal(digits(seed=5).examples("test", 250).x, splits[2])
     assert not torch.equal(digits(split_seed=5).examples("test", 250).x, splits[2])
 

@@ -1,4 +1,4 @@
-"""Folders and .zip files of pictures: splits, classes, and the messages for what can be wrong with them."""
+"""Folders and .zip files of images: splits, classes, and the messages for what can be wrong with them."""
 
 import struct
 import zipfile
@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from support import source
 
-from pmodel.data import pictures
+from pmodel.data import image_files
 from pmodel.data.base import SPLITS
 from pmodel.data.image_folder import ImageFolder
 
@@ -36,14 +36,14 @@ def build(path, **settings) -> ImageFolder:
 
 
 def contents(data, split) -> list[tuple[int, int]]:
-    """The level of the first channel, and the label, of each picture of a split, sorted."""
+    """The level of the first channel, and the label, of each image of a split, sorted."""
     batch = data.examples(split, 1000)
     return sorted(zip((batch.x[:, 0, 0, 0] * 255).round().int().tolist(), batch.label.tolist(), strict=True))
 
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    """train/ and test/ with the classes cat and dog, and files that are no pictures."""
+    """train/ and test/ with the classes cat and dog, and files that are no images."""
     root = tmp_path / "pets"
     for i in range(10):
         save(root / "train" / "cat" / f"{i}.png", i)
@@ -52,7 +52,7 @@ def folder(tmp_path) -> Path:
     save(root / "test" / "cat" / "a.png", 41)
     for name in ("README.md", "train/cat/.hidden.png", "__MACOSX/train/cat/1.png", "train/labels.csv"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text("not a picture")
+        (root / name).write_text("not an image")
     return root
 
 
@@ -116,7 +116,7 @@ def test_validation_folder_is_the_validation_split(folder, name):
 @pytest.mark.parametrize("pack", [Path, zipped])
 @pytest.mark.parametrize("outer", [".", "training"])
 @pytest.mark.parametrize(("train", "test"), [("Train", "Test"), ("training", "TESTING")])
-def test_split_folders_of_other_names_keep_test_pictures_from_training(tmp_path, pack, outer, train, test):
+def test_split_folders_of_other_names_keep_test_images_from_training(tmp_path, pack, outer, train, test):
     root = tmp_path / "pets"
     save(root / outer / train / "cat" / "a.png", 1)
     save(root / outer / test / "cat" / "a.png", 2)
@@ -129,8 +129,8 @@ def test_split_folders_of_other_names_keep_test_pictures_from_training(tmp_path,
 @pytest.mark.parametrize(
     ("extra", "what"),
     [
-        ("unlabelled/a.png", "unlabelled lies beside the split folders test, train, expected all pictures inside"),
-        ("cover.png", "cover.png lies beside the split folders test, train, expected all pictures inside of those"),
+        ("unlabelled/a.png", "unlabelled lies beside the split folders test, train, expected all images inside"),
+        ("cover.png", "cover.png lies beside the split folders test, train, expected all images inside of those"),
         ("Training/a.png", "Training and train both mean the train split, expected one folder"),
     ],
 )
@@ -150,7 +150,7 @@ def test_linked_folders_are_followed_but_not_in_circles(folder):
     assert contents(data, "train") == [(i, 0) for i in range(10)] + [(20 + i, 2) for i in range(10)] + [(70, 1)]
 
 
-def test_pictures_without_split_folders_are_drawn_into_three_splits(tmp_path):
+def test_images_without_split_folders_are_drawn_into_three_splits(tmp_path):
     for i in range(20):
         save(tmp_path / "all" / ("b" if i % 2 else "a") / f"{i}.png", i)
     data = build(tmp_path, num_validation=3)
@@ -160,7 +160,7 @@ def test_pictures_without_split_folders_are_drawn_into_three_splits(tmp_path):
     assert data.class_names == ("a", "b")
 
 
-def test_pictures_outside_of_folders_have_no_label(tmp_path):
+def test_images_outside_of_folders_have_no_label(tmp_path):
     for i in range(4):
         save(tmp_path / f"{i}.png", i)
     data = build(tmp_path, num_validation=1)
@@ -168,16 +168,16 @@ def test_pictures_outside_of_folders_have_no_label(tmp_path):
     assert data.num_classes is None
 
 
-def test_grey_pictures_have_one_channel(tmp_path):
+def test_grey_images_have_one_channel(tmp_path):
     save(tmp_path / "train" / "a.png", 7, mode="L")
     assert contents(build(tmp_path, shape=[1, 3, 4], num_validation=0), "train") == [(7, -1)]
 
 
 def test_resize_cuts_the_centre_and_converts(tmp_path):
-    picture = np.full((6, 30), 90, np.uint8)
-    picture[:, :11], picture[:, -11:] = 255, 0  # outside of the central 8×6
+    image = np.full((6, 30), 90, np.uint8)
+    image[:, :11], image[:, -11:] = 255, 0  # outside of the central 8×6
     (tmp_path / "train").mkdir()
-    Image.fromarray(picture).save(tmp_path / "train" / "wide.png")
+    Image.fromarray(image).save(tmp_path / "train" / "wide.png")
     save(tmp_path / "train" / "small.png", 30, size=(2, 2))
     data = build(tmp_path, resize=True, num_validation=0)
     assert contents(data, "train") == [(30, -1), (90, -1)]
@@ -199,7 +199,7 @@ def test_other_splits_are_not_decoded(folder):
 
 @pytest.mark.parametrize("pack", [Path, zipped])
 @pytest.mark.parametrize("keep", [0, 45])
-def test_corrupt_picture_is_named(folder, refusal, pack, keep):
+def test_corrupt_image_is_named(folder, refusal, pack, keep):
     path = folder / "test" / "cat" / "a.png"
     path.write_bytes(path.read_bytes()[:keep])
     root = pack(folder)
@@ -210,7 +210,7 @@ def test_corrupt_picture_is_named(folder, refusal, pack, keep):
     ("size", "mode", "what"),
     [((5, 3), "RGB", "5×3 with mode RGB"), ((4, 3), "L", "4×3 with mode L"), ((4, 3), "RGBA", "4×3 with mode RGBA")],
 )
-def test_picture_of_another_size_or_mode_is_named(folder, refusal, size, mode, what):
+def test_image_of_another_size_or_mode_is_named(folder, refusal, size, mode, what):
     save(folder / "test" / "cat" / "a.png", 1, size, mode)
     assert refusal(lambda: build(folder, resize=False).setup("test")) == (
         f"data.path={folder}: test/cat/a.png is {what}, expected 4×3 with mode RGB for data.shape=[3, 3, 4]; "
@@ -221,13 +221,13 @@ def test_picture_of_another_size_or_mode_is_named(folder, refusal, size, mode, w
 @pytest.mark.parametrize(("mode", "suffix"), [("I;16", "png"), ("I;16B", "tif"), ("I", "tif")])
 def test_16_bits_are_scaled_by_the_range_of_the_format(tmp_path, mode, suffix):
     values = np.array([[0, 128, 129, 300], [32768, 1000, 65406, 65407], [1, 2, 3, 65535]])
-    picture = Image.fromarray(values.astype({"I;16": "<u2", "I;16B": ">u2", "I": "<i4"}[mode]))
-    assert picture.mode == mode
-    picture.save(tmp_path / f"a.{suffix}")
+    image = Image.fromarray(values.astype({"I;16": "<u2", "I;16B": ">u2", "I": "<i4"}[mode]))
+    assert image.mode == mode
+    image.save(tmp_path / f"a.{suffix}")
     data = build(tmp_path, shape=[1, 3, 4], num_validation=0)
     expected = torch.tensor([[0, 0, 1, 1], [128, 4, 254, 255], [0, 0, 0, 255]])
     assert torch.equal((data.examples("train", 1).x[0, 0] * 255).round().long(), expected)
-    assert data.notes == ["1 picture was scaled from 16 bits to 8"]
+    assert data.notes == ["1 image was scaled from 16 bits to 8"]
 
 
 @pytest.mark.parametrize(("mode", "low", "high"), [("F", "0.5", "0.5"), ("I", "-3", "-3"), ("I", "65536", "65536")])
@@ -268,23 +268,23 @@ def test_wrong_paths_are_one_line_each(tmp_path, refusal):
     message = f"data.path={text}: expected a folder or a .zip file, and this file is neither"
     assert refusal(lambda: build(text).setup("fit")) == message
     message = refusal(lambda: build(empty).setup("fit"))
-    assert message == f"data.path={empty}: there is no picture in it; 1 file was left out: .md (1)"
+    assert message == f"data.path={empty}: there is no image in it; 1 file was left out: .md (1)"
 
 
 def test_missing_splits_and_impossible_settings_are_refused(tmp_path, refusal):
     save(tmp_path / "train" / "a.png", 1)
     message = refusal(lambda: build(tmp_path, num_validation=0).setup("test"))
-    assert message == f"data.path={tmp_path}: it has no pictures for the test split"
+    assert message == f"data.path={tmp_path}: it has no images for the test split"
     message = refusal(lambda: build(tmp_path, shape=[2, 3, 4], num_validation=0).setup("fit"))
     assert message == "data.shape=[2, 3, 4]: expected [1, height, width] for grey or [3, height, width]"
 
 
 def seen(data: ImageFolder) -> torch.Tensor:
-    """The one picture of a folder, (C, H, W), uint8."""
+    """The one image of a folder, (C, H, W), uint8."""
     return (data.examples("train", 1).x[0] * 255).round().byte()
 
 
-# How a picture is stored that an orientation turns upright: the inverse of each tag's transposition.
+# How an image is stored that an orientation turns upright: the inverse of each tag's transposition.
 STORED = {
     1: None,
     2: "FLIP_LEFT_RIGHT",
@@ -300,12 +300,12 @@ STORED = {
 @pytest.mark.parametrize("resize", [False, True])
 @pytest.mark.parametrize("suffix", ["png", "tif", "webp", "jpg"])
 @pytest.mark.parametrize("tag", STORED)
-def test_a_picture_looks_the_same_under_each_exif_orientation(tmp_path, tag, suffix, resize):
+def test_an_image_looks_the_same_under_each_exif_orientation(tmp_path, tag, suffix, resize):
     # Each quarter has its own colour, so large that a JPEG keeps it.
     quarters = np.array([[[250, 0, 0], [0, 250, 0]], [[0, 0, 250], [250, 250, 250]]], np.uint8)
     pixels = np.kron(quarters, np.ones((16, 32, 1), np.uint8))
-    picture = Image.fromarray(pixels)
-    stored = picture if STORED[tag] is None else picture.transpose(Image.Transpose[STORED[tag]])
+    image = Image.fromarray(pixels)
+    stored = image if STORED[tag] is None else image.transpose(Image.Transpose[STORED[tag]])
     exif = Image.Exif()
     exif[0x0112] = tag
     settings = {"quality": 100, "subsampling": 0} if suffix == "jpg" else {"lossless": True} if suffix == "webp" else {}
@@ -328,17 +328,17 @@ def transparent(mode: str) -> Image.Image:
         name, ink, ground = {"L tRNS": ("L", 0, 7), "RGB tRNS": ("RGB", (0, 0, 0), (0, 200, 0)), "P tRNS": ("P", 0, 1)}[
             mode
         ]
-        picture = Image.new(name, (8, 8), ground)
+        image = Image.new(name, (8, 8), ground)
         if name == "P":
-            picture.putpalette([0, 0, 0, 0, 200, 0])
-        picture.paste(ink, (0, 0, 4, 8))
-        picture.info["transparency"] = ground
-        return picture
-    picture = Image.merge("RGBA", [Image.new("L", (8, 8), level) for level in (0, 200, 0)] + [alpha])
-    picture.paste((0, 0, 0, 255), (0, 0, 4, 8))
+            image.putpalette([0, 0, 0, 0, 200, 0])
+        image.paste(ink, (0, 0, 4, 8))
+        image.info["transparency"] = ground
+        return image
+    image = Image.merge("RGBA", [Image.new("L", (8, 8), level) for level in (0, 200, 0)] + [alpha])
+    image.paste((0, 0, 0, 255), (0, 0, 4, 8))
     if mode == "LA":
-        return picture.convert("LA")
-    return picture
+        return image.convert("LA")
+    return image
 
 
 @pytest.mark.parametrize(("background", "level"), [("white", 255), ("black", 0), (90, 90)])
@@ -361,13 +361,13 @@ def test_transparent_parts_show_the_background_and_no_hidden_colour(tmp_path, mo
     x = seen(small).int()
     assert (x - x[:1]).abs().max() == 0
     assert (x[:, :, -1] - level).abs().max() <= 15
-    assert small.notes[-1] == f"1 picture was transparent in parts, and laid on {background} (data.background)"
+    assert small.notes[-1] == f"1 image was transparent in parts, and laid on {background} (data.background)"
 
 
 @pytest.mark.parametrize("mode", ["La", "RGBa", "PA"])
 def test_transparent_modes_that_no_file_has_are_laid_on_the_background(mode):
-    picture = transparent("RGBA").convert("LA" if mode == "La" else "RGBA").convert(mode)
-    laid, shows = pictures._laid_on(picture, "white")
+    image = transparent("RGBA").convert("LA" if mode == "La" else "RGBA").convert(mode)
+    laid, shows = image_files._laid_on(image, "white")
     assert shows
     assert np.unique(np.asarray(laid)[:, :4]).tolist() == [0]
     assert np.unique(np.asarray(laid)[:, 4:]).tolist() == [255]
@@ -409,11 +409,9 @@ def test_transparency_that_is_no_mode_is_refused_without_resizing(tmp_path, refu
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_mode_becomes_grey_or_rgb(mode, channels):
     grey = Image.new("I;16", (4, 3), 65535) if mode == "I;16" else None
-    picture = grey or (
-        Image.new("LAB", (4, 3), (255, 128, 128)) if mode == "LAB" else Image.new("RGB", (4, 3), "white")
-    )
-    reader = pictures.PictureReader([channels, 3, 4], True, "white", "data.path=x")
-    reader._opened = lambda name, content: picture if mode in ("I;16", "LAB") else picture.convert(mode)
+    image = grey or (Image.new("LAB", (4, 3), (255, 128, 128)) if mode == "LAB" else Image.new("RGB", (4, 3), "white"))
+    reader = image_files.ImageReader([channels, 3, 4], True, "white", "data.path=x")
+    reader._opened = lambda name, content: image if mode in ("I;16", "LAB") else image.convert(mode)
     x = reader.read(["a"], lambda name: b"")
     assert x.shape == (1, channels, 3, 4)
     assert (x.int() - 255).abs().max() <= 1
@@ -440,17 +438,17 @@ def test_what_pillow_reads_is_read_and_what_was_left_out_is_said(tmp_path):
 def test_postscript_under_another_name_starts_no_program(tmp_path, refusal):
     (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 3\n%%EndComments\n")
     message = refusal(lambda: build(tmp_path, num_validation=0).setup("fit"))
-    assert message == f"data.path={tmp_path}: a.png is corrupt: not a picture"
+    assert message == f"data.path={tmp_path}: a.png is corrupt: not an image"
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp", "tif", "png"])
-def test_of_several_pictures_in_a_file_the_first_is_read(tmp_path, suffix):
+def test_of_several_images_in_a_file_the_first_is_read(tmp_path, suffix):
     first, *others = [Image.new("RGB", (4, 3), (level,) * 3) for level in (40, 90, 200)]
     settings = {"lossless": True} if suffix == "webp" else {}
     first.save(tmp_path / f"a.{suffix}", save_all=True, append_images=others, **settings)
     data = build(tmp_path, num_validation=0)
     assert seen(data).unique().tolist() == [40]
-    assert data.notes == ["1 file with several pictures: the first one was read"]
+    assert data.notes == ["1 file with several images: the first one was read"]
 
 
 def test_resizing_is_said_in_one_line(tmp_path):
@@ -460,26 +458,24 @@ def test_resizing_is_said_in_one_line(tmp_path):
     save(tmp_path / "val" / "same.png", 1)
     data = build(tmp_path)
     data.setup("fit")
-    assert data.notes == ["3 of 4 pictures of 2 sizes (from 40×30 to 80×60) were resized to 4×3"]
+    assert data.notes == ["3 of 4 images of 2 sizes (from 40×30 to 80×60) were resized to 4×3"]
     save(tmp_path / "val" / "same.png", 1, size=(9, 3))
     data = build(tmp_path)
     data.setup("fit")
     assert data.notes == [
-        "4 pictures of 3 sizes (from 9×3 to 80×60) were cut centrally and resized to 4×3",
+        "4 images of 3 sizes (from 9×3 to 80×60) were cut centrally and resized to 4×3",
     ]
 
 
 @pytest.mark.parametrize("folders", ["{i}", "{i}/x", "all/{i}", "train/{i}", "train/x/{i}"])
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_one_two_or_three_pictures(tmp_path, refusal, folders, count):
+def test_one_two_or_three_images(tmp_path, refusal, folders, count):
     for i in range(count):
         save(tmp_path / (folders.format(i=i) + ".png"), i)
     splits = 2 if folders.startswith("train") else 3
     if count < splits:
-        pictures, last = (("training picture", "one of them for validation"), ("picture", "one for each split"))[
-            splits - 2
-        ]
-        message = f"data.path={tmp_path}: {count} {pictures}{'s' * (count > 1)}, expected at least {splits}, {last}"
+        images, last = (("training image", "one of them for validation"), ("image", "one for each split"))[splits - 2]
+        message = f"data.path={tmp_path}: {count} {images}{'s' * (count > 1)}, expected at least {splits}, {last}"
         for num_validation in (0.1, 1):
             assert refusal(lambda n=num_validation: build(tmp_path, num_validation=n).setup("fit")) == message
     else:
@@ -490,7 +486,7 @@ def test_one_two_or_three_pictures(tmp_path, refusal, folders, count):
     data = build(tmp_path, num_validation=0)
     data.setup("fit")
     assert data.split_sizes == {"train": count, "validation": 0}
-    message = f"data.path={tmp_path}: it has no pictures for the test split"
+    message = f"data.path={tmp_path}: it has no images for the test split"
     assert refusal(lambda: data.setup("test")) == message
 
 
@@ -499,7 +495,7 @@ def test_a_share_that_leaves_nothing_for_training_is_named(tmp_path, refusal):
         save(tmp_path / f"{i}.png", i)
     for num_validation in (4, 0.5, 100):
         assert refusal(lambda n=num_validation: build(tmp_path, num_validation=n).setup("fit")) == (
-            f"data.num_validation={num_validation}: expected at most 3 of the 8 pictures in data.path, since as many"
+            f"data.num_validation={num_validation}: expected at most 3 of the 8 images in data.path, since as many"
             " are drawn for test, and some are left for training"
         )
 

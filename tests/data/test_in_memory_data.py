@@ -149,7 +149,7 @@ def test_test_split_is_read_only_when_asked_for(digits):
     assert data.split_sizes == {"train": 1297, "validation": 250, "test": 250}
 
 
-def test_pictures_stay_uint8_in_memory(digits):
+def test_images_stay_uint8_in_memory(digits):
     for binarize in ("none", "static", "dynamic", "threshold"):
         assert next(iter(digits(binarize=binarize).train_dataloader())).x.dtype == torch.uint8
 

@@ -67,7 +67,7 @@ def test_labels_are_drawn_of_what_the_limit_keeps(digits):
 
 
 @pytest.mark.parametrize("binarize", ["static", "threshold"])
-def test_a_picture_is_binarized_the_same_however_few_have_labels(digits, binarize):
+def test_an_image_is_binarized_the_same_however_few_have_labels(digits, binarize):
     few, whole = (digits(num_labels=n, binarize=binarize).examples("train", 2000) for n in (50, None))
     assert rows(few.x) <= rows(whole.x)
 

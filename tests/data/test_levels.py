@@ -56,7 +56,7 @@ def test_dequantization_noise_is_uniform_within_a_level():
     assert (u.var(0) - 1 / 12).abs().max() < 5 * (1 / 180 / 20_000) ** 0.5
 
 
-def test_half_of_the_pictures_are_mirrored_and_nothing_else():
+def test_half_of_the_images_are_mirrored_and_nothing_else():
     x = torch.randint(256, (4000, 3, 2, 5), dtype=torch.uint8, generator=generator(1))
     y = levels.flip(x, generator())
     same, mirrored = ((y == z).flatten(1).all(1) for z in (x, x.flip(-1)))

@@ -6,13 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
 from support import build, fit, source
 
 from pmodel.data.base import SPLITS
 from pmodel.data.csv_tables import layout
 from pmodel.data.table import Table
-from pmodel.runs.saved import read_config
 
 
 def gaussian(rows: int, *columns: tuple[float, float], seed: int = 0) -> np.ndarray:
@@ -112,7 +110,7 @@ def test_an_offset_of_a_billion_keeps_the_density_and_the_inertia_of_float64(tab
     data = table(text(rows))
     assert np.allclose(np.sort(all_rows(data).numpy(), 0), np.sort(rows, 0), rtol=0, atol=1e-6)
     assert [note.split(":")[1] for note in data.notes] == [
-        " the mean of x1, x2 is taken off, since float32 would cut digits off; samples and pictures have it again"
+        " the mean of x1, x2 is taken off, since float32 would cut digits off; samples and images have it again"
     ]
     train = data.restore(data.examples("train", 300).x).numpy()
     covariance = np.cov(train.T, bias=True)
@@ -191,7 +189,7 @@ def test_standardized_columns_have_mean_0_and_deviation_1_and_come_back(people):
         assert torch.allclose(restored, raw.examples(split, 1000).x.double(), rtol=1e-6)
     assert data.log_volume == pytest.approx(data.scale.log().sum().item())
     assert data.notes == [
-        "data.standardize=true: errors and distances are in standard deviations; densities, samples and pictures are in"
+        "data.standardize=true: errors and distances are in standard deviations; densities, samples and images are in"
         " the units of the file"
     ]
 
@@ -419,7 +417,7 @@ def test_figures_are_drawn_in_the_units_of_the_file_with_its_names(people, monke
     from pmodel.figures.components import PrincipalComponentsFigure
     from pmodel.figures.densities import DensityFigure
     from pmodel.figures.figure import Scene
-    from pmodel.figures.pictures import SampleGrid
+    from pmodel.figures.images import SampleGrid
     from pmodel.plots import plots
 
     drawn = []
@@ -449,16 +447,6 @@ def test_figures_are_drawn_in_the_units_of_the_file_with_its_names(people, monke
         assert (x_name, y_name) == ("age", "income")
         assert -20 < left < 25 < 55 < right < 120
         assert -30_000 < low < 25_000 < 75_000 < high < 150_000
-
-
-def test_a_run_of_an_earlier_version_is_opened_as_a_table(tmp_path):
-    old = {"name": "csv", "path": "x.csv", "shape": [2], "num_levels": None, "seed": 1, "redraw": True}
-    for name, expected in (("csv", "table.Table"), ("ring", "points.Points")):
-        data = {"_target_": "pmodel.data.points.Points", **old, "name": name}
-        OmegaConf.save({"model": {"_target_": "pmodel.models.vae.VAE"}, "data": data}, tmp_path / "config.yaml")
-        data = read_config(tmp_path, "run=x")["data"]
-        assert data["_target_"] == f"pmodel.data.{expected}"
-        assert {"name", "path"} & set(data) == ({"path"} if name == "csv" else {"name"})
 
 
 def test_an_opened_run_draws_in_the_units_of_its_file_whatever_the_file_is_now(people, tmp_path, train):

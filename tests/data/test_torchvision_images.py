@@ -24,12 +24,12 @@ def write_idx(path: Path, array: np.ndarray) -> None:
 
 @pytest.fixture
 def idx_dir(tmp_path) -> Path:
-    """12 training and 5 test pictures of MNIST's and Fashion-MNIST's format; all pixels of a picture are its number."""
+    """12 training and 5 test images of MNIST's and Fashion-MNIST's format; all pixels of an image are its number."""
     for name in ("MNIST", "FashionMNIST"):
         for part, count in (("train", 12), ("t10k", 5)):
             number = np.arange(count)
-            pictures = np.broadcast_to(number[:, None, None], (count, 28, 28))
-            write_idx(tmp_path / name / "raw" / f"{part}-images-idx3-ubyte", pictures)
+            images = np.broadcast_to(number[:, None, None], (count, 28, 28))
+            write_idx(tmp_path / name / "raw" / f"{part}-images-idx3-ubyte", images)
             write_idx(tmp_path / name / "raw" / f"{part}-labels-idx1-ubyte", number % 10)
     return tmp_path
 
@@ -51,7 +51,7 @@ def test_validation_is_the_end_of_the_training_file(idx_dir, option):
     assert mnist(idx_dir, option, num_validation=0).val_dataloader() == []
 
 
-def test_labels_belong_to_their_pictures(idx_dir):
+def test_labels_belong_to_their_images(idx_dir):
     batch = mnist(idx_dir).examples("train", 100)
     assert ((batch.x[:, 0, 0, 0] * 255).round().long() % 10).tolist() == batch.label.tolist()
 
@@ -108,13 +108,13 @@ def test_missing_files_are_named_without_a_download(tmp_path, refusal):
 
 @pytest.fixture
 def cifar_dir(tmp_path) -> Path:
-    """Two pictures in each of CIFAR-10's six files; the first value of a picture is its number."""
+    """Two images in each of CIFAR-10's six files; the first value of an image is its number."""
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
     for i, name in enumerate([*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]):
-        pictures = np.arange(2 * 3072).reshape(2, 3072) % 251
-        pictures[:, 0] = [2 * i, 2 * i + 1]
-        entry = {"data": pictures.astype(np.uint8), "labels": [2 * i % 10, (2 * i + 1) % 10], "batch_label": name}
+        images = np.arange(2 * 3072).reshape(2, 3072) % 251
+        images[:, 0] = [2 * i, 2 * i + 1]
+        entry = {"data": images.astype(np.uint8), "labels": [2 * i % 10, (2 * i + 1) % 10], "batch_label": name}
         (folder / name).write_bytes(pickle.dumps(entry, protocol=2))
     return tmp_path
 
@@ -161,9 +161,9 @@ def celeba_dir(tmp_path) -> Path:
     folder.mkdir(parents=True)
     rows = []
     for i in range(6):
-        picture = np.full((218, 178, 3), 40 * i, np.uint8)
-        picture[:15], picture[-15:] = (255, 0, 0), (255, 0, 0)
-        Image.fromarray(picture).save(folder / f"{i:06d}.jpg", quality=95)
+        image = np.full((218, 178, 3), 40 * i, np.uint8)
+        image[:15], image[-15:] = (255, 0, 0), (255, 0, 0)
+        Image.fromarray(image).save(folder / f"{i:06d}.jpg", quality=95)
         rows.append(f"{i:06d}.jpg {(0, 0, 0, 1, 2, 2)[i]}")
     (tmp_path / "celeba" / "list_eval_partition.txt").write_text("\n".join(rows) + "\n")
     return tmp_path
@@ -203,7 +203,7 @@ def test_real_mnist_has_its_splits_and_its_mean(data_dir):
     data.setup("test")
     assert data.split_sizes == {"train": 50_000, "validation": 10_000, "test": 10_000}
     parts = [data.examples(split, 60_000) for split in ("train", "validation")]
-    # The mean and standard deviation that are quoted everywhere for the 60,000 training pictures.
+    # The mean and standard deviation that are quoted everywhere for the 60,000 training images.
     mean, square = (
         sum(len(part.x) * part.x.pow(power).mean(dtype=torch.float64) for part in parts) / 60_000 for power in (1, 2)
     )

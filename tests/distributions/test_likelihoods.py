@@ -126,7 +126,7 @@ def test_gaussian_equals_scipy_and_learns_its_scale():
     assert not list(likelihood.parameters())
 
 
-def test_bernoulli_equals_the_formula_for_points_and_pictures():
+def test_bernoulli_equals_the_formula_for_points_and_images():
     logits = torch.tensor([[0.3, -2.0]])
     expected = math.log(1 / (1 + math.exp(-0.3))) + math.log(1 - 1 / (1 + math.exp(2.0)))
     assert Bernoulli().log_prob(logits, torch.tensor([[1.0, 0.0]])).item() == pytest.approx(expected, abs=1e-6)

@@ -153,9 +153,9 @@ def test_the_kind_of_features_chooses_the_network(shape, kind, expected, monkeyp
         (
             (2,),
             "inception",
-            r"^metric/features=inception: expected pictures with 1 or 3 channels, got points of \(2,\)",
+            r"^metric/features=inception: expected images with 1 or 3 channels, got points of \(2,\)",
         ),
-        ((4, 8, 8), "inception", r"^metric/features=inception: expected pictures .* got pictures of \(4, 8, 8\)"),
+        ((4, 8, 8), "inception", r"^metric/features=inception: expected images .* got images of \(4, 8, 8\)"),
         ((3, 8, 8), "vgg", "^metric/features=vgg: expected auto, classifier or inception$"),
     ],
 )
@@ -205,7 +205,7 @@ def test_without_a_place_for_a_file_there_is_a_network_all_the_same(few_steps, t
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 4), (1, 7, 7), (3, 11, 9), (1, 28, 28), (3, 32, 32), (3, 64, 64)])
-def test_pictures_of_any_size_without_labels_have_features_of_random_weights(shape):
+def test_images_of_any_size_without_labels_have_features_of_random_weights(shape):
     x = torch.rand(600, *shape, generator=torch.Generator().manual_seed(0))
     found = [feature_extractor(array_data(x), None) for _ in range(2)]
     z = found[0].features(x)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch_fidelity
-from inception_weights import Pictures, write_inception_weights
+from inception_weights import Images, write_inception_weights
 from torch_fidelity import metric_fid
 from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
 
@@ -31,8 +31,8 @@ def extractor(weights):
     return inception_extractor(weights)
 
 
-def pictures(n: int, C: int, H: int, W: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Bytes (n, 3, H, W), and pictures (n, C, H, W) that are near enough to these levels to be rounded to them."""
+def images(n: int, C: int, H: int, W: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Bytes (n, 3, H, W), and images (n, C, H, W) that are near enough to these levels to be rounded to them."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(n, C, 4, 4, generator=generator)
     smooth = torch.nn.functional.interpolate(coarse, (H, W), mode="bilinear")
@@ -44,7 +44,7 @@ def pictures(n: int, C: int, H: int, W: int, seed: int = 0) -> tuple[torch.Tenso
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (3, 45, 70), (3, 310, 305)])
 def test_features_and_classes_are_torch_fidelitys(shape, weights, extractor):
     n = 20 if shape[0] == 1 else 5  # more than go through the network at once, which is shown once
-    levels, x = pictures(n, *shape)
+    levels, x = images(n, *shape)
     rival = FeatureExtractorInceptionV3("inception-v3-compat", ["2048", "logits_unbiased"], str(weights))
     expected, logits = rival(levels)
     z = extractor.features(x)
@@ -66,10 +66,10 @@ def test_distances_and_scores_are_torch_fidelitys(C, every, weights, extractor, 
     statistics = metric_fid.fid_features_to_statistics
     monkeypatch.setattr(metric_fid, "fid_features_to_statistics", lambda z: statistics(z[:, ::every]))
     n = 12
-    (levels_a, a), (levels_b, b) = pictures(n, C, 28, 28, seed=1), pictures(n, C, 28, 28, seed=2)
+    (levels_a, a), (levels_b, b) = images(n, C, 28, 28, seed=1), images(n, C, 28, 28, seed=2)
     expected = torch_fidelity.calculate_metrics(
-        input1=Pictures(levels_a),
-        input2=Pictures(levels_b),
+        input1=Images(levels_a),
+        input2=Images(levels_b),
         feature_extractor_weights_path=str(weights),
         fid=True,
         kid=True,
@@ -100,8 +100,8 @@ def test_distances_and_scores_are_torch_fidelitys(C, every, weights, extractor, 
     assert squared == pytest.approx(expected["kernel_inception_distance_mean"], rel=0, abs=1e-5)
 
 
-def test_a_picture_that_is_not_finite_has_features_that_are_not(extractor):
-    _, x = pictures(3, 1, 28, 28)
+def test_an_image_that_is_not_finite_has_features_that_are_not(extractor):
+    _, x = images(3, 1, 28, 28)
     expected = extractor.features(x)
     x[1, 0, 5, 5] = torch.nan
     z = extractor.features(x)
@@ -116,7 +116,7 @@ def test_values_outside_0_and_1_are_those_of_the_nearest_byte(extractor):
 
 @pytest.mark.parametrize("shape", [(5, 2), (5, 2, 8, 8), (5, 4, 8, 8)])
 def test_what_inception_cannot_see_is_refused(shape, extractor):
-    with pytest.raises(ValueError, match=r"^metric/features=inception: expected pictures with 1 or 3 channels, got"):
+    with pytest.raises(ValueError, match=r"^metric/features=inception: expected images with 1 or 3 channels, got"):
         extractor.features(torch.rand(shape))
 
 

@@ -17,7 +17,7 @@ from pmodel.plots.points import points, ticks
 
 
 def folder(tmp_path, *names: str) -> ImageFolder:
-    """Pictures of 4×3 by these names, of levels 0, 1, …; after the reading of what training reads."""
+    """Images of 4×3 by these names, of levels 0, 1, …; after the reading of what training reads."""
     for i, name in enumerate(names):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (4, 3), (i, i, i)).save(tmp_path / name)
@@ -48,7 +48,7 @@ def test_many_classes_are_summed_up_and_none_is_said():
     assert classes(data) == "no labels"
 
 
-def test_each_class_has_a_row_of_its_own_pictures(tmp_path, monkeypatch):
+def test_each_class_has_a_row_of_its_own_images(tmp_path, monkeypatch):
     data, shown = folder(tmp_path, *NAMES), {}
     monkeypatch.setattr(
         data_figure, "image_grid", lambda x, columns: (255 * x[:, 0, 0, 0]).round() if len(x) > 1 else x
@@ -64,7 +64,7 @@ def test_each_class_has_a_row_of_its_own_pictures(tmp_path, monkeypatch):
     assert list(shown)[-1] == "no label: 1"
 
 
-def test_pictures_of_two_channels_are_not_shown():
+def test_images_of_two_channels_are_not_shown():
     assert isinstance(DataFigure().draw(Scene(array_data(torch.rand(5, 2, 4, 4)), 0)), NotShown)
 
 
@@ -87,9 +87,9 @@ def test_points_stand_in_the_users_units_under_the_names_of_the_columns(monkeypa
 @pytest.mark.parametrize("origin", [0.0, 1e9])
 def test_points_are_where_their_values_are(D, origin):
     low, high = np.zeros((30, D)) + origin, np.ones((3, D)) + origin
-    picture = points({"low": low, "high": high}, ["across", "up"][:D], "title").astype(int)[:, 98:560]
+    image = points({"low": low, "high": high}, ["across", "up"][:D], "title").astype(int)[:, 98:560]
     places = {
-        name: np.argwhere(np.abs(picture - colour).sum(2) < 30).mean(0)
+        name: np.argwhere(np.abs(image - colour).sum(2) < 30).mean(0)
         for name, colour in (("low", (31, 119, 180)), ("high", (255, 127, 14)))
     }
     assert places["low"][1] < 50
@@ -122,8 +122,8 @@ PARTLY = [f"{k}/{i}.png" for k in "ab" for i in range(12)] + [f"{i}.png" for i i
 
 @pytest.mark.parametrize("model", ["pixelcnn", "gan"])
 def test_a_model_that_is_told_labels_says_how_many_are_missing(train: Run, tmp_path, model):
-    folder(tmp_path / "pictures", *PARTLY)
-    data = ["data=image_folder", "data.path=pictures", "data.shape=[3,8,8]", "data.num_classes=2"]
+    folder(tmp_path / "images", *PARTLY)
+    data = ["data=image_folder", "data.path=images", "data.shape=[3,8,8]", "data.num_classes=2"]
     outcome = train(f"model={model}", "model.class_conditional=true", *data, "callbacks=minimal", "logger=none")
     assert outcome.code == 2
     assert outcome.err.strip().splitlines()[-1] == (
@@ -134,14 +134,14 @@ def test_a_model_that_is_told_labels_says_how_many_are_missing(train: Run, tmp_p
 
 
 def test_a_run_says_what_it_was_given(train: Run, tmp_path):
-    folder(tmp_path / "pictures", *PARTLY)
-    (tmp_path / "pictures" / "notes.txt").write_text("not a picture")
-    typed = ["data=image_folder", "data.path=pictures", "data.shape=[3,8,8]", "model=pca", "model.num_components=2"]
+    folder(tmp_path / "images", *PARTLY)
+    (tmp_path / "images" / "notes.txt").write_text("not an image")
+    typed = ["data=image_folder", "data.path=images", "data.shape=[3,8,8]", "model=pca", "model.num_components=2"]
     outcome = train(*typed, "callbacks=minimal", "logger=none")
     assert outcome.code == 0, outcome.err
     lines = [line for line in outcome.out.splitlines() if line.startswith("data ")]
     assert lines[0].startswith("data      28 training, 4 validation and 4 test examples; 2 classes: a (")
     assert lines[1:] == [
         "data      1 file was left out: .txt (1)",
-        "data      32 pictures of 4×3 were cut centrally and resized to 8×8",
+        "data      32 images of 4×3 were cut centrally and resized to 8×8",
     ]

@@ -13,9 +13,9 @@ from pmodel.figures.arithmetic import NOISE, CodeArithmetic, surest, triples
 from pmodel.figures.curves import LossCurves
 from pmodel.figures.field import DiscriminatorField
 from pmodel.figures.figure import NotShown, Scene, scene_of
+from pmodel.figures.images import Interpolations, SampleGrid, great_circle
 from pmodel.figures.neighbours import NearestNeighbours
 from pmodel.figures.over_time import NUM_POINTS, SamplesOverTime, kept_epochs
-from pmodel.figures.pictures import Interpolations, SampleGrid, great_circle
 from pmodel.plots.grids import captioned_grid, image_grid
 
 CPU = torch.device("cpu")
@@ -35,13 +35,13 @@ def drawing(seen, name):
 def seen(monkeypatch):
     """What the figures' pages are made of, in the order of drawing."""
     seen = {}
-    for module in ("pictures", "over_time", "arithmetic", "neighbours"):
+    for module in ("images", "over_time", "arithmetic", "neighbours"):
         monkeypatch.setattr(f"pmodel.figures.{module}.side_by_side", drawing(seen, "page"))
     return seen
 
 
 class FakeModel(torch.nn.Module):
-    """A GAN of 8×8 pictures whose G is nearly the identity: x = ½ + z / 20 from the first 64 entries of a code."""
+    """A GAN of 8×8 images whose G is nearly the identity: x = ½ + z / 20 from the first 64 entries of a code."""
 
     device, fitted, latent_dim, num_classes = CPU, True, 64, None
 
@@ -99,7 +99,7 @@ class FakeTrainer:
         self.fit_loop = SimpleNamespace(epoch_progress=SimpleNamespace(current=SimpleNamespace(processed=epochs)))
 
 
-def picture_data(num_train=120, num_validation=30, num_classes=4):
+def image_data(num_train=120, num_validation=30, num_classes=4):
     generator = torch.Generator().manual_seed(1)
     parts = {"train": torch.rand(num_train, 1, 8, 8, generator=generator)}
     parts["validation"] = torch.rand(num_validation, 1, 8, 8, generator=generator)
@@ -120,18 +120,18 @@ def point_data(D, **settings):
     return data
 
 
-def is_drawn(picture):
-    return picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3 and picture.std() > 0
+def is_drawn(image):
+    return image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.std() > 0
 
 
 # Samples and interpolations
 
 
 def test_samples_that_are_decoded_codes_are_shown_once_and_others_beside_their_means(seen):
-    SampleGrid(9).draw(Scene(picture_data(), 1), model := FakeModel())
+    SampleGrid(9).draw(Scene(image_data(), 1), model := FakeModel())
     assert list(seen["page"][0][0]) == ["samples x = G(z), z ~ p(z)"]
     model.sample = lambda n, *, generator: (torch.rand(n, 1, 8, 8, generator=generator) < 0.5).float()
-    SampleGrid(9).draw(Scene(picture_data(), 1), model)
+    SampleGrid(9).draw(Scene(image_data(), 1), model)
     assert list(seen["page"][1][0]) == ["samples x ~ p(x | z), z ~ p(z)", "means E[x | z] of the same z"]
 
 
@@ -163,16 +163,16 @@ def test_interpolations_of_a_model_that_can_not_encode_are_of_the_prior_and_mix_
     asked = []
     model = Conditional()
     model.decode = lambda z: asked.append(z) or FakeModel.decode(model, z)
-    Interpolations(num_pairs=3, num_steps=5).draw(Scene(picture_data(), 1), model)
+    Interpolations(num_pairs=3, num_steps=5).draw(Scene(image_data(), 1), model)
     path = asked[0].view(3, 5, 68)
     start, end = model.sample_latents(6, generator=torch.Generator().manual_seed(0)).view(2, 3, 68)
     torch.testing.assert_close(path[:, 0], start)
     torch.testing.assert_close(path[:, -1], end)
     torch.testing.assert_close(path[:, 2, 64:], (start + end)[:, 64:] / 2)
     torch.testing.assert_close(path[:, 2, :64].norm(dim=1), (start[:, :64].norm(dim=1) + end[:, :64].norm(dim=1)) / 2)
-    ((title, picture),) = seen["page"][0][0].items()
+    ((title, image),) = seen["page"][0][0].items()
     assert "great circles" in title
-    assert (picture == image_grid(FakeModel.decode(model, asked[0]), 5)).all()
+    assert (image == image_grid(FakeModel.decode(model, asked[0]), 5)).all()
 
 
 # Samples over time
@@ -208,7 +208,7 @@ def shifted_model():
 
 def test_rows_are_samples_of_the_same_noise_after_their_epochs_and_the_newest(monkeypatch, seen):
     monkeypatch.setattr("pmodel.figures.over_time.labelled_rows", drawing(seen, "rows"))
-    figure, trainer = SamplesOverTime(num_images=3, num_rows=5), FakeTrainer(picture_data(), shifted_model())
+    figure, trainer = SamplesOverTime(num_images=3, num_rows=5), FakeTrainer(image_data(), shifted_model())
     trained(figure, trainer, range(1, 11))
     figure.draw(scene_of(trainer), trainer.lightning_module)
     ((rows,),) = seen["rows"]
@@ -220,7 +220,7 @@ def test_rows_are_samples_of_the_same_noise_after_their_epochs_and_the_newest(mo
 
 
 def test_their_history_survives_a_checkpoint_and_a_resumed_run_goes_on_with_it(tmp_path):
-    trainer = FakeTrainer(picture_data(), shifted_model())
+    trainer = FakeTrainer(image_data(), shifted_model())
     uninterrupted = SamplesOverTime(num_images=3, num_rows=4)
     trained(uninterrupted, trainer, range(1, 15))
     callbacks = [Figures(str(tmp_path), {}) for _ in range(2)]
@@ -241,7 +241,7 @@ def test_epochs_that_are_not_kept_cost_no_samples():
     asked = []
     model = FakeModel()
     model.sample = lambda n, *, generator: asked.append((n, model.training)) or torch.rand(n, 1, 8, 8)
-    trainer = FakeTrainer(picture_data(), model)
+    trainer = FakeTrainer(image_data(), model)
     model.train()
     figure = SamplesOverTime(num_images=3, num_rows=4)
     trained(figure, trainer, range(1, 65))
@@ -284,7 +284,7 @@ def test_triples_are_of_distinct_classes_and_none_of_fewer_than_three():
 
 
 class Classifier:
-    """Calls a picture of code z by the largest of the first entries of z, surer the larger."""
+    """Calls an image of code z by the largest of the first entries of z, surer the larger."""
 
     def __init__(self, num_classes):
         self.num_classes = num_classes
@@ -304,10 +304,10 @@ def arithmetic(monkeypatch, model, extractor, num_codes=3, num_classes=4):
     decode = model.decode
     model.decode = lambda z: asked.append(z) or decode(z)
     figure = CodeArithmetic(num_rows=3, num_codes=num_codes, num_variations=5)
-    picture = figure.draw(Scene(picture_data(num_classes=num_classes), 1), model)
-    if isinstance(picture, NotShown):
-        return None, picture.reason
-    assert is_drawn(picture)
+    image = figure.draw(Scene(image_data(num_classes=num_classes), 1), model)
+    if isinstance(image, NotShown):
+        return None, image.reason
+    assert is_drawn(image)
     ((terms, captions, signs, _),) = seen["equations"]
     assert signs == "−+="
     z = asked[-1].view(3, 9, -1)
@@ -378,7 +378,7 @@ class Features:
 def test_samples_stand_beside_their_nearest_in_pixels_and_in_features(monkeypatch, seen):
     extractor = Features()
     monkeypatch.setattr("pmodel.figures.neighbours.feature_extractor", lambda data, cache_dir: extractor)
-    data, model = picture_data(), FakeModel()
+    data, model = image_data(), FakeModel()
     figure = NearestNeighbours(num_images=2, num_neighbours=3)
     for _ in range(2):
         figure.draw(Scene(data, 4), model)
@@ -404,7 +404,7 @@ def test_samples_stand_beside_their_nearest_in_pixels_and_in_features(monkeypatc
 
 def test_a_model_that_repeats_training_examples_is_at_no_distance_from_them(monkeypatch, seen):
     monkeypatch.setattr("pmodel.figures.neighbours.feature_extractor", lambda data, cache_dir: Features())
-    data, model = picture_data(num_train=3, num_validation=0), FakeModel()
+    data, model = image_data(num_train=3, num_validation=0), FakeModel()
     train = data.examples("train", 3).x
     model.sample = lambda n, *, generator: train[torch.arange(n) % 3]
     NearestNeighbours(num_images=2, num_neighbours=4).draw(Scene(data, 1), model)
@@ -414,8 +414,8 @@ def test_a_model_that_repeats_training_examples_is_at_no_distance_from_them(monk
 def test_neighbours_of_a_model_without_a_discriminator_are_shown_only_if_those_of_all_models_are(monkeypatch):
     monkeypatch.setattr("pmodel.figures.neighbours.feature_extractor", lambda data, cache_dir: Features())
     sampler = SimpleNamespace(device=CPU, sample=FakeModel().sample)
-    assert isinstance(NearestNeighbours().draw(Scene(picture_data(), 1), sampler), NotShown)
-    assert is_drawn(NearestNeighbours(all_models=True).draw(Scene(picture_data(), 1), sampler))
+    assert isinstance(NearestNeighbours().draw(Scene(image_data(), 1), sampler), NotShown)
+    assert is_drawn(NearestNeighbours(all_models=True).draw(Scene(image_data(), 1), sampler))
 
 
 # The discriminator
@@ -481,7 +481,7 @@ def test_curves_begin_with_what_the_model_is_judged_by_and_share_declared_panels
 
 def test_an_epoch_of_a_model_without_a_discriminator_or_of_other_points_leaves_no_history():
     three = SimpleNamespace(shape=(3,))
-    for data, model in ((picture_data(), SimpleNamespace(device=CPU)), (three, PlaneModel(3))):
+    for data, model in ((image_data(), SimpleNamespace(device=CPU)), (three, PlaneModel(3))):
         figure = SamplesOverTime()
         figure.note(FakeTrainer(data, model))
         assert not figure.state

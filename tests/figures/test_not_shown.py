@@ -17,12 +17,12 @@ from pmodel.figures.curves import LossCurves
 from pmodel.figures.densities import DensityFigure
 from pmodel.figures.field import DiscriminatorField
 from pmodel.figures.figure import NotShown, Scene
+from pmodel.figures.images import Interpolations, ReconstructionGrid, SampleGrid
 from pmodel.figures.latents import LatentManifold, LatentScatter
 from pmodel.figures.likelihood_map import LikelihoodMap
 from pmodel.figures.neighbours import NearestNeighbours
 from pmodel.figures.over_time import SamplesOverTime
 from pmodel.figures.pairs import Pairs
-from pmodel.figures.pictures import Interpolations, ReconstructionGrid, SampleGrid
 from pmodel.figures.traversals import Traversals
 from pmodel.instantiate import instantiate
 
@@ -58,76 +58,76 @@ def as_data(shape):
     return lambda z, **_: torch.zeros(z if isinstance(z, int) else len(z), *shape)
 
 
-PICTURES, FOUR_CHANNELS, EMPTY = data((1, 8, 8)), data((4, 8, 8)), data((1, 8, 8), validation=0)
+IMAGES, FOUR_CHANNELS, EMPTY = data((1, 8, 8)), data((4, 8, 8)), data((1, 8, 8), validation=0)
 LINE, PLANE, SPACE = data((1,)), data((2,)), data((3,))
 AGAINST = "only for models trained against a discriminator"
 GAN = {"sample": never, "discriminate": never}
 GAN_CODES = {**codes_of(4), "discriminate": never}
 ENCODER = {"encode": never, "decode": as_data((1, 8, 8))}
 THREE = torch.zeros(3), torch.eye(3), torch.ones(3) / 3
-NO_PICTURES = "the data are points, not pictures"
-NO_POINTS = "the data are pictures, not points"
+NO_IMAGES = "the data are points, not images"
+NO_POINTS = "the data are images, not points"
 
 CASES = [
-    (SampleGrid, model(), PICTURES, "the model has no sample"),
+    (SampleGrid, model(), IMAGES, "the model has no sample"),
     (SampleGrid, model(sample=as_data((3,))), SPACE, "the points have 3 dimensions, not 1 or 2"),
-    (SampleGrid, model(sample=as_data((4, 8, 8))), FOUR_CHANNELS, "the pictures have 4 channels, not 1 or 3"),
-    (SamplesOverTime, model(sample=never), PICTURES, AGAINST),
+    (SampleGrid, model(sample=as_data((4, 8, 8))), FOUR_CHANNELS, "the images have 4 channels, not 1 or 3"),
+    (SamplesOverTime, model(sample=never), IMAGES, AGAINST),
     (SamplesOverTime, model(**GAN), LINE, "the points have 1 dimension, not 2"),
-    (SamplesOverTime, model(**GAN), FOUR_CHANNELS, "the pictures have 4 channels, not 1 or 3"),
-    (ReconstructionGrid, model(), PICTURES, "the model has no reconstruct"),
+    (SamplesOverTime, model(**GAN), FOUR_CHANNELS, "the images have 4 channels, not 1 or 3"),
+    (ReconstructionGrid, model(), IMAGES, "the model has no reconstruct"),
     (ReconstructionGrid, model(reconstruct=never), SPACE, "the points have 3 dimensions, not 1 or 2"),
     (ReconstructionGrid, model(reconstruct=never), EMPTY, "there are no validation examples"),
-    (ReconstructionGrid, model(reconstruct=never), FOUR_CHANNELS, "the pictures have 4 channels, not 1 or 3"),
-    (Interpolations, model(encode=never), PICTURES, "the model has no decode"),
-    (Interpolations, model(decode=never), PICTURES, "the model has neither encode nor sample_latents"),
-    (Interpolations, model(encode=never, decode=never), PLANE, NO_PICTURES),
+    (ReconstructionGrid, model(reconstruct=never), FOUR_CHANNELS, "the images have 4 channels, not 1 or 3"),
+    (Interpolations, model(encode=never), IMAGES, "the model has no decode"),
+    (Interpolations, model(decode=never), IMAGES, "the model has neither encode nor sample_latents"),
+    (Interpolations, model(encode=never, decode=never), PLANE, NO_IMAGES),
     (Interpolations, model(encode=never, decode=never), EMPTY, "there are no validation examples"),
     (Interpolations, model(**ENCODER), data((1, 8, 8), 1), "there is only one validation example"),
-    (Interpolations, model(decode=as_data((2,)), **codes_of(4)), PLANE, NO_PICTURES),
-    (Traversals, model(encode=never), PICTURES, "the model has no decode"),
-    (Traversals, model(decode=never), PICTURES, "the model has neither encode nor sample_latents"),
-    (Traversals, model(encode=never, decode=never), PLANE, NO_PICTURES),
-    (Traversals, model(decode=as_data((2,)), **codes_of(4)), PLANE, NO_PICTURES),
-    (CodeArithmetic, model(decode=never, **codes_of(4)), PICTURES, AGAINST),
-    (CodeArithmetic, model(**GAN), PICTURES, "the model has no sample_latents or no decode"),
-    (CodeArithmetic, model(decode=as_data((2,)), **GAN_CODES), PLANE, NO_PICTURES),
-    (CodeArithmetic, model(decode=as_data((1, 8, 8)), **GAN_CODES), PICTURES, "the data have no labels"),
-    (NearestNeighbours, model(discriminate=never), PICTURES, "the model has no sample"),
-    (NearestNeighbours, model(sample=never), PICTURES, AGAINST),
-    (NearestNeighbours, model(**GAN), PLANE, NO_PICTURES),
-    (Completions, model(), PICTURES, "the model has no complete"),
-    (Completions, model(complete=never), PLANE, NO_PICTURES),
-    (Completions, model(complete=never), FOUR_CHANNELS, "the pictures have 4 channels, not 1 or 3"),
+    (Interpolations, model(decode=as_data((2,)), **codes_of(4)), PLANE, NO_IMAGES),
+    (Traversals, model(encode=never), IMAGES, "the model has no decode"),
+    (Traversals, model(decode=never), IMAGES, "the model has neither encode nor sample_latents"),
+    (Traversals, model(encode=never, decode=never), PLANE, NO_IMAGES),
+    (Traversals, model(decode=as_data((2,)), **codes_of(4)), PLANE, NO_IMAGES),
+    (CodeArithmetic, model(decode=never, **codes_of(4)), IMAGES, AGAINST),
+    (CodeArithmetic, model(**GAN), IMAGES, "the model has no sample_latents or no decode"),
+    (CodeArithmetic, model(decode=as_data((2,)), **GAN_CODES), PLANE, NO_IMAGES),
+    (CodeArithmetic, model(decode=as_data((1, 8, 8)), **GAN_CODES), IMAGES, "the data have no labels"),
+    (NearestNeighbours, model(discriminate=never), IMAGES, "the model has no sample"),
+    (NearestNeighbours, model(sample=never), IMAGES, AGAINST),
+    (NearestNeighbours, model(**GAN), PLANE, NO_IMAGES),
+    (Completions, model(), IMAGES, "the model has no complete"),
+    (Completions, model(complete=never), PLANE, NO_IMAGES),
+    (Completions, model(complete=never), FOUR_CHANNELS, "the images have 4 channels, not 1 or 3"),
     (Completions, model(complete=never), EMPTY, "there are no validation examples"),
-    (LikelihoodMap, model(), PICTURES, "the model has no log_prob_per_pixel"),
-    (LikelihoodMap, model(log_prob_per_pixel=never), PLANE, NO_PICTURES),
+    (LikelihoodMap, model(), IMAGES, "the model has no log_prob_per_pixel"),
+    (LikelihoodMap, model(log_prob_per_pixel=never), PLANE, NO_IMAGES),
     (
         LikelihoodMap,
         model(log_prob_per_pixel=never),
         data((1, 8, 8), num_levels=None),
-        "the pictures are continuous, not on levels",
+        "the images are continuous, not on levels",
     ),
-    (LatentManifold, model(), PICTURES, "the model has no decode"),
-    (LatentManifold, model(decode=never), PICTURES, "the model has no sample_latents"),
+    (LatentManifold, model(), IMAGES, "the model has no decode"),
+    (LatentManifold, model(decode=never), IMAGES, "the model has no sample_latents"),
     (
         LatentManifold,
         model(decode=never, discriminate=never, **codes_of(2)),
-        PICTURES,
+        IMAGES,
         "not for models trained against a discriminator, whose prior may be uniform",
     ),
-    (LatentManifold, model(decode=never, **codes_of(64)), PICTURES, "the code has 64 dimensions, not 2"),
-    (LatentManifold, model(decode=as_data((2,)), **codes_of(2)), PLANE, NO_PICTURES),
-    (LatentScatter, model(latent_dim=2), PICTURES, "the model has no encode"),
-    (LatentScatter, model(encode=never), PICTURES, "the model has no latent_dim"),
-    (LatentScatter, model(encode=never, latent_dim=3), PICTURES, "the code has 3 dimensions, not 2"),
+    (LatentManifold, model(decode=never, **codes_of(64)), IMAGES, "the code has 64 dimensions, not 2"),
+    (LatentManifold, model(decode=as_data((2,)), **codes_of(2)), PLANE, NO_IMAGES),
+    (LatentScatter, model(latent_dim=2), IMAGES, "the model has no encode"),
+    (LatentScatter, model(encode=never), IMAGES, "the model has no latent_dim"),
+    (LatentScatter, model(encode=never, latent_dim=3), IMAGES, "the code has 3 dimensions, not 2"),
     (LatentScatter, model(encode=never, latent_dim=2), EMPTY, "there are no validation examples"),
-    (ClusterCentres, model(), PICTURES, "the model has no clusters"),
-    (ClusterCentres, model(clusters=lambda: (torch.eye(2), torch.ones(2) / 2)), PLANE, NO_PICTURES),
+    (ClusterCentres, model(), IMAGES, "the model has no clusters"),
+    (ClusterCentres, model(clusters=lambda: (torch.eye(2), torch.ones(2) / 2)), PLANE, NO_IMAGES),
     (ClusterMap, model(), PLANE, "the model has no assign"),
-    (ClusterMap, model(assign=never), PICTURES, NO_POINTS),
+    (ClusterMap, model(assign=never), IMAGES, NO_POINTS),
     (ClusterMap, model(assign=never), SPACE, "the points have 3 dimensions, not 1 or 2"),
-    (PrincipalComponentsFigure, model(), PICTURES, "the model has no principal_components"),
+    (PrincipalComponentsFigure, model(), IMAGES, "the model has no principal_components"),
     (
         PrincipalComponentsFigure,
         model(principal_components=lambda: THREE),
@@ -138,16 +138,16 @@ CASES = [
         PrincipalComponentsFigure,
         model(principal_components=lambda: (torch.zeros(4, 8, 8), torch.zeros(2, 4, 8, 8), torch.zeros(2))),
         FOUR_CHANNELS,
-        "the pictures have 4 channels, not 1 or 3",
+        "the images have 4 channels, not 1 or 3",
     ),
     (DensityFigure, model(), PLANE, "the model has no log_prob"),
-    (DensityFigure, model(log_prob=never), PICTURES, NO_POINTS),
+    (DensityFigure, model(log_prob=never), IMAGES, NO_POINTS),
     (DensityFigure, model(log_prob=never), SPACE, "the points have 3 dimensions, not 1 or 2"),
     (DiscriminatorField, model(sample=never), PLANE, AGAINST),
-    (DiscriminatorField, model(**GAN), PICTURES, NO_POINTS),
+    (DiscriminatorField, model(**GAN), IMAGES, NO_POINTS),
     (DiscriminatorField, model(**GAN), SPACE, "the points have 3 dimensions, not 1 or 2"),
-    (LossCurves, model(), PICTURES, "nothing was logged in training"),
-    (Pairs, model(assign=never), PICTURES, NO_POINTS),
+    (LossCurves, model(), IMAGES, "nothing was logged in training"),
+    (Pairs, model(assign=never), IMAGES, NO_POINTS),
     (Pairs, model(assign=never), PLANE, "the points have 2 dimensions, not 3 or more"),
     (Pairs, model(), SPACE, "the model has neither assign nor sample"),
 ]
@@ -167,18 +167,18 @@ def test_every_figure_of_the_config_has_reasons():
     assert {figure for figure in figures if not figure.of_data} == {figure for figure, *_ in CASES}
 
 
-def test_figures_without_a_picture_leave_no_file_in_training_and_their_reason_after_it(tmp_path):
+def test_figures_without_an_image_leave_no_file_in_training_and_their_reason_after_it(tmp_path):
     figures = Figures(str(tmp_path), {"curves": {"_target_": "pmodel.figures.curves.LossCurves"}})
     figures.figures.append(DensityFigure())
-    scene = Scene(PICTURES, 3)
+    scene = Scene(IMAGES, 3)
     drawn = list(figures.drawn(scene, model(log_prob=never)))
     assert drawn == list(
         zip(figures.figures, [NotShown("nothing was logged in training"), NotShown(NO_POINTS)], strict=True)
     )
     # The history of a checkpoint makes the first one possible.
     figures.load_state_dict({"loss_curves": {"train/loss": ([1, 2], [0.5, 0.25])}})
-    (_, picture), _ = figures.drawn(scene, model(log_prob=never))
-    assert isinstance(picture, np.ndarray)
+    (_, image), _ = figures.drawn(scene, model(log_prob=never))
+    assert isinstance(image, np.ndarray)
     assert not list(tmp_path.iterdir())
 
 

@@ -1,4 +1,4 @@
-"""Traversals of linear decoders, whose pictures and order are known exactly."""
+"""Traversals of linear decoders, whose images and order are known exactly."""
 
 from types import SimpleNamespace
 
@@ -11,7 +11,7 @@ from pmodel.figures.traversals import Traversals, mean_squared_change, traversal
 from pmodel.plots.grids import image_grid
 
 D = 5
-# What each dimension adds to the picture, four pixels each: none of the last.
+# What each dimension adds to the image, four pixels each: none of the last.
 STRENGTH = torch.tensor([0.1, 0.3, 0.02, 0.2, 0.0])
 # Training codes have these spreads, which change the order that the strengths have alone.
 SPREAD = torch.tensor([4.0, 1.0, 1.0, 0.5, 9.0])
@@ -25,7 +25,7 @@ def decode(z):
 
 
 def examples(n, seed):
-    """Examples that are their codes, in the first column of a picture (1, 5, 4)."""
+    """Examples that are their codes, in the first column of an image (1, 5, 4)."""
     z = SPREAD * torch.randn(n, D, generator=torch.Generator().manual_seed(seed))
     return z[:, None, :, None].repeat(1, 1, 1, 4)
 
@@ -41,7 +41,7 @@ def scene(num_validation=3):
 
 @pytest.fixture
 def seen(monkeypatch):
-    """The rows, and the panels, of the last picture."""
+    """The rows, and the panels, of the last image."""
     seen = {}
 
     def labelled_rows(rows):
@@ -58,23 +58,23 @@ def seen(monkeypatch):
 
 
 def expected_rows(code, codes, num_steps):
-    """By a slow loop: for each dimension its caption, its pictures, and their variance over the row."""
+    """By a slow loop: for each dimension its caption, its images, and their variance over the row."""
     rows = []
     for k in range(D):
         low, high = np.quantile(codes[:, k].double().numpy(), [0.01, 0.99])
-        pictures = []
+        images = []
         for step in range(num_steps):
             z = code.clone()
             z[k] = low + (high - low) * step / (num_steps - 1)
-            pictures.append(decode(z[None])[0])
+            images.append(decode(z[None])[0])
         steps = np.linspace(low, high, num_steps)
         change = STRENGTH[k].item() ** 2 * steps.var() / D
-        rows.append((f"z{k + 1}: {low:.2g} … {high:.2g}".replace("-", "−"), torch.stack(pictures), change))
+        rows.append((f"z{k + 1}: {low:.2g} … {high:.2g}".replace("-", "−"), torch.stack(images), change))
     return rows
 
 
 @pytest.mark.parametrize("num_rows", [1, 3, 10])
-def test_rows_of_a_linear_decoder_are_its_pictures_in_falling_order_of_change(num_rows, seen):
+def test_rows_of_a_linear_decoder_are_its_images_in_falling_order_of_change(num_rows, seen):
     model = SimpleNamespace(encode=encode, decode=decode, latent_dim=D, device=torch.device("cpu"))
     Traversals(num_rows=num_rows, num_steps=7).draw(scene(), model)
     # The spreads of 4 and 1 put dimension 1 before 2; the one with the widest range changes nothing.
@@ -82,8 +82,8 @@ def test_rows_of_a_linear_decoder_are_its_pictures_in_falling_order_of_change(nu
     expected = expected_rows(encode(examples(3, 2))[0], encode(examples(5000, 1))[:2000], 7)
     assert list(seen["rows"]) == [expected[k][0] for k in order]
     for row, k in zip(seen["rows"].values(), order, strict=True):
-        _, pictures, change = expected[k]
-        torch.testing.assert_close(row, pictures)
+        _, images, change = expected[k]
+        torch.testing.assert_close(row, images)
         assert mean_squared_change(row) == pytest.approx(change, rel=1e-4, abs=1e-12)
     example, _ = seen["panels"].items()
     assert example[0] == "validation example"
@@ -128,9 +128,9 @@ def test_one_entry_of_a_code_runs_from_end_to_end_in_even_steps():
     assert paths.tolist() == [[[0, 6, 7], [0.5, 6, 7], [1, 6, 7]], [[5, -1, 7], [5, 0, 7], [5, 1, 7]]]
 
 
-def test_a_picture_is_drawn():
+def test_an_image_is_drawn():
     model = SimpleNamespace(encode=encode, decode=decode, latent_dim=D, device=torch.device("cpu"))
-    picture = Traversals().draw(scene(), model)
-    assert picture.dtype == np.uint8
-    assert picture.shape[2] == 3
-    assert picture.std() > 0
+    image = Traversals().draw(scene(), model)
+    assert image.dtype == np.uint8
+    assert image.shape[2] == 3
+    assert image.std() > 0

@@ -132,17 +132,17 @@ def test_summary_has_last_and_best_values_and_those_of_the_best_checkpoint(jobs)
     assert {name: run.summary[f"final/{name}"] for name in final} == pytest.approx(final)
 
 
-def test_pictures_of_epochs_differ_by_the_weights_alone(jobs):
+def test_images_of_epochs_differ_by_the_weights_alone(jobs):
     (_, still), (_, learning) = jobs
     for name in ("figures/samples", "figures/reconstructions", "figures/interpolations"):
-        same, changed = still.pictures(name), learning.pictures(name)
+        same, changed = still.images(name), learning.images(name)
         assert len(same) == len(changed) == 3  # after epochs 1, 2 and 5
         assert len(set(same)) == 1, name
         assert len(set(changed)) == 3, name
         assert same[0][:4] == b"\x89PNG"
 
 
-def test_pictures_stand_at_the_step_of_their_epochs_numbers(jobs):
+def test_images_stand_at_the_step_of_their_epochs_numbers(jobs):
     for _, run in jobs:
         steps = {row["epoch"]: row["trainer/global_step"] for row in run.history if "val/loss" in row}
         assert [row["trainer/global_step"] for row in run.history if "figures/samples" in row] == [
@@ -172,13 +172,13 @@ def test_a_resumed_job_goes_on_as_the_same_run_of_the_same_group(jobs, multirun,
     assert after.artifacts == {}
 
 
-def test_a_gans_pictures_stand_at_its_numbers_steps_though_it_takes_more_steps_than_batches(train, tmp_path):
+def test_a_gans_images_stand_at_its_numbers_steps_though_it_takes_more_steps_than_batches(train, tmp_path):
     left_out = [f"callbacks.figures.include.{name}=null" for name in ("neighbours", "arithmetic", "loss_curves")]
     outcome = train("model=gan", "logger=wandb", *SMALL, "data.batch_size=16", "callbacks.frechet=null", *left_out)
     assert outcome.code == 0, outcome.err
     (run,) = wandb_runs(run_directory(tmp_path / "logs"))
-    numbers, pictures = ([row["trainer/global_step"] for row in run.history if key in row] for key in GAN_KEYS)
-    assert numbers == pictures == [3, 7]
+    numbers, images = ([row["trainer/global_step"] for row in run.history if key in row] for key in GAN_KEYS)
+    assert numbers == images == [3, 7]
 
 
 def test_without_an_account_a_run_is_offline_and_says_so_once(train, tmp_path):

@@ -21,7 +21,7 @@ def test_log_prob_is_the_mean_of_the_kernels():
 
 
 @pytest.mark.parametrize("sigma", [0.1, 0.8])
-def test_log_prob_of_pictures_far_from_zero_matches_sklearn_whatever_the_chunks(sigma, monkeypatch):
+def test_log_prob_of_images_far_from_zero_matches_sklearn_whatever_the_chunks(sigma, monkeypatch):
     monkeypatch.setattr(pmodel.metrics.parzen, "CHUNK", 100)
     x, samples = 100 + 0.3 * normal(17, 1, 8, 8), 100 + 0.3 * normal(30, 1, 8, 8, seed=1)
     oracle = KernelDensity(bandwidth=sigma).fit(samples.flatten(1).double().numpy())

@@ -73,8 +73,8 @@ def test_units_offsets_constant_columns_and_the_shape_of_codes_change_nothing():
     changed = [torch.cat([1e3 * scale + scale * codes, torch.full((200, 2), 0.1)], 1) for codes in (train, test)]
     # An offset of a thousand deviations costs float32 digits, and so perhaps an example on the border.
     assert linear_probe(changed[0], label, changed[1], test_label) == pytest.approx(plain, abs=0.006)
-    as_pictures = [codes.view(200, 1, 2, 3) for codes in (train, test)]
-    assert linear_probe(as_pictures[0], label, as_pictures[1], test_label) == plain
+    as_images = [codes.view(200, 1, 2, 3) for codes in (train, test)]
+    assert linear_probe(as_images[0], label, as_images[1], test_label) == plain
     # Constant while training, but not after: it must not drown the rest.
     train[:, 0], test[:, 0] = 0.1, 1e3 * test[:, 0]
     assert linear_probe(train, label, test, test_label) == linear_probe(train[:, 1:], label, test[:, 1:], test_label)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 import reach
 import torch
-from autoregressive_family import FAMILY, MODELS, all_pictures, defaults, random_pictures, randomized, small
+from autoregressive_family import FAMILY, MODELS, all_images, defaults, random_images, randomized, small
 from hydra.utils import get_class
 from support import config
 from torch import Tensor, nn
@@ -36,7 +36,7 @@ def one_number_per_subpixel(model: Any, x: Tensor, label: Tensor | None, order: 
 
 
 def jacobian_support(model: Any, seed: int, order: list[reach.SubPixel]) -> Tensor:
-    """Which derivatives of outputs by sub-pixels, both (H·W·C) in this order, are not zero at one random picture."""
+    """Which derivatives of outputs by sub-pixels, both (H·W·C) in this order, are not zero at one random image."""
     x = torch.rand(1, *model.data_shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     x = x.repeat(len(order), 1, 1, 1).requires_grad_()
     y = one_number_per_subpixel(model, x, None, order)
@@ -151,9 +151,9 @@ def test_pixelcnn_pp_over_three_scales_sees_every_earlier_pixel():
 @pytest.mark.parametrize("num_classes", [None, 3])
 @pytest.mark.parametrize(("shape", "num_levels"), [([1, 2, 3], 2), ([3, 1, 2], 3)], ids=["binary", "colour"])
 @pytest.mark.parametrize("name", FAMILY)
-def test_probabilities_of_all_pictures_sum_to_one(name, shape, num_levels, num_classes):
+def test_probabilities_of_all_images_sum_to_one(name, shape, num_levels, num_classes):
     model = small(name, shape, num_levels, num_classes)
-    x = all_pictures(shape, num_levels)
+    x = all_images(shape, num_levels)
     assert model.log_prob(x).exp().sum().item() == pytest.approx(1, abs=1e-9)
     each = [model.log_prob(x, torch.full((len(x),), y)).exp() for y in range(num_classes or 0)]
     for p in each:
@@ -167,7 +167,7 @@ def test_probabilities_of_all_pictures_sum_to_one(name, shape, num_levels, num_c
 @pytest.mark.parametrize("name", FAMILY)
 def test_log_prob_per_pixel_sums_to_minus_the_loss_and_depends_on_no_later_pixel(name, num_classes):
     model = small(name, [3, 4, 3], 4, num_classes)
-    x, other = random_pictures(10, [3, 4, 3], 4).double().chunk(2)
+    x, other = random_images(10, [3, 4, 3], 4).double().chunk(2)
     label = None if num_classes is None else torch.tensor([0, 1, 2, 1, 0])
     loss = model.loss(Labelled(x, label))["loss"].detach()
     torch.testing.assert_close(model.log_prob_per_pixel(x, label).sum((1, 2)), -loss)
@@ -201,8 +201,8 @@ def slow_or_not(name: str, num_levels: int) -> Any:
 
 
 @pytest.mark.parametrize(("name", "num_levels"), [slow_or_not(name, levels) for name in FAMILY for levels in (2, 17)])
-def test_sixteen_pictures_are_learned_by_heart_up_to_which_of_them_it_is(name, num_levels):
-    """No model gets below log₂ 16 bits on sixteen different pictures, unless it sees what it should predict."""
+def test_sixteen_images_are_learned_by_heart_up_to_which_of_them_it_is(name, num_levels):
+    """No model gets below log₂ 16 bits on sixteen different images, unless it sees what it should predict."""
     data = instantiate(config("data=digits", f"data.binarize={'threshold' if num_levels == 2 else 'none'}")["data"])
     batch = data.examples("train", 16)
     assert len(batch.x.unique(dim=0)) == 16

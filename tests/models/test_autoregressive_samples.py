@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from autoregressive_family import FAMILY, all_pictures, random_pictures, small
+from autoregressive_family import FAMILY, all_images, random_images, small
 from plain_sampler import plain_complete, plain_sample
 from scipy.stats import chisquare
 from torch import Tensor
@@ -11,13 +11,13 @@ from torch import Tensor
 @pytest.mark.parametrize("told", ["nothing", "label", "map"])
 @pytest.mark.parametrize("shape", [[1, 5, 4], [3, 3, 5]], ids=str)
 @pytest.mark.parametrize("name", FAMILY)
-def test_outputs_pixel_by_pixel_are_those_of_the_whole_picture(name, shape, told):
+def test_outputs_pixel_by_pixel_are_those_of_the_whole_image(name, shape, told):
     """Values that may not be seen yet are garbage until they are known."""
     model = small(name, shape, 3, None if told == "nothing" else 2)
     C, H, W = shape
     groups = 1 if model.network.whole_pixels else C
     torch.manual_seed(0)
-    x = 2 * random_pictures(3, shape, 3).double() - 1
+    x = 2 * random_images(3, shape, 3).double() - 1
     E = model.condition_channels + model.hparams.get("condition_features", 0)
     condition = torch.randn(3, E, *((H, W) if told == "map" else (1, 1)), dtype=torch.float64) if E else None
     with torch.no_grad():
@@ -59,7 +59,7 @@ def test_samples_are_those_of_a_forward_pass_per_subpixel(name, num_channels, nu
 def test_completions_are_those_of_a_forward_pass_per_subpixel(name, num_channels, num_levels, num_classes, kind):
     shape = [num_channels, 4, 3]
     model = small(name, shape, num_levels, num_classes)
-    x = random_pictures(5, shape, num_levels)
+    x = random_images(5, shape, num_levels)
     chance = torch.rand(5, *shape, generator=torch.Generator().manual_seed(2)) < 0.5
     known = {
         "upper half": (torch.arange(4) < 2)[:, None],
@@ -82,7 +82,7 @@ def test_completions_are_those_of_a_forward_pass_per_subpixel(name, num_channels
 
 
 def p_value(values: Tensor, levels: int, expected: Tensor) -> float:
-    """How often counts as far off as those of values (N, D) come from probabilities in the order of `all_pictures`."""
+    """How often counts as far off as those of values (N, D) come from probabilities in the order of `all_images`."""
     digits = (values * (levels - 1)).round().long()
     index = (digits * levels ** torch.arange(digits.shape[1]).flip(0)).sum(1)
     counts, expected = index.bincount(minlength=len(expected)), len(values) * expected
@@ -100,7 +100,7 @@ def p_value(values: Tensor, levels: int, expected: Tensor) -> float:
 @pytest.mark.parametrize("name", FAMILY)
 def test_frequencies_of_samples_and_of_completions_are_the_probabilities(name, shape, levels, num_classes):
     model, (_, H, W) = small(name, shape, levels, num_classes), shape
-    everything = all_pictures(shape, levels)
+    everything = all_images(shape, levels)
     p = model.log_prob(everything).exp()
     assert p.max() > 1.5 * p.min()
     drawn = model.sample(20_000, generator=torch.Generator().manual_seed(7), batch_size=20_000)
@@ -116,9 +116,9 @@ def test_frequencies_of_samples_and_of_completions_are_the_probabilities(name, s
 @pytest.mark.parametrize("first", [0, 1])
 @pytest.mark.parametrize("name", ["pixelrnn", "pixelrnn_multiscale"])
 def test_among_scattered_pixels_the_label_follows_those_before_the_first_hidden_one(name, first):
-    """By a sum over all pictures: Σ_y p(y | x_<f) Π p(x_i | x_<i, y) over the hidden pixels i, of which f is first."""
+    """By a sum over all images: Σ_y p(y | x_<f) Π p(x_i | x_<i, y) over the hidden pixels i, of which f is first."""
     model = small(name, [1, 2, 2], 3, 3)
-    everything = all_pictures([1, 2, 2], 3)
+    everything = all_images([1, 2, 2], 3)
     order = model.drawing_order()
     # Every second pixel is known, the first or the second of each two.
     known = torch.zeros(4, dtype=torch.bool)
@@ -143,7 +143,7 @@ def test_among_scattered_pixels_the_label_follows_those_before_the_first_hidden_
 def test_a_known_channel_is_seen_by_the_next_ones(name, channel):
     """Frequencies of the first pixel's channels, each given those before it; whole pixels are drawn without it."""
     model = small(name, [3, 1, 2], 3)
-    p = model.log_prob(all_pictures([3, 1, 2], 3)).exp().view([3] * 6).sum((1, 3, 5))
+    p = model.log_prob(all_images([3, 1, 2], 3)).exp().view([3] * 6).sum((1, 3, 5))
     conditionals = [p.sum((1, 2), True), p.sum(2, True) / p.sum((1, 2), True), p / p.sum(2, True)]
     is_known = torch.eye(3, dtype=p.dtype)[2].view([3 if d == channel else 1 for d in range(3)])
     if model.network.whole_pixels:

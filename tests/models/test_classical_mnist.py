@@ -15,7 +15,7 @@ NAMES = ("clustering_accuracy", "nmi", "ari")
 
 
 def scores(data_dir: Path, seeds: range, *overrides: str) -> dict[str, tuple[float, float]]:
-    """Mean and spread over seeds of the clustering scores on the 60,000 training pictures."""
+    """Mean and spread over seeds of the clustering scores on the 60,000 training images."""
     runs = []
     for seed in seeds:
         lightning.seed_everything(seed, verbose=False)

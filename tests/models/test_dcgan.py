@@ -27,11 +27,11 @@ def test_every_size_is_made_and_judged(players, size, channels):
 @pytest.mark.parametrize("players", ["dcgan", "resnet"])
 @pytest.mark.parametrize("shape", [[3, 11, 9], [1, 12, 12], [1, 28, 32], [1, 128, 128], [2]])
 def test_other_sizes_are_refused_in_one_line(players, shape):
-    with pytest.raises(ValueError, match=r"\Adata\.shape=\[.*: expected pictures.*\Z"):
+    with pytest.raises(ValueError, match=r"\Adata\.shape=\[.*: expected images.*\Z"):
         build("model=dcgan", f"model/players={players}", f"model.data_shape={shape}")
 
 
-def test_oblong_pictures_with_as_many_halvings_are_made():
+def test_oblong_images_with_as_many_halvings_are_made():
     model, _ = build("model=dcgan", "model.data_shape=[1,28,16]")
     assert model.sample(2).shape == (2, 1, 28, 16)
 

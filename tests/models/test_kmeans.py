@@ -78,7 +78,7 @@ def test_close_calls_of_float32_are_decided_by_float64(apart):
 
 @pytest.mark.parametrize("limit", [None, 5])
 def test_bright_bytes_and_cut_epochs_have_the_right_sum_of_squares(limit):
-    """Levels 250 to 255 of 64×64 pictures: small distances between large numbers."""
+    """Levels 250 to 255 of 64×64 images: small distances between large numbers."""
     generator = torch.Generator().manual_seed(0)
     levels = torch.randint(250, 256, (300, 1, 64, 64), dtype=torch.uint8, generator=generator)
     data = array_data(levels, batch_size=30, num_levels=256)

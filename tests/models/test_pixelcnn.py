@@ -39,8 +39,8 @@ def test_masking_leaves_the_weights_as_they_are():
 @pytest.mark.parametrize(
     ("override", "line"),
     [
-        ("data.dequantize=true", "data.num_levels=null: expected pictures on levels"),
-        ("data=points", r"data.shape=\[2\]: expected pictures \[C, H, W\]"),
+        ("data.dequantize=true", "data.num_levels=null: expected images on levels"),
+        ("data=points", r"data.shape=\[2\]: expected images \[C, H, W\]"),
         ("model.kernel_size=4", "model.kernel_size=4: expected an odd number"),
         ("model.kernel_size=3.0", "model.kernel_size=3.0: expected a whole number"),
         ("model.num_blocks=0", "model.num_blocks=0: expected a whole number, at least 1"),

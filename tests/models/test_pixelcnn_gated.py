@@ -21,7 +21,7 @@ def network(num_channels: int, num_layers: int = 3, condition_channels: int = 0)
     return net.eval()
 
 
-def pictures(*shape: int) -> Tensor:
+def images(*shape: int) -> Tensor:
     return torch.rand(shape, dtype=torch.float64) * 2 - 1
 
 
@@ -37,9 +37,9 @@ def forget(steps: Steps) -> None:
 @pytest.mark.parametrize("num_channels", [1, 3])
 def test_steps_equal_the_forward_pass_whatever_stands_in_what_is_not_yet_known(num_channels, height, width, kind):
     C, H, W = num_channels, height, width
-    condition = {"none": None, "label": pictures(2, 4, 1, 1), "map": pictures(2, 4, H, W)}[kind]
+    condition = {"none": None, "label": images(2, 4, 1, 1), "map": images(2, 4, H, W)}[kind]
     net = network(C, condition_channels=0 if condition is None else 4)
-    x = pictures(2, C, H, W)
+    x = images(2, C, H, W)
     expected = net(x, condition).unflatten(1, (C, 2))
     steps = net.steps(2, W, condition)
     forget(steps)
@@ -60,8 +60,8 @@ def test_every_earlier_sub_pixel_in_the_kernels_reach_is_seen_and_no_other(num_c
     def outputs(x: Tensor) -> Tensor:
         return net(x).unflatten(1, (C, 2)).sum(2)
 
-    # The head's ReLUs cut a path here and there: what is seen is seen in one picture of eight.
-    jacobians = [torch.autograd.functional.jacobian(outputs, pictures(1, C, H, W)) for _ in range(8)]
+    # The head's ReLUs cut a path here and there: what is seen is seen in one image of eight.
+    jacobians = [torch.autograd.functional.jacobian(outputs, images(1, C, H, W)) for _ in range(8)]
     seen = torch.stack(jacobians).ne(0).any(0)[0, :, :, :, 0]
     # The first layer sees 2 columns to each side and, from the row above on, 3 rows; the next one column and row more.
     rows, columns = 3 + num_layers - 1, 2 + num_layers - 1
@@ -72,13 +72,13 @@ def test_every_earlier_sub_pixel_in_the_kernels_reach_is_seen_and_no_other(num_c
 
 def test_one_layer_of_a_wide_kernel_sees_all_earlier_pixels():
     net = GatedPixelCNNNetwork(1, 2, 4, 1, 3, 13, 4).double()
-    jacobian = torch.autograd.functional.jacobian(lambda x: net(x).sum(1), pictures(1, 1, 5, 6)).view(30, 30)
+    jacobian = torch.autograd.functional.jacobian(lambda x: net(x).sum(1), images(1, 1, 5, 6)).view(30, 30)
     assert torch.equal(jacobian != 0, torch.ones(30, 30).tril(-1).bool())
 
 
 def test_the_vertical_stack_sees_all_channels_of_the_rows_above():
     net = network(3, 1)
-    x = pictures(1, 3, 4, 4).requires_grad_()
+    x = images(1, 3, 4, 4).requires_grad_()
     above, _ = net.layers[0](torch.nn.functional.pad(x, (0, 0, 1, -1)), x)
     (gradient,) = torch.autograd.grad(above[0, :, 2, 1].square().sum(), x)
     assert gradient[0, :, :2, :].ne(0).all()
@@ -95,7 +95,7 @@ def test_ten_layers_of_128_have_about_3_4_million_parameters():
 
 
 def test_dropout_acts_in_training_alone():
-    net, x = network(1), pictures(1, 1, 6, 6)
+    net, x = network(1), images(1, 1, 6, 6)
     assert torch.equal(net(x), net(x))
     net.train()
     assert not torch.equal(net(x), net(x))

@@ -23,7 +23,7 @@ def network(
     return net.eval()
 
 
-def pictures(*shape: int) -> Tensor:
+def images(*shape: int) -> Tensor:
     return torch.rand(shape, dtype=torch.float64) * 2 - 1
 
 
@@ -39,9 +39,9 @@ def forget(steps: Steps) -> None:
 @pytest.mark.parametrize("num_channels", [1, 3])
 def test_steps_equal_the_forward_pass_and_read_no_pixel_too_early(num_channels, height, width, num_scales, kind):
     C, H, W = num_channels, height, width
-    condition = {"none": None, "label": pictures(2, 4, 1, 1), "map": pictures(2, 4, H, W)}[kind]
+    condition = {"none": None, "label": images(2, 4, 1, 1), "map": images(2, 4, H, W)}[kind]
     net = network(C, 2, num_scales, 0 if condition is None else 4)
-    x = pictures(2, C, H, W)
+    x = images(2, C, H, W)
     expected = net(x, condition)
     steps = net.steps(2, W, condition)
     forget(steps)
@@ -61,7 +61,7 @@ def test_steps_equal_the_forward_pass_and_read_no_pixel_too_early(num_channels, 
 def test_jacobian_is_zero_for_this_pixel_and_all_later_ones(num_channels, height, width, num_scales):
     C, H, W = num_channels, height, width
     net = network(C, 2, num_scales)
-    jacobian = torch.autograd.functional.jacobian(lambda x: net(x).sum(1), pictures(1, C, H, W))
+    jacobian = torch.autograd.functional.jacobian(lambda x: net(x).sum(1), images(1, C, H, W))
     seen = jacobian.ne(0).movedim(4, 6).view(H * W, H * W, C)
     earlier = torch.ones(H * W, H * W).tril(-1).bool()
     assert not seen[~earlier].any()
@@ -71,8 +71,8 @@ def test_jacobian_is_zero_for_this_pixel_and_all_later_ones(num_channels, height
             assert seen[i * W + j, k * W + m].all(), ((i, j), (k, m))
 
 
-def test_the_ones_beside_the_picture_tell_it_from_its_padding():
-    # A grey picture is 0, as padding is; but only the edge is told apart.
+def test_the_ones_beside_the_image_tell_it_from_its_padding():
+    # A grey image is 0, as padding is; but only the edge is told apart.
     y = network(1, 1, 1)(torch.zeros(1, 1, 20, 20, dtype=torch.float64))
     inside = y[:, :, 12:, 9:11]
     torch.testing.assert_close(inside, inside[:, :, :1, :1].expand_as(inside))
@@ -94,7 +94,7 @@ def test_the_number_of_parameters_is_that_of_the_papers_network():
 
 
 def test_dropout_acts_in_training_alone():
-    net, x = network(1), pictures(1, 1, 6, 6)
+    net, x = network(1), images(1, 1, 6, 6)
     assert torch.equal(net(x), net(x))
     net.train()
     assert not torch.equal(net(x), net(x))
@@ -103,7 +103,7 @@ def test_dropout_acts_in_training_alone():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("model.num_scales=5", r"model\.num_scales=5: expected 1 to 4, for pictures of 8×8"),
+        ("model.num_scales=5", r"model\.num_scales=5: expected 1 to 4, for images of 8×8"),
         ("model.num_scales=0", r"model\.num_scales=0: expected a whole number, at least 1"),
         ("model.num_mixtures=0", r"model\.num_mixtures=0: expected a whole number, at least 1"),
         ("model.dropout=-0.5", r"model\.dropout=-0\.5: expected a finite number, at least 0"),

@@ -20,7 +20,7 @@ def test_blocks_are_those_of_the_paper():
 
 @pytest.mark.parametrize("height", [3, 12])
 def test_last_pixel_of_a_row_is_seen_at_the_start_of_the_next(height):
-    # By the second direction, which reads the picture itself: no convolution reaches so far.
+    # By the second direction, which reads the image itself: no convolution reaches so far.
     model, _ = build("model=pixelrnn", "data.binarize=threshold", "model.first_kernel_size=3", "model.num_layers=1")
     x = torch.rand(1, 1, height, 12, requires_grad=True)
     (gradient,) = torch.autograd.grad(model.network(x)[0, 0, 1, 0], x)

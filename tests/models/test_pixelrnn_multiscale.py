@@ -12,7 +12,7 @@ SMALL = ["model.hidden_channels=6", "model.condition_features=5", "model.head_ch
 
 
 def random_model(shape: list[int], *overrides: str, seed: int = 0) -> MultiScalePixelRNN:
-    """In float64, none of its weights zero, for binary pictures."""
+    """In float64, none of its weights zero, for binary images."""
     shape_override = f"model.data_shape=[{','.join(map(str, shape))}]"
     model, _ = build("model=pixelrnn_multiscale", "data.binarize=threshold", shape_override, *SMALL, *overrides)
     torch.manual_seed(seed)
@@ -22,7 +22,7 @@ def random_model(shape: list[int], *overrides: str, seed: int = 0) -> MultiScale
 
 
 def order(shape: list[int], factor: int) -> torch.Tensor:
-    """When each sub-pixel (C, H, W) is drawn: the small picture in raster order, then the others."""
+    """When each sub-pixel (C, H, W) is drawn: the small image in raster order, then the others."""
     C, H, W = shape
     later = torch.ones(H, W, dtype=torch.bool)
     later[::factor, ::factor] = False
@@ -45,7 +45,7 @@ def test_each_output_depends_on_earlier_subpixels_alone_and_on_all_of_them(shape
         reached |= jacobian != 0
     earlier = when[None] < when.view(-1, 1, 1, 1)
     assert not reached[~earlier].any()
-    # The Diagonal BiLSTMs see all that is earlier of their own picture, and the second one all of the small picture
+    # The Diagonal BiLSTMs see all that is earlier of their own image, and the second one all of the small image
     # within the reach of three convolutions; here that is all, and another output's own pixel is not read.
     small = torch.zeros(H, W, dtype=torch.bool)
     small[::factor, ::factor] = True
@@ -55,7 +55,7 @@ def test_each_output_depends_on_earlier_subpixels_alone_and_on_all_of_them(shape
 
 
 @pytest.mark.parametrize("label", [None, 3])
-def test_log_prob_sums_to_one_over_all_pictures(label):
+def test_log_prob_sums_to_one_over_all_images(label):
     overrides = [] if label is None else ["model.class_conditional=true", "model.num_classes=5"]
     model = random_model([1, 2, 3], *overrides)
     x = torch.tensor(list(itertools.product([0.0, 1.0], repeat=6)), dtype=torch.float64).view(-1, 1, 2, 3)

@@ -1,10 +1,10 @@
-"""Rows that are recorded once and played again draw the pictures that rows done one by one draw."""
+"""Rows that are recorded once and played again draw the images that rows done one by one draw."""
 
 from collections.abc import Callable
 
 import pytest
 import torch
-from autoregressive_family import FAMILY, random_pictures, small
+from autoregressive_family import FAMILY, random_images, small
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -60,7 +60,7 @@ def draws(name: str, num_channels: int, num_classes: int | None, device: str = "
     """Samples and completions, of eleven rows: one too many for periods of two."""
     shape = [num_channels, 11, 5]
     model = small(name, shape, 3, num_classes).float().to(device)
-    x = random_pictures(4, shape, 3).float().to(device)
+    x = random_images(4, shape, 3).float().to(device)
     generator = torch.Generator().manual_seed(2)
     known = torch.rand(4, *shape, generator=generator) < 0.5
     known[:, :, 7] = True
@@ -72,7 +72,7 @@ def draws(name: str, num_channels: int, num_classes: int | None, device: str = "
 def test_recorded_rows_draw_the_same(monkeypatch, recordings, name, num_channels, num_classes):
     found = draws(name, num_channels, num_classes)
     plays = [recording.plays for recording in recordings]
-    # Two pictures' worth each; of a multi-scale model, whose rows are all told something else, the small pictures'.
+    # Two images' worth each; of a multi-scale model, whose rows are all told something else, the small images'.
     rows = {"pixelcnn_pp": 3, "pixelrnn_multiscale": 4}.get(name, 9)
     assert plays == [rows, rows]
     monkeypatch.setattr(raster_order, "REPLAYED_ON", ())

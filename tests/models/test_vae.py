@@ -132,7 +132,7 @@ def test_samples_lie_on_the_levels_of_the_data():
 @pytest.mark.parametrize("network", ["mlp", "conv"])
 @pytest.mark.parametrize("shape", [[1, 8, 8], [3, 8, 8], [1, 28, 28], [3, 13, 9]])
 @pytest.mark.parametrize("likelihood", ["categorical", "discretized_logistic"])
-def test_every_network_takes_every_picture_size(network, shape, likelihood):
+def test_every_network_takes_every_image_size(network, shape, likelihood):
     model, _ = build(
         f"model/network={network}", f"model.data_shape={shape}", "model.num_levels=4", f"model.likelihood={likelihood}"
     )

@@ -43,14 +43,14 @@ def row_lstm(layer: RowLSTM, x: Tensor) -> Tensor:
     return torch.stack([torch.stack([h[i, j] for j in range(width)]) for i in range(height)])
 
 
-def diagonal_lstm(layer: DiagonalBiLSTM, x: Tensor, picture: Tensor, direction: int) -> Tensor:
+def diagonal_lstm(layer: DiagonalBiLSTM, x: Tensor, image: Tensor, direction: int) -> Tensor:
     """Section 3.2, one direction from the left: the map is skewed, each row one column further than the one above, and
     scanned column by column with a 2×1 convolution; then it is skewed back. (H, W, B, I) → (H, W, B, h)."""
     height, width, batch, _ = x.shape
     weight = layer.input.masked_weight[:, :, 0, 0].chunk(2)[direction]
     gates = x @ weight.T + layer.input.bias.chunk(2)[direction]
     if direction == 1:
-        gates = gates + picture @ layer.pixel
+        gates = gates + image @ layer.pixel
     skewed = gates.new_zeros(height, width + height - 1, batch, gates.shape[3])
     for i in range(height):
         skewed[i, i : i + width] = gates[i]
@@ -68,10 +68,10 @@ def diagonal_lstm(layer: DiagonalBiLSTM, x: Tensor, picture: Tensor, direction: 
     return torch.stack([states[i, i : i + width] for i in range(height)])
 
 
-def diagonal_bilstm(layer: DiagonalBiLSTM, x: Tensor, picture: Tensor) -> Tensor:
+def diagonal_bilstm(layer: DiagonalBiLSTM, x: Tensor, image: Tensor) -> Tensor:
     """Both directions, the second one mirrored and moved down by a row."""
-    right = diagonal_lstm(layer, x, picture, 0)
-    left = diagonal_lstm(layer, x.flip(1), picture.flip(1), 1).flip(1)
+    right = diagonal_lstm(layer, x, image, 0)
+    left = diagonal_lstm(layer, x.flip(1), image.flip(1), 1).flip(1)
     return right + torch.cat([torch.zeros_like(left[:1]), left[:-1]])
 
 
@@ -81,9 +81,9 @@ def diagonal_bilstm(layer: DiagonalBiLSTM, x: Tensor, picture: Tensor) -> Tensor
 def test_layer_and_its_gradients_equal_the_papers_equations(kind: str, num_channels: int, size: tuple[int, int]):
     layer = random_weights({"row": RowLSTM, "diagonal": DiagonalBiLSTM}[kind](FEATURES, HIDDEN, num_channels))
     x = torch.randn(*size, BATCH, FEATURES, dtype=torch.float64, requires_grad=True)
-    picture = torch.randn(*size, BATCH, num_channels, dtype=torch.float64)
-    ours = layer(x, picture)
-    theirs = row_lstm(layer, x) if kind == "row" else diagonal_bilstm(layer, x, picture)
+    image = torch.randn(*size, BATCH, num_channels, dtype=torch.float64)
+    ours = layer(x, image)
+    theirs = row_lstm(layer, x) if kind == "row" else diagonal_bilstm(layer, x, image)
     torch.testing.assert_close(ours, theirs)
     weights = torch.randn_like(ours)
     ours_and_theirs = [
@@ -98,28 +98,28 @@ def test_condition_is_a_bias_of_the_gates_at_each_position():
     size = (3, 4)
     layer = random_weights(DiagonalBiLSTM(FEATURES, HIDDEN, 1, condition_channels=2))
     x = torch.randn(*size, BATCH, FEATURES, dtype=torch.float64)
-    picture, told = torch.randn(*size, BATCH, 1).double(), torch.randn(2).double()
-    with_condition = layer(torch.cat([x, told.expand(*size, BATCH, 2)], dim=3), picture)
+    image, told = torch.randn(*size, BATCH, 1).double(), torch.randn(2).double()
+    with_condition = layer(torch.cat([x, told.expand(*size, BATCH, 2)], dim=3), image)
     plain = DiagonalBiLSTM(FEATURES, HIDDEN, 1).double()
     plain.load_state_dict({k: v for k, v in layer.state_dict().items() if not k.startswith("input.condition")})
     with torch.no_grad():
         plain.input.bias += layer.input.condition.weight[:, :, 0, 0] @ told
-    torch.testing.assert_close(with_condition, plain(x, picture))
+    torch.testing.assert_close(with_condition, plain(x, image))
 
 
 def test_scan_keeps_its_precision_under_autocast():
     layer = random_weights(DiagonalBiLSTM(FEATURES, HIDDEN, 1)).float()
-    x, picture = torch.randn(6, 6, BATCH, FEATURES), torch.randn(6, 6, BATCH, 1)
+    x, image = torch.randn(6, 6, BATCH, FEATURES), torch.randn(6, 6, BATCH, 1)
     with torch.autocast("cpu", torch.bfloat16):
-        y = layer(x, picture)
+        y = layer(x, image)
     assert y.dtype == torch.float32
-    torch.testing.assert_close(y, layer(x, picture), atol=0.05, rtol=0.05)
+    torch.testing.assert_close(y, layer(x, image), atol=0.05, rtol=0.05)
 
 
 def test_gradients_of_the_scan_keep_their_precision_under_autocast():
     layer = random_weights(DiagonalBiLSTM(FEATURES, HIDDEN, 1)).float()
-    x, picture = torch.randn(6, 6, BATCH, FEATURES), torch.randn(6, 6, BATCH, 1)
-    y = layer(x, picture).square().sum()
+    x, image = torch.randn(6, 6, BATCH, FEATURES), torch.randn(6, 6, BATCH, 1)
+    y = layer(x, image).square().sum()
     weights = [layer.state, layer.initial_h, layer.initial_c]
     apart = torch.autograd.grad(y, weights, retain_graph=True)
     with torch.autocast("cpu", torch.bfloat16):

@@ -74,8 +74,8 @@ def test_flat_and_empty_densities_are_drawn(values):
     axis = np.linspace(-1, 1, 20)
     points = np.random.default_rng(0).uniform(-1, 1, (30, 2))
     log_density = np.full((20, 20), values)
-    picture = density_on_plane(points, axis, axis, log_density, None, "flat")
-    assert picture.std() > 0
+    image = density_on_plane(points, axis, axis, log_density, None, "flat")
+    assert image.std() > 0
     log_density[:, :10] = -np.inf
     assert density_on_plane(points, axis, axis, log_density, None, "half").std() > 0
 
@@ -111,6 +111,6 @@ def test_a_spike_does_not_flatten_the_histogram():
     normal = np.exp(-0.5 * axis**2) / math.sqrt(2 * math.pi)
     spiked = normal.copy()
     spiked[50] = 1e9
-    pictures = [density_on_line(points, axis, {"model": density}, [], "spike") for density in (normal, spiked)]
-    blue = [(picture[..., 2] > picture[..., 0] + 40).mean() for picture in pictures]
+    images = [density_on_line(points, axis, {"model": density}, [], "spike") for density in (normal, spiked)]
+    blue = [(image[..., 2] > image[..., 0] + 40).mean() for image in images]
     assert blue[1] > 0.4 * blue[0]

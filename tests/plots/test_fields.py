@@ -29,9 +29,9 @@ def test_colours_range_over_probabilities_and_over_all_but_a_few_scores(verdicts
     np.testing.assert_allclose(verdict_range(np.array(verdicts)), expected, atol=0.01)
 
 
-def within(picture, low, high):
+def within(image, low, high):
     """Which pixels have each channel between these."""
-    return ((picture >= low) & (picture <= high)).all(-1)
+    return ((image >= low) & (image <= high)).all(-1)
 
 
 @pytest.mark.parametrize("upwards", [False, True])
@@ -39,9 +39,9 @@ def test_what_the_discriminator_calls_real_is_blue_and_the_points_have_strong_co
     axis = np.linspace(-1, 1, 50)
     verdicts = np.broadcast_to((axis > 0).astype(float), (50, 50))
     real, generated = np.full((2000, 2), 0.5), np.full((2000, 2), -0.5)
-    picture = field_on_plane(real, generated, axis, axis, verdicts.T if upwards else verdicts, "D(x)", "title")
+    image = field_on_plane(real, generated, axis, axis, verdicts.T if upwards else verdicts, "D(x)", "title")
     # Away from the colour bar and the legend, at the right and below.
-    inside = picture[60:-120, 60:-140]
+    inside = image[60:-120, 60:-140]
     pale_blue, pale_orange = (
         within(inside, (150, 190, 230), (190, 225, 255)),
         within(inside, (235, 180, 130), (255, 215, 175)),
@@ -76,8 +76,8 @@ def test_both_histograms_have_the_same_area_whatever_their_counts():
 
 def test_the_curve_stands_on_the_scale_of_probabilities():
     axis, points = np.linspace(-3, 3, 100), np.random.default_rng(0).normal(size=(2, 500))
-    pictures = [field_on_line(*points, axis, np.full(100, value), "D(x)", "title") for value in (0.1, 0.9)]
-    low, high = (np.nonzero((picture[..., :].max(-1) < 60)[:, 200:600].mean(1) > 0.4)[0] for picture in pictures)
+    images = [field_on_line(*points, axis, np.full(100, value), "D(x)", "title") for value in (0.1, 0.9)]
+    low, high = (np.nonzero((image[..., :].max(-1) < 60)[:, 200:600].mean(1) > 0.4)[0] for image in images)
     # The frame's two lines, and the curve's between them, further up for a larger value.
     top, bottom = min(low.min(), high.min()), max(low.max(), high.max())
     heights = [

@@ -8,11 +8,11 @@ from pmodel.plots.likelihoods import COLOURS, likelihood_maps
 
 
 def maps(bits: np.ndarray) -> list[np.ndarray]:
-    """The maps' cells (H, W, 3) on the page of black pictures; their pixels are 28×28 on the page."""
+    """The maps' cells (H, W, 3) on the page of black images; their pixels are 28×28 on the page."""
     count, height, width = bits.shape
     page = likelihood_maps(torch.zeros(count, 1, height, width), bits, [""] * count)
     assert page.dtype == np.uint8
-    # Below the title, after the margin and the picture, in a single row of pictures.
+    # Below the title, after the margin and the image, in a single row of images.
     top, side = 28 + 16 + 28 * (height + 1) + 14, 28
     lefts = [16 + i * (28 * width + 16) + 14 for i in range(count)]
     return [page[top : top + side * height : side, left : left + side * width : side] for left in lefts]

@@ -91,24 +91,24 @@ def test_the_page_needs_nothing_else_and_runs_nothing(nine):
     assert policy.startswith("default-src 'none'")
 
 
-def test_pictures_are_the_files_in_their_own_pixels_with_texts_in_their_place(nine, tmp_path):
+def test_images_are_the_files_in_their_own_pixels_with_texts_in_their_place(nine, tmp_path):
     results = with_figures(document(), tmp_path)
     page = page_of(results, tmp_path)
-    pictures = {}
+    images = {}
     for image in page.all("img"):
         data = base64.b64decode(image["src"].removeprefix("data:image/png;base64,"), validate=True)
         width, height = Image.open(io.BytesIO(data)).size
         assert (image["width"], image["height"]) == (str(width), str(height))
-        pictures[image["alt"]] = data
-    assert len(pictures) == len(page.all("img"))
+        images[image["alt"]] = data
+    assert len(images) == len(page.all("img"))
     files = 0
     for run in results["runs"]:
         for name, path in run["figures"].items():
             title = FIGURES[name][0] if name in FIGURES else "Of tomorrow"
-            assert pictures[f"{title}: {run['label']}, {run['model']}"] == (tmp_path / path).read_bytes()
+            assert images[f"{title}: {run['label']}, {run['model']}"] == (tmp_path / path).read_bytes()
             files += 1
     # All others are plots of the document's curves.
-    assert len(pictures) == files + 1
+    assert len(images) == files + 1
 
 
 def test_a_figure_that_a_run_lacks_has_its_reason_and_one_that_is_no_file_says_so(tmp_path):
@@ -238,11 +238,11 @@ def test_figures_say_once_of_which_split_they_are(tmp_path):
 def test_points_have_sentences_of_their_own(tmp_path):
     points = {"data": "points", "shape": [1]}
     assert set(OF_POINTS) == {"samples", "samples_over_time", "reconstructions", "neighbours"}
-    for name, (_, of_pictures) in FIGURES.items():
-        assert explanation(name, [DATA, DATA]) == of_pictures
-        of_points = OF_POINTS.get(name, of_pictures)
+    for name, (_, of_images) in FIGURES.items():
+        assert explanation(name, [DATA, DATA]) == of_images
+        of_points = OF_POINTS.get(name, of_images)
         assert explanation(name, [points]) == of_points
-        both = [of_pictures] if name not in OF_POINTS else [of_pictures, of_points]
+        both = [of_images] if name not in OF_POINTS else [of_images, of_points]
         assert explanation(name, [points, DATA, points]) == " ".join(both)
     assert explanation("of_tomorrow", [points]) == ""
     results = with_figures(document(["vae"]), tmp_path)

@@ -116,7 +116,7 @@ def test_the_page_fits_and_every_text_is_legible(opened, width, scheme):
         assert [text for contrast, text in seen["texts"] if contrast < 4.5] == []
 
 
-def test_all_pictures_are_decoded_and_shown_in_their_own_pixels(opened):
+def test_all_images_are_decoded_and_shown_in_their_own_pixels(opened):
     page = opened(390, "light")
     sizes = page.evaluate(
         "Promise.all([...document.images].map(async (image) => {await image.decode();"

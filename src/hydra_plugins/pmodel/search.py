@@ -117,10 +117,10 @@ class OptunaSweeper(Sweeper):
         from pmodel.plots.search import search_history
 
         done, pruned, num_failed = search.outcomes()
-        picture = folder / "search.png"
-        Image.fromarray(search_history(done, pruned, search.minimizes)).save(picture)
+        image = folder / "search.png"
+        Image.fromarray(search_history(done, pruned, search.minimizes)).save(image)
         counts = f"{len(done)} trials to their end, {len(pruned)} pruned, {num_failed} failed"
-        print(f"search    {counts}: {shown(picture)}")
+        print(f"search    {counts}: {shown(image)}")
         best = search.best()
         if best is None:
             print("best      none")

@@ -1,1 +1,1 @@
-"""What happens beside the training: pictures, checkpoints, progress."""
+"""What happens beside the training: images, checkpoints, progress."""

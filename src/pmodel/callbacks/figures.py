@@ -60,21 +60,19 @@ class Figures(Callback):
         if not (trainer.is_global_zero and model.fitted):
             return
         with evaluating(trainer, model):
-            for figure, picture in self.drawn(scene_of(trainer), model):
-                self._keep(trainer, figure, picture, moment)
+            for figure, image in self.drawn(scene_of(trainer), model):
+                self._keep(trainer, figure, image, moment)
 
-    def _keep(
-        self, trainer: Trainer, figure: Figure, picture: np.ndarray | NotShown, moment: str | None = None
-    ) -> None:
-        if isinstance(picture, NotShown):
+    def _keep(self, trainer: Trainer, figure: Figure, image: np.ndarray | NotShown, moment: str | None = None) -> None:
+        if isinstance(image, NotShown):
             return
-        self._save(picture, self.figures_dir / f"{figure.name}.png")
+        self._save(image, self.figures_dir / f"{figure.name}.png")
         if figure.keeps_history and moment:
-            self._save(picture, self.figures_dir / figure.name / f"{moment}.png")
-        log_image(trainer.loggers, f"figures/{figure.name}", picture, step_of_loggers(trainer))
+            self._save(image, self.figures_dir / figure.name / f"{moment}.png")
+        log_image(trainer.loggers, f"figures/{figure.name}", image, step_of_loggers(trainer))
 
     def drawn(self, scene: Scene, model: LightningModule) -> Iterator[tuple[Figure, np.ndarray | NotShown]]:
-        """Each figure of the model with its picture, or why there is none; of a model in eval mode.
+        """Each figure of the model with its image, or why there is none; of a model in eval mode.
 
         After training: those of the history that `load_state_dict` was given, of a checkpoint its
         ["callbacks"][`state_key`].
@@ -83,13 +81,13 @@ class Figures(Callback):
         with Bar(len(figures), "drawing figures") as bar:
             for figure in figures:
                 with torch.no_grad():
-                    picture = figure.draw(scene, model)
-                yield figure, picture
+                    image = figure.draw(scene, model)
+                yield figure, image
                 bar.update()
 
-    def _save(self, picture: np.ndarray, path: Path) -> None:
+    def _save(self, image: np.ndarray, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(path)
+        Image.fromarray(image).save(path)
 
     def state_dict(self) -> dict[str, Any]:
         return {figure.name: figure.state for figure in self.figures if figure.state is not None}

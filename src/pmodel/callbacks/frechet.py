@@ -10,7 +10,7 @@ from pmodel.capabilities import Samples
 from pmodel.features.dataset_network import MAX_VALUES, feature_extractor, seen_by_network
 from pmodel.features.extractor import FeatureExtractor
 from pmodel.figures.figure import epochs_done, evaluating
-from pmodel.figures.pictures import SEED, fixed_generator
+from pmodel.figures.images import SEED, fixed_generator
 from pmodel.metrics.frechet import Moments, frechet_distance
 from pmodel.runs.results import Number
 from pmodel.settings.ranges import Count, Two

@@ -33,7 +33,7 @@ class Directories(Callback):
     - Two runs that begin in the same second get two directories.
     - All processes of a run that `torchrun` or `srun` started get the same one. That of a Slurm job is named after the
       job, so that a requeued job finds it.
-    - A multirun that was cut, or of which jobs failed, is gone on with when it is typed again.
+    - A multirun that was cut, or of which jobs failed, is resumed when it is typed again.
     """
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:

@@ -21,7 +21,7 @@ from pmodel.evaluation.memorization import Memorization
 from pmodel.evaluation.samples import SampleQuality
 from pmodel.evaluation.subject import Subject, data_protocol
 from pmodel.figures.figure import NotShown, Scene
-from pmodel.figures.shapes import is_picture
+from pmodel.figures.shapes import is_image
 from pmodel.files.printable import shown
 from pmodel.instantiate import instantiate
 from pmodel.plots.grids import image_grid, in_rows
@@ -34,7 +34,7 @@ from pmodel.runs.results import Curve, Missing
 from pmodel.runs.saved import SCHEMA, find_runs, read_checkpoint, read_overrides, read_results, read_status
 
 # Draws of each run in samples.png.
-NUM_PICTURES, NUM_CLOUD = 36, 1000
+NUM_IMAGES, NUM_CLOUD = 36, 1000
 # Settings of data that concern training alone, and what they are when a run is judged.
 JUDGED_WITH = {"flip": False, "redraw": False, "num_labels": None, "label_seed": 0, "seed": 0, "batch_size": 500}
 # Settings that tell no runs apart, and the length of a label.
@@ -124,7 +124,7 @@ class Judge:
             # All processes draw; the first one shows it.
             shape = subject.data.shape
             kind = f"{subject.data.source}_{'x'.join(map(str, shape))}"
-            count = NUM_PICTURES if len(shape) == 3 else NUM_CLOUD
+            count = NUM_IMAGES if len(shape) == 3 else NUM_CLOUD
             self.drawn.setdefault(kind, {})[label] = subject.data.restore(subject.samples(count))
         figures, missing_figures = self._figures(run, label, subject.data)
         run.model.cpu()
@@ -153,8 +153,8 @@ class Judge:
         """samples.png, where runs sample what can be shown: some draws of each side by side, at equal scale."""
         for kind, drawn in self.drawn.items():
             name = "samples.png" if len(self.drawn) == 1 else f"samples_{slug(kind)}.png"
-            if is_picture(next(iter(drawn.values()))):
-                panels = {label: image_grid(x[:NUM_PICTURES], 6) for label, x in drawn.items()}
+            if is_image(next(iter(drawn.values()))):
+                panels = {label: image_grid(x[:NUM_IMAGES], 6) for label, x in drawn.items()}
                 Image.fromarray(in_rows(panels, 4)).save(self.folder / name)
             elif next(iter(drawn.values())).shape[1] <= 2:
                 Image.fromarray(clouds({label: x.numpy() for label, x in drawn.items()})).save(self.folder / name)
@@ -186,7 +186,7 @@ class Judge:
 
     def _judging_data(self, run: Run) -> Any:
         """The run's data without what concerns its training alone: models on the same data are judged by the same
-        examples, whether their training mirrored pictures, drew them anew, or knew all labels."""
+        examples, whether their training mirrored images, drew them anew, or knew all labels."""
         node = run.config["data"] | {key: value for key, value in JUDGED_WITH.items() if key in run.config["data"]}
         key = json.dumps([node, run.data.units], sort_keys=True)
         if key not in self._data:
@@ -211,7 +211,7 @@ class Judge:
                 )
 
     def _figures(self, run: Run, label: str, data: Any) -> tuple[dict[str, str], dict[str, str]]:
-        """The paths of the pictures that were drawn, and why others were not; by the figures' names."""
+        """The paths of the images that were drawn, and why others were not; by the figures' names."""
         node = self.settings["callbacks"].get("figures")
         if node is None or not self.workers.is_first:
             return {}, {}
@@ -219,14 +219,14 @@ class Judge:
         figures.load_state_dict(_history(run).get(figures.state_key, {}))
         folder = "figures" if len(self.runs) == 1 else f"figures/{self.labels.index(label)}-{slug(label)}"
         paths, missing = {}, {}
-        for figure, picture in figures.drawn(Scene(data, run.epochs), run.model):
-            if isinstance(picture, NotShown):
-                missing[figure.name] = picture.reason
+        for figure, image in figures.drawn(Scene(data, run.epochs), run.model):
+            if isinstance(image, NotShown):
+                missing[figure.name] = image.reason
                 continue
             paths[figure.name] = f"{folder}/{figure.name}.png"
             file = self.folder / paths[figure.name]
             file.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture).save(file)
+            Image.fromarray(image).save(file)
         return paths, missing
 
 

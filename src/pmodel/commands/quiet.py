@@ -32,7 +32,7 @@ NOISE = (
     r"The dirpath has changed from",
     # It may have another time limit, or none.
     r"Be aware that when using `ckpt_path`.*\['Timer'\]",
-    # A picture whose header can't be read beyond its size; it is as it is stored.
+    # An image whose header can't be read beyond its size; it is as it is stored.
     r"(Possibly c|C)orrupt EXIF data",
 )
 

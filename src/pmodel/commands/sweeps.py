@@ -163,7 +163,7 @@ class Curves:
             return None
 
     def save(self, path: Path, jobs: list[Job]) -> str | None:
-        """Draws the picture; where there is nothing to draw, gives the reason instead."""
+        """Draws the image; where there is nothing to draw, gives the reason instead."""
         values, names = self.points(jobs)
         if not values:
             return f"no job has a number {self.y!r} and a number for {self.x}"

@@ -29,7 +29,7 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("epochs_for", epochs_for, replace=True)
     OmegaConf.register_new_resolver("required", required, replace=True)
     OmegaConf.register_new_resolver("choose", choose, replace=True)
-    OmegaConf.register_new_resolver("if_pictures", if_pictures, replace=True)
+    OmegaConf.register_new_resolver("if_images", if_images, replace=True)
     OmegaConf.register_new_resolver("features_dir", features_dir, replace=True)
     OmegaConf.register_new_resolver("eval_dir", eval_dir, replace=True)
     OmegaConf.register_new_resolver("num_devices", num_devices, replace=True)
@@ -122,7 +122,7 @@ def default_num_components(shape: list[int], num_classes: int | None) -> int:
 
 
 def default_kernel(shape: list[int]) -> Literal["diagonal", "isotropic"]:
-    """A bandwidth per dimension for points, whose columns may have different units; one for all pixels of pictures."""
+    """A bandwidth per dimension for points, whose columns may have different units; one for all pixels of images."""
     return "isotropic" if len(shape) == 3 else "diagonal"
 
 
@@ -143,8 +143,8 @@ def choose(key: str, values: dict, otherwise: Any) -> Any:
     return values.get(key, otherwise)
 
 
-def if_pictures(shape: list[int], value: Any, otherwise: Any) -> Any:
-    """The first value for pictures [C, H, W], the second for points [D]."""
+def if_images(shape: list[int], value: Any, otherwise: Any) -> Any:
+    """The first value for images [C, H, W], the second for points [D]."""
     chosen = value if len(shape) == 3 else otherwise
     return OmegaConf.create(chosen) if isinstance(chosen, list) else chosen  # what --cfg job --resolve can print
 

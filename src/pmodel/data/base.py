@@ -47,7 +47,7 @@ class InMemoryDataModule(LightningDataModule):
     # log-density in the model's coordinates is above that in the source's, in nats: the sum of the logarithms.
     scale: Tensor | float = 1.0
     log_volume: float = 0.0
-    # What to try if the loss is none in the first epoch; None: what the model advises.
+    # What to try if the loss is NaN in the first epoch; None: what the model advises.
     advice: str | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -83,7 +83,7 @@ class InMemoryDataModule(LightningDataModule):
         raise NotImplementedError
 
     def restore(self, x: Tensor) -> Tensor:
-        """Points (…, D) as a model sees or draws them in the units of the source; pictures are what they were."""
+        """Points (…, D) as a model sees or draws them in the units of the source; images are what they were."""
         return x
 
     @property

@@ -14,7 +14,7 @@ NO_KEY = -1
 class RawBatch(NamedTuple):
     """What a loader yields, as it is stored.
 
-    x: pictures (B, C, H, W), uint8 levels (float32 where an evaluation split is dequantized); or points (B, D), float32
+    x: images (B, C, H, W), uint8 levels (float32 where an evaluation split is dequantized); or points (B, D), float32
     label: classes (B,), int64, -1 where there is none
     key: seed in [0, 2**63) of this batch's random draws, the same on all devices, or NO_KEY
     first, total: where these B examples begin among those of all devices, and how many these are; None: B

@@ -35,7 +35,7 @@ class Digits(ImageDataModule):
 
 
 def read_digits() -> tuple[Tensor, Tensor]:
-    """The pictures (1797, 1, 8, 8), uint8 levels 0 … 16, and their digits (1797,), int64.
+    """The images (1797, 1, 8, 8), uint8 levels 0 … 16, and their digits (1797,), int64.
 
     Reads scikit-learn's file, not `sklearn.datasets.load_digits`: that import alone takes seconds (4.5 s on two slow
     cores), the file 10 ms.

@@ -1,4 +1,4 @@
-"""A folder, or a .zip, of the user's own pictures."""
+"""A folder, or a .zip, of the user's own images."""
 
 import os
 import zipfile
@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from pmodel.data.base import SPLITS, Split
+from pmodel.data.image_files import Background, ImageReader, image_suffixes
 from pmodel.data.images import ImageDataModule
 from pmodel.data.keys import mix_key
-from pmodel.data.pictures import Background, PictureReader, picture_suffixes
 from pmodel.files.printable import printable
 
 _SPLIT_FOLDERS: dict[str, Split] = {
@@ -23,38 +23,38 @@ _SPLIT_FOLDERS: dict[str, Split] = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 
-# Of one picture, far more than any has.
+# Of one image, far more than any has.
 MOST_BYTES = 256 * 2**20
 
-# Systems add files of their own, some with picture suffixes, to folders and archives.
+# Systems add files of their own, some with image suffixes, to folders and archives.
 _HIDDEN = (".", "__macosx", "thumbs.db", "desktop.ini")
 # So many kinds of files that were left out are named.
 _MOST_KINDS = 6
 
 
-class _Picture(NamedTuple):
+class _ImageFile(NamedTuple):
     name: str  # relative to `path`
     label: int
 
 
 class ImageFolder(ImageDataModule):
-    """Pictures under `path`, a folder or a .zip, alone or inside one outer folder.
+    """Images under `path`, a folder or a .zip, alone or inside one outer folder.
 
     With folders train/ (or training/) and test/ (testing/), and optionally validation/ (val/, valid/, dev/), in any
-    case, those are the splits, and hold all pictures. Without validation/, `num_validation` of the training pictures
+    case, those are the splits, and hold all images. Without validation/, `num_validation` of the training images
     are drawn for it; without any of them, as many again for test. The draws come from `split_seed`. Inside a split,
-    the folders are the classes, numbered in alphabetical order; pictures outside of any have the label -1. Files that
+    the folders are the classes, numbered in alphabetical order; images outside of any have the label -1. Files that
     Pillow does not read, by their suffix, are left out, which `notes` says, and so are hidden ones.
 
     path: the folder or .zip; links to folders are followed
     shape: [C, H, W], grey for C = 1 and colour for C = 3
-    resize: cuts pictures of other sizes centrally to the proportions of `shape`, resizes and converts them; false:
-        each picture must have this size and mode
-    background: what shows where a picture is transparent: white, black or a grey level
+    resize: cuts images of other sizes centrally to the proportions of `shape`, resizes and converts them; false:
+        each image must have this size and mode
+    background: what shows where an image is transparent: white, black or a grey level
 
     Raises:
-        ValueError: if there is no such folder or .zip, or no picture in it, or its split folders are ambiguous; when a
-            split is read, if a picture is corrupt or does not fit.
+        ValueError: if there is no such folder or .zip, or no image in it, or its split folders are ambiguous; when a
+            split is read, if an image is corrupt or does not fit.
     """
 
     source = "image_folder"
@@ -71,7 +71,7 @@ class ImageFolder(ImageDataModule):
         if path == "":
             raise ValueError(f"{self._place}: expected a folder or a .zip file, and it is empty")
         self.path, self.resize, self.background = Path(path).expanduser(), resize, background
-        self._reader = PictureReader(self.shape, resize, background, self._place)
+        self._reader = ImageReader(self.shape, resize, background, self._place)
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
@@ -85,25 +85,25 @@ class ImageFolder(ImageDataModule):
         return listed if self.limit is None else min(listed, self.limit)
 
     def labelled(self) -> tuple[int, int]:
-        """How many of all pictures lie in class folders, and how many there are."""
-        pictures = [picture for split in self._listing[0].values() for picture in split]
-        return sum(picture.label >= 0 for picture in pictures), len(pictures)
+        """How many of all images lie in class folders, and how many there are."""
+        images = [image for split in self._listing[0].values() for image in split]
+        return sum(image.label >= 0 for image in images), len(images)
 
     def protocol(self) -> dict[str, Any]:
         return {**super().protocol(), "path": str(self.path), "resize": self.resize, "background": self.background}
 
     def load(self, split: Split) -> tuple[Tensor, Tensor]:
-        pictures = self._listing[0][split]
-        if not pictures and split != "validation":
-            raise ValueError(f"{self._place}: it has no pictures for the {split} split")
-        pictures = [pictures[i] for i in self.kept(split, len(pictures))]
-        label = torch.tensor([picture.label for picture in pictures], dtype=torch.int64)
-        x = self._reader.read([picture.name for picture in pictures], self._read)
+        images = self._listing[0][split]
+        if not images and split != "validation":
+            raise ValueError(f"{self._place}: it has no images for the {split} split")
+        images = [images[i] for i in self.kept(split, len(images))]
+        label = torch.tensor([image.label for image in images], dtype=torch.int64)
+        x = self._reader.read([image.name for image in images], self._read)
         self.notes = [*_left_out(self._listing[2]), *self._reader.notes]
         return x, label
 
     def _read(self, name: str) -> bytes:
-        """A picture file; of more than `MOST_BYTES` nothing is read.
+        """An image file; of more than `MOST_BYTES` nothing is read.
 
         Raises:
             OSError: if it is larger, or no file.
@@ -124,13 +124,13 @@ class ImageFolder(ImageDataModule):
         return zipfile.ZipFile(self.path)
 
     @cached_property
-    def _listing(self) -> tuple[dict[Split, list[_Picture]], tuple[str, ...], list[str]]:
-        """The pictures of each split, the class names, and the files that are no pictures."""
-        files, suffixes = sorted(self._files()), picture_suffixes()
+    def _listing(self) -> tuple[dict[Split, list[_ImageFile]], tuple[str, ...], list[str]]:
+        """The images of each split, the class names, and the files that are no images."""
+        files, suffixes = sorted(self._files()), image_suffixes()
         names = [name for name in files if name.lower().endswith(suffixes)]
         others = [name for name in files if not name.lower().endswith(suffixes)]
         if not names:
-            raise ValueError(f"{self._place}: there is no picture in it" + "".join(f"; {n}" for n in _left_out(others)))
+            raise ValueError(f"{self._place}: there is no image in it" + "".join(f"; {n}" for n in _left_out(others)))
         parts = _without_outer_folders([tuple(name.split("/")) for name in names])
         split_folders = self._split_folders(parts)
         groups: dict[Split | None, list[tuple[str, str | None]]] = {}
@@ -139,8 +139,8 @@ class ImageFolder(ImageDataModule):
             groups.setdefault(split_folders.get(part[0]), []).append((name, inner[0] if len(inner) > 1 else None))
         classes = sorted({folder for group in groups.values() for _, folder in group if folder is not None})
         number = {folder: i for i, folder in enumerate(classes)}
-        pictures = {split: [_Picture(name, number.get(f, -1)) for name, f in group] for split, group in groups.items()}
-        return self._drawn_splits(pictures), tuple(classes), others
+        images = {split: [_ImageFile(name, number.get(f, -1)) for name, f in group] for split, group in groups.items()}
+        return self._drawn_splits(images), tuple(classes), others
 
     def _split_folders(self, parts: list[tuple[str, ...]]) -> dict[str, Split]:
         """The top folders that are splits; empty if there are none, and then all are classes."""
@@ -154,12 +154,12 @@ class ImageFolder(ImageDataModule):
         others = sorted({part[0] for part in parts} - folders.keys())
         if folders and others:
             raise ValueError(
-                f"{self._place}: {others[0]} lies beside the split folders {', '.join(folders)}, expected all pictures "
+                f"{self._place}: {others[0]} lies beside the split folders {', '.join(folders)}, expected all images "
                 "inside of those"
             )
         return folders
 
-    def _drawn_splits(self, groups: dict[Split | None, list[_Picture]]) -> dict[Split, list[_Picture]]:
+    def _drawn_splits(self, groups: dict[Split | None, list[_ImageFile]]) -> dict[Split, list[_ImageFile]]:
         """Completes the splits that have a folder with those that are drawn; None stands for no split folder."""
         splits = {split: groups.get(split, []) for split in SPLITS}
         if None in groups or (splits["train"] and not splits["validation"]):
@@ -173,7 +173,7 @@ class ImageFolder(ImageDataModule):
         return splits
 
     def _num_drawn(self, available: int, for_test: bool) -> int:
-        """How many of the pictures are drawn for validation, and, with `for_test`, for test too.
+        """How many of the images are drawn for validation, and, with `for_test`, for test too.
 
         Raises:
             ValueError: if that leaves none for training.
@@ -182,13 +182,13 @@ class ImageFolder(ImageDataModule):
         count = max(round(share * available), share > 0) if share < 1 else int(share)
         if available > parts * count:
             return count
-        pictures = f"{available:,} {'' if for_test else 'training '}picture{'s' * (available != 1)}"
+        images = f"{available:,} {'' if for_test else 'training '}image{'s' * (available != 1)}"
         if available <= parts:
             each = "one for each split" if for_test else "one of them for validation"
-            raise ValueError(f"{self._place}: {pictures}, expected at least {parts + 1}, {each}")
+            raise ValueError(f"{self._place}: {images}, expected at least {parts + 1}, {each}")
         reason = " as many are drawn for test, and" if for_test else ""
         raise ValueError(
-            f"data.num_validation={share}: expected at most {(available - 1) // parts} of the {pictures} in data.path,"
+            f"data.num_validation={share}: expected at most {(available - 1) // parts} of the {images} in data.path,"
             f" since{reason} some are left for training"
         )
 

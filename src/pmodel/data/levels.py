@@ -1,6 +1,6 @@
 """From stored levels to what a model sees: scaling, binarization, dequantization, flips.
 
-Throughout, `levels` are uint8 pictures (B, C, H, W) with values 0 … L - 1, where L is `num_levels`; the intensity of
+Throughout, `levels` are uint8 images (B, C, H, W) with values 0 … L - 1, where L is `num_levels`; the intensity of
 level k is k / (L - 1). Each random draw takes its generator, on the device of the levels. With `total`, what is drawn
 is that of positions `first` … first + B - 1 of a batch of so many: devices that share it draw what one would for all.
 """
@@ -43,7 +43,7 @@ def dequantize(
 
 
 def flip(levels: Tensor, generator: Generator, first: int = 0, total: int | None = None) -> Tensor:
-    """Mirrors each picture left to right with probability one half."""
+    """Mirrors each image left to right with probability one half."""
     mirrored = _uniform(levels, (1, 1, 1), generator, first, total) < 0.5
     return torch.where(mirrored, levels.flip(-1), levels)
 

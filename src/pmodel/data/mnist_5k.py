@@ -1,4 +1,4 @@
-"""5,000 of MNIST's training pictures, which travel with the package.
+"""5,000 of MNIST's training images, which travel with the package.
 
 python -m pmodel.data.mnist_5k data    # makes the file anew from data/MNIST/raw
 """
@@ -16,16 +16,16 @@ from pmodel.data.torchvision_images import MNIST, read_idx
 
 FILE = Path(__file__).with_suffix(".npz")
 PER_CLASS, NUM_TEST = 500, 1000
-# MNIST's own validation split is the last 10,000 of its training file: a model of these pictures has not seen those.
+# MNIST's own validation split is the last 10,000 of its training file: a model of these images has not seen those.
 DRAWN_FROM = 50_000
 
 
 class MNIST5k(ImageDataModule):
-    """5,000 handwritten digits, 28×28, 256 levels: 500 of each class, drawn from the first 50,000 pictures of MNIST's
+    """5,000 handwritten digits, 28×28, 256 levels: 500 of each class, drawn from the first 50,000 images of MNIST's
     training file (LeCun, Cortes, Burges, 1998; licence: CC BY-SA 3.0).
 
-    The file's order is fixed and its classes take turns, so that all splits are balanced: the last 1,000 pictures are
-    the test split, the `num_validation` before them the validation split. All are MNIST's training pictures: numbers of
+    The file's order is fixed and its classes take turns, so that all splits are balanced: the last 1,000 images are
+    the test split, the `num_validation` before them the validation split. All are MNIST's training images: numbers of
     this test split don't stand beside those of MNIST's.
     """
 
@@ -36,26 +36,26 @@ class MNIST5k(ImageDataModule):
         x, label = read_mnist_5k()
         rest = len(x) - NUM_TEST
         sizes = [rest - self.validation_count(rest), self.validation_count(rest), NUM_TEST]
-        pictures, labels = (dict(zip(("train", "validation", "test"), t.split(sizes), strict=True)) for t in (x, label))
+        images, labels = (dict(zip(("train", "validation", "test"), t.split(sizes), strict=True)) for t in (x, label))
         index = self.kept(split, len(labels[split]))
-        return pictures[split][index], labels[split][index]
+        return images[split][index], labels[split][index]
 
 
 def read_mnist_5k() -> tuple[Tensor, Tensor]:
-    """The pictures (5000, 1, 28, 28), uint8 levels 0 … 255, and their digits (5000,), int64."""
+    """The images (5000, 1, 28, 28), uint8 levels 0 … 255, and their digits (5000,), int64."""
     with np.load(FILE) as arrays:
-        return torch.from_numpy(arrays["pictures"]).unsqueeze(1), torch.from_numpy(arrays["digits"]).long()
+        return torch.from_numpy(arrays["images"]).unsqueeze(1), torch.from_numpy(arrays["digits"]).long()
 
 
 def chosen_from(data_dir: Path) -> dict[str, np.ndarray]:
-    """What the file holds, made from MNIST's training files: the pictures (5000, 28, 28) and digits (5000,), uint8, and
-    each picture's place (5000,) in MNIST's file, int32."""
+    """What the file holds, made from MNIST's training files: the images (5000, 28, 28) and digits (5000,), uint8, and
+    each image's place (5000,) in MNIST's file, int32."""
     images = read_idx(data_dir / MNIST.files[0], dims=3, source="mnist")
     labels = read_idx(data_dir / MNIST.files[1], dims=1, source="mnist")
     drawn = torch.randperm(DRAWN_FROM, generator=torch.Generator().manual_seed(0))
     places = torch.stack([drawn[labels[drawn] == digit][:PER_CLASS] for digit in range(10)], dim=1).flatten()
     return {
-        "pictures": images[places].numpy(),
+        "images": images[places].numpy(),
         "digits": labels[places].numpy(),
         "places": places.int().numpy(),
     }

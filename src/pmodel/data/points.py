@@ -1,4 +1,4 @@
-"""Points instead of pictures: toy densities on the line and in the plane."""
+"""Points instead of images: toy densities on the line and in the plane."""
 
 from typing import Any, Literal
 

@@ -82,12 +82,12 @@ class Table(InMemoryDataModule):
         if moved and not self.standardize:
             notes.append(
                 f"data.path={self.path}: the mean of {', '.join(moved)} is taken off, since float32 would cut digits"
-                " off; samples and pictures have it again"
+                " off; samples and images have it again"
             )
         if self.standardize:
             notes.append(
                 "data.standardize=true: errors and distances are in standard deviations; densities, samples and"
-                " pictures are in the units of the file"
+                " images are in the units of the file"
             )
         return notes
 

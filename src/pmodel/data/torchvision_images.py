@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from pmodel.data.base import Split
+from pmodel.data.image_files import ImageReader
 from pmodel.data.images import ImageDataModule
-from pmodel.data.pictures import PictureReader
 from pmodel.files.foreign import regular
 
 _ADVICE = "set data_dir to a folder that has it"
@@ -28,7 +28,7 @@ _DOWNLOAD_ERRORS = (
 
 
 class TorchvisionImages(ImageDataModule):
-    """Pictures under `data_dir`, downloaded on first use.
+    """Images under `data_dir`, downloaded on first use.
 
     A source names the files it reads, relative to `data_dir`, and its class in torchvision.
     """
@@ -88,7 +88,7 @@ class TorchvisionImages(ImageDataModule):
 class MNIST(TorchvisionImages):
     """70,000 handwritten digits, 28×28, 256 levels (LeCun, Cortes, Burges, 1998).
 
-    The last `num_validation` of the 60,000 training pictures are the validation split; 0 gives all to training.
+    The last `num_validation` of the 60,000 training images are the validation split; 0 gives all to training.
     """
 
     source = "mnist"
@@ -109,9 +109,9 @@ class MNIST(TorchvisionImages):
 
 
 class FashionMNIST(MNIST):
-    """70,000 pictures of clothes, 28×28, 256 levels, in MNIST's format (Xiao, Rasul, Vollgraf, 2017, arXiv 1708.07747).
+    """70,000 images of clothes, 28×28, 256 levels, in MNIST's format (Xiao, Rasul, Vollgraf, 2017, arXiv 1708.07747).
 
-    The last `num_validation` of the 60,000 training pictures are the validation split; 0 gives all to training.
+    The last `num_validation` of the 60,000 training images are the validation split; 0 gives all to training.
     """
 
     source = "fashion_mnist"
@@ -124,9 +124,9 @@ class FashionMNIST(MNIST):
 
 
 class CIFAR10(TorchvisionImages):
-    """60,000 colour pictures of ten classes, 32×32, 256 levels (Krizhevsky, 2009).
+    """60,000 colour images of ten classes, 32×32, 256 levels (Krizhevsky, 2009).
 
-    The last `num_validation` of the 50,000 training pictures are the validation split; 0 gives all to training.
+    The last `num_validation` of the 50,000 training images are the validation split; 0 gives all to training.
     """
 
     source = "cifar10"
@@ -172,7 +172,7 @@ class CelebA(TorchvisionImages):
         names = [name for name, part in rows if part == code]
         names = [names[i] for i in self.kept(split, len(names))]
         paths = [str(folder / name) for name in names]
-        reader = PictureReader(self.shape, resize=True, background="white", place=f"data={self.source}")
+        reader = ImageReader(self.shape, resize=True, background="white", place=f"data={self.source}")
         x = reader.read(paths, lambda path: regular(Path(path)).read_bytes())
         self.notes = reader.notes
         return x, torch.full((len(x),), -1)
@@ -214,7 +214,7 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 def read_cifar_batch(path: Path, source: str) -> tuple[Tensor, Tensor]:
-    """The pictures (N, 3, 32, 32), uint8, and classes (N,), int64, of a CIFAR-10 batch file, a pickle.
+    """The images (N, 3, 32, 32), uint8, and classes (N,), int64, of a CIFAR-10 batch file, a pickle.
 
     Raises:
         ValueError: if the file is not one.

@@ -1,4 +1,4 @@
-"""What a network's output means: likelihoods of pictures and points, in nats."""
+"""What a network's output means: likelihoods of images and points, in nats."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""Binary pictures."""
+"""Binary images."""
 
 import torch.nn.functional as F
 from torch import Generator, Tensor

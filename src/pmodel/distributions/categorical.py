@@ -1,4 +1,4 @@
-"""Pictures on a few levels, each level with a probability of its own."""
+"""Images on a few levels, each level with a probability of its own."""
 
 import torch
 from torch import Generator, Tensor

@@ -1,4 +1,4 @@
-"""Continuous data: dequantized pictures and points."""
+"""Continuous data: dequantized images and points."""
 
 import math
 
@@ -9,7 +9,7 @@ from pmodel.distributions.likelihood import Likelihood
 from pmodel.distributions.noise import normal
 from pmodel.nets.precision import upcast
 
-# Below this the density of a constant pixel grows without end and says nothing about the rest of the picture.
+# Below this the density of a constant pixel grows without end and says nothing about the rest of the image.
 MIN_SCALE = 1e-3
 
 

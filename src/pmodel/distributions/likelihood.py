@@ -8,7 +8,7 @@ from torch import Generator, Tensor, nn
 class Likelihood(nn.Module, ABC):
     """p(x | parameters), where a network gives the parameters (B, P, …) of examples x (B, C, …).
 
-    The dimensions after the channels are the same in both: (H, W) for pictures, none for points, whose D
+    The dimensions after the channels are the same in both: (H, W) for images, none for points, whose D
     coordinates are the channels. A likelihood may own weights that do not depend on the network (`Gaussian`).
     """
 

@@ -1,4 +1,4 @@
-"""Pictures on many levels: a mixture of logistics, integrated over each level's bin."""
+"""Images on many levels: a mixture of logistics, integrated over each level's bin."""
 
 import torch
 import torch.nn.functional as F
@@ -93,7 +93,7 @@ class DiscretizedLogisticMixture(Likelihood):
         """E[x] = 1/(L − 1) Σ_{j=1}^{L−1} P(level ≥ j), exact for one channel.
 
         For later channels of a colour, whose means depend on the values of the earlier ones, these stand at their own
-        means: a picture to look at, not the exact expectation.
+        means: an image to look at, not the exact expectation.
         """
         logits, means, log_scales, coefficients = self._split(parameters)
         weights, inv_scales = logits.softmax(1), (-log_scales).exp()

@@ -43,7 +43,7 @@ class ProbabilisticPCA(nn.Module):
         return moments(x, self.mean)
 
     def moments_of_levels(self, levels: Tensor, num_levels: int) -> dict[str, Tensor]:
-        """The same of pictures that are given as levels (B, D), uint8."""
+        """The same of images that are given as levels (B, D), uint8."""
         return moments_of_levels(levels, num_levels, self.mean)
 
     def fit(self, sums: dict[str, Tensor], count: int) -> None:

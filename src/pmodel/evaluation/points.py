@@ -1,4 +1,4 @@
-"""How clouds of points compare, where examples are points and not pictures."""
+"""How clouds of points compare, where examples are points and not images."""
 
 from collections.abc import Iterator
 from typing import ClassVar

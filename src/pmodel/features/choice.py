@@ -12,7 +12,7 @@ class Features:
 
     Args:
         kind: `inception`: that of published distances; `classifier`: a small network of the data set's own, or random
-            features of points; `auto`: inception for coloured pictures of at least 32×32, else the other.
+            features of points; `auto`: inception for coloured images of at least 32×32, else the other.
         weights: a file with the weights of Inception; None: downloaded on first use.
     """
 
@@ -30,8 +30,8 @@ def choose_extractor(
     """The network that metric/features names, for a data module; on the CPU when new.
 
     - classifier: the data set's own small network, `feature_extractor`
-    - inception: Inception v3, for pictures with 1 or 3 channels
-    - auto: Inception for colour pictures with at least 32 pixels along either side, classifier for all others, of which
+    - inception: Inception v3, for images with 1 or 3 channels
+    - auto: Inception for colour images with at least 32 pixels along either side, classifier for all others, of which
       Inception's features mean little
 
     Args:

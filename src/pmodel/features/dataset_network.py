@@ -21,7 +21,7 @@ log = logging.getLogger("pmodel")
 RECIPE = 3
 SEED = 0
 NUM_FEATURES = 64
-# 51,200 pictures: two epochs of half of MNIST, 79 of half of the embedded digits. On one slow core these took 27 s and
+# 51,200 images: two epochs of half of MNIST, 79 of half of the embedded digits. On one slow core these took 27 s and
 # 8 s, and reached 98.0 % and 96.8 % of validation.
 NUM_STEPS, BATCH_SIZE, LEARNING_RATE = 800, 64, 6e-3
 # Weights are multiples of this. In float64, processors that round sums otherwise give weights that differ by 1e-12 at
@@ -39,8 +39,8 @@ _extractors: "weakref.WeakKeyDictionary[Any, FeatureExtractor]" = weakref.WeakKe
 def feature_extractor(data: Any, cache_dir: Path | None) -> FeatureExtractor:
     """The network for a data module, on the CPU when new; the same object each time for the same data module.
 
-    - pictures of which all that it sees have labels: a CNN trained to classify them
-    - other pictures: that CNN with random weights
+    - images of which all that it sees have labels: a CNN trained to classify them
+    - other images: that CNN with random weights
     - points: random Fourier features
 
     It sees the first half of the training examples (`seen_by_network`); the others are as new to it as samples are.
@@ -52,7 +52,7 @@ def feature_extractor(data: Any, cache_dir: Path | None) -> FeatureExtractor:
     if data not in _extractors:
         # Gradients are on, whatever the caller has turned off.
         with torch.inference_mode(False):
-            _extractors[data] = _points_extractor(data) if len(data.shape) == 1 else _picture_extractor(data, cache_dir)
+            _extractors[data] = _points_extractor(data) if len(data.shape) == 1 else _image_extractor(data, cache_dir)
     return _extractors[data]
 
 
@@ -96,7 +96,7 @@ class RandomFourierFeatures(nn.Module):
 
 
 def convolutions(shape: tuple[int, ...], generator: Generator) -> nn.Sequential:
-    """A CNN, float64, from pictures (B, C, H, W) of any size, in [0, 1], to features (B, 64), at least 0; with He's
+    """A CNN, float64, from images (B, C, H, W) of any size, in [0, 1], to features (B, 64), at least 0; with He's
     initial weights (Delving deep into rectifiers, 2015, arXiv 1502.01852)."""
     C, H, W = shape
     network = nn.Sequential(
@@ -142,7 +142,7 @@ def _examples(data: Any) -> tuple[Tensor, Tensor]:
     return x[:seen], label[:seen]
 
 
-def _picture_extractor(data: Any, cache_dir: Path | None) -> FeatureExtractor:
+def _image_extractor(data: Any, cache_dir: Path | None) -> FeatureExtractor:
     generator = Generator().manual_seed(SEED)
     # Layers draw weights when they are made, from the global state, before they get others.
     with torch.random.fork_rng(devices=[]):
@@ -178,7 +178,7 @@ def _train(classifier: nn.Module, x: Tensor, label: Tensor, generator: Generator
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with Bar(NUM_STEPS, "training the network that compares pictures") as bar:
+        with Bar(NUM_STEPS, "training the network that compares images") as bar:
             for _ in range(NUM_STEPS):
                 if not batches:
                     batches = list(torch.randperm(len(x), generator=generator).split(BATCH_SIZE))

@@ -17,7 +17,7 @@ class FeatureExtractor(nn.Module):
     name: what kind of network it is
     hash: the first 12 hexadecimal digits of the SHA-256 of its weights
     num_classes: K; None without labels
-    resizer: how pictures get the size that the network wants
+    resizer: how images get the size that the network wants
 
     Args:
         network: from examples to features.

@@ -21,17 +21,17 @@ from pmodel.files.foreign import regular
 log = logging.getLogger("pmodel")
 
 NAME = "Inception v3"
-# Pictures that pass through the network at once: on one core 98 ms each in parts of 8 or 16, 106 ms in parts of 32.
+# Images that pass through the network at once: on one core 98 ms each in parts of 8 or 16, 106 ms in parts of 32.
 PART = 16
 TIMEOUT_SECONDS = 30
 
 
 def inception_extractor(weights: Path | str | None = None, cache_dir: Path | None = None) -> FeatureExtractor:
-    """The network of 2015-12-05 from pictures (B, 1 or 3, H, W) in [0, 1] to 2048 features and 1008 classes, on the CPU
+    """The network of 2015-12-05 from images (B, 1 or 3, H, W) in [0, 1] to 2048 features and 1008 classes, on the CPU
     (Szegedy et al.: Rethinking the Inception architecture for computer vision, 2015, arXiv 1512.00567).
 
     Layers, resizer and weights are torch-fidelity's, converted from TensorFlow's: the features are its "2048", the
-    logits its "logits_unbiased". Pictures are rounded to bytes; one channel is taken three times. Features of a picture
+    logits its "logits_unbiased". Images are rounded to bytes; one channel is taken three times. Features of an image
     that is not finite are NaN. The global random state is left alone.
 
     Args:
@@ -58,15 +58,15 @@ def inception_extractor(weights: Path | str | None = None, cache_dir: Path | Non
 def check_shape(shape: tuple[int, ...]) -> None:
     """ValueError for examples that Inception can't see."""
     if len(shape) != 3 or shape[0] not in (1, 3):
-        kind = "pictures" if len(shape) == 3 else "points"
-        raise ValueError(f"metric/features=inception: expected pictures with 1 or 3 channels, got {kind} of {shape}")
+        kind = "images" if len(shape) == 3 else "points"
+        raise ValueError(f"metric/features=inception: expected images with 1 or 3 channels, got {kind} of {shape}")
 
 
 class Inception(nn.Module):
-    """From pictures (B, 1 or 3, H, W), float in [0, 1], to features (B, 2048), float32.
+    """From images (B, 1 or 3, H, W), float in [0, 1], to features (B, 2048), float32.
 
-    Batch norms are folded into the convolutions before them, and pictures lie with their channels last: together these
-    halve the time on a CPU (from 200 to 100 ms for a picture on one core), and move features by 1e-5 of their size.
+    Batch norms are folded into the convolutions before them, and images lie with their channels last: together these
+    halve the time on a CPU (from 200 to 100 ms for an image on one core), and move features by 1e-5 of their size.
 
     head: from features to logits (B, 1008), without the bias.
     hash: of the weights as the file has them.
@@ -108,8 +108,8 @@ class Inception(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         check_shape(tuple(x.shape[1:]))
         levels = (x.nan_to_num().clamp(0, 1) * 255).round().to(torch.uint8)
-        pictures = levels.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-        (features,) = self.network(pictures)
+        images = levels.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+        (features,) = self.network(images)
         return features.masked_fill(~x.flatten(1).isfinite().all(1, keepdim=True), torch.nan)
 
 

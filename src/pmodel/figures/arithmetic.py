@@ -11,8 +11,8 @@ from torch import Tensor
 from pmodel.capabilities import Decodes, Discriminates, SamplesClasses, SamplesLatents
 from pmodel.features.dataset_network import feature_extractor
 from pmodel.figures.figure import Figure, NotShown, Scene
-from pmodel.figures.pictures import SEED, fixed_generator
-from pmodel.figures.shapes import is_picture, not_pictures
+from pmodel.figures.images import SEED, fixed_generator
+from pmodel.figures.shapes import is_image, not_images
 from pmodel.plots.grids import captioned_grid, side_by_side
 from pmodel.plots.rows import equations
 from pmodel.settings.ranges import Count
@@ -21,7 +21,7 @@ from pmodel.settings.ranges import Count
 DRAWS_PER_CLASS = 100
 # At most, in each dimension of a code of variance 1: a quarter of such a uniform code's maximum, as in the paper.
 NOISE = 0.25 * math.sqrt(3)
-# Between pictures, in pixels.
+# Between images, in pixels.
 GAP = 24
 
 
@@ -30,14 +30,14 @@ class CodeArithmetic(Figure):
 
     Radford et al.: Unsupervised Representation Learning with Deep Convolutional GANs, 2015, arXiv 1511.06434, section
     6.3.2: single codes gave unstable results, means of three did not. The sum of three such means has the variance of
-    the prior. There a person chose the codes by their pictures; here a class-conditional code says its class itself,
-    and else a classifier of the data says which codes' pictures it is surest of. For models that are trained against a
+    the prior. There a person chose the codes by their images; here a class-conditional code says its class itself,
+    and else a classifier of the data says which codes' images it is surest of. For models that are trained against a
     discriminator.
 
     Args:
         num_rows: at most; as many as there are classes, if these are fewer.
         num_codes: averaged for each class; a class of which fewer are drawn is left out.
-        num_variations: pictures of the sum with noise.
+        num_variations: images of the sum with noise.
         cache_dir: keeps the weights of the classifier for the next run; None: nowhere.
     """
 
@@ -56,8 +56,8 @@ class CodeArithmetic(Figure):
             return NotShown("the model has no sample_latents or no decode")
         generator = fixed_generator(model.device)
         x = model.decode(model.sample_latents(1, generator=generator))
-        if not is_picture(x):
-            return not_pictures(x)
+        if not is_image(x):
+            return not_images(x)
         means = self._mean_codes(scene, model, generator)
         if isinstance(means, NotShown):
             return means

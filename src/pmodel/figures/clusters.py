@@ -1,4 +1,4 @@
-"""The clusters of a model: their centres as pictures, or points coloured by cluster."""
+"""The clusters of a model: their centres as images, or points coloured by cluster."""
 
 import numpy as np
 from lightning.pytorch import LightningModule
@@ -7,7 +7,7 @@ from torch import Tensor
 from pmodel.capabilities import Assigns, Clusters
 from pmodel.figures.densities import values_at
 from pmodel.figures.figure import Figure, NotShown, Scene
-from pmodel.figures.shapes import few_dimensions, is_picture, not_few_dimensions, not_pictures
+from pmodel.figures.shapes import few_dimensions, is_image, not_few_dimensions, not_images
 from pmodel.plots.grids import captioned_grid, columns_for, side_by_side
 from pmodel.settings.ranges import Count
 
@@ -18,7 +18,7 @@ def counts(scene: Scene, shares: Tensor) -> Tensor:
 
 
 class ClusterCentres(Figure):
-    """The centres as pictures, the largest clusters first; below each its share and count of the training examples."""
+    """The centres as images, the largest clusters first; below each its share and count of the training examples."""
 
     name = "centres"
 
@@ -29,8 +29,8 @@ class ClusterCentres(Figure):
         if not isinstance(model, Clusters):
             return NotShown("the model has no clusters")
         centres, shares = (part.cpu() for part in model.clusters())
-        if not is_picture(centres):
-            return not_pictures(centres)
+        if not is_image(centres):
+            return not_images(centres)
         shown = shares.argsort(descending=True, stable=True)[: self.num_centres]
         captions = [
             f"{share:.1%}\n{count:,}"

@@ -1,4 +1,4 @@
-"""Pictures of which a model saw the upper half, completed several ways."""
+"""Images of which a model saw the upper half, completed several ways."""
 
 import numpy as np
 import torch
@@ -6,16 +6,16 @@ from lightning.pytorch import LightningModule
 
 from pmodel.capabilities import Completes
 from pmodel.figures.figure import Figure, NotShown, Scene
-from pmodel.figures.pictures import fixed_generator
-from pmodel.figures.shapes import is_picture, not_pictures
+from pmodel.figures.images import fixed_generator
+from pmodel.figures.shapes import is_image, not_images
 from pmodel.plots.grids import hidden, image_grid, side_by_side
 from pmodel.settings.ranges import Count
 
 
 class Completions(Figure):
-    """Validation pictures without their lower half, `num_ways` completions of each with fixed noise, the originals.
+    """Validation images without their lower half, `num_ways` completions of each with fixed noise, the originals.
 
-    The figure of occluded pictures of van den Oord et al. (Pixel Recurrent Neural Networks, 2016, arXiv 1601.06759).
+    The figure of occluded images of van den Oord et al. (Pixel Recurrent Neural Networks, 2016, arXiv 1601.06759).
     """
 
     name = "completions"
@@ -27,8 +27,8 @@ class Completions(Figure):
         if not isinstance(model, Completes):
             return NotShown("the model has no complete")
         x = scene.data.examples("validation", self.num_images).x
-        if not is_picture(x):
-            return not_pictures(x)
+        if not is_image(x):
+            return not_images(x)
         known = torch.zeros_like(x, dtype=torch.bool)
         known[:, :, : x.shape[2] // 2] = True
         given, mask = (part.repeat_interleave(self.num_ways, 0).to(model.device) for part in (x, known))

@@ -1,4 +1,4 @@
-"""Principal components as pictures or arrows, and how much of the variance they explain."""
+"""Principal components as images or arrows, and how much of the variance they explain."""
 
 import numpy as np
 import torch
@@ -7,19 +7,19 @@ from torch import Tensor
 
 from pmodel.capabilities import PrincipalComponents
 from pmodel.figures.figure import Figure, NotShown, Scene
-from pmodel.figures.shapes import few_dimensions, is_picture, not_few_dimensions, not_pictures
+from pmodel.figures.shapes import few_dimensions, is_image, not_few_dimensions, not_images
 from pmodel.plots.grids import captioned_grid, columns_for, side_by_side
 from pmodel.settings.ranges import Count
 
 
 def around_grey(directions: Tensor) -> Tensor:
-    """Directions (M, C, H, W) as pictures: 0 is grey, 0.5, and the largest size in each is black or white."""
+    """Directions (M, C, H, W) as images: 0 is grey, 0.5, and the largest size in each is black or white."""
     largest = directions.flatten(1).abs().amax(1).clamp_min(torch.finfo(directions.dtype).tiny)
     return 0.5 + 0.5 * directions / largest[:, None, None, None]
 
 
 class PrincipalComponentsFigure(Figure):
-    """The mean and the first directions as pictures, with their shares of the variance, and the shares added up.
+    """The mean and the first directions as images, with their shares of the variance, and the shares added up.
 
     Points in the plane get arrows instead, from the mean, of one standard deviation along each direction.
     """
@@ -35,15 +35,15 @@ class PrincipalComponentsFigure(Figure):
         from pmodel.plots.plots import cumulative_shares, principal_axes
 
         mean, directions, shares = (part.cpu() for part in model.principal_components())
-        if is_picture(directions):
+        if is_image(directions):
             shown = directions[: self.num_components]
             captions = ["mean", *(f"{k}: {share:.1%}" for k, share in enumerate(shares[: len(shown)].tolist(), 1))]
-            pictures = captioned_grid(torch.cat([mean[None], around_grey(shown)]), captions, columns_for(len(captions)))
+            images = captioned_grid(torch.cat([mean[None], around_grey(shown)]), captions, columns_for(len(captions)))
             title = "mean and components (0 grey, + white, - black), share of variance"
-            curve = cumulative_shares(shares.numpy(), max(400, len(pictures)))
-            return side_by_side({title: pictures, "explained by the first components": curve})
+            curve = cumulative_shares(shares.numpy(), max(400, len(images)))
+            return side_by_side({title: images, "explained by the first components": curve})
         if not (few_dimensions(directions) and directions.shape[1] == 2):
-            return not_pictures(directions) if directions.dim() == 4 else not_few_dimensions(directions, "2")
+            return not_images(directions) if directions.dim() == 4 else not_few_dimensions(directions, "2")
         x = scene.data.examples("train", 2000).x.double()
         deviations = (shares.double() * x.var(0, correction=0).sum()).sqrt()
         tips = mean + deviations[:, None] * directions

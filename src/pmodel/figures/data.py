@@ -1,4 +1,4 @@
-"""What a model is about to be trained on: how many examples of what, as a picture and in words."""
+"""What a model is about to be trained on: how many examples of what, as an image and in words."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from torch import Tensor
 
 from pmodel.figures.figure import Figure, NotShown, Scene
-from pmodel.figures.shapes import is_picture, not_pictures
+from pmodel.figures.shapes import is_image, not_images
 from pmodel.files.printable import printable
 from pmodel.plots.grids import columns_for, image_grid, in_rows, side_by_side
 from pmodel.plots.points import points
@@ -18,14 +18,14 @@ from pmodel.settings.ranges import Count, Two
 MOST_COUNTS = 10
 # Letters of a class or a column.
 LONGEST = 30
-# A row of larger pictures holds fewer of them, so that the page is not much wider than that, in pixels.
+# A row of larger images holds fewer of them, so that the page is not much wider than that, in pixels.
 WIDTH = 900
 # Of the points' columns, the first so many.
 MOST_COLUMNS = 5
 
 
 class DataFigure(Figure):
-    """Training examples as the model sees them: pictures, a row of each class; points as a histogram on the line, a
+    """Training examples as the model sees them: images, a row of each class; points as a histogram on the line, a
     scatter in the plane, and the first five columns against each other where there are more.
 
     Points are coloured by class, and stand in the user's units, under the names of the columns, where the data have
@@ -43,8 +43,8 @@ class DataFigure(Figure):
         x, label = data.examples("train", self.num_points if len(data.shape) == 1 else self.num_images)
         if x.dim() == 2:
             return self._points(data, x, label)
-        if not is_picture(x):
-            return not_pictures(x, "training")
+        if not is_image(x):
+            return not_images(x, "training")
         if (data.labels("train") < 0).all():
             title = f"{len(x):,} training examples as the model sees them ({sizes(data)}; no labels)"
             return side_by_side({title: image_grid(x, columns_for(len(x)))})

@@ -6,7 +6,7 @@ from lightning.pytorch import LightningModule
 from pmodel.capabilities import Discriminates, Samples
 from pmodel.figures.densities import values_at
 from pmodel.figures.figure import Figure, NotShown, Scene
-from pmodel.figures.pictures import fixed_generator
+from pmodel.figures.images import fixed_generator
 from pmodel.figures.shapes import few_dimensions, not_few_dimensions
 from pmodel.settings.ranges import Count
 

@@ -64,15 +64,15 @@ class Scene:
 
 @dataclass(frozen=True)
 class NotShown:
-    """Why there is no such picture of a model or of its data, in a few words."""
+    """Why there is no such image of a model or of its data, in a few words."""
 
     reason: str
 
 
 class Figure(ABC):
-    """One picture of a model; its name is that of its file.
+    """One image of a model; its name is that of its file.
 
-    keeps_history: whether its earlier pictures are kept too, in a folder of that name, to see the training proceed
+    keeps_history: whether its earlier images are kept too, in a folder of that name, to see the training proceed
     of_data: whether it shows the data, which no training changes: drawn once, before the first step
     """
 
@@ -82,7 +82,7 @@ class Figure(ABC):
 
     @abstractmethod
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
-        """The picture (height, width, 3), uint8, or why the model or the data have none.
+        """The image (height, width, 3), uint8, or why the model or the data have none.
 
         The model is in eval mode, and no gradients are kept.
         """

@@ -1,4 +1,4 @@
-"""Pictures of a two-dimensional latent space."""
+"""Images of a two-dimensional latent space."""
 
 import numpy as np
 import torch
@@ -6,7 +6,7 @@ from lightning.pytorch import LightningModule
 
 from pmodel.capabilities import Decodes, Discriminates, Encodes, SamplesLatents
 from pmodel.figures.figure import Figure, NotShown, Scene
-from pmodel.figures.shapes import dimensions, is_picture, not_pictures
+from pmodel.figures.shapes import dimensions, is_image, not_images
 from pmodel.plots.grids import image_grid, side_by_side
 from pmodel.settings.ranges import Count, Two
 
@@ -44,8 +44,8 @@ class LatentManifold(Figure):
         # Rows from top to bottom are z2 from high to low, as on a plot's axes.
         z = torch.stack([axis.repeat(n), axis.flip(0).repeat_interleave(n)], dim=1)
         x = model.decode(z.to(model.device))
-        if not is_picture(x):
-            return not_pictures(x)
+        if not is_image(x):
+            return not_images(x)
         return side_by_side({"E[x | z] on a grid of equal probability in z": image_grid(x, n, gap=0)})
 
 

@@ -1,4 +1,4 @@
-"""Where in a picture its improbability lies."""
+"""Where in an image its improbability lies."""
 
 import math
 
@@ -7,13 +7,13 @@ from lightning.pytorch import LightningModule
 
 from pmodel.capabilities import LogProbPerPixel
 from pmodel.figures.figure import Figure, NotShown, Scene
-from pmodel.figures.shapes import is_picture, not_pictures
+from pmodel.figures.shapes import is_image, not_images
 from pmodel.metrics.likelihood import bits_per_dim
 from pmodel.settings.ranges import Count
 
 
 class LikelihoodMap(Figure):
-    """Validation pictures on levels, each above −log₂ p(pixel | all pixels before it) and its total −log p(x)."""
+    """Validation images on levels, each above −log₂ p(pixel | all pixels before it) and its total −log p(x)."""
 
     name = "likelihood_map"
 
@@ -24,10 +24,10 @@ class LikelihoodMap(Figure):
         if not isinstance(model, LogProbPerPixel):
             return NotShown("the model has no log_prob_per_pixel")
         x = scene.data.examples("validation", self.num_images).x
-        if not is_picture(x):
-            return not_pictures(x)
+        if not is_image(x):
+            return not_images(x)
         if scene.data.num_levels is None:
-            return NotShown("the pictures are continuous, not on levels")
+            return NotShown("the images are continuous, not on levels")
         from pmodel.plots.likelihoods import likelihood_maps
 
         log_prob = model.log_prob_per_pixel(x.to(model.device)).cpu().double()

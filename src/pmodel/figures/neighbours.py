@@ -11,15 +11,15 @@ from pmodel.capabilities import Discriminates, Samples
 from pmodel.features.dataset_network import MAX_VALUES, feature_extractor
 from pmodel.features.extractor import FeatureExtractor
 from pmodel.figures.figure import Figure, NotShown, Scene
-from pmodel.figures.pictures import fixed_generator
-from pmodel.figures.shapes import is_picture, not_pictures
+from pmodel.figures.images import fixed_generator
+from pmodel.figures.shapes import is_image, not_images
 from pmodel.metrics.nearest import nearest
 from pmodel.plots.grids import captioned_grid, side_by_side
 from pmodel.settings.ranges import Count
 
 # Samples, and validation examples, whose distances to the training examples are compared.
 NUM_COMPARED = 200
-# The height and width below which a picture is enlarged, in pixels.
+# The height and width below which an image is enlarged, in pixels.
 CELL = 80
 
 
@@ -28,7 +28,7 @@ class NearestNeighbours(Figure):
 
     The titles compare the median distance of samples to their nearest training example with that of validation
     examples to theirs: a model that repeats its training examples is much nearer. All training examples are searched,
-    or as many as 2^28 numbers hold. For pictures.
+    or as many as 2^28 numbers hold. For images.
 
     Args:
         cache_dir: keeps the weights of the network for the next run; None: nowhere.
@@ -55,8 +55,8 @@ class NearestNeighbours(Figure):
             return NotShown("only for models trained against a discriminator")
         data = scene.data
         train = data.examples("train", MAX_VALUES // math.prod(data.shape)).x
-        if not is_picture(train):
-            return not_pictures(train, "training")
+        if not is_image(train):
+            return not_images(train, "training")
         extractor = feature_extractor(data, self.cache_dir).to(model.device)
         if self._features is None:
             self._features = extractor.features(train)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from pmodel.capabilities import Discriminates, Samples
 from pmodel.figures.figure import Figure, NotShown, Scene, evaluating, scene_of
-from pmodel.figures.pictures import fixed_generator
+from pmodel.figures.images import fixed_generator
 from pmodel.figures.shapes import dimensions
 from pmodel.plots.grids import side_by_side
 from pmodel.plots.rows import labelled_rows
@@ -42,7 +42,7 @@ class SamplesOverTime(Figure):
 
     def __init__(self, num_images: Count = 12, num_rows: Two = 12):
         self.num_images, self.num_rows = num_images, num_rows
-        # By epoch: pictures (num_images, C, H, W), uint8, or points (NUM_POINTS, 2), float32; on the CPU.
+        # By epoch: images (num_images, C, H, W), uint8, or points (NUM_POINTS, 2), float32; on the CPU.
         self.state: dict[int, Tensor] = {}
 
     def note(self, trainer: Trainer) -> None:
@@ -76,11 +76,11 @@ class SamplesOverTime(Figure):
             return NotShown("only for models trained against a discriminator")
         shape = scene.data.shape
         if len(shape) == 3:
-            return None if shape[0] in (1, 3) else NotShown(f"the pictures have {shape[0]} channels, not 1 or 3")
+            return None if shape[0] in (1, 3) else NotShown(f"the images have {shape[0]} channels, not 1 or 3")
         return None if tuple(shape) == (2,) else NotShown(f"the points have {dimensions(shape[0])}, not 2")
 
     def _drawn(self, scene: Scene, model: LightningModule) -> Tensor:
-        are_pictures = len(scene.data.shape) == 3
-        n = self.num_images if are_pictures else NUM_POINTS
+        are_images = len(scene.data.shape) == 3
+        n = self.num_images if are_images else NUM_POINTS
         x = model.sample(n, generator=fixed_generator(model.device)).float().cpu()
-        return (255 * x.clamp(0, 1)).round().byte() if are_pictures else x
+        return (255 * x.clamp(0, 1)).round().byte() if are_images else x

@@ -6,7 +6,7 @@ from lightning.pytorch import LightningModule
 from pmodel.capabilities import Assigns, Clusters, Samples
 from pmodel.figures.densities import values_at
 from pmodel.figures.figure import Figure, NotShown, Scene
-from pmodel.figures.pictures import fixed_generator
+from pmodel.figures.images import fixed_generator
 from pmodel.figures.shapes import dimensions
 from pmodel.settings.ranges import Count
 
@@ -25,7 +25,7 @@ class Pairs(Figure):
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
         x = scene.data.examples("train", self.num_points).x
         if x.dim() != 2:
-            return NotShown("the data are pictures, not points")
+            return NotShown("the data are images, not points")
         if x.shape[1] < MIN_DIMS:
             return NotShown(f"the points have {dimensions(x.shape[1])}, not {MIN_DIMS} or more")
         if not isinstance(model, Assigns | Samples):

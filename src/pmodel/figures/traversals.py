@@ -1,4 +1,4 @@
-"""What each dimension of a code does to the picture."""
+"""What each dimension of a code does to the image."""
 
 import numpy as np
 import torch
@@ -7,8 +7,8 @@ from torch import Tensor
 
 from pmodel.capabilities import Decodes, Encodes, SamplesLatents
 from pmodel.figures.figure import Figure, NotShown, Scene
-from pmodel.figures.pictures import fixed_generator
-from pmodel.figures.shapes import is_picture, not_pictures
+from pmodel.figures.images import fixed_generator
+from pmodel.figures.shapes import is_image, not_images
 from pmodel.plots.grids import image_grid, side_by_side
 from pmodel.plots.rows import labelled_rows
 from pmodel.settings.ranges import Count, Two
@@ -20,11 +20,11 @@ ENDS = (0.01, 0.99)
 
 
 class Traversals(Figure):
-    """Pictures of one code of which one dimension at a time runs over its range: a row for each dimension.
+    """Images of one code of which one dimension at a time runs over its range: a row for each dimension.
 
     The code is that of the first validation example, which stands beside; of a model that can't encode, a draw from
     the prior. The range goes from the 1 % to the 99 % quantile of that dimension in the codes of training examples, or
-    in draws from the prior. The dimensions that change the picture most come first: by its squared distance to the
+    in draws from the prior. The dimensions that change the image most come first: by its squared distance to the
     mean of its row, averaged over the row and the pixels. What follows the first `latent_dim` entries of a drawn code
     is a label, and stays.
 
@@ -33,7 +33,7 @@ class Traversals(Figure):
 
     Args:
         num_rows: at most; as many as the code has dimensions, if these are fewer.
-        num_steps: pictures in a row.
+        num_steps: images in a row.
     """
 
     name = "traversals"
@@ -47,8 +47,8 @@ class Traversals(Figure):
         panels = {}
         if isinstance(model, Encodes):
             x, split = scene.held_out(1)
-            if not is_picture(x):
-                return not_pictures(x)
+            if not is_image(x):
+                return not_images(x)
             panels[f"{split} example"] = image_grid(x, 1)
             code = model.encode(x.to(model.device))[0]
             examples = scene.data.examples("train", NUM_CODES).x
@@ -60,11 +60,11 @@ class Traversals(Figure):
             title = "a draw z ~ p(z), one dimension at a time from the 1 % to the 99 % quantile of p(z)"
         else:
             return NotShown("the model has neither encode nor sample_latents")
-        if not is_picture(first := model.decode(code[None])):
-            return not_pictures(first)
+        if not is_image(first := model.decode(code[None])):
+            return not_images(first)
         low, high = np.quantile(codes.double().cpu().numpy(), ENDS, axis=0)
         paths = traversals(code, torch.from_numpy(low).to(code), torch.from_numpy(high).to(code), self.num_steps)
-        # One dimension at a time: of long codes and large pictures, all would not fit.
+        # One dimension at a time: of long codes and large images, all would not fit.
         change = [mean_squared_change(model.decode(path)) for path in paths]
         order = sorted(range(len(change)), key=lambda k: -change[k])[: self.num_rows]
         rows = {f"z{k + 1}: {low[k]:.2g} … {high[k]:.2g}".replace("-", "−"): model.decode(paths[k]) for k in order}
@@ -81,5 +81,5 @@ def traversals(code: Tensor, low: Tensor, high: Tensor, num_steps: int) -> Tenso
 
 
 def mean_squared_change(x: Tensor) -> float:
-    """The squared distance of pictures (S, …) to their mean, averaged over them and their pixels."""
+    """The squared distance of images (S, …) to their mean, averaged over them and their pixels."""
     return (x - x.mean(0)).double().square().mean().item()

@@ -182,7 +182,7 @@ class WandbLogger(Logger):
 
     @guarded
     def log_image(self, key: str, images: list[Any], step: int | None = None) -> None:
-        """Shows pictures (height, width, 3), uint8, under one name."""
+        """Shows images (height, width, 3), uint8, under one name."""
         import wandb
 
         shown_images = {key: [wandb.Image(image) for image in images]}

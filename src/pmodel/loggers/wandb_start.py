@@ -22,7 +22,7 @@ def start(folder: Path, about: dict[str, Any], offline: bool, settings: dict[str
         del os.environ["WANDB_MODE"]  # a script's empty variable says nothing, and W&B would refuse it
     wandb.teardown()  # it keeps the settings of an earlier run of this process
     wandb.setup(settings=wandb.Settings(silent=True))
-    # Another run of this process would otherwise be gone on with.
+    # Another run of this process would otherwise be resumed.
     common = {
         **about,
         "dir": str(folder),

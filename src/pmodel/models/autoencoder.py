@@ -37,7 +37,7 @@ class Autoencoder(GradientModule):
         super().__init__(**common)
         self.save_hyperparameters()
         if reconstruction_loss == "cross_entropy" and len(data_shape) != 3:
-            raise ValueError("model.reconstruction_loss=cross_entropy: expected pictures, whose values are in [0, 1]")
+            raise ValueError("model.reconstruction_loss=cross_entropy: expected images, whose values are in [0, 1]")
         self.data_shape, self.latent_dim = torch.Size(data_shape), latent_dim
         self.reconstruction_loss = reconstruction_loss
         sizes = (

@@ -15,26 +15,26 @@ from pmodel.processes.bar import Bar
 from pmodel.settings.ranges import Counts, Two
 from pmodel.training.gradient import GradientModule
 
-# Pictures sampled at once, by default.
+# Images sampled at once, by default.
 SAMPLE_BATCH = 256
 
 
 class AutoregressiveModule(GradientModule):
-    """p(x) = Π_i p(x_i | x_<i) over the sub-pixels of a picture: rows from the top, each from left to right, in a pixel
+    """p(x) = Π_i p(x_i | x_<i) over the sub-pixels of an image: rows from the top, each from left to right, in a pixel
     red, green, blue (van den Oord et al., Pixel Recurrent Neural Networks, 2016, arXiv 1601.06759).
 
-    Minimizes −log p(x), nats per picture. A subclass has `network`, which gives the parameters of all conditionals.
+    Minimizes −log p(x), nats per image. A subclass has `network`, which gives the parameters of all conditionals.
     With `class_conditional`, the model is p(x | label), trained with the labels, and p(x) the mean of it over all
     labels, each as probable as any other.
 
     Args:
-        data_shape: of a picture, (C, H, W).
+        data_shape: of an image, (C, H, W).
         num_levels: how many values a sub-pixel has.
         num_classes: how many classes the labels distinguish; None: there are none.
         class_conditional: whether the network is told the label.
 
     Raises:
-        ValueError: for data that are no pictures on levels, or have no labels where these are asked for.
+        ValueError: for data that are no images on levels, or have no labels where these are asked for.
     """
 
     units: ClassVar[dict[str, str]] = {"loss": "nats"}
@@ -52,9 +52,9 @@ class AutoregressiveModule(GradientModule):
     ):
         super().__init__(**common)
         if len(data_shape) != 3:
-            raise ValueError(f"data.shape={list(data_shape)}: expected pictures [C, H, W], for an autoregressive model")
+            raise ValueError(f"data.shape={list(data_shape)}: expected images [C, H, W], for an autoregressive model")
         if num_levels is None:
-            raise ValueError("data.num_levels=null: expected pictures on levels; leave out data.dequantize=true")
+            raise ValueError("data.num_levels=null: expected images on levels; leave out data.dequantize=true")
         if class_conditional and num_classes is None:
             raise ValueError(
                 "model.class_conditional=true: expected data.num_classes, the number of labels, and it is null"
@@ -65,7 +65,7 @@ class AutoregressiveModule(GradientModule):
 
     def check_sizes(self) -> None:
         """Checks a network's settings by their names: kernel sizes are odd, and of masked features each of the
-        picture's channels needs at least one.
+        image's channels needs at least one.
 
         Raises:
             ValueError: at the first that is out of its range.
@@ -82,7 +82,7 @@ class AutoregressiveModule(GradientModule):
 
     @property
     def num_channels(self) -> int:
-        """C of the pictures."""
+        """C of the images."""
         return self.data_shape[0]
 
     @property
@@ -92,7 +92,7 @@ class AutoregressiveModule(GradientModule):
 
     @property
     def condition_channels(self) -> int:
-        """E of what the network is told besides the picture."""
+        """E of what the network is told besides the image."""
         return self.num_classes or 0
 
     def drawing_order(self) -> Tensor:
@@ -105,12 +105,12 @@ class AutoregressiveModule(GradientModule):
             return None
         if label is None or (label < 0).any():
             missing = "there are none" if label is None else f"{int((label < 0).sum())} of {len(label)} have none"
-            raise ValueError(f"model.class_conditional=true: expected a label of each picture, and {missing}")
+            raise ValueError(f"model.class_conditional=true: expected a label of each image, and {missing}")
         label = label.to(self.device, torch.int64)
         return F.one_hot(label, self.num_classes)[:, :, None, None].to(next(self.parameters()).dtype)
 
     def _parameters_of(self, x: Tensor, label: Tensor | None) -> Tensor:
-        """The parameters (B, P, H, W) of the conditional distributions of pictures x."""
+        """The parameters (B, P, H, W) of the conditional distributions of images x."""
         x = (2 * x - 1).to(next(self.parameters()).dtype)
         return self.network(x, self._condition(label))
 
@@ -141,7 +141,7 @@ class AutoregressiveModule(GradientModule):
         return self.log_prob_per_pixel(x, label).flatten(1).sum(1)
 
     def sample(self, n: int, *, generator: Generator | None = None, batch_size: int = SAMPLE_BATCH) -> Tensor:
-        """n pictures, `batch_size` at once, each pixel at the price of a pixel.
+        """n images, `batch_size` at once, each pixel at the price of a pixel.
 
         Of a class-conditional model each has a label of its own, drawn with the same probability for all.
         """
@@ -151,7 +151,7 @@ class AutoregressiveModule(GradientModule):
     def sample_classes(
         self, label: Tensor, *, generator: Generator | None = None, batch_size: int = SAMPLE_BATCH
     ) -> Tensor:
-        """A picture x ~ p(x | label) for each label (n,) int64, of a class-conditional model.
+        """An image x ~ p(x | label) for each label (n,) int64, of a class-conditional model.
 
         Raises:
             ValueError: if the model is not.
@@ -179,7 +179,7 @@ class AutoregressiveModule(GradientModule):
         its pixel. So draws are of p(hidden | known) only where all known pixels come before all hidden ones: else that
         would take a sum over all values of the hidden ones.
 
-        Labels (B,) of a class-conditional model that are not given are drawn first, once for each picture, given what
+        Labels (B,) of a class-conditional model that are not given are drawn first, once for each image, given what
         is known before its first hidden pixel f: the hidden pixels h together have the probability
         Σ_y p(y | x_<f) Π_{i in h} p(x_i | x_<i, y). What is known between hidden pixels changes the later ones, and
         not the label, which agrees with it only as far as the pixels before f foretell.

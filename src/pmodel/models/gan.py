@@ -33,7 +33,7 @@ class Players(TypedDict):
 class GAN(AdversarialModule):
     """x = G(z), z ~ p(z), trained against a discriminator; it has no likelihood.
 
-    Pictures are ½ + ½ tanh of the network's output, rounded to the data's levels, so that the discriminator sees what
+    Images are ½ + ½ tanh of the network's output, rounded to the data's levels, so that the discriminator sees what
     a sample is; the gradient passes the rounding as if it were not there (straight through; Bengio et al., 2013,
     arXiv 1308.3432). Points are the output itself.
 
@@ -100,7 +100,7 @@ class GAN(AdversarialModule):
             )
 
     @property
-    def are_pictures(self) -> bool:
+    def are_images(self) -> bool:
         return len(self.data_shape) == 3
 
     def draw_codes(self, n: int, label: Tensor | None = None) -> Tensor:
@@ -132,7 +132,7 @@ class GAN(AdversarialModule):
 
     def generated(self, network: nn.Module, codes: Tensor) -> Tensor:
         output = upcast(in_own_dtype(network, codes))
-        if not self.are_pictures:
+        if not self.are_images:
             return output
         x = 0.5 + 0.5 * output.tanh()
         if self.num_levels is None:
@@ -141,7 +141,7 @@ class GAN(AdversarialModule):
         return x + ((x * levels).round() / levels - x).detach()
 
     def score(self, x: Tensor, codes: Tensor, full_precision: bool = False) -> Tensor:
-        shown = 2 * x - 1 if self.are_pictures else x
+        shown = 2 * x - 1 if self.are_images else x
         output = (in_full_precision if full_precision else in_own_dtype)(self.discriminator, shown)
         output = upcast(output)
         if self.num_classes is None:

@@ -80,7 +80,7 @@ class Gaussian(GaussianDensity):
         return self._log_prob(x).to(x.dtype)
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
-        """n draws, (n, …), float32; pictures' may leave [0, 1]."""
+        """n draws, (n, …), float32; images' may leave [0, 1]."""
         component = torch.zeros(n, dtype=torch.int64, device=self.device)
         return self.gaussians.sample(component, generator=generator).float().view(n, *self.data_shape)
 

@@ -99,7 +99,7 @@ class MixtureModule(GaussianDensity):
         return self.gaussians.sample(draw(self.weights, n, generator), generator=generator)
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
-        """n draws, (n, …), float32; pictures' may leave [0, 1]."""
+        """n draws, (n, …), float32; images' may leave [0, 1]."""
         return self.sample_codes(n, generator).float().view(n, *self.data_shape)
 
     def encode(self, x: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ class KDE(StreamingModule):
     """p(x) = 1/N Σ_n Π_j N(x_j; x_nj, h_j²): a Gaussian kernel around each training example, a density of x in R^D.
 
     h_j = h · s_j, where s_j is the standard deviation of dimension j (`diagonal`) or, the same for all, the root of the
-    mean variance (`isotropic`, which pictures with constant pixels need). The rules (Scott, Multivariate Density
+    mean variance (`isotropic`, which images with constant pixels need). The rules (Scott, Multivariate Density
     Estimation, 1992) take the data for one Gaussian, so they blur what has several modes:
 
     - `scott`: h = N^(−1/(D + 4))

@@ -101,7 +101,7 @@ class PCA(StreamingModule):
         return self.axes.log_prob(x.flatten(1)).to(x.dtype)
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
-        """n draws from the Gaussian, (n, …), float32; pictures' may leave [0, 1]."""
+        """n draws from the Gaussian, (n, …), float32; images' may leave [0, 1]."""
         return self.axes.sample(n, generator=generator).float().view(n, *self.data_shape)
 
     def principal_components(self) -> tuple[Tensor, Tensor, Tensor]:

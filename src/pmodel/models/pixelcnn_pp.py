@@ -40,7 +40,7 @@ class PixelCNNpp(AutoregressiveModule):
         if num_scales < 1 or min(self.data_shape[1:]) < 2 ** (num_scales - 1):
             most = min(self.data_shape[1:]).bit_length()
             height, width = self.data_shape[1:]
-            raise ValueError(f"model.num_scales={num_scales}: expected 1 to {most}, for pictures of {height}×{width}")
+            raise ValueError(f"model.num_scales={num_scales}: expected 1 to {most}, for images of {height}×{width}")
         self.network = PixelCNNppNetwork(
             self.num_channels,
             self.num_outputs,

@@ -13,7 +13,7 @@ from pmodel.settings.ranges import Count, Two
 
 
 class MultiScalePixelRNN(AutoregressiveModule):
-    """p(x) = p(s) p(x | s): an unconditional PixelRNN of the small picture s, which is every `factor`-th pixel of every
+    """p(x) = p(s) p(x | s): an unconditional PixelRNN of the small image s, which is every `factor`-th pixel of every
     `factor`-th row of x, and a conditional one of the whole. Both have Diagonal BiLSTMs.
 
     Transposed convolutions turn s into a map of x's size, which every layer of the second network is told. That one
@@ -30,7 +30,7 @@ class MultiScalePixelRNN(AutoregressiveModule):
         factor: how many times smaller s is, in height and in width.
         condition_features: of the map.
         hidden_channels: h of each LSTM, in both networks.
-        num_small_layers, num_layers: residual LSTM blocks of the small picture's network, and of the other.
+        num_small_layers, num_layers: residual LSTM blocks of the small image's network, and of the other.
         first_kernel_size: of the convolutions with mask A.
         head_channels: of the hidden layers at the end.
     """
@@ -51,7 +51,7 @@ class MultiScalePixelRNN(AutoregressiveModule):
         self.check_sizes()
         if not 2 <= factor <= max(self.data_shape[1:]):
             raise ValueError(
-                f"model.factor={factor}: expected at least 2, and no more than the pictures of"
+                f"model.factor={factor}: expected at least 2, and no more than the images of"
                 f" {self.data_shape[1]}×{self.data_shape[2]} have rows or columns"
             )
         self.factor = factor

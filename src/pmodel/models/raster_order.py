@@ -1,4 +1,4 @@
-"""Pictures drawn pixel by pixel, in raster order; on a GPU, rows alike are a single launch."""
+"""Images drawn pixel by pixel, in raster order; on a GPU, rows alike are a single launch."""
 
 from collections.abc import Callable
 from functools import cache
@@ -24,7 +24,7 @@ def draw_in_raster_order(
     generator: Generator | None,
     bar: Bar | None = None,
 ) -> Tensor:
-    """Pictures x (B, C, H, W) with what is not `known` drawn pixel by pixel.
+    """Images x (B, C, H, W) with what is not `known` drawn pixel by pixel.
 
     The noise is drawn row by row, for all of a row whether needed or not.
     """

@@ -1,4 +1,4 @@
-"""What the networks of all autoregressive models share: whole pictures in training, pixel by pixel in sampling."""
+"""What the networks of all autoregressive models share: whole images in training, pixel by pixel in sampling."""
 
 from abc import ABC, abstractmethod
 
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class Steps(ABC):
-    """A network applied pixel by pixel in raster order to B pictures, remembering what later pixels need of it.
+    """A network applied pixel by pixel in raster order to B images, remembering what later pixels need of it.
 
     For each row `start_row`, then for each column `pixel`, as often as more of that pixel is known; its values are
     written into `inputs[j]` (B, C), in [−1, 1]. A value that may not be seen yet has no influence, if it is a number.
@@ -33,7 +33,7 @@ class Steps(ABC):
 
 
 class AutoregressiveNetwork(nn.Module, ABC):
-    """Pictures (B, C, H, W) in [−1, 1] → outputs (B, P, H, W), each of which depends on earlier sub-pixels alone.
+    """Images (B, C, H, W) in [−1, 1] → outputs (B, P, H, W), each of which depends on earlier sub-pixels alone.
 
     Sub-pixels come row by row, in a row from left to right, in a pixel by channels. The P outputs of a position are C
     equal shares, one for each channel; channel c's may depend on the channels before it of the same pixel.

@@ -1,4 +1,4 @@
-"""Convolutional encoder and decoder, for pictures of any height and width from 8×8 up."""
+"""Convolutional encoder and decoder, for images of any height and width from 8×8 up."""
 
 import math
 
@@ -22,13 +22,13 @@ def _check_image(name: str, shape: list[int], stages: int) -> None:
         raise ValueError(f"{name}=[]: expected the channels of at least one stage")
     if len(shape) != 3 or min(shape[1:]) < 2**stages:
         raise ValueError(
-            f"{name}: {stages} stride-2 stages need pictures (C, H, W) of at least {2**stages}×{2**stages},"
+            f"{name}: {stages} stride-2 stages need images (C, H, W) of at least {2**stages}×{2**stages},"
             f" got shape {tuple(shape)}; for points choose model/network=mlp"
         )
 
 
 class ConvEncoder(nn.Module):
-    """Pictures (B, C, H, W) → outputs (B, num_outputs).
+    """Images (B, C, H, W) → outputs (B, num_outputs).
 
     Each entry of `channels` is a 3×3 convolution with stride 2, then one 3×3 convolution at that size; a hidden
     linear layer follows.

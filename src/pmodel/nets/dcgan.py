@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from pmodel.nets.normalization import Norm, norm_layer
 from pmodel.settings.ranges import Count, Counts
 
-# Height or width of a picture, and the size that it is halved to; 8×8 would have one layer if it ended at 4×4.
+# Height or width of an image, and the size that it is halved to; 8×8 would have one layer if it ended at 4×4.
 BASE_SIZES = {**{7 * 2**n: 7 for n in range(4)}, 8: 2, **{8 * 2**n: 4 for n in range(1, 4)}}
 
 
 def smallest_map(data_shape: list[int]) -> tuple[int, tuple[int, int]]:
-    """How often pictures (C, H, W) are halved, and the height and width that this leaves, 2, 4 or 7 each.
+    """How often images (C, H, W) are halved, and the height and width that this leaves, 2, 4 or 7 each.
 
     Raises:
         ValueError: for points, and for sizes that are no power-of-two multiple of 7 or 8 up to 64.
@@ -24,14 +24,14 @@ def smallest_map(data_shape: list[int]) -> tuple[int, tuple[int, int]]:
     if len(data_shape) != 3 or len(halvings) != 1 or not set(sizes) <= set(BASE_SIZES):
         listed = ", ".join(map(str, sorted(BASE_SIZES)))
         raise ValueError(
-            f"data.shape={list(data_shape)}: expected pictures [C, H, W], both H and W one of {listed} and halved as"
+            f"data.shape={list(data_shape)}: expected images [C, H, W], both H and W one of {listed} and halved as"
             " often, for these networks; model=gan takes any shape"
         )
     return halvings.pop(), tuple(BASE_SIZES[size] for size in sizes)
 
 
 class DCGANGenerator(nn.Module):
-    """Codes (B, latent_dim) → pictures (B, C, H, W), before the last tanh.
+    """Codes (B, latent_dim) → images (B, C, H, W), before the last tanh.
 
     A projection to maps of 2×2, 4×4 or 7×7 and transposed convolutions that double them, with batch normalization and
     ReLU; neither after the last one. Kernels are 4×4, not 5×5: with stride 2 every output sees equally many inputs.
@@ -63,7 +63,7 @@ class DCGANGenerator(nn.Module):
 
 
 class DCGANDiscriminator(nn.Module):
-    """Pictures (B, C, H, W) → outputs (B, num_outputs).
+    """Images (B, C, H, W) → outputs (B, num_outputs).
 
     Convolutions with stride 2 down to 2×2, 4×4 or 7×7, with batch normalization but in the first, and leaky ReLU; then
     one linear layer.

@@ -1,4 +1,4 @@
-"""The Diagonal BiLSTM layer of PixelRNN, over whole pictures and pixel by pixel."""
+"""The Diagonal BiLSTM layer of PixelRNN, over whole images and pixel by pixel."""
 
 import math
 from functools import cache
@@ -12,12 +12,12 @@ from pmodel.nets.masked_conv import MaskedConv2d
 
 
 class DiagonalBiLSTM(nn.Module):
-    """Two LSTMs that scan the picture along its diagonals (arXiv 1601.06759, section 3.2), h outputs each, added up.
+    """Two LSTMs that scan the image along its diagonals (arXiv 1601.06759, section 3.2), h outputs each, added up.
 
     The first goes right: its state at (i, j) comes from (i, j − 1), with the memory, and (i − 1, j), the paper's 2×1
-    state-to-state convolution of a skewed picture. The second is its mirror image, so its state at (i, j) has seen
+    state-to-state convolution of a skewed image. The second is its mirror image, so its state at (i, j) has seen
     pixels to the right of j; it is shifted down by a row before the sum. The input-to-state convolution is 1×1 with
-    mask B. States outside of the picture are learned; the forget gate's bias starts at 1.
+    mask B. States outside of the image are learned; the forget gate's bias starts at 1.
 
     Deviation: in the first layer the second direction also reads the pixels themselves, which it may, a row later. The
     paper feeds it features that don't know their own pixel, so the last pixel of a row is lost to the next row but for
@@ -28,9 +28,9 @@ class DiagonalBiLSTM(nn.Module):
 
     Args:
         in_features, hidden_channels: I and h.
-        num_channels: C of the picture.
+        num_channels: C of the image.
         condition_channels: see `MaskedConv2d`.
-        first: whether the second direction reads the picture too.
+        first: whether the second direction reads the image too.
     """
 
     def __init__(
@@ -61,13 +61,13 @@ class DiagonalBiLSTM(nn.Module):
         weight = self.input.joint_matrix()
         return weight.unflatten(1, (2, -1)).movedim(1, 0), self.input.bias.view(2, 1, -1)
 
-    def forward(self, x: Tensor, picture: Tensor) -> Tensor:
-        """Features (H, W, B, I + E) and the picture (H, W, B, C) → (H, W, B, h)."""
+    def forward(self, x: Tensor, image: Tensor) -> Tensor:
+        """Features (H, W, B, I + E) and the image (H, W, B, C) → (H, W, B, h)."""
         height, width, B, _ = x.shape
         lattice, orders, inverses = lattice_of(height, width, x.device)
         weight, bias = self.input_weights()
         if self.pixel is not None:
-            x = torch.cat([x, picture], dim=3)
+            x = torch.cat([x, image], dim=3)
             weight = torch.cat([weight, torch.stack([torch.zeros_like(self.pixel), self.pixel])], dim=1)
         cells = reorder(x.flatten(0, 1), orders, inverses)
         gates = torch.baddbmm(bias, cells.flatten(1, 2), weight).unflatten(1, (height * width, B))
@@ -79,7 +79,7 @@ class DiagonalBiLSTM(nn.Module):
 @cache
 @torch.inference_mode(False)  # kept, and later saved for a backward pass
 def lattice_of(height: int, width: int, device: torch.device) -> tuple[Lattice, Tensor, Tensor]:
-    """The diagonals of a picture, and for both directions the raster position of each cell and the cell of each raster
+    """The diagonals of an image, and for both directions the raster position of each cell and the cell of each raster
     position, (2, H·W)."""
     rows = [range(max(0, t - width + 1), min(height, t + 1)) for t in range(height + width - 1)]
     right = torch.tensor([i * width + t - i for t, diagonal in enumerate(rows) for i in diagonal], device=device)
@@ -91,7 +91,7 @@ def lattice_of(height: int, width: int, device: torch.device) -> tuple[Lattice, 
 
 
 class DiagonalBiLSTMSteps:
-    """All Diagonal BiLSTM layers of a network pixel by pixel, for B pictures at once: `start_row`, then `pixel` of each
+    """All Diagonal BiLSTM layers of a network pixel by pixel, for B images at once: `start_row`, then `pixel` of each
     layer for each column, after its features were written into `inputs[l][j]` (B, I).
 
     The second direction, which is of use one row later, goes over a whole row when that is done, in all layers at once.
@@ -133,12 +133,12 @@ class DiagonalBiLSTMSteps:
         self._lefts = [list(row) for row in self._left]
         self._I, self._i = I, 0
 
-    def start_row(self, i: int, picture: Tensor) -> None:
-        """Turns to row i; the rows before it are done. picture: the row before it, (B, W, C)."""
+    def start_row(self, i: int, image: Tensor) -> None:
+        """Turns to row i; the rows before it are done. image: the row before it, (B, W, C)."""
         self._i = i
         up = self._row[:, 1:, :, self._I :] if i else self._h0[:, 0].expand_as(self._left)
         if i:
-            self._scan_left(i - 1, picture)
+            self._scan_left(i - 1, image)
         torch.matmul(up, self._up[:, 0, None], out=self._base)
         self._base += self._constant(i, 0)
 
@@ -149,11 +149,11 @@ class DiagonalBiLSTMSteps:
             return bias
         return bias + self._condition[:, direction, i if self._condition.shape[2] > 1 else 0]
 
-    def _scan_left(self, i: int, picture: Tensor) -> None:
+    def _scan_left(self, i: int, image: Tensor) -> None:
         """The second direction over row i, from right to left."""
         x = self._row[:, :-1, :, : self._I]
         gates = x @ self._input[:, 1, None] + self._left @ self._up[:, 1, None] + self._constant(i, 1)
-        gates[0] += picture.transpose(0, 1) @ self._pixel
+        gates[0] += image.transpose(0, 1) @ self._pixel
         h, c = self._h0[:, 1].expand_as(self._left[:, :1])[:, 0], self._c0[:, 1]
         for j in reversed(range(self.width)):
             o, i_, f, g = activate(gates[:, j].baddbmm_(h, self._side[:, 1]))

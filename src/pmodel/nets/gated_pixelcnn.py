@@ -14,14 +14,14 @@ class GatedPixelCNNNetwork(AutoregressiveNetwork):
     """Layers of two stacks (van den Oord et al., Conditional Image Generation with PixelCNN Decoders, 2016, arXiv
     1606.05328, figure 2), and the head of `PixelCNNNetwork` on the horizontal one.
 
-    The vertical stack runs over the picture shifted down by one row, so its features at (i, j) know rows above i
+    The vertical stack runs over the image shifted down by one row, so its features at (i, j) know rows above i
     alone, whole and in all channels: no layer of it has a mask, each can feed the horizontal stack at its own
     position, and together the stacks reach all earlier pixels within the width of the kernels.
-    The paper shifts the features instead of the picture, the same but at the picture's edge, where it leaves open
-    what stands above row 0; here it is what the vertical stack makes of an empty picture.
+    The paper shifts the features instead of the image, the same but at the image's edge, where it leaves open
+    what stands above row 0; here it is what the vertical stack makes of an empty image.
 
     Args:
-        num_channels: C of the picture.
+        num_channels: C of the image.
         num_outputs: P, a multiple of C.
         hidden_channels: h, the features of each stack.
         num_layers: with the first one, which has mask A.
@@ -54,7 +54,7 @@ class GatedPixelCNNNetwork(AutoregressiveNetwork):
         self.head = Head(h, head_channels, num_outputs, C)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        # 1×1 convolutions of pictures with the channels last are plain matrix products.
+        # 1×1 convolutions of images with the channels last are plain matrix products.
         above, here = (y.contiguous(memory_format=torch.channels_last) for y in (F.pad(x, (0, 0, 1, -1)), x))
         for layer in self.layers:
             above, here = layer(above, here, condition)
@@ -73,7 +73,7 @@ def gate(y: Tensor, dim: int = 1) -> Tensor:
 class GatedLayer(nn.Module):
     """v' = gate(V ∗ v) and h' = h + W₁ gate(H ∗ h + W₂ (V ∗ v)), of features (B, I, H, W) → (B, h, H, W) each.
 
-    The first layer has no residual: its h is the picture, which no position may see at itself.
+    The first layer has no residual: its h is the image, which no position may see at itself.
     """
 
     def __init__(

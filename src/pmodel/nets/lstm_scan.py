@@ -23,7 +23,7 @@ class Lattice:
 
     Each cell has `taps` neighbours in the step before it. That step is kept as a record of counts[t] + taps − 1 states
     in which the neighbours of the n-th cell are numbers n, n + 1, …; those of the record that stand outside of the
-    picture hold the initial state. The memory c comes from neighbour number `memory_tap`.
+    image hold the initial state. The memory c comes from neighbour number `memory_tap`.
 
     Args:
         places: where in the record that step t reads the cells of step t − 1 begin.
@@ -103,7 +103,7 @@ def activate(gates: Tensor) -> tuple[Tensor, ...]:
 
 @torch.compiler.disable  # it would be unrolled: minutes
 def scan(gates: Tensor, weight: Tensor, h0: Tensor, c0: Tensor, lattice: Lattice, order: Tensor) -> Tensor:
-    """The states h of all cells, (R, cells, B, h), of R independent scans over pictures of the same size.
+    """The states h of all cells, (R, cells, B, h), of R independent scans over images of the same size.
 
     With the gates' inputs a (R, cells, B, 4h), neighbours' states h⁽ᵏ⁾ and memory c⁻:
 

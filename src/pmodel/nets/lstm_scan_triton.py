@@ -1,7 +1,7 @@
 """The scan of `pmodel.nets.lstm_scan` on a GPU: one kernel for all steps, where step by step each costs several.
 
-The pictures of a batch, and the scans over them, depend on nothing of each other. So a program of the kernel takes one
-scan of one picture through all its steps: at each it computes a whole diagonal or row of cells, and waits for its own
+The images of a batch, and the scans over them, depend on nothing of each other. So a program of the kernel takes one
+scan of one image through all its steps: at each it computes a whole diagonal or row of cells, and waits for its own
 threads alone. The weights stay in registers or the cache. Written in Triton, which PyTorch brings with it on Linux.
 """
 

@@ -1,4 +1,4 @@
-"""Convolutions that see the past of each sub-pixel alone, over whole pictures and pixel by pixel."""
+"""Convolutions that see the past of each sub-pixel alone, over whole images and pixel by pixel."""
 
 from typing import Literal
 
@@ -10,7 +10,7 @@ MaskType = Literal["A", "B"]
 
 
 def channel_groups(num_features: int, num_channels: int, repeats: int = 1) -> Tensor:
-    """Which of the picture's channels (0, 1, …) each feature belongs to, (num_features,) int64: equal shares, in order.
+    """Which of the image's channels (0, 1, …) each feature belongs to, (num_features,) int64: equal shares, in order.
 
     repeats: so many blocks of features follow each other, each with all the groups: the gates of a layer.
     """
@@ -29,13 +29,13 @@ class MaskedConv2d(nn.Module):
     At the centre, features of channel d feed those of channel c if d < c (mask A, of the first layer, whose inputs are
     the pixels themselves) or d ≤ c (mask B). The weight has no place for the rows below: (O, I, k//2 + 1, k).
 
-    Pictures (B, I, H, W) → (B, O, H, W); a condition (B, E, H, W) or (B, E, 1, 1), which every position may see, is
+    Images (B, I, H, W) → (B, O, H, W); a condition (B, E, H, W) or (B, E, 1, 1), which every position may see, is
     added through a 1×1 convolution (van den Oord et al., Conditional Image Generation with PixelCNN Decoders, 2016,
     arXiv 1606.05328).
 
     Args:
         kernel_size: k, odd.
-        num_channels: C of the picture.
+        num_channels: C of the image.
         repeats: see `channel_groups`, for the outputs.
         condition_channels: E; 0: there is none.
     """
@@ -84,7 +84,7 @@ class MaskedConv2d(nn.Module):
 
 
 class ConvSteps:
-    """A `MaskedConv2d` applied pixel by pixel in raster order, to B pictures at once: `start_row`, then `pixel` for
+    """A `MaskedConv2d` applied pixel by pixel in raster order, to B images at once: `start_row`, then `pixel` for
     each column, after its input was written into `inputs[j]` (B, I). A pixel may be done again with another input.
     Also a `ShiftedConv2d` to the right.
 

@@ -1,4 +1,4 @@
-"""Fully connected encoder and decoder, for pictures and for points."""
+"""Fully connected encoder and decoder, for images and for points."""
 
 import itertools
 import math

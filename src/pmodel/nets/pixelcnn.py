@@ -15,7 +15,7 @@ class PixelCNNNetwork(AutoregressiveNetwork):
     column to the right, so no number of layers sees what stands further right than that many rows above.
 
     Args:
-        num_channels: C of the picture.
+        num_channels: C of the image.
         num_outputs: P, a multiple of C.
         hidden_channels: h; the residual stream has 2h.
         num_blocks, kernel_size: of the residual blocks.
@@ -41,7 +41,7 @@ class PixelCNNNetwork(AutoregressiveNetwork):
         self.head = Head(2 * h, head_channels, num_outputs, C)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        # 1×1 convolutions of pictures with the channels last are plain matrix products: half the time on the CPU.
+        # 1×1 convolutions of images with the channels last are plain matrix products: half the time on the CPU.
         y = self.first(x, condition).contiguous(memory_format=torch.channels_last)
         for block in self.blocks:
             y = block(y, condition)

@@ -14,15 +14,15 @@ class PixelCNNppNetwork(AutoregressiveNetwork):
     """The network of Salimans et al., PixelCNN++: Improving the PixelCNN with Discretized Logistic Mixture Likelihood
     and Other Modifications, 2017, arXiv 1701.05517.
 
-    Of the two streams, `rows` sees the rows above alone, and `pixels` these and what stands left: the picture is
+    Of the two streams, `rows` sees the rows above alone, and `pixels` these and what stands left: the image is
     shifted down for the one, and down and to the right for the other, and no later convolution looks ahead. A channel
-    of ones tells the picture from its padding.
+    of ones tells the image from its padding.
 
-    Deviations: no weight normalization, and so no initialization from data; the picture is shifted in place of the
+    Deviations: no weight normalization, and so no initialization from data; the image is shifted in place of the
     first features, which matters at its edge alone.
 
     Args:
-        num_channels: C of the picture.
+        num_channels: C of the image.
         num_outputs: P, of a whole pixel.
         hidden_channels: h, the features of each stream at each scale.
         num_blocks: of each stream at each scale, on the way down and again on the way up, where there is one more.
@@ -52,7 +52,7 @@ class PixelCNNppNetwork(AutoregressiveNetwork):
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         x = torch.cat((x, torch.ones_like(x[:, :1])), 1)
-        # 1×1 convolutions of pictures with the channels last are plain matrix products.
+        # 1×1 convolutions of images with the channels last are plain matrix products.
         above = F.pad(x, (0, 0, 1, -1)).contiguous(memory_format=torch.channels_last)
         left = F.pad(x, (1, -1, 0, 0)).contiguous(memory_format=torch.channels_last)
         _, pixels = self.scale(self.first_rows(above), self.first_above(above) + self.first_left(left), condition)

@@ -21,7 +21,7 @@ class PixelRNNNetwork(AutoregressiveNetwork):
     A block is x + W LSTM(x): 2h → h → 2h features, W a 1×1 convolution with mask B.
 
     Args:
-        num_channels: C of the picture.
+        num_channels: C of the image.
         num_outputs: P, a multiple of C.
         scan: of the LSTMs, `diagonal` (Diagonal BiLSTM) or `row` (Row LSTM).
         hidden_channels: h of each layer; the residual stream has 2h.
@@ -54,10 +54,10 @@ class PixelRNNNetwork(AutoregressiveNetwork):
         B, _, H, W = x.shape
         # Positions first: what the scans gather lies together, and each 1×1 convolution is a plain product.
         y = self.first(x, condition).permute(2, 3, 0, 1).contiguous()
-        picture = x.permute(2, 3, 0, 1)
+        image = x.permute(2, 3, 0, 1)
         told = None if condition is None else condition.to(y).permute(2, 3, 0, 1).expand(H, W, B, -1)
         for lstm, up in zip(self.lstms, self.ups, strict=True):
-            h = lstm(y if told is None else torch.cat([y, told], dim=3), picture)
+            h = lstm(y if told is None else torch.cat([y, told], dim=3), image)
             y = y + F.linear(h, up.masked_weight[:, :, 0, 0], up.bias)
         return self.head(y.permute(2, 3, 0, 1))
 

@@ -44,7 +44,7 @@ class DownBlock(nn.Module):
 
 
 class ResNetGenerator(nn.Module):
-    """Codes (B, latent_dim) → pictures (B, C, H, W), before the last tanh: one residual block for each doubling."""
+    """Codes (B, latent_dim) → images (B, C, H, W), before the last tanh: one residual block for each doubling."""
 
     def __init__(self, latent_dim: Count, output_shape: Counts, channels: Count, norm: Norm = "batch"):
         super().__init__()
@@ -63,7 +63,7 @@ class ResNetGenerator(nn.Module):
 
 
 class ResNetDiscriminator(nn.Module):
-    """Pictures (B, C, H, W) → outputs (B, num_outputs): a residual block for each halving, one more at the smallest
+    """Images (B, C, H, W) → outputs (B, num_outputs): a residual block for each halving, one more at the smallest
     size, and a linear layer on the mean over its places."""
 
     def __init__(self, data_shape: Counts, num_outputs: Count, channels: Count, norm: Norm = "none"):

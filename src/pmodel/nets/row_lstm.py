@@ -1,4 +1,4 @@
-"""The Row LSTM layer of PixelRNN, over whole pictures and pixel by pixel."""
+"""The Row LSTM layer of PixelRNN, over whole images and pixel by pixel."""
 
 import math
 from functools import cache
@@ -12,15 +12,15 @@ from pmodel.nets.masked_conv import ConvSteps, MaskedConv2d
 
 
 class RowLSTM(nn.Module):
-    """An LSTM that scans the picture from top to bottom, a row at each step (arXiv 1601.06759, section 3.1).
+    """An LSTM that scans the image from top to bottom, a row at each step (arXiv 1601.06759, section 3.1).
 
     The state at (i, j) comes from the three states around (i − 1, j), the paper's 3×1 state-to-state convolution, with
     the memory of the middle one; the input-to-state convolution is 3×1 with mask B. So it sees a triangle above each
-    pixel, and not what lies further to its sides. States outside of the picture are learned.
+    pixel, and not what lies further to its sides. States outside of the image are learned.
 
     Args:
         in_features, hidden_channels: I and h.
-        num_channels: C of the picture.
+        num_channels: C of the image.
         condition_channels: see `MaskedConv2d`.
         first: of no effect.
     """
@@ -46,8 +46,8 @@ class RowLSTM(nn.Module):
         self.state = nn.Parameter(torch.empty(1, 3, h, NUM_GATES * h).uniform_(-1, 1).div_(math.sqrt(3 * h)))
         self.initial_h, self.initial_c = nn.Parameter(torch.zeros(1, h)), nn.Parameter(torch.zeros(1, h))
 
-    def forward(self, x: Tensor, picture: Tensor) -> Tensor:
-        """Features (H, W, B, I + E) → (H, W, B, h); the picture is not looked at."""
+    def forward(self, x: Tensor, image: Tensor) -> Tensor:
+        """Features (H, W, B, I + E) → (H, W, B, h); the image is not looked at."""
         height, width, B, _ = x.shape
         I = self.input.weight.shape[1]  # noqa: E741
         # The pixel to the left, then this one with the condition: one product.
@@ -65,13 +65,13 @@ class RowLSTM(nn.Module):
 @cache
 @torch.inference_mode(False)  # kept, and later saved for a backward pass
 def lattice_of(height: int, width: int, device: torch.device) -> tuple[Lattice, Tensor]:
-    """The rows of a picture, whose cells are in raster order."""
+    """The rows of an image, whose cells are in raster order."""
     lattice = Lattice([width] * height, 3, 1, [1] * height, device)
     return lattice, torch.arange(height * width, device=device)[None]
 
 
 class RowLSTMSteps:
-    """All Row LSTM layers of a network pixel by pixel, for B pictures at once; see `DiagonalBiLSTMSteps`."""
+    """All Row LSTM layers of a network pixel by pixel, for B images at once; see `DiagonalBiLSTMSteps`."""
 
     def __init__(self, layers: list[RowLSTM], batch_size: int, width: int, condition: Tensor | None):
         h = layers[0].hidden_channels
@@ -88,8 +88,8 @@ class RowLSTMSteps:
         self._c_above = self._c.clone()
         self._hs, self._cs, self._cs_above = ([list(row) for row in x] for x in (self._h, self._c, self._c_above))
 
-    def start_row(self, i: int, picture: Tensor) -> None:
-        """Turns to row i; the rows before it are done. The picture is not looked at."""
+    def start_row(self, i: int, image: Tensor) -> None:
+        """Turns to row i; the rows before it are done. The image is not looked at."""
         self._above[:, 1:-1] = self._h
         self._c_above.copy_(self._c)
         for conv, above, state in zip(self._convs, self._above, self._state, strict=True):

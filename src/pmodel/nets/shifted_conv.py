@@ -11,9 +11,9 @@ class ShiftedConv2d(nn.Module):
     arXiv 1701.05517, section 2.3).
 
     Position (i, j) sees rows i − kh + 1 … i, and columns j − (kw − 1)/2 … j + (kw − 1)/2 (shifted down) or
-    j − kw + 1 … j (shifted down and to the right). It sees its own position: whoever needs less shifts the picture.
+    j − kw + 1 … j (shifted down and to the right). It sees its own position: whoever needs less shifts the image.
 
-    Pictures (B, I, H, W) → (B, O, ⌈H/stride⌉, ⌈W/stride⌉); a condition (B, E, H, W) or (B, E, 1, 1) of the outputs'
+    Images (B, I, H, W) → (B, O, ⌈H/stride⌉, ⌈W/stride⌉); a condition (B, E, H, W) or (B, E, 1, 1) of the outputs'
     size is added through a 1×1 convolution.
 
     Args:
@@ -54,7 +54,7 @@ class ShiftedUpConv2d(nn.Module):
     """Twice as many rows and columns, causal where `ShiftedConv2d` with stride 2 is: (i, j) → (2i … 2i + 1, …).
 
     Columns 2j − 1 … 2j + 1 of the output see column j, or, if `to_the_right`, columns 2j … 2j + 1 do (the paper's
-    deconvolutions, arXiv 1701.05517). Pictures (B, I, ⌈H/2⌉, ⌈W/2⌉) → (B, O, H, W).
+    deconvolutions, arXiv 1701.05517). Images (B, I, ⌈H/2⌉, ⌈W/2⌉) → (B, O, H, W).
     """
 
     def __init__(self, in_features: int, out_features: int, to_the_right: bool = False):

@@ -1,4 +1,4 @@
-"""Clusters of points on the line and in the plane, drawn with matplotlib: arrays in, one uint8 picture out."""
+"""Clusters of points on the line and in the plane, drawn with matplotlib: arrays in, one uint8 image out."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Densities on the line and in the plane over points, drawn with matplotlib: arrays in, one uint8 picture out."""
+"""Densities on the line and in the plane over points, drawn with matplotlib: arrays in, one uint8 image out."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""A discriminator's verdicts on the line and in the plane, drawn with matplotlib: arrays in, one uint8 picture out."""
+"""A discriminator's verdicts on the line and in the plane, drawn with matplotlib: arrays in, one uint8 image out."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Pictures side by side: tensors in, uint8 arrays out."""
+"""Images side by side: tensors in, uint8 arrays out."""
 
 import importlib.util
 import math
@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 BACKGROUND = 255
-# The height and width below which a picture is enlarged: 8×8 digits are too small to read.
+# The height and width below which an image is enlarged: 8×8 digits are too small to read.
 MIN_CELL = 56
 # The height of a caption's line.
 LINE = 15
@@ -27,19 +27,19 @@ def font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def to_uint8(images: Tensor) -> np.ndarray:
-    """Pictures (N, C, H, W) in [0, 1], one or three channels → (N, H, W, 3) uint8; values outside are clipped."""
+    """Images (N, C, H, W) in [0, 1], one or three channels → (N, H, W, 3) uint8; values outside are clipped."""
     array = (images.detach().float().cpu().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
     return np.broadcast_to(array, (*array.shape[:3], 3)) if array.shape[3] == 1 else array
 
 
 def in_colour(images: Tensor) -> Tensor:
-    """Pictures (N, 1 or 3, H, W) as (N, 3, H, W)."""
+    """Images (N, 1 or 3, H, W) as (N, 3, H, W)."""
     return images.expand(-1, 3, -1, -1)
 
 
 def hidden(images: Tensor, known: Tensor) -> Tensor:
-    """Pictures (N, C, H, W) in colour, (N, 3, H, W), whose pixels that are not `known` (a boolean mask like them) are a
-    soft blue chequerboard, which nobody takes for a picture."""
+    """Images (N, C, H, W) in colour, (N, 3, H, W), whose pixels that are not `known` (a boolean mask like them) are a
+    soft blue chequerboard, which nobody takes for an image."""
     H, W = images.shape[2:]
     side = max(1, min(H, W) // 8)
     odd = (torch.arange(H)[:, None] // side + torch.arange(W) // side) % 2
@@ -47,9 +47,9 @@ def hidden(images: Tensor, known: Tensor) -> Tensor:
 
 
 def image_grid(images: Tensor, columns: int, gap: int | None = None) -> np.ndarray:
-    """Pictures (N, C, H, W) in [0, 1] in rows of `columns` → one picture (height, width, 3), uint8.
+    """Images (N, C, H, W) in [0, 1] in rows of `columns` → one image (height, width, 3), uint8.
 
-    Small pictures are enlarged by a whole factor, so that each pixel stays a square; the gap between them, in pixels
+    Small images are enlarged by a whole factor, so that each pixel stays a square; the gap between them, in pixels
     of the result, is then as wide as one of theirs.
     """
     cells, factor = _enlarged(to_uint8(images))
@@ -66,11 +66,11 @@ def image_grid(images: Tensor, columns: int, gap: int | None = None) -> np.ndarr
 def captioned_grid(
     images: Tensor, captions: list[str], columns: int, gap: int = 10, min_size: int = MIN_CELL
 ) -> np.ndarray:
-    """Pictures (N, C, H, W) in [0, 1] in rows of `columns`, each above its caption, whose lines are centred.
+    """Images (N, C, H, W) in [0, 1] in rows of `columns`, each above its caption, whose lines are centred.
 
-    A column is as wide as its picture or the widest caption, a row as high as the picture and the longest caption.
+    A column is as wide as its image or the widest caption, a row as high as the image and the longest caption.
 
-    min_size: the height and width, in pixels, below which pictures are enlarged
+    min_size: the height and width, in pixels, below which images are enlarged
     """
     cells, _ = _enlarged(to_uint8(images), min_size)
     lines = [caption.split("\n") for caption in captions]
@@ -94,13 +94,13 @@ def _enlarged(cells: np.ndarray, min_size: int = MIN_CELL) -> tuple[np.ndarray, 
 
 
 def columns_for(count: int) -> int:
-    """How many columns show `count` pictures in a full rectangle, nearly a square; else in nearly a square."""
+    """How many columns show `count` images in a full rectangle, nearly a square; else in nearly a square."""
     root = math.ceil(math.sqrt(count))
     return next((columns for columns in range(root, 2 * root + 1) if count % columns == 0), root)
 
 
 def side_by_side(panels: dict[str, np.ndarray], gap: int = 24) -> np.ndarray:
-    """Pictures (height, width, 3) next to each other, each under its title."""
+    """Images (height, width, 3) next to each other, each under its title."""
     caption = 28
     widths = [max(panel.shape[1], int(font(15).getlength(title)) + 8) for title, panel in panels.items()]
     height = caption + max(panel.shape[0] for panel in panels.values())

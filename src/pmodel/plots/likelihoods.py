@@ -1,4 +1,4 @@
-"""Pictures above maps of what each of their pixels costs: arrays in, one uint8 picture out."""
+"""Images above maps of what each of their pixels costs: arrays in, one uint8 image out."""
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ COLOURS = colormaps["magma"]
 
 
 def likelihood_maps(images: Tensor, bits: np.ndarray, captions: list[str]) -> np.ndarray:
-    """Each picture, below it its map on a colour scale that all share, and its caption.
+    """Each image, below it its map on a colour scale that all share, and its caption.
 
     images: (N, C, H, W) in [0, 1]
     bits: −log₂ p of each pixel, (N, H, W), at least 0

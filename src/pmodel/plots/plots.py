@@ -1,4 +1,4 @@
-"""Curves and clouds of points, drawn with matplotlib: arrays in, one uint8 picture out."""
+"""Curves and clouds of points, drawn with matplotlib: arrays in, one uint8 image out."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Points of a few dimensions by group: arrays in, one uint8 picture out. Drawn with Pillow, in a tenth of a second."""
+"""Points of a few dimensions by group: arrays in, one uint8 image out. Drawn with Pillow, in a tenth of a second."""
 
 import math
 
@@ -42,8 +42,8 @@ def points(groups: dict[str, np.ndarray], names: list[str], title: str) -> np.nd
             x, y = (0, 1 % D) if D <= 2 else (j, i)
             corner, is_bars = (left + j * across, top + i * down), x == y
             panel = _bars if is_bars else _discs
-            picture, highest = panel(arrays, (x, y), (ranges[x], ranges[y]), (width, height))
-            page.paste(picture, corner)
+            image, highest = panel(arrays, (x, y), (ranges[x], ranges[y]), (width, height))
+            page.paste(image, corner)
             draw.rectangle((*corner, corner[0] + width, corner[1] + height), outline=GREY)
             if i == rows - 1:
                 _mark_x(draw, corner, width, height, ranges[x], names[x])

@@ -1,4 +1,4 @@
-"""Pictures in rows that have a label or spell out an equation: tensors in, one uint8 picture out."""
+"""Images in rows that have a label or spell out an equation: tensors in, one uint8 image out."""
 
 import math
 
@@ -11,7 +11,7 @@ from pmodel.plots.grids import LINE, captioned_grid, font, image_grid
 
 
 def labelled_rows(rows: dict[str, Tensor]) -> np.ndarray:
-    """Rows of pictures, each (N, C, H, W) in [0, 1] with the same N, to the right of its label."""
+    """Rows of images, each (N, C, H, W) in [0, 1] with the same N, to the right of its label."""
     (count, *_), *_ = (images.shape for images in rows.values())
     grid = image_grid(torch.cat(list(rows.values())), count)
     margin = math.ceil(max(font(13).getlength(label) for label in rows)) + 14
@@ -25,7 +25,7 @@ def labelled_rows(rows: dict[str, Tensor]) -> np.ndarray:
 
 
 def equations(terms: Tensor, captions: list[list[str]], signs: str, gap: int) -> np.ndarray:
-    """A row for each equation: its terms as pictures above their captions, with signs between them.
+    """A row for each equation: its terms as images above their captions, with signs between them.
 
     terms: (N, M, C, H, W) in [0, 1], M terms in each of N equations
     captions: N lists of M lines

@@ -1,4 +1,4 @@
-"""The history of a search, as a picture."""
+"""The history of a search, as an image."""
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator

@@ -14,7 +14,7 @@ def curves_with_spread(
     log_x: bool = False,
     x_names: dict[float, str] | None = None,
 ) -> np.ndarray:
-    """Named curves of (x, mean, spread), the spread as a band around the mean; one picture, uint8.
+    """Named curves of (x, mean, spread), the spread as a band around the mean; one image, uint8.
 
     A NaN for a spread, where there is one value only, has no band. The axis is marked at the x that occur.
 

@@ -1,1 +1,1 @@
-"""Plain numbers and tensors → tables and pictures."""
+"""Plain numbers and tensors → tables and images."""

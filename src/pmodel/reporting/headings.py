@@ -7,7 +7,7 @@ from pmodel.reporting.texts import as_typed, flat
 
 # Entries that stand in the title.
 TITLE = ("data", "name")
-# What follows from other entries: how many levels pictures have, and how many examples there are.
+# What follows from other entries: how many levels images have, and how many examples there are.
 FOLLOWING = ("num_levels", "split_sizes")
 
 

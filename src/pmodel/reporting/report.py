@@ -1,4 +1,4 @@
-"""The results of one or several runs as a page that needs nothing else: numbers, pictures, and how they were made."""
+"""The results of one or several runs as a page that needs nothing else: numbers, images, and how they were made."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from pmodel.reporting.comparison import (
     not_ranked,
 )
 from pmodel.reporting.conditions import conditions, counted_elsewhere
-from pmodel.reporting.report_pictures import Picture, curves_of, picture_of
+from pmodel.reporting.report_images import Image, curves_of, image_of
 from pmodel.reporting.report_texts import FIGURES, explanation, meaning
 from pmodel.reporting.texts import as_typed, bits_text, error_text, flat, label_of, label_text, rounded, value_text
 
@@ -42,18 +42,18 @@ MOST_COLUMNS = 7
 
 
 class Section(NamedTuple):
-    """One figure of all runs: the pictures by run, and for each reason the runs that have none."""
+    """One figure of all runs: the images by run, and for each reason the runs that have none."""
 
     title: str
     explanation: str
-    pictures: list[tuple[dict[str, Any], Picture]]
+    images: list[tuple[dict[str, Any], Image]]
     missing: dict[str, list[str]]
 
 
 def write_report(results: dict[str, Any], folder: Path) -> Path:
     """Writes report.html into the folder of a results document (schema 2), below which its figures lie; its path.
 
-    One file: pictures are inside, nothing is fetched and no script runs. All texts of the document are escaped.
+    One file: images are inside, nothing is fetched and no script runs. All texts of the document are escaped.
     """
     folder = Path(folder)
     tables = comparison_tables(results)
@@ -209,17 +209,17 @@ def _is_in_any(name: str, runs: list[dict[str, Any]]) -> bool:
 
 def _section(runs: list[dict[str, Any]], name: str, folder: Path) -> Section:
     title = FIGURES[name][0] if name in FIGURES else name.replace("_", " ").capitalize()
-    pictures, missing = [], {}
+    images, missing = [], {}
     for run in runs:
         path = run.get("figures", {}).get(name)
         if path and (folder / path).is_file():
             data = (folder / path).read_bytes()
-            pictures.append((run, picture_of(data, f"{title}: {run['label']}, {run['model']}")))
+            images.append((run, image_of(data, f"{title}: {run['label']}, {run['model']}")))
             continue
         reason = run.get("missing_figures", {}).get(name, "not drawn")
         missing.setdefault(f"{path} was not found" if path else reason, []).append(run["label"])
-    shown = [run for run, _ in pictures] or runs
-    return Section(title, explanation(name, [run["data"] for run in shown]), pictures, missing)
+    shown = [run for run, _ in images] or runs
+    return Section(title, explanation(name, [run["data"] for run in shown]), images, missing)
 
 
 def _settings(

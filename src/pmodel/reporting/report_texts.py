@@ -6,7 +6,7 @@ from typing import Any
 FIGURES: dict[str, tuple[str, str]] = {
     "samples": (
         "Samples",
-        "Each picture was drawn by the model from nothing but noise: compare how sharp they are, and how varied.",
+        "Each image was drawn by the model from nothing but noise: compare how sharp they are, and how varied.",
     ),
     "samples_over_time": (
         "Samples over time",
@@ -14,17 +14,17 @@ FIGURES: dict[str, tuple[str, str]] = {
     ),
     "reconstructions": (
         "Reconstructions",
-        "Held-out pictures, and what is left of each after the model has encoded it and decoded it again: what is "
+        "Held-out images, and what is left of each after the model has encoded it and decoded it again: what is "
         "missing did not pass through the code.",
     ),
     "completions": (
         "Completions",
-        "The model saw only the upper half of each held-out picture and drew the rest several times: good completions "
+        "The model saw only the upper half of each held-out image and drew the rest several times: good completions "
         "fit what is given and still differ from each other.",
     ),
     "interpolations": (
         "Interpolations",
-        "Codes on the way from one picture to another, decoded: in a good latent space every step is itself a picture.",
+        "Codes on the way from one image to another, decoded: in a good latent space every step is itself an image.",
     ),
     "traversals": (
         "Traversals",
@@ -64,7 +64,7 @@ FIGURES: dict[str, tuple[str, str]] = {
     ),
     "likelihood_map": (
         "Maps of the likelihood",
-        "How many bits each pixel costs the model given all pixels before it: dark where the picture could be "
+        "How many bits each pixel costs the model given all pixels before it: dark where the image could be "
         "foretold, bright where it surprised.",
     ),
     "loss_curves": (
@@ -74,7 +74,7 @@ FIGURES: dict[str, tuple[str, str]] = {
     ),
 }
 
-# What one sees of points, where that is another thing than of pictures.
+# What one sees of points, where that is another thing than of images.
 OF_POINTS: dict[str, str] = {
     "samples": "Points that the model drew from nothing but noise, beside real ones: compare where they lie, and which "
     "places they miss.",
@@ -89,7 +89,7 @@ OF_POINTS: dict[str, str] = {
 # The beginning of a number's name → what it means. The longest that fits counts.
 MEANINGS: dict[str, str] = {
     "negative log-likelihood": "The mean of −log p(x) over the examples, exact: how improbable the model finds "
-    "pictures that it has never seen.",
+    "images that it has never seen.",
     "negative log-likelihood of levels": "What a density says at most about −log p of the levels, from examples with "
     "uniform noise added.",
     "negative log-density": "The mean negative logarithm of a density, which depends on the unit of x and compares "
@@ -137,7 +137,7 @@ MEANINGS: dict[str, str] = {
 
 
 def explanation(name: str, data: list[dict[str, Any]]) -> str:
-    """What one sees in the figure of that name, of these data, "" if it is unknown: of pictures, of points or both."""
+    """What one sees in the figure of that name, of these data, "" if it is unknown: of images, of points or both."""
     of_points = {name in OF_POINTS and len(entries.get("shape") or []) == 1 for entries in data}
     texts = [OF_POINTS[name] if points else FIGURES.get(name, ("", ""))[1] for points in sorted(of_points)]
     return " ".join(texts)

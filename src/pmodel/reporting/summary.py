@@ -48,8 +48,8 @@ def _examples(number: Number) -> str:
     return examples_text(number["count"], number["split"]) if "split" in number else ""
 
 
-def paths_table(run_dir: Path, pictures: list[Path]) -> str:
-    """The run directory and its pictures, as one would type them."""
-    labels = ["pictures", *[""] * len(pictures)]
-    rows = [["run", f"{shown(run_dir)}/"], *([label, shown(p)] for label, p in zip(labels, pictures, strict=False))]
+def paths_table(run_dir: Path, images: list[Path]) -> str:
+    """The run directory and its images, as one would type them."""
+    labels = ["figures", *[""] * len(images)]
+    rows = [["run", f"{shown(run_dir)}/"], *([label, shown(p)] for label, p in zip(labels, images, strict=False))]
     return table(rows, right=set())

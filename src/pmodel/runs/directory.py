@@ -74,7 +74,7 @@ class RunDirectory:
         Args:
             typed: what was typed for this run
             resume: the run directory or the checkpoint that was named to go on with, if one was
-            again: whether a run that is there already is gone on with without being named, as a multirun's jobs are
+            again: whether a run that is there already is resumed without being named, as a multirun's jobs are
 
         Raises:
             SystemExit, or in a multirun, which goes on, CompactHydraException: with one line, if another process uses
@@ -162,7 +162,7 @@ class RunDirectory:
         settings = OmegaConf.to_container(config, resolve=True)
         check_checkpoint(self.path, checkpoint, settings, done=status.get("status") in ENDED)
         if checkpoint.resolve() != self.last_checkpoint.resolve():
-            # What goes on from an older one is gone on with itself, where it is cut.
+            # A run that was resumed from an older checkpoint is itself resumed, where it is cut.
             write_atomically(self.last_checkpoint, checkpoint.read_bytes())
         return Start(self.last_checkpoint, threads=status.get("threads"))
 

@@ -112,7 +112,7 @@ def open_run(
         path: a run directory, whose best.ckpt is taken, or last.ckpt if there is none; or a checkpoint in one.
         data_dir: where downloaded data lie now; None: where the run found them. Nothing is downloaded to there, unless
             it is this project's own.
-        data_path: likewise of a folder of pictures, or of a table.
+        data_path: likewise of a folder of images, or of a table.
         place: what messages call the path.
 
     Raises:

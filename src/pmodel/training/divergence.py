@@ -1,4 +1,4 @@
-"""The end of a training whose numbers are none any more: what broke, at which step, and where to go on from."""
+"""The end of a training whose numbers are NaN or infinite: what broke, at which step, and how to resume."""
 
 import math
 import os
@@ -15,7 +15,7 @@ class Diverged(ValueError):  # noqa: N818
 
 
 def not_finite(values: Mapping[str, float]) -> dict[str, float]:
-    """Those of named numbers that are infinite or none.
+    """Those of named numbers that are infinite or NaN.
 
     Norms of gradients may be infinite: a loss scale that was too large makes them so, and skips that step.
     """

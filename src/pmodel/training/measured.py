@@ -1,6 +1,6 @@
 """What all ways of training share: numbers per example, averaged over each epoch and logged under train/ and val/.
 
-They must be numbers: a training whose loss is infinite or none ends at once. On a CPU that is looked at in each step,
+Each must be finite: a training whose loss is infinite or NaN ends at once. On a CPU that is looked at in each step,
 before the gradient; on a GPU, where each look waits for the device, in the steps that are logged, at the end of each
 epoch, and before a checkpoint is written.
 """
@@ -166,7 +166,7 @@ class MeasuredModule(LightningModule):
         """The mean of each term (B,), of whatever step, over the examples of all devices, for the loggers.
 
         Raises:
-            Diverged: if one is infinite or none.
+            Diverged: if one is infinite or NaN.
         """
         if self.trainer.world_size == 1:
             values = {name: term.mean().item() for name, term in terms.items()}
@@ -179,7 +179,7 @@ class MeasuredModule(LightningModule):
         return self.in_the_datas_units(values)
 
     def check_loss(self, loss: Tensor, terms: dict[str, Tensor]) -> None:
-        """Ends a training before the gradient of a loss that is infinite or none; on a CPU.
+        """Ends a training before the gradient of a loss that is infinite or NaN; on a CPU.
 
         loss: of this step, on this device; terms: what it is made of, (B,) each
 
@@ -199,7 +199,7 @@ class MeasuredModule(LightningModule):
             raise self._diverged(not_finite(dict(zip(terms, parts, strict=True))) or {"loss": value})
 
     def check_values(self, values: dict[str, float]) -> None:
-        """Raises Diverged if one of named numbers, the same on every device, is infinite or none."""
+        """Raises Diverged if one of named numbers, the same on every device, is infinite or NaN."""
         if broken := not_finite(values):
             raise self._diverged(broken)
 
@@ -233,7 +233,7 @@ class MeasuredModule(LightningModule):
         """The state of `EpochMeans` on each device: one sum over all would be rounded otherwise in a resumed run.
 
         Raises:
-            Diverged: if a sum is infinite or none; it is not for a checkpoint.
+            Diverged: if a sum is infinite or NaN; it is not for a checkpoint.
         """
         states = of_all_processes(means.state_dict())
         whole = merged(states)
@@ -254,7 +254,7 @@ class MeasuredModule(LightningModule):
         return (0, 1) if self._trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
     def _check_weights(self, checkpoint: dict[str, Any]) -> None:
-        """Raises Diverged if a weight is infinite or none: a finite loss may have had an infinite gradient."""
+        """Raises Diverged if a weight is infinite or NaN: a finite loss may have had an infinite gradient."""
         saved = checkpoint.get("state_dict", {})
         weights = {name: saved[name] for name, _ in self.named_parameters() if name in saved}
         if weights and not all_finite(weights.values()):

@@ -39,8 +39,8 @@ class StreamingModule(MeasuredModule):
         init_size: how many training examples, drawn at random, `initialize` sees.
     """
 
-    advice = "look for values in the data that are infinite or no numbers"
-    # Whether `statistics` takes pictures on levels as bytes, without their scaling to [0, 1].
+    advice = "look for values in the data that are infinite or NaN"
+    # Whether `statistics` takes images on levels as bytes, without their scaling to [0, 1].
     reads_levels: bool = False
     num_levels: int | None = None
 
@@ -82,7 +82,7 @@ class StreamingModule(MeasuredModule):
     def statistics(self, x: Tensor) -> dict[str, Tensor]:
         """Sums over a batch of examples x (B, …), in float64; what they are may depend on the parameters.
 
-        With `reads_levels`, pictures that lie on levels come as these: uint8, 0 … num_levels − 1.
+        With `reads_levels`, images that lie on levels come as these: uint8, 0 … num_levels − 1.
         """
 
     @abstractmethod
@@ -160,7 +160,7 @@ class StreamingModule(MeasuredModule):
             self.trainer.should_stop = True
 
     def check_totals(self, totals: dict[str, Tensor]) -> None:
-        """Raises Diverged if one of the sums over all devices has an infinite number or none."""
+        """Raises Diverged if one of the sums over all devices has an infinite number or NaN."""
         if totals and not all_finite(totals.values()):
             self.check_values({f"the sum of {name}": value.abs().max().item() for name, value in totals.items()})
 

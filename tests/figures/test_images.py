@@ -1,4 +1,4 @@
-"""Figures of pictures: completions, maps of the likelihood, and samples of each class, asked of tiny models."""
+"""Figures of images: completions, maps of the likelihood, and samples of each class, asked of tiny models."""
 
 import math
 from types import SimpleNamespace
@@ -10,8 +10,8 @@ from support import run_directory
 
 from pmodel.figures.completions import Completions
 from pmodel.figures.figure import Scene
+from pmodel.figures.images import SampleGrid
 from pmodel.figures.likelihood_map import LikelihoodMap
-from pmodel.figures.pictures import SampleGrid
 from pmodel.plots.grids import hidden, image_grid
 
 CPU = torch.device("cpu")
@@ -27,7 +27,7 @@ def scene_with(x, num_levels=3, class_names=None):
     return Scene(SimpleNamespace(examples=examples, num_levels=num_levels, class_names=class_names), 1)
 
 
-def pictures(n, C=1, H=7, W=6):
+def images(n, C=1, H=7, W=6):
     return torch.randint(3, (n, C, H, W), generator=torch.Generator().manual_seed(0)) / 2
 
 
@@ -40,14 +40,14 @@ def panels(monkeypatch):
         pages.append(panels)
         return np.zeros((4, 4, 3), np.uint8)
 
-    for module in ("completions", "pictures"):
+    for module in ("completions", "images"):
         monkeypatch.setattr(f"pmodel.figures.{module}.side_by_side", side_by_side)
     return pages
 
 
 @pytest.mark.parametrize("C", [1, 3])
-def test_each_completion_stands_in_the_row_of_its_picture_and_the_lower_half_is_hidden(C, panels):
-    x = pictures(4, C)
+def test_each_completion_stands_in_the_row_of_its_image_and_the_lower_half_is_hidden(C, panels):
+    x = images(4, C)
     asked = []
 
     def complete(x, known, *, generator):
@@ -72,7 +72,7 @@ def test_each_completion_stands_in_the_row_of_its_picture_and_the_lower_half_is_
     assert (page["given"] == image_grid(hidden(x[:3], known[::5]), 1)).all()
 
 
-def test_likelihood_map_shows_bits_of_pixels_with_totals_of_pictures(monkeypatch):
+def test_likelihood_map_shows_bits_of_pixels_with_totals_of_images(monkeypatch):
     seen = {}
 
     def likelihood_maps(images, bits, captions):
@@ -80,7 +80,7 @@ def test_likelihood_map_shows_bits_of_pixels_with_totals_of_pictures(monkeypatch
         return np.zeros((4, 4, 3), np.uint8)
 
     monkeypatch.setattr("pmodel.plots.likelihoods.likelihood_maps", likelihood_maps)
-    x = pictures(3, C=3)
+    x = images(3, C=3)
     log_prob = -torch.rand(3, 7, 6) - torch.tensor([0, 1, 100]).view(3, 1, 1)
     model = SimpleNamespace(log_prob_per_pixel=lambda x: log_prob[: len(x)], device=CPU)
     LikelihoodMap(num_images=3).draw(scene_with(x), model)
@@ -111,7 +111,7 @@ def class_model(num_classes, asked):
 def test_each_class_has_a_block_of_samples_under_its_name(num_images, num_classes, shown, count, columns, panels):
     names = tuple(f"class {k}" for k in range(num_classes))
     asked = []
-    SampleGrid(num_images).draw(scene_with(pictures(2), class_names=names), class_model(num_classes, asked))
+    SampleGrid(num_images).draw(scene_with(images(2), class_names=names), class_model(num_classes, asked))
     assert asked[0].tolist() == [k for k in range(shown) for _ in range(count)]
     blocks, page = panels
     assert list(blocks) == list(names[:shown])
@@ -122,9 +122,9 @@ def test_each_class_has_a_block_of_samples_under_its_name(num_images, num_classe
 
 
 def test_classes_without_names_have_numbers_and_a_model_without_classes_is_sampled_as_any_other(panels):
-    SampleGrid(8).draw(scene_with(pictures(2)), class_model(2, []))
+    SampleGrid(8).draw(scene_with(images(2)), class_model(2, []))
     assert list(panels[0]) == ["0", "1"]
-    SampleGrid(8).draw(scene_with(pictures(2)), class_model(None, asked := []))
+    SampleGrid(8).draw(scene_with(images(2)), class_model(None, asked := []))
     assert not asked
     assert list(panels[2]) == ["samples x ~ p(x)"]
 

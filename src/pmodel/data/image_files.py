@@ -1,4 +1,4 @@
-"""Decodes picture files into uint8 tensors of one shape, and counts what that took."""
+"""Decodes image files into uint8 tensors of one shape, and counts what that took."""
 
 import io
 import os
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 Background = Literal["white", "black"] | Annotated[int, Ge(0), Le(255)]
 
-# What Pillow knows and no picture can be read from: it recognizes the first five without decoding them, and starts
+# What Pillow knows and no image can be read from: it recognizes the first five without decoding them, and starts
 # another program for EPS; FITS holds measurements, which have no black and no white.
-NOT_PICTURES = ("BUFR", "GRIB", "HDF5", "MPEG", "WMF", "EPS", "FITS", "IPTC")
+NOT_IMAGES = ("BUFR", "GRIB", "HDF5", "MPEG", "WMF", "EPS", "FITS", "IPTC")
 _MODES = {1: "L", 3: "RGB"}
-_TASK = 64  # pictures a thread decodes in one go
+_TASK = 64  # images a thread decodes in one go
 # What decoders raise for a file that is cut or damaged.
 _CORRUPT = (
     *(OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, AssertionError),
@@ -53,8 +53,8 @@ _UPRIGHT = {
 
 
 @cache
-def picture_suffixes() -> tuple[str, ...]:
-    """How the names of picture files end, in lower case: of all formats that this Pillow reads."""
+def image_suffixes() -> tuple[str, ...]:
+    """How the names of image files end, in lower case: of all formats that this Pillow reads."""
     from PIL import Image
 
     of_format = Image.registered_extensions()
@@ -67,7 +67,7 @@ def _formats() -> tuple[str, ...]:
     from PIL import Image
 
     Image.init()
-    return tuple(name for name in Image.ID if name not in NOT_PICTURES)
+    return tuple(name for name in Image.ID if name not in NOT_IMAGES)
 
 
 class _Facts(NamedTuple):
@@ -77,12 +77,12 @@ class _Facts(NamedTuple):
     done: tuple[str, ...]
 
 
-class PictureReader:
-    """Reads files into pictures (N, C, H, W), uint8.
+class ImageReader:
+    """Reads files into images (N, C, H, W), uint8.
 
-    Each picture is turned as its EXIF orientation says. With `resize`, what is transparent shows `background`, 16 bits
-    are scaled to 8, and any mode becomes grey or RGB; then the picture is cut centrally to the proportions of `shape`,
-    and resized (Lanczos). Of a file that holds several pictures, the first one is taken.
+    Each image is turned as its EXIF orientation says. With `resize`, what is transparent shows `background`, 16 bits
+    are scaled to 8, and any mode becomes grey or RGB; then the image is cut centrally to the proportions of `shape`,
+    and resized (Lanczos). Of a file that holds several images, the first one is taken.
 
     shape: [C, H, W]; grey for C = 1, RGB for C = 3
     resize: false refuses what has not the size and the mode of `shape` already
@@ -97,10 +97,10 @@ class PictureReader:
         self._done: Counter[str] = Counter()
 
     def read(self, names: Sequence[str], content: Callable[[str], bytes]) -> Tensor:
-        """The pictures in the order of `names`; `content` gives what is in a file.
+        """The images in the order of `names`; `content` gives what is in a file.
 
         Raises:
-            ValueError: if a picture can't be decoded, has values without a known range, or, without `resize`, has
+            ValueError: if an image can't be decoded, has values without a known range, or, without `resize`, has
                 another size or mode than `shape`.
         """
         if len(self.shape) != 3 or self.shape[0] not in _MODES:
@@ -108,8 +108,8 @@ class PictureReader:
                 f"data.shape={list(self.shape)}: expected [1, height, width] for grey or [3, height, width]"
             )
         num_channels, height, width = self.shape
-        pictures = torch.empty(len(names), height, width, num_channels, dtype=torch.uint8)
-        out = pictures.numpy()
+        images = torch.empty(len(names), height, width, num_channels, dtype=torch.uint8)
+        out = images.numpy()
 
         def decode(start: int) -> list[_Facts]:
             facts = []
@@ -119,20 +119,20 @@ class PictureReader:
             return facts
 
         starts = range(0, len(names), _TASK)
-        with ThreadPoolExecutor(os.cpu_count()) as pool, Bar(len(names), "reading pictures") as bar:
+        with ThreadPoolExecutor(os.cpu_count()) as pool, Bar(len(names), "reading images") as bar:
             for some in (starts[:1], starts[1:]):
-                # Pillow holds Python's lock but while it resizes: of 10,000 pictures of 32×32, two threads took 2.5 s,
+                # Pillow holds Python's lock but while it resizes: of 10,000 images of 32×32, two threads took 2.5 s,
                 # one 1.6 s; of 1000 faces of 178×218 to resize, two took 0.5 s, one 1.0 s.
                 one_by_one = not set(self._sizes) - {(width, height)}
                 for facts in (map if one_by_one else pool.map)(decode, some):
                     self._sizes.update(fact.size for fact in facts)
                     self._done.update(what for fact in facts for what in fact.done)
                     bar.update(len(facts))
-        return pictures.permute(0, 3, 1, 2).contiguous()
+        return images.permute(0, 3, 1, 2).contiguous()
 
     @property
     def notes(self) -> list[str]:
-        """What was done to the pictures read so far, a line each."""
+        """What was done to the images read so far, a line each."""
         notes, size = [], (self.shape[2], self.shape[1])
         others = sorted(set(self._sizes) - {size}, key=lambda size: (size[0] * size[1], size))
         if others:
@@ -141,7 +141,7 @@ class PictureReader:
             from_to = f"{len(others):,} sizes (from {_times(others[0])} to {_times(others[-1])})"
             cut = "cut centrally and " if any(_central(other, size)[2:] != other for other in others) else ""
             notes.append(
-                f"{number} {_plural('picture', total)} of {from_to if len(others) > 1 else _times(others[0])} "
+                f"{number} {_plural('image', total)} of {from_to if len(others) > 1 else _times(others[0])} "
                 f"{_were(count)} {cut}resized to {_times(size)}"
             )
         background = f"{self.background} (data.background)"
@@ -151,34 +151,34 @@ class PictureReader:
             "scaled": "scaled from 16 bits to 8",
         }.items():
             if count := self._done[what]:
-                notes.append(f"{count:,} {_plural('picture', count)} {_were(count)} {line}")
+                notes.append(f"{count:,} {_plural('image', count)} {_were(count)} {line}")
         if count := self._done["several"]:
-            notes.append(f"{count:,} {_plural('file', count)} with several pictures: the first one was read")
+            notes.append(f"{count:,} {_plural('file', count)} with several images: the first one was read")
         return notes
 
     def _decode(self, name: str, content: Callable[[str], bytes]) -> tuple["ndarray", _Facts]:
-        """One picture (H, W, C), uint8."""
+        """One image (H, W, C), uint8."""
         import numpy as np
 
         num_channels, height, width = self.shape
         mode, done = _MODES[num_channels], []
-        picture = self._opened(name, content)
-        if getattr(picture, "is_animated", False) and picture.format != "PSD":  # whose further pictures are layers
+        image = self._opened(name, content)
+        if getattr(image, "is_animated", False) and image.format != "PSD":  # whose further images are layers
             done.append("several")
-        turned = _upright(picture)
-        if turned is not picture:
+        turned = _upright(image)
+        if turned is not image:
             done.append("turned")
-        size, is_transparent = turned.size, picture.has_transparency_data
+        size, is_transparent = turned.size, image.has_transparency_data
         if self.resize:
-            picture = self._in_bytes(name, turned)
-            if picture is not turned:
+            image = self._in_bytes(name, turned)
+            if image is not turned:
                 done.append("scaled")
             if is_transparent:
-                picture, showed = _laid_on(picture, self.background)
+                image, showed = _laid_on(image, self.background)
                 done += ["laid"] * showed
-            if picture.mode not in _MODES.values():
-                picture = picture.convert("RGB")  # in which Pillow converts all others
-            picture = _fit(picture.convert(mode), width, height)
+            if image.mode not in _MODES.values():
+                image = image.convert("RGB")  # in which Pillow converts all others
+            image = _fit(image.convert(mode), width, height)
         elif size != (width, height) or turned.mode != mode or is_transparent:
             transparency = " and transparency" if is_transparent and turned.mode == mode else ""
             raise ValueError(
@@ -186,31 +186,31 @@ class PictureReader:
                 f"{width}×{height} with mode {mode} for data.shape={list(self.shape)}; data.resize=true converts"
             )
         else:
-            picture = turned
-        return np.asarray(picture).reshape(height, width, num_channels), _Facts(size, tuple(done))
+            image = turned
+        return np.asarray(image).reshape(height, width, num_channels), _Facts(size, tuple(done))
 
     def _opened(self, name: str, content: Callable[[str], bytes]) -> "Image":
         from PIL import Image
 
         try:
-            picture = Image.open(io.BytesIO(content(name)), formats=_formats())
-            stored = picture.tile[0].args if picture.tile else None
-            picture.load()
+            image = Image.open(io.BytesIO(content(name)), formats=_formats())
+            stored = image.tile[0].args if image.tile else None
+            image.load()
         except (*_CORRUPT, Image.DecompressionBombError) as error:
-            reason = str(error).splitlines()[0] if str(error) and "BytesIO" not in str(error) else "not a picture"
+            reason = str(error).splitlines()[0] if str(error) and "BytesIO" not in str(error) else "not an image"
             raise ValueError(f"{self.place}: {name} is corrupt: {reason}") from error
         except RuntimeError as error:  # of zipfile: encrypted, or a method that it does not know
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ValueError(f"{self.place}: {name} can't be read: {reason}") from error
-        transparent = picture.info.get("transparency")
+        transparent = image.info.get("transparency")
         if transparent is not None and isinstance(stored, str) and stored in _TO_BYTES:
             to_bytes = _TO_BYTES[stored]
             scaled = tuple(map(to_bytes, transparent)) if isinstance(transparent, tuple) else to_bytes(transparent)
-            picture.info["transparency"] = scaled
-        return picture
+            image.info["transparency"] = scaled
+        return image
 
-    def _in_bytes(self, name: str, picture: "Image") -> "Image":
-        """The picture itself; of one with 16 bits, 0 … 65535 as 0 … 255, whatever of it the picture uses.
+    def _in_bytes(self, name: str, image: "Image") -> "Image":
+        """The image itself; of one with 16 bits, 0 … 65535 as 0 … 255, whatever of it the image uses.
 
         Raises:
             ValueError: if its values are real or exceed 16 bits: nobody knows which of them is white.
@@ -218,44 +218,44 @@ class PictureReader:
         import numpy as np
         from PIL import Image
 
-        if not picture.mode.startswith(("I", "F")):
-            return picture
-        values = np.asarray(picture)
+        if not image.mode.startswith(("I", "F")):
+            return image
+        values = np.asarray(image)
         low, high = values.min(), values.max()
-        if picture.mode == "F" or low < 0 or high > 65535:
+        if image.mode == "F" or low < 0 or high > 65535:
             raise ValueError(
-                f"{self.place}: {name} has mode {picture.mode} with values from {low:g} to {high:g}, expected 8 bits,"
+                f"{self.place}: {name} has mode {image.mode} with values from {low:g} to {high:g}, expected 8 bits,"
                 " or 16 bits from 0 to 65535"
             )
         values = values.astype(np.uint32)
         grey = Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
-        if "transparency" in picture.info:
-            grey.putalpha(Image.fromarray(np.uint8(255) * (values != picture.info["transparency"])))
+        if "transparency" in image.info:
+            grey.putalpha(Image.fromarray(np.uint8(255) * (values != image.info["transparency"])))
         return grey
 
 
-def _upright(picture: "Image") -> "Image":
-    """The picture as it is meant to be seen; itself where that is how it is stored."""
+def _upright(image: "Image") -> "Image":
+    """The image as it is meant to be seen; itself where that is how it is stored."""
     from PIL import ExifTags, Image
 
     orientation = 1
     with suppress(*_CORRUPT):  # what can't be read asks for nothing
-        orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     method = _UPRIGHT.get(orientation)
-    return picture if method is None else picture.transpose(Image.Transpose[method])
+    return image if method is None else image.transpose(Image.Transpose[method])
 
 
-def _laid_on(picture: "Image", background: Background) -> tuple["Image", bool]:
-    """A picture in RGB with the background where it is transparent; and whether it is, anywhere."""
+def _laid_on(image: "Image", background: Background) -> tuple["Image", bool]:
+    """An image in RGB with the background where it is transparent; and whether it is, anywhere."""
     from PIL import Image
 
-    if picture.mode in ("La", "RGBa"):  # colours that are multiplied by their opacity
-        picture = picture.convert("LA" if picture.mode == "La" else "RGBA")
-    picture = picture.convert("RGBA")
+    if image.mode in ("La", "RGBa"):  # colours that are multiplied by their opacity
+        image = image.convert("LA" if image.mode == "La" else "RGBA")
+    image = image.convert("RGBA")
     level = {"white": 255, "black": 0}.get(background, background)
-    below = Image.new("RGBA", picture.size, (level, level, level, 255))
-    shows = picture.getchannel("A").getextrema()[0] < 255
-    return Image.alpha_composite(below, picture).convert("RGB"), shows
+    below = Image.new("RGBA", image.size, (level, level, level, 255))
+    shows = image.getchannel("A").getextrema()[0] < 255
+    return Image.alpha_composite(below, image).convert("RGB"), shows
 
 
 def _central(size: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -265,13 +265,13 @@ def _central(size: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int, i
     return (size[0] - width) // 2, (size[1] - height) // 2, width, height
 
 
-def _fit(picture: "Image", width: int, height: int) -> "Image":
+def _fit(image: "Image", width: int, height: int) -> "Image":
     """The largest central part of the asked proportions, resized."""
     from PIL import Image
 
-    left, upper, part_width, part_height = _central(picture.size, (width, height))
+    left, upper, part_width, part_height = _central(image.size, (width, height))
     # Not resize(box=…), which lets the pixels around the box bleed in.
-    part = picture.crop((left, upper, left + part_width, upper + part_height))
+    part = image.crop((left, upper, left + part_width, upper + part_height))
     return part.resize((width, height), Image.Resampling.LANCZOS)
 
 

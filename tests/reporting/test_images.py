@@ -17,7 +17,7 @@ from pmodel.plots.plots import (
 from pmodel.plots.rows import equations, labelled_rows
 
 
-def test_grid_puts_each_picture_in_its_cell_and_enlarges_small_ones():
+def test_grid_puts_each_image_in_its_cell_and_enlarges_small_ones():
     images = torch.linspace(0, 1, 5).view(5, 1, 1, 1).expand(5, 1, 8, 8)
     grid = image_grid(images, columns=3, gap=2)
     assert grid.shape == (2 * 58 + 2, 3 * 58 + 2, 3)
@@ -27,8 +27,8 @@ def test_grid_puts_each_picture_in_its_cell_and_enlarges_small_ones():
         assert (cell == value).all()
 
 
-def test_captions_stand_below_their_pictures_without_touching_the_next():
-    captions = ["1", "2\n3", "a caption that is wider than its picture", "4", ""]
+def test_captions_stand_below_their_images_without_touching_the_next():
+    captions = ["1", "2\n3", "a caption that is wider than its image", "4", ""]
     grid = captioned_grid(torch.zeros(5, 1, 8, 8), captions, columns=3, gap=10)
     dark = (grid < 128).all(-1)
     down, across = (size // n for size, n in zip(grid[10:, 10:].shape[:2], (2, 3), strict=True))
@@ -57,7 +57,7 @@ def test_grey_values_and_colours_are_kept_and_clipped():
 
 @pytest.mark.parametrize("C", [1, 3])
 @pytest.mark.parametrize(("H", "W", "side"), [(8, 8, 1), (11, 9, 1), (28, 28, 3), (32, 20, 2)])
-def test_what_is_hidden_is_a_blue_chequerboard_whatever_the_picture(C, H, W, side):
+def test_what_is_hidden_is_a_blue_chequerboard_whatever_the_image(C, H, W, side):
     x, other = torch.rand(2, 2, C, H, W)
     known = torch.rand(2, 1, H, W).expand(2, C, H, W) < 0.5
     shown = hidden(x, known)
@@ -125,7 +125,9 @@ def test_panels_fill_their_rows(count, expected):
 
 def test_splits_have_their_colours_in_all_panels_and_shared_panels_one_for_each_quantity(monkeypatch):
     figures = []
-    monkeypatch.setattr("pmodel.plots.plots.new_figure", lambda *size: figures.append(new_figure(*size)) or figures[0])
+    monkeypatch.setattr(
+        "pmodel.plots.plots.new_figure", lambda *size, **more: figures.append(new_figure(*size)) or figures[0]
+    )
     line = ([1.0, 2.0], [2.0, 1.0])
     shared = dict.fromkeys(("real, train", "real, val", "fake, train", "fake, val"), line)
     curves({"distance": {"val (averaged weights)": line}, "loss": {"train": line, "val": line}, "D": shared})
@@ -136,20 +138,22 @@ def test_splits_have_their_colours_in_all_panels_and_shared_panels_one_for_each_
 
 
 def drawn_by_clouds(groups: dict[str, np.ndarray], monkeypatch):
-    """The figure that clouds() draws, and its picture."""
+    """The figure that clouds() draws, and its image."""
     figures = []
-    monkeypatch.setattr("pmodel.plots.plots.new_figure", lambda *size: figures.append(new_figure(*size)) or figures[0])
-    picture = clouds(groups)
-    return figures[0], picture
+    monkeypatch.setattr(
+        "pmodel.plots.plots.new_figure", lambda *size, **more: figures.append(new_figure(*size)) or figures[0]
+    )
+    image = clouds(groups)
+    return figures[0], image
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 6])
 @pytest.mark.parametrize("spread", [1.0, 0.4, 0.001])
 def test_no_title_of_clouds_touches_an_edge_and_four_stand_in_a_row(count, spread, monkeypatch):
     points = np.random.default_rng(0).normal(size=(50, 2)) * [1, spread]
-    figure, picture = drawn_by_clouds({f"Ågy {i}": points for i in range(count)}, monkeypatch)
-    assert (picture[:2] == 255).all()
-    assert (picture[-2:] == 255).all()
+    figure, image = drawn_by_clouds({f"Ågy {i}": points for i in range(count)}, monkeypatch)
+    assert (image[:2] == 255).all()
+    assert (image[-2:] == 255).all()
     shown = [axes for axes in figure.axes if axes.get_title()]
     assert len(shown) == count
     tops = [round(axes.get_window_extent().y1) for axes in shown]
@@ -165,9 +169,9 @@ def test_histograms_of_clouds_share_their_scale(monkeypatch):
     assert narrow.get_ylim()[1] > 3 * max(bar.get_height() for bar in wide.patches)
 
 
-def test_plots_are_pictures():
+def test_plots_are_images():
     line = ([1.0, 2.0, 3.0], [3.0, 2.0, 1.0])
-    for picture in (
+    for image in (
         curves({"loss": {"train": line, "val": line}}),
         clouds({"real": np.random.default_rng(0).normal(size=(50, 1)), "fake": np.zeros((9, 1))}),
         clouds({"real": np.random.default_rng(0).normal(size=(50, 2))}),
@@ -178,9 +182,9 @@ def test_plots_are_pictures():
         cumulative_shares(np.full(784, 1 / 2000)),
         labelled_scatter(np.zeros((4, 2)), np.array([0, 1, 2, -1]), "codes"),
     ):
-        assert picture.dtype == np.uint8
-        assert picture.ndim == 3
-        assert picture.std() > 0
+        assert image.dtype == np.uint8
+        assert image.ndim == 3
+        assert image.std() > 0
 
 
 def test_curves_show_the_late_epochs_even_if_the_first_is_far_off():

@@ -1,4 +1,4 @@
-"""Pictures and curves of a results document as they stand in a page."""
+"""Images and curves of a results document as they stand in a page."""
 
 import base64
 import io
@@ -9,8 +9,8 @@ from PIL import Image
 from pmodel.reporting.texts import error_text, is_finite, value_text
 
 
-class Picture(NamedTuple):
-    """A picture in the page, in its own pixels."""
+class PageImage(NamedTuple):
+    """An image in the page, in its own pixels."""
 
     uri: str
     width: int
@@ -22,18 +22,18 @@ class Curve(NamedTuple):
     """Curves of one name: the plot of all runs, and their values."""
 
     name: str
-    picture: Picture
+    image: PageImage
     x_label: str
     y_label: str
     x: list[str]
     rows: list[tuple[str, list[str]]]
 
 
-def picture_of(png: bytes, alt: str) -> Picture:
+def image_of(png: bytes, alt: str) -> PageImage:
     """A PNG as a data URI."""
     with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
         width, height = image.size
-    return Picture(f"data:image/png;base64,{base64.b64encode(png).decode()}", width, height, alt)
+    return PageImage(f"data:image/png;base64,{base64.b64encode(png).decode()}", width, height, alt)
 
 
 def curves_of(runs: list[dict[str, Any]]) -> list[Curve]:
@@ -67,7 +67,7 @@ def _curve(name: str, lines: list[tuple[str, dict[str, Any]]]) -> Curve:
     rows = [(label, [_point(by_x.get(x)) for x in xs]) for label, by_x in points.items()]
     labels = ", ".join(points)
     return Curve(
-        name, picture_of(buffer.getvalue(), f"{name}: {labels}"), x_label, y_label, [f"{x:.6g}" for x in xs], rows
+        name, image_of(buffer.getvalue(), f"{name}: {labels}"), x_label, y_label, [f"{x:.6g}" for x in xs], rows
     )
 
 

@@ -1,4 +1,4 @@
-"""Pictures that any model can give which samples, reconstructs, or encodes and decodes."""
+"""Images that any model can give which samples, reconstructs, or encodes and decodes."""
 
 import math
 
@@ -9,16 +9,16 @@ from torch import Tensor
 
 from pmodel.capabilities import Decodes, Encodes, Reconstructs, Samples, SamplesClasses, SamplesLatents
 from pmodel.figures.figure import Figure, NotShown, Scene
-from pmodel.figures.shapes import few_dimensions, is_picture, not_few_dimensions, not_pictures
+from pmodel.figures.shapes import few_dimensions, is_image, not_few_dimensions, not_images
 from pmodel.plots.grids import columns_for, image_grid, side_by_side
 from pmodel.settings.ranges import Count, Two
 
-# One seed for all of a run's noise in pictures: the same codes each time, so pictures compare over time and runs.
+# One seed for all of a run's noise in images: the same codes each time, so images compare over time and runs.
 SEED = 0
 
 
 def fixed_generator(device: torch.device) -> torch.Generator:
-    """The start of the pictures' noise, on the device."""
+    """The start of the images' noise, on the device."""
     return torch.Generator(device=device).manual_seed(SEED)
 
 
@@ -42,10 +42,10 @@ class SampleGrid(Figure):
             if by_class is not None:
                 return by_class
         x = model.sample(self.num_images, generator=fixed_generator(model.device))
-        if not is_picture(x):
+        if not is_image(x):
             if few_dimensions(x):
                 return self._cloud(scene, model)
-            return not_pictures(x) if x.dim() == 4 else not_few_dimensions(x)
+            return not_images(x) if x.dim() == 4 else not_few_dimensions(x)
         columns = columns_for(self.num_images)
         panels = {"samples x ~ p(x)": image_grid(x, columns)}
         if isinstance(model, SamplesLatents) and isinstance(model, Decodes):
@@ -69,7 +69,7 @@ class SampleGrid(Figure):
         count = self.num_images // (shown * columns) * columns
         label = torch.arange(shown, device=model.device).repeat_interleave(count)
         x = model.sample_classes(label, generator=fixed_generator(model.device))
-        if not is_picture(x):
+        if not is_image(x):
             return None
         names = scene.data.class_names or range(num_classes)
         blocks = {str(name): image_grid(part, columns) for name, part in zip(names, x.split(count), strict=False)}
@@ -88,7 +88,7 @@ class SampleGrid(Figure):
 
 
 class ReconstructionGrid(Figure):
-    """Fixed validation pictures, and beside them what the model makes of each."""
+    """Fixed validation images, and beside them what the model makes of each."""
 
     name = "reconstructions"
 
@@ -99,7 +99,7 @@ class ReconstructionGrid(Figure):
         if not isinstance(model, Reconstructs):
             return NotShown("the model has no reconstruct")
         x = scene.data.examples("validation", self.num_images).x
-        if is_picture(x):
+        if is_image(x):
             columns = columns_for(len(x))
             y = model.reconstruct(x.to(model.device))
             return side_by_side(
@@ -112,11 +112,11 @@ class ReconstructionGrid(Figure):
             y = model.reconstruct(x.to(model.device)).cpu()
             panels = {"validation examples": scene.restored(x), "reconstructions": scene.restored(y)}
             return clouds(panels, scene.axis_names(x.shape[1]))
-        return not_pictures(x) if x.dim() == 4 or len(x) == 0 else not_few_dimensions(x)
+        return not_images(x) if x.dim() == 4 or len(x) == 0 else not_few_dimensions(x)
 
 
 class Interpolations(Figure):
-    """Straight lines between the codes of two validation pictures, decoded; the pictures themselves at both ends.
+    """Straight lines between the codes of two validation images, decoded; the images themselves at both ends.
 
     Of a model that can't encode: great circles between two codes of the prior, and all that is shown is decoded.
     """
@@ -137,8 +137,8 @@ class Interpolations(Figure):
 
     def _between_examples(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
         x = scene.data.examples("validation", 2 * self.num_pairs).x.to(model.device)
-        if not is_picture(x):
-            return not_pictures(x)
+        if not is_image(x):
+            return not_images(x)
         if len(x) < 2:
             return NotShown("there is only one validation example")
         x = x[: len(x) // 2 * 2]
@@ -160,8 +160,8 @@ class Interpolations(Figure):
         labels = torch.lerp(start[:, None, D:], end[:, None, D:], weights[:, None])
         codes = torch.cat([great_circle(start[:, :D], end[:, :D], weights), labels], 2)
         x = model.decode(codes.flatten(0, 1))
-        if not is_picture(x):
-            return not_pictures(x)
+        if not is_image(x):
+            return not_images(x)
         title = "decoded codes along great circles between two draws z ~ p(z), which stand at the ends"
         return side_by_side({title: image_grid(x, self.num_steps)})
 
