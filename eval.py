@@ -24,6 +24,7 @@ def main(config: DictConfig) -> None:
     from pmodel.reporting.comparison_markdown import comparison_markdown
     from pmodel.reporting.comparison_text import comparison_text
     from pmodel.reporting.report import write_report
+    from pmodel.runs.files import RESULTS
     from pmodel.runs.results import write_json
 
     settings = OmegaConf.to_container(config, resolve=True)
@@ -38,12 +39,12 @@ def main(config: DictConfig) -> None:
         if not workers.is_first:
             return
         results["overrides"] = list(HydraConfig.get().overrides.task)
-        write_json(judge.folder / "results.json", results)
+        write_json(judge.folder / RESULTS, results)
         (judge.folder / "table.md").write_text(comparison_markdown(results), encoding="utf-8")
         judge.write_samples()
         report = write_report(results, judge.folder)
         print(f"\n{comparison_text(results, shutil.get_terminal_size((132, 24)).columns)}\n")
-        print(f"results   {shown(judge.folder / 'results.json')}\nreport    {shown(report)}", flush=True)
+        print(f"results   {shown(judge.folder / RESULTS)}\nreport    {shown(report)}", flush=True)
         if results["failed"]:
             first = results["failed"][0]
             raise ValueError(f"{len(results['failed'])} runs could not be judged, the first: {first['reason']}")

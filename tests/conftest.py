@@ -21,7 +21,7 @@ from pmodel.commands.quiet import NOISE
 from pmodel.config.resolvers import register_resolvers
 from pmodel.features import dataset_network as features
 from pmodel.features.tensor_files import sha256
-from pmodel.processes.stopping import STOP_SIGNALS
+from pmodel.processes.signals import STOP_SIGNALS
 
 # Tests are about numbers, not speed, and more threads only make small networks slower: one, for processes that tests
 # start too. Whoever sets another number gets it: sums are then rounded otherwise, and tests must hold all the same.

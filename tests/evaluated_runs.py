@@ -9,7 +9,9 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from sklearn.datasets import load_digits
+from support import config
 
+from pmodel.instantiate import instantiate
 from pmodel.plots.grids import image_grid
 from pmodel.plots.plots import curves
 
@@ -137,6 +139,8 @@ def document(labels: list[str] | None = None) -> dict[str, Any]:
         "versions": {"pmodel": "0.1.0", "torch": "2.15.0", "lightning": "2.6.6"},
         "code": "6cae2614f0d3",
         "settings": {"frechet": {"num_samples": 10_000, "features": "labels"}, "probe": {"num_labels": None}},
+        "meanings": meanings(),
+        "captions": captions(),
         "runs": [run(label) for label in labels or MODELS],
     }
 
@@ -172,3 +176,16 @@ def with_figures(results: dict[str, Any], folder: Path) -> dict[str, Any]:
             if name not in figures:
                 missing[name] = f"the model has no {method}"
     return results
+
+
+def captions() -> dict[str, dict[str, str | None]]:
+    """What the project's figures say of themselves."""
+    return instantiate(config("model=vae", "paths.run_dir=unused")["callbacks"]["figures"]).captions
+
+
+def meanings() -> dict[str, str]:
+    """What the project's metrics say of the numbers of these documents."""
+    numbers = [number["name"] for label in MODELS for number in run(label)["numbers"]]
+    nodes = config("run=x", "cache_dir=null", name="eval")["metric"]
+    metrics = [instantiate(node) for name, node in nodes.items() if name != "features"]
+    return {name: text for name in numbers for metric in metrics if (text := metric.meaning(name))}

@@ -78,7 +78,8 @@ def test_an_evaluation_is_a_table_a_json_file_and_a_page_in_the_run(evaluate: Ru
     assert "negative ELBO" in outcome.out
     assert f"report    vae/eval/{folder.name}/report.html" in outcome.out
     results = read(vae / "eval")
-    keys = {"schema", "split", "hardware", "versions", "code", "settings", "overrides", "runs", "failed"}
+    keys = {"schema", "split", "hardware", "versions", "code", "settings", "overrides", "meanings", "captions"}
+    keys |= {"runs", "failed"}
     assert set(results) == keys
     assert results["overrides"] == [f"run={vae}", *quick]  # what was typed
     assert results["failed"] == []

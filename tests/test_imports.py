@@ -78,3 +78,53 @@ def test_the_check_of_a_config_imports_nothing_heavy():
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def parsed() -> dict[str, ast.Module]:
+    """All files of the code by their paths, without docstrings."""
+    found = {}
+    for file in sorted(
+        [*PACKAGE.parent.rglob("*.py"), *(PACKAGE.parents[1] / name for name in ("train.py", "eval.py"))]
+    ):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+                node.value = ast.Constant(None)
+        found[file.relative_to(PACKAGE.parents[1]).as_posix()] = tree
+    return found
+
+
+def test_one_module_sets_handlers_of_signals():
+    setting = {
+        file
+        for file, tree in parsed().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("signal.signal", "signal.sigaction")
+    }
+    assert setting == {"src/pmodel/processes/signals.py"}
+
+
+def test_one_module_names_the_files_of_a_run():
+    names = {"best.ckpt", "last.ckpt", "status.json", "config.yaml", "overrides.yaml", "results.json", "metrics.csv"}
+    naming = {
+        file
+        for file, tree in parsed().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.split("/")[-1] in names
+    }
+    assert naming == {"src/pmodel/runs/files.py"}
+
+
+def test_ranges_stand_in_signatures_alone():
+    """An annotation says which numbers a setting takes; nothing else does, but for those that many share."""
+    bounds = {"Ge", "Gt", "Le", "Lt"}
+    for file, tree in parsed().items():
+        annotated = {
+            id(call)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "Annotated"
+            for call in ast.walk(node)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in bounds:
+                assert id(node) in annotated, f"{file}:{node.lineno}"

@@ -21,7 +21,7 @@ from pmodel.commands.command_line import checked_command_line
 from pmodel.commands.directories import Directories, finish_sweep
 from pmodel.config.resolvers import register_resolvers
 from pmodel.processes.launch import Processes
-from pmodel.runs.saved import SWEEP_FILE
+from pmodel.runs.files import SWEEP
 
 SMALL = ["data.limit=64", "data.batch_size=32", "trainer.max_epochs=12", "callbacks=minimal", "logger=csv"]
 # Points: the images' network of features would be trained first.
@@ -67,7 +67,7 @@ def test_a_multirun_on_two_processes_that_is_killed_goes_on_where_it_was(train: 
     jobs = sorted(folder.glob("*-*-points"))
     assert [status(job) for job in jobs] == ["done"] * 4
     assert len((folder / "summary.csv").read_text().splitlines()) == 5
-    assert json.loads((folder / SWEEP_FILE).read_text())["status"] == "done"
+    assert json.loads((folder / SWEEP).read_text())["status"] == "done"
     # As if nothing had happened.
     assert train(*FOUR[1:], "paths.log_dir=whole").code == 2  # several values without -m
     assert train("model=gan", "seed=1", *FOUR[3:], "paths.log_dir=whole").code == 0
@@ -162,7 +162,7 @@ def test_a_multirun_that_is_told_to_stop_says_how_all_of_it_goes_on(train: Run, 
         "stopped by SIGINT",
         f"go on with: uv run train.py resume={shown} (1 of 2 jobs that were begun are done)",
     ]
-    assert json.loads((folder / SWEEP_FILE).read_text())["status"] == "stopped"
+    assert json.loads((folder / SWEEP).read_text())["status"] == "stopped"
     assert [line.split(",")[2] for line in (folder / "summary.csv").read_text().splitlines()] == [
         "status",
         "done",
@@ -197,7 +197,7 @@ def test_a_signal_between_two_jobs_ends_a_multirun_before_the_next_one(train: Ru
 def test_resume_of_a_multirun_is_what_was_typed_for_it(tmp_path, monkeypatch, capsys):
     folder = tmp_path / "multirun"
     folder.mkdir()
-    (folder / SWEEP_FILE).write_text(json.dumps({"typed": ["-m", "seed=1,2", "hydra.sweep.dir=old"], "task": []}))
+    (folder / SWEEP).write_text(json.dumps({"typed": ["-m", "seed=1,2", "hydra.sweep.dir=old"], "task": []}))
     argv = checked_command_line("train", [f"resume={folder}"])
     assert argv == ["-m", "seed=1,2", f"hydra.sweep.dir='{folder}'"]
     with pytest.raises(SystemExit):

@@ -16,7 +16,7 @@ from support import ROOT, config, source
 import pmodel
 from pmodel.commands.command_line import checked_command_line
 from pmodel.data import image_folder
-from pmodel.runs.saved import SWEEP_FILE
+from pmodel.runs.files import SWEEP
 
 SMALL = ["model=pca", "data.limit=64", "data.batch_size=32", "callbacks=minimal", "logger=csv", "trainer=cpu"]
 CODE = {"_target_": "torch.load", "f": "payload.pt", "weights_only": False}
@@ -133,7 +133,7 @@ def test_a_pipe_in_place_of_a_file_keeps_nobody_waiting(run, capsys):
     assert "there is no " in refusal(capsys, "train", "resume=run")
     shutil.rmtree(run)
     Path("sweep").mkdir()
-    os.mkfifo(f"sweep/{SWEEP_FILE}")
+    os.mkfifo(f"sweep/{SWEEP}")
     assert "there is no " in refusal(capsys, "train", "resume=sweep")
 
 
@@ -169,16 +169,16 @@ def test_what_could_act_in_a_multirun_has_to_be_typed_again(word, capsys, tmp_pa
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "sweep"
     folder.mkdir()
-    (folder / SWEEP_FILE).write_text(json.dumps({"typed": ["-m", "seed=1,2", word], "task": []}))
+    (folder / SWEEP).write_text(json.dumps({"typed": ["-m", "seed=1,2", word], "task": []}))
     line = refusal(capsys, "train", "resume=sweep")
-    assert line == f"error: resume=sweep: sweep/{SWEEP_FILE} says that {word} was typed; type that again behind it\n"
+    assert line == f"error: resume=sweep: sweep/{SWEEP} says that {word} was typed; type that again behind it\n"
 
 
 def test_what_is_typed_again_is_the_users_own(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("sweep").mkdir()
     typed = ["-m", "seed=1,2", "data_dir=elsewhere", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-    Path(f"sweep/{SWEEP_FILE}").write_text(json.dumps({"typed": typed, "task": []}))
+    Path(f"sweep/{SWEEP}").write_text(json.dumps({"typed": typed, "task": []}))
     again = checked_command_line("train", ["resume=sweep", "data_dir=elsewhere"])
     assert sorted(again) == sorted([*typed, "hydra.sweep.dir='sweep'"])
 

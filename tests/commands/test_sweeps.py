@@ -199,7 +199,7 @@ def test_compare_gives_each_family_its_own_length(train):
         composed = OmegaConf.create(outcome.out)
         lengths[model] = composed.trainer.max_epochs, composed.trainer.max_steps
         measured[model] = composed.callbacks.frechet.every_n_epochs
-    assert lengths == {"kmeans": (300, -1), "vae": (40, -1), "pixelcnn": (-1, 2500), "dcgan": (-1, 2500)}
+    assert lengths == {"kmeans": (300, -1), "vae": (30, -1), "pixelcnn": (-1, 2500), "dcgan": (-1, 2500)}
     assert measured == {"kmeans": None, "vae": None, "pixelcnn": None, "dcgan": 5}
 
 

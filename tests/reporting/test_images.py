@@ -126,7 +126,7 @@ def test_panels_fill_their_rows(count, expected):
 def test_splits_have_their_colours_in_all_panels_and_shared_panels_one_for_each_quantity(monkeypatch):
     figures = []
     monkeypatch.setattr(
-        "pmodel.plots.plots.new_figure", lambda *size, **more: figures.append(new_figure(*size)) or figures[0]
+        "pmodel.plots.plots.new_figure", lambda *size, **more: figures.append(new_figure(*size, **more)) or figures[0]
     )
     line = ([1.0, 2.0], [2.0, 1.0])
     shared = dict.fromkeys(("real, train", "real, val", "fake, train", "fake, val"), line)
@@ -141,7 +141,7 @@ def drawn_by_clouds(groups: dict[str, np.ndarray], monkeypatch):
     """The figure that clouds() draws, and its image."""
     figures = []
     monkeypatch.setattr(
-        "pmodel.plots.plots.new_figure", lambda *size, **more: figures.append(new_figure(*size)) or figures[0]
+        "pmodel.plots.plots.new_figure", lambda *size, **more: figures.append(new_figure(*size, **more)) or figures[0]
     )
     image = clouds(groups)
     return figures[0], image

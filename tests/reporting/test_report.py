@@ -7,14 +7,14 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
 import pytest
-from evaluated_runs import DATA, MODELS, SAMPLE, document, with_figures
+from evaluated_runs import DATA, MODELS, document, with_figures
 from PIL import Image
 
+from pmodel.evaluation.likelihood import Likelihood
 from pmodel.reporting.comparison import FLOOR, MARKED
+from pmodel.reporting.report import _explanation as explanation
 from pmodel.reporting.report import write_report
-from pmodel.reporting.report_texts import FIGURES, MEANINGS, OF_POINTS, explanation, meaning
 
 EVIL = '<script>alert("1")</script> & \'<b onclick="x">\''
 # Elements without an end.
@@ -104,7 +104,7 @@ def test_images_are_the_files_in_their_own_pixels_with_texts_in_their_place(nine
     files = 0
     for run in results["runs"]:
         for name, path in run["figures"].items():
-            title = FIGURES[name][0] if name in FIGURES else "Of tomorrow"
+            title = results["captions"][name]["title"] if name in results["captions"] else "Of tomorrow"
             assert images[f"{title}: {run['label']}, {run['model']}"] == (tmp_path / path).read_bytes()
             files += 1
     # All others are plots of the document's curves.
@@ -123,10 +123,11 @@ def test_a_figure_that_a_run_lacks_has_its_reason_and_one_that_is_no_file_says_s
 
 
 def test_samples_have_a_section_even_if_no_run_has_any(tmp_path):
-    text = page_of(document(), tmp_path).text()
+    results = document()
+    text = page_of(results, tmp_path).text()
     assert "Samples" in text
-    assert FIGURES["samples"][1] in text
-    assert FIGURES["completions"][1] not in text
+    assert results["captions"]["samples"]["caption"] in text
+    assert results["captions"]["completions"]["caption"] not in text
 
 
 @pytest.mark.parametrize("place", ["label", "model", "run", "checkpoint"])
@@ -237,18 +238,19 @@ def test_figures_say_once_of_which_split_they_are(tmp_path):
 
 def test_points_have_sentences_of_their_own(tmp_path):
     points = {"data": "points", "shape": [1]}
-    assert set(OF_POINTS) == {"samples", "samples_over_time", "reconstructions", "neighbours"}
-    for name, (_, of_images) in FIGURES.items():
-        assert explanation(name, [DATA, DATA]) == of_images
-        of_points = OF_POINTS.get(name, of_images)
-        assert explanation(name, [points]) == of_points
-        both = [of_images] if name not in OF_POINTS else [of_images, of_points]
-        assert explanation(name, [points, DATA, points]) == " ".join(both)
-    assert explanation("of_tomorrow", [points]) == ""
     results = with_figures(document(["vae"]), tmp_path)
+    for caption in results["captions"].values():
+        of_images, of_points = caption["caption"], caption["of_points"] or caption["caption"]
+        assert of_images.endswith(".")
+        assert of_points.endswith(".")
+        assert explanation(caption, [DATA, DATA]) == of_images
+        assert explanation(caption, [points]) == of_points
+        both = dict.fromkeys([of_images, of_points])
+        assert explanation(caption, [points, DATA, points]) == " ".join(both)
+    assert explanation({}, [points]) == ""
     results["runs"][0]["data"] = points
     text = page_of(results, tmp_path).text()
-    assert OF_POINTS["samples"] in text
+    assert results["captions"]["samples"]["of_points"] in text
     assert "sharp" not in text
     assert "(1 coordinate)" in text
 
@@ -353,7 +355,7 @@ def test_each_number_has_its_protocol_and_checkpoints_their_hashes(nine):
         assert run["checkpoint_sha256"] in text
         for number in run["numbers"]:
             assert number["name"] in protocol
-            assert meaning(number["name"]) in protocol
+            assert results["meanings"].get(number["name"], "") in protocol
     assert "sigma 0.13 (gmm, vae, gan); 0.18 (pixelcnn, pixelrnn); 0.15 (dcgan)" in protocol
     # What the data say for all is said once.
     assert protocol.count("split_seed") == 1
@@ -379,9 +381,10 @@ def test_curves_with_holes_are_drawn_without_them(tmp_path):
 
 
 def test_meanings_are_those_of_the_longest_name_that_fits():
-    assert meaning("negative log-likelihood of levels") == MEANINGS["negative log-likelihood of levels"]
-    assert meaning("negative log-likelihood") == MEANINGS["negative log-likelihood"]
-    assert meaning("negative importance-weighted bound (K = 7)") == MEANINGS["negative importance-weighted bound"]
-    assert meaning("a number of tomorrow") == ""
-    assert len(SAMPLE) == 6
-    assert all(np.char.endswith([*MEANINGS.values(), *(text for _, text in FIGURES.values())], "."))
+    metric = Likelihood()
+    assert metric.meaning("negative log-likelihood of levels") == metric.meanings["negative log-likelihood of levels"]
+    assert metric.meaning("negative log-likelihood") == metric.meanings["negative log-likelihood"]
+    bound = metric.meanings["negative importance-weighted bound"]
+    assert metric.meaning("negative importance-weighted bound (K = 7)") == bound
+    assert metric.meaning("a number of tomorrow") is None
+    assert all(text.endswith(".") for text in metric.meanings.values())

@@ -15,6 +15,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
+from pmodel.runs.files import STATUS
+
 
 def _launcher_of(plugin: str, name: str) -> type[Launcher]:
     """A plugin's launcher; where it isn't installed a bare Launcher, whose subclasses stay abstract.
@@ -128,7 +130,7 @@ class _Submitit(_launcher_of("submitit", "BaseSubmititLauncher")):
         except Exception as error:
             reason = str(error).strip().splitlines()[0]
             print(f"error: job {number}: {reason} (its output: {job.paths.stderr})", file=sys.stderr)
-            began = any(Path(self.config.hydra.sweep.dir).glob(f"{number}-*/**/status.json"))
+            began = any(Path(self.config.hydra.sweep.dir).glob(f"{number}-*/**/{STATUS}"))
             died = JobReturn(status=JobStatus.COMPLETED if began else JobStatus.FAILED)
             died.return_value = None if began else CompactHydraException(f"job {number}: {reason}")
             return died

@@ -144,9 +144,10 @@ def _outcome(job: JobReturn) -> tuple[float | None, str]:
     """The job's value, None where it has none, and the status that it left."""
     if job.status == JobStatus.FAILED or job.hydra_cfg is None:
         return None, "failed"
+    from pmodel.runs.files import STATUS
     from pmodel.runs.saved import read_status
 
-    file = Path(job.hydra_cfg.hydra.runtime.output_dir) / "status.json"
+    file = Path(job.hydra_cfg.hydra.runtime.output_dir) / STATUS
     status = read_status(file, str(file)).get("status", "done")
     value = job.return_value
     if status == "done" and (value is None or not math.isfinite(value)):

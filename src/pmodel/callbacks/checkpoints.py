@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from pmodel.figures.figure import epochs_done
 from pmodel.loggers.hand import keep_checkpoint, keep_numbers
+from pmodel.runs.files import BEST
 from pmodel.runs.saved import read_checkpoint
 from pmodel.settings.ranges import Count
 
@@ -70,7 +71,7 @@ class BestCheckpoint(NamedCheckpoint):
     def __init__(self, dirpath: str):
         super().__init__(
             dirpath=dirpath,
-            filename="best",
+            filename=BEST.removesuffix(".ckpt"),
             monitor="val/loss",
             auto_insert_metric_name=False,
             enable_version_counter=False,
@@ -122,7 +123,7 @@ class BestCheckpoint(NamedCheckpoint):
     def _hand_over(self, trainer: Trainer) -> None:
         numbers = {"epoch": self.best_epoch, **self.best_metrics}
         keep_numbers(trainer.loggers, "best", numbers)
-        keep_checkpoint(trainer.loggers, "best", Path(self.dirpath) / "best.ckpt", numbers)
+        keep_checkpoint(trainer.loggers, "best", Path(self.dirpath) / BEST, numbers)
 
     def state_dict(self) -> dict[str, Any]:
         own = {"best_metrics": self.best_metrics, "best_epoch": self.best_epoch, "best_counts": self.best_counts}

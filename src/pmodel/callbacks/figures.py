@@ -85,6 +85,12 @@ class Figures(Callback):
                 yield figure, image
                 bar.update()
 
+    @property
+    def captions(self) -> dict[str, dict[str, str | None]]:
+        """What a report says about each figure of a model, by their names, in its order."""
+        figures = [figure for figure in self.figures if not figure.of_data]
+        return {f.name: {"title": f.title, "caption": f.caption, "of_points": f.caption_of_points} for f in figures}
+
     def _save(self, image: np.ndarray, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(path)

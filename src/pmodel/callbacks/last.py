@@ -12,7 +12,7 @@ from torch import distributed
 
 from pmodel.figures.figure import epochs_done
 from pmodel.loggers.hand import keep_checkpoint
-from pmodel.processes.stopping import STOP_SIGNALS, obey
+from pmodel.processes.signals import STOP_SIGNALS, obey, obey_again
 from pmodel.settings.ranges import Count
 
 # Two signals that come so close, in seconds, are one: a terminal sends Ctrl-C to all processes, and some hand it on.
@@ -107,6 +107,5 @@ class LastCheckpoint(Checkpoint):
         self._restore_handlers()
 
     def _restore_handlers(self) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        obey_again(self._previous)
         self._previous = {}

@@ -124,6 +124,8 @@ def collect_numbers(trainer: Trainer, protocol: dict[str, Any]) -> list[Number]:
 
 def _context(run: RunDirectory, trainer: Trainer) -> dict[str, Any]:
     """What all numbers of a results file share."""
-    best = (run.path / "checkpoints" / "best.ckpt").exists()
-    checkpoint = f"checkpoints/{'best' if best else 'last'}.ckpt"
-    return {"checkpoint": checkpoint, **provenance(trainer.strategy.root_device, trainer.world_size)}
+    checkpoint = run.best_checkpoint if run.best_checkpoint.exists() else run.last_checkpoint
+    return {
+        "checkpoint": str(checkpoint.relative_to(run.path)),
+        **provenance(trainer.strategy.root_device, trainer.world_size),
+    }

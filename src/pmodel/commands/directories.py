@@ -20,8 +20,9 @@ from pmodel.processes.launch import Launch, launched, num_processes
 from pmodel.processes.stopping import defer
 from pmodel.runs.claim import Claim, InUse, reserve
 from pmodel.runs.directory import made
+from pmodel.runs.files import SWEEP
 from pmodel.runs.results import write_json
-from pmodel.runs.saved import SWEEP_FILE, statuses
+from pmodel.runs.saved import statuses
 
 # Of the multirun that this process runs: kept until it ends.
 _claims: list[Claim] = []
@@ -62,7 +63,7 @@ class Directories(Callback):
                 _claims.append(Claim(folder))
             except InUse as error:
                 _refuse(str(error))
-            before = read_json(folder / SWEEP_FILE, shown(folder))
+            before = read_json(folder / SWEEP, shown(folder))
             if before is not None:
                 _check_same(folder, before, command)
                 try:
@@ -72,7 +73,7 @@ class Directories(Callback):
                 if found:
                     jobs = ", ".join(f"{count} {status}" for status, count in found.items())
                     print(f"goes on with {shown(folder)}/ (jobs: {jobs})", flush=True)
-            write_json(folder / SWEEP_FILE, {"status": "running", "typed": sys.argv[1:], **command})
+            write_json(folder / SWEEP, {"status": "running", "typed": sys.argv[1:], **command})
         _set(config, "sweep", folder)
         defer()
 
@@ -84,9 +85,9 @@ def multirun_at_work() -> Path | None:
 
 def finish_sweep(folder: Path, status: str) -> None:
     """Notes how a multirun ended: done, or failed where a job of it did."""
-    found = read_json(folder / SWEEP_FILE, shown(folder))
+    found = read_json(folder / SWEEP, shown(folder))
     if found is not None:
-        write_json(folder / SWEEP_FILE, found | {"status": status})
+        write_json(folder / SWEEP, found | {"status": status})
     while _claims:
         _claims.pop().release()
 
@@ -112,7 +113,7 @@ def _command(config: DictConfig) -> dict[str, Any]:
 
 def _begun(parent: Path, command: dict[str, Any]) -> Path | None:
     """The newest multirun of the same jobs, if it was not finished and nobody else is at it."""
-    for file in sorted(parent.glob(f"*/{SWEEP_FILE}"), reverse=True):
+    for file in sorted(parent.glob(f"*/{SWEEP}"), reverse=True):
         try:
             found = read_json(file, shown(file.parent)) or {}
         except ValueError:

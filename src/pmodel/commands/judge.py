@@ -28,10 +28,11 @@ from pmodel.plots.grids import image_grid, in_rows
 from pmodel.plots.plots import clouds
 from pmodel.processes.bar import Bar
 from pmodel.processes.shared_work import Workers
+from pmodel.runs.files import BEST, LAST, RESULTS, SCHEMA, STATUS
 from pmodel.runs.opening import Run, open_run
 from pmodel.runs.provenance import provenance
 from pmodel.runs.results import Curve, Missing
-from pmodel.runs.saved import SCHEMA, find_runs, read_checkpoint, read_overrides, read_results, read_status
+from pmodel.runs.saved import find_runs, read_checkpoint, read_overrides, read_results, read_status
 
 # Draws of each run in samples.png.
 NUM_IMAGES, NUM_CLOUD = 36, 1000
@@ -57,9 +58,8 @@ class Judge:
             raise ValueError("metric.features=null: expected metric/features=auto, classifier or inception")
         paths = settings["run"] if isinstance(settings["run"], list) else [settings["run"]]
         found, left_out = find_runs(paths)
-        if workers.is_first:
-            for line in left_out:
-                print(f"left out: {line}", flush=True)
+        for line in left_out if workers.is_first else ():
+            print(f"left out: {line}", flush=True)
         places = settings["data_dir"], settings["data"]["path"]
         self.runs = [open_run(run.checkpoint, *places, f"run={shown(run.folder)}") for run in found]
         self.labels = labels(self.runs)
@@ -75,6 +75,7 @@ class Judge:
                     _ = subject.extractor
         # The first draws of each run, by the name and the shape of its data.
         self.drawn: dict[str, dict[str, Tensor]] = {}
+        self.figures: Figures | None = (node := settings["callbacks"].get("figures")) and instantiate(node)
 
     def results(self) -> dict[str, Any]:
         """The results document: see docs/evaluation.md. A run that can't be judged does not stop the others, unless it
@@ -90,11 +91,14 @@ class Judge:
                 failed.append({"run": shown(run.folder), "label": label, "reason": reason})
         if not entries:
             raise ValueError(f"none of {len(failed)} runs could be judged, the first: {failed[0]['reason']}")
+        names = {number["name"] for entry in entries for number in (*entry["numbers"], *entry["missing"])}
         return {
             "schema": SCHEMA,
             "split": self.settings["split"],
             **provenance(self.workers.device, self.workers.count),
             "settings": self.settings["metric"],
+            "meanings": {name: text for name in sorted(names) for m in self.metrics if (text := m.meaning(name))},
+            "captions": self.figures.captions if self.figures else {},
             "runs": entries,
             "failed": failed,
         }
@@ -128,7 +132,7 @@ class Judge:
             self.drawn.setdefault(kind, {})[label] = subject.data.restore(subject.samples(count))
         figures, missing_figures = self._figures(run, label, subject.data)
         run.model.cpu()
-        status = read_status(run.folder / "status.json", place)
+        status = read_status(run.folder / STATUS, place)
         return {
             "run": shown(run.folder),
             "label": label,
@@ -166,7 +170,7 @@ class Judge:
             raise ValueError(f"split={split}: the data of {label} have no {split} examples")
         if not run.model.fitted:
             raise ValueError(f"{place}: the model was not fitted yet when {run.checkpoint.name} was saved")
-        trained = read_results(run.folder / "results.json", place)
+        trained = read_results(run.folder / RESULTS, place)
         about_training = trained["numbers"]
         self._check_sizes(run, about_training)
         for number in about_training:
@@ -212,10 +216,9 @@ class Judge:
 
     def _figures(self, run: Run, label: str, data: Any) -> tuple[dict[str, str], dict[str, str]]:
         """The paths of the images that were drawn, and why others were not; by the figures' names."""
-        node = self.settings["callbacks"].get("figures")
-        if node is None or not self.workers.is_first:
+        if self.figures is None or not self.workers.is_first:
             return {}, {}
-        figures: Figures = instantiate(node)
+        figures: Figures = instantiate(self.settings["callbacks"]["figures"])
         figures.load_state_dict(_history(run).get(figures.state_key, {}))
         folder = "figures" if len(self.runs) == 1 else f"figures/{self.labels.index(label)}-{slug(label)}"
         paths, missing = {}, {}
@@ -232,8 +235,8 @@ class Judge:
 
 def _history(run: Run) -> dict[str, Any]:
     """What callbacks kept over the whole training: best.ckpt was saved before its end."""
-    last = run.checkpoint.with_name("last.ckpt")
-    if run.checkpoint.name == "best.ckpt" and last.is_file():
+    last = run.checkpoint.with_name(LAST)
+    if run.checkpoint.name == BEST and last.is_file():
         # Without it, its figures show less.
         with suppress(ValueError):
             return read_checkpoint(last, "history").get("callbacks", {})

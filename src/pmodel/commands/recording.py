@@ -23,7 +23,8 @@ from pmodel.files.atomic import NotWritten
 from pmodel.files.printable import shown
 from pmodel.loggers.wandb_start import finish
 from pmodel.processes.launch import Processes
-from pmodel.processes.stopping import STOP_SIGNALS, exit_code, is_worker, no_more_jobs, obey, on_signal
+from pmodel.processes.signals import STOP_SIGNALS, ignore_signals, obey, obey_again
+from pmodel.processes.stopping import exit_code, is_worker, no_more_jobs, on_signal
 from pmodel.runs.directory import WRONG_INPUT, RunDirectory, end_of_job, in_multirun
 from pmodel.training.divergence import Diverged
 
@@ -97,7 +98,7 @@ def recorded(run: RunDirectory, settings: dict[str, Any], processes: Processes) 
             code = _stop(run, number)
             if callable(previous.get(number)) and previous[number] not in (on_signal, signal.default_int_handler):
                 # That of a scheduler which asked to stop: it puts the job back into its queue.
-                signal.signal(number, previous[number])
+                obey_again({number: previous[number]})
                 signal.raise_signal(number)
             if not is_worker():
                 previous.clear()  # signals stay ignored until the process has ended
@@ -125,8 +126,7 @@ def _stopping() -> Iterator[dict[int, Any]]:
     try:
         yield previous
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        obey_again(previous)
 
 
 def _raise_stopped(number: int, frame: FrameType | None) -> None:
@@ -135,9 +135,7 @@ def _raise_stopped(number: int, frame: FrameType | None) -> None:
 
 def _stop(run: RunDirectory, number: int) -> int:
     """Notes that a run was stopped, says how it goes on, and gives the exit code."""
-    # What is left to be done is short, and should be.
-    for other in STOP_SIGNALS:
-        signal.signal(other, signal.SIG_IGN)
+    ignore_signals()
     reason = f"stopped by {signal.Signals(number).name}"
     run.set_status("stopped", reason=reason)
     log.info(reason)

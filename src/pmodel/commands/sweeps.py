@@ -23,6 +23,7 @@ from pmodel.files.printable import shown
 from pmodel.processes.launch import launched
 from pmodel.reporting.summary import table
 from pmodel.reporting.texts import label_of, spread_text
+from pmodel.runs.files import OVERRIDES, RESULTS, STATUS
 from pmodel.runs.results import Number
 from pmodel.runs.saved import ENDED, evaluate_command, find_runs, read_results, read_status, resume_command
 from pmodel.runs.typed import only_typed
@@ -92,7 +93,7 @@ class SweepSummary(Callback):
 def _says_why(folder: Path) -> bool:
     """Whether a job that failed has noted it; one that was refused in the directory of another has not."""
     try:
-        return read_status(folder / "status.json", shown(folder)).get("status") == "failed"
+        return read_status(folder / STATUS, shown(folder)).get("status") == "failed"
     except ValueError:
         return True  # the summary repeats it
 
@@ -182,7 +183,7 @@ class Curves:
 
 def read_jobs(folder: Path) -> list[Job]:
     """The jobs whose directories lie below a multirun's, in the order in which they began."""
-    paths = [file.parent for file in folder.glob("*/**/status.json")]
+    paths = [file.parent for file in folder.glob(f"*/**/{STATUS}")]
     return [_read_job(path) for path in sorted(paths, key=lambda path: _order(path.relative_to(folder)))]
 
 
@@ -193,13 +194,13 @@ def _order(path: Path) -> tuple[int, str]:
 
 def _read_job(path: Path) -> Job:
     try:
-        status = read_status(path / "status.json", shown(path))
+        status = read_status(path / STATUS, shown(path))
     except ValueError as error:
         status = {"status": "unknown", "reason": str(error)}
-    typed = path / "overrides.yaml"
+    typed = path / OVERRIDES
     lines = OmegaConf.to_container(OmegaConf.load(typed)) if typed.exists() else []
     settings = {key.lstrip("+~"): value for key, _, value in (line.partition("=") for line in lines)}
-    numbers = read_results(path / "results.json", shown(path))["numbers"]
+    numbers = read_results(path / RESULTS, shown(path))["numbers"]
     named = {(f"train {n['name']}" if n.get("split") == "train" else n["name"]): n for n in numbers}
     return Job(path, settings, str(status.get("status")), status.get("reason", ""), named)
 

@@ -13,7 +13,8 @@ from pmodel.config.overrides import parse_overrides
 from pmodel.config.tree import ConfigError
 from pmodel.files.foreign import check_places, read_json
 from pmodel.files.printable import printable, quoted
-from pmodel.runs.saved import ENDED, SWEEP_FILE, read_config, read_status
+from pmodel.runs.files import CONFIG, STATUS, SWEEP
+from pmodel.runs.saved import ENDED, read_config, read_status
 from pmodel.runs.typed import arguments_of_run, only_typed, project_data_dir, to_type
 
 # What a resumed run may change: how long, where and how it is shown, not what is trained on what.
@@ -34,16 +35,16 @@ def with_resumed_config(argv: list[str], overrides: list[str], multirun: bool) -
     if multirun:
         raise ConfigError(f"{typed}: goes on with what is there; leave out --multirun")
     others = [o for o in parsed if o not in resume]
-    if (path / SWEEP_FILE).is_file():
+    if (path / SWEEP).is_file():
         return _whole_multirun(path, typed, others, argv)
     run = path.absolute().parent.parent if path.is_file() else path
-    if str(path) == "." or not (run / "config.yaml").is_file():
+    if str(path) == "." or not (run / CONFIG).is_file():
         raise ConfigError(
             f"{typed}: expected the directory of a run or a multirun, or a checkpoint, but there is no"
-            f" {run / 'config.yaml'}{_newest_below(path)}"
+            f" {run / CONFIG}{_newest_below(path)}"
         )
     try:
-        status = read_status(run / "status.json", typed).get("status")
+        status = read_status(run / STATUS, typed).get("status")
         moved = _moved(run, typed, others)
     except ValueError as error:
         raise ConfigError(str(error)) from None
@@ -74,16 +75,13 @@ def _moved(run: Path, typed: str, others: list[Override]) -> list[str]:
     try:
         return check_places(saved, run, own)
     except ValueError as error:
-        raise ValueError(f"{typed}: {run / 'config.yaml'}: {error}") from None
+        raise ValueError(f"{typed}: {run / CONFIG}: {error}") from None
 
 
 def _newest_below(folder: Path) -> str:
     """The end of a line about a folder that is none of a run's: the newest in it that is."""
     found = [
-        file.parent
-        for depth in ("*", "*/*")
-        for name in ("config.yaml", SWEEP_FILE)
-        for file in folder.glob(f"{depth}/{name}")
+        file.parent for depth in ("*", "*/*") for name in (CONFIG, SWEEP) for file in folder.glob(f"{depth}/{name}")
     ]
     newest = max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
     return f"; the newest one in it is resume={newest}" if newest is not None and str(folder) != "." else ""
@@ -95,16 +93,16 @@ def _whole_multirun(folder: Path, typed: str, others: list[Override], argv: list
     others, argv: of what was typed for it, what is typed again, since a file can't ask for it
     """
     try:
-        words = list(map(str, (read_json(folder / SWEEP_FILE, typed) or {})["typed"]))
+        words = list(map(str, (read_json(folder / SWEEP, typed) or {})["typed"]))
         words = [word for word in words if not word.startswith("hydra.sweep.dir=")]
         asked_for = only_typed(words)
     except (ValueError, KeyError, TypeError, HydraException) as error:
-        raise ConfigError(f"{typed}: {folder / SWEEP_FILE} can't be read ({error})") from None
+        raise ConfigError(f"{typed}: {folder / SWEEP} can't be read ({error})") from None
     for line in (other.input_line for other in others):
         if line not in words:
             raise ConfigError(f"{line}: a resumed multirun keeps its settings; leave it out")
     for word in asked_for:
         if word not in argv:
             line = printable(word)
-            raise ConfigError(f"{typed}: {folder / SWEEP_FILE} says that {line} was typed; type that again behind it")
+            raise ConfigError(f"{typed}: {folder / SWEEP} says that {line} was typed; type that again behind it")
     return [*words, f"hydra.sweep.dir={quoted(str(folder))}"]

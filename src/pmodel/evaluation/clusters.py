@@ -22,6 +22,13 @@ class Clustering(Metric):
     """Agreement of a model's clusters with labels of the split, which no model has seen; see `clustering_scores`."""
 
     group: ClassVar[Group] = "clusters"
+    meanings: ClassVar[dict[str, str]] = {
+        "clustering_accuracy": (
+            "The share of examples in a cluster that is matched with their label, under the best one-to-one matching."
+        ),
+        "nmi": "Normalized mutual information of clusters and labels: 0 if independent, 1 if the same partition.",
+        "ari": "Adjusted Rand index: agreement of clusters and labels on pairs of examples, 0 by chance, 1 at best.",
+    }
 
     def measure(self, subject: Subject) -> Iterator[Finding]:
         x, label = subject.examples

@@ -21,6 +21,10 @@ class LinearProbe(Metric):
     """
 
     group: ClassVar[Group] = "codes"
+    meanings: ClassVar[dict[str, str]] = {
+        "linear probe accuracy": "How well a linear classifier on the codes finds the labels, which the model was "
+        "never told.",
+    }
 
     def __init__(self, num_train: Two | None = 10_000):
         self.num_train = num_train
@@ -51,6 +55,9 @@ class Classification(Metric):
     """The share of the split's examples whose most probable label is right."""
 
     group: ClassVar[Group] = "codes"
+    meanings: ClassVar[dict[str, str]] = {
+        "accuracy": "The share of examples whose most probable label is right.",
+    }
 
     def measure(self, subject: Subject) -> Iterator[Finding]:
         name, model = "accuracy", subject.model

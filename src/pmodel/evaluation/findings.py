@@ -23,13 +23,20 @@ class Metric(ABC):
     """Something that models are asked; which of them can answer is for the metric to say.
 
     group: the part of the table in which its numbers stand
+    meanings: a sentence for each number, or for all whose names begin so, to a reader who sees it for the first time
     """
 
     group: ClassVar[Group]
+    meanings: ClassVar[dict[str, str]]
 
     @abstractmethod
     def measure(self, subject: Subject) -> Iterator[Finding]:
         """The numbers of a model, or the reasons why it has none."""
+
+    def meaning(self, name: str) -> str | None:
+        """The sentence for a number of that name; None if it is not one of this metric."""
+        fitting = [start for start in self.meanings if name.startswith(start)]
+        return self.meanings[max(fitting, key=len)] if fitting else None
 
     def missing(self, reason: str, *names: str) -> Iterator[Missing]:
         """The same reason for several numbers."""

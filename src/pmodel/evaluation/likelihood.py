@@ -69,6 +69,28 @@ class Likelihood(Metric):
     """
 
     group: ClassVar[Group] = "likelihood"
+    meanings: ClassVar[dict[str, str]] = {
+        "negative log-likelihood": (
+            "The mean of −log p(x) over the examples, exact: how improbable the model finds images that it "
+            "has never seen."
+        ),
+        "negative log-likelihood of levels": "What a density says at most about −log p of the levels, from examples "
+        "with uniform noise added.",
+        "negative log-density": (
+            "The mean negative logarithm of a density, which depends on the unit of x and compares with no probability."
+        ),
+        "negative ELBO": (
+            "The negative evidence lower bound: −log p(x) is at most that high; the importance-weighted bound "
+            "with one sample of the code."
+        ),
+        "negative importance-weighted bound": "An upper bound on −log p(x) from K weighted samples of the code; it "
+        "tightens as K grows.",
+        "BIC": (
+            "The Bayesian information criterion of the training examples, −2 log-likelihood + parameters · ln "
+            "N: to choose among fits to the same data, and no quality across data."
+        ),
+        "AIC": "Akaike's information criterion of the training examples, −2 log-likelihood + 2 · parameters: likewise.",
+    }
 
     def __init__(self, num_samples: Count = 500, num_examples: Count | None = None, seconds: Positive | None = None):
         self.num_samples, self.num_examples, self.seconds = num_samples, num_examples, seconds
@@ -220,6 +242,10 @@ class Parzen(Metric):
     """
 
     group: ClassVar[Group] = "likelihood"
+    meanings: ClassVar[dict[str, str]] = {
+        "Parzen-window estimate": "The log-density of examples under Gaussian kernels on samples: an estimate, and a "
+        "poor judge.",
+    }
 
     def __init__(self, num_samples: Count | None = None):
         self.num_samples = num_samples

@@ -31,6 +31,13 @@ class Memorization(Metric):
     """
 
     group: ClassVar[Group] = "memorization"
+    meanings: ClassVar[dict[str, str]] = {
+        "nearer to training than unseen": (
+            "Of all pairs of a sample and an unseen example, the share in which the sample is nearer to its "
+            "nearest training example: 0.5 if the model invents as it should, towards 1 the more it copies, "
+            "below where samples are unlike the data."
+        ),
+    }
 
     def __init__(self, num_samples: Count = 1000, num_examples: Count | None = None, num_train: Count | None = None):
         self.num_samples, self.num_examples, self.num_train = num_samples, num_examples, num_train

@@ -28,6 +28,12 @@ class Clouds(Metric):
     """
 
     group: ClassVar[Group] = "samples"
+    meanings: ClassVar[dict[str, str]] = {
+        "sliced Wasserstein distance": "How far points have to move for one cloud to become the other, seen from "
+        "many directions.",
+        "squared maximum mean discrepancy": "How two clouds of points differ at the width of a Gaussian kernel; 0 on "
+        "average for equal ones.",
+    }
 
     def __init__(self, num_samples: Two | None = None):
         self.num_samples = num_samples
@@ -69,6 +75,10 @@ class Modes(Metric):
     """
 
     group: ClassVar[Group] = "samples"
+    meanings: ClassVar[dict[str, str]] = {
+        "modes covered": "How many modes of the known mixture get their share of samples.",
+        "high-quality samples": "The share of samples within three standard deviations of the nearest mode.",
+    }
 
     def __init__(self, num_samples: Count = 10_000):
         self.num_samples = num_samples

@@ -15,6 +15,9 @@ class Reconstruction(Metric):
     coordinates), then over examples."""
 
     group: ClassVar[Group] = "reconstruction"
+    meanings: ClassVar[dict[str, str]] = {
+        "reconstruction error": "How far reconstructions are from what they reconstruct.",
+    }
 
     def measure(self, subject: Subject) -> Iterator[Finding]:
         name, model = "reconstruction error", subject.model

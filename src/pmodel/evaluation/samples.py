@@ -51,6 +51,23 @@ class SampleQuality(Metric):
     """
 
     group: ClassVar[Group] = "samples"
+    meanings: ClassVar[dict[str, str]] = {
+        "Fréchet distance": (
+            "The Fréchet distance between Gaussians fitted to the features of real and of generated examples; "
+            "it depends on the feature network and on both counts."
+        ),
+        "kernel distance": (
+            "The squared maximum mean discrepancy of the features of real and of generated examples: unlike "
+            "the Fréchet distance it has no bias of the count, so equal sets can fall below 0."
+        ),
+        "Inception score": (
+            "How sure a classifier is about each sample and how varied its verdicts are; real examples play no part."
+        ),
+        "precision": "The share of samples that lie among the real examples: whether what is drawn looks real.",
+        "recall": "The share of real examples that lie among the samples: whether all that is real is drawn.",
+        "density": "How many real examples' neighbourhoods a sample lies in, on average.",
+        "coverage": "The share of real examples that have a sample nearby.",
+    }
 
     def __init__(
         self,

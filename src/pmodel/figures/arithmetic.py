@@ -42,6 +42,11 @@ class CodeArithmetic(Figure):
     """
 
     name = "arithmetic"
+    title = "Arithmetic of codes"
+    caption = (
+        "Codes added and subtracted like words in an analogy, then decoded: directions in the latent space "
+        "can carry meaning."
+    )
 
     def __init__(
         self, num_rows: Count = 6, num_codes: Count = 3, num_variations: Count = 6, cache_dir: str | None = None

@@ -21,6 +21,8 @@ class ClusterCentres(Figure):
     """The centres as images, the largest clusters first; below each its share and count of the training examples."""
 
     name = "centres"
+    title = "Cluster centres"
+    caption = "The mean of each cluster: what the model takes for the typical examples."
 
     def __init__(self, num_centres: Count = 40):
         self.num_centres = num_centres
@@ -50,6 +52,8 @@ class ClusterMap(Figure):
     """
 
     name = "clusters"
+    title = "Clusters"
+    caption = "Examples, coloured by the cluster that the model assigned them to."
     keeps_history = True
 
     def __init__(self, num_points: Count = 2000):

@@ -19,6 +19,11 @@ class Completions(Figure):
     """
 
     name = "completions"
+    title = "Completions"
+    caption = (
+        "The model saw only the upper half of each held-out image and drew the rest several times: good "
+        "completions fit what is given and still differ from each other."
+    )
 
     def __init__(self, num_images: Count = 8, num_ways: Count = 6):
         self.num_images, self.num_ways = num_images, num_ways

@@ -25,6 +25,8 @@ class PrincipalComponentsFigure(Figure):
     """
 
     name = "components"
+    title = "Components"
+    caption = "The directions of largest variance: every example is described as the mean plus so much of each."
 
     def __init__(self, num_components: Count = 31):
         self.num_components = num_components

@@ -16,6 +16,11 @@ class LossCurves(Figure):
     """
 
     name = "loss_curves"
+    title = "Training curves"
+    caption = (
+        "The quantities of training over the epochs: where the validation curve turns while the other falls "
+        "on, the model has begun to learn by heart."
+    )
     MAX_PANELS = 8
 
     def __init__(self) -> None:

@@ -30,6 +30,8 @@ class DensityFigure(Figure):
     """
 
     name = "density"
+    title = "Density"
+    caption = "The model's density below the points: the smallest regions that hold a share of it."
     keeps_history = True
 
     def __init__(self, num_points: Count = 2000):

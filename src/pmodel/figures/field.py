@@ -19,6 +19,8 @@ class DiscriminatorField(Figure):
     """
 
     name = "discriminator"
+    title = "The discriminator's verdicts"
+    caption = "Where the discriminator takes a point for real and where for generated, at the end of the game."
     keeps_history = True
 
     def __init__(self, num_points: Count = 2000):

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -72,11 +72,16 @@ class NotShown:
 class Figure(ABC):
     """One image of a model; its name is that of its file.
 
+    title, caption: for a report; what one sees, to a reader who sees it for the first time
+    caption_of_points: where that is something else for points than for images
     keeps_history: whether its earlier images are kept too, in a folder of that name, to see the training proceed
     of_data: whether it shows the data, which no training changes: drawn once, before the first step
     """
 
     name: str
+    title: ClassVar[str]
+    caption: ClassVar[str]
+    caption_of_points: ClassVar[str | None] = None
     keeps_history = False
     of_data = False
 

@@ -30,6 +30,12 @@ class SampleGrid(Figure):
     """
 
     name = "samples"
+    title = "Samples"
+    caption = "Each image was drawn by the model from nothing but noise: compare how sharp they are, and how varied."
+    caption_of_points = (
+        "Points that the model drew from nothing but noise, beside real ones: compare where they lie, and "
+        "which places they miss."
+    )
 
     def __init__(self, num_images: Count = 64):
         self.num_images = num_images
@@ -91,6 +97,15 @@ class ReconstructionGrid(Figure):
     """Fixed validation images, and beside them what the model makes of each."""
 
     name = "reconstructions"
+    title = "Reconstructions"
+    caption = (
+        "Held-out images, and what is left of each after the model has encoded it and decoded it again: what "
+        "is missing did not pass through the code."
+    )
+    caption_of_points = (
+        "Held-out points, and where each is after the model has encoded it and decoded it again: what is "
+        "missing did not pass through the code."
+    )
 
     def __init__(self, num_images: Count = 32):
         self.num_images = num_images
@@ -122,6 +137,10 @@ class Interpolations(Figure):
     """
 
     name = "interpolations"
+    title = "Interpolations"
+    caption = (
+        "Codes on the way from one image to another, decoded: in a good latent space every step is itself an image."
+    )
 
     def __init__(self, num_pairs: Count = 8, num_steps: Two = 10):
         self.num_pairs, self.num_steps = num_pairs, num_steps

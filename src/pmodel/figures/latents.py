@@ -26,6 +26,11 @@ class LatentManifold(Figure):
     """
 
     name = "latent_manifold"
+    title = "Latent plane"
+    caption = (
+        "Points on a lattice in the plane of codes, decoded where they lie: neighbours look alike, and "
+        "classes have regions."
+    )
 
     def __init__(self, num_per_axis: Two = 20):
         self.num_per_axis = num_per_axis
@@ -53,6 +58,8 @@ class LatentScatter(Figure):
     """The codes of validation examples, coloured by their labels, which the model has not seen."""
 
     name = "latent_scatter"
+    title = "Codes of held-out examples"
+    caption = "Each point is the code of a held-out example, coloured by its class, which the model was never told."
 
     def __init__(self, num_examples: Count = 5000):
         self.num_examples = num_examples

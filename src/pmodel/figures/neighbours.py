@@ -37,6 +37,15 @@ class NearestNeighbours(Figure):
     """
 
     name = "neighbours"
+    title = "Nearest neighbours"
+    caption = (
+        "Samples beside the training examples that are nearest to them: a sample that equals its neighbour "
+        "was copied, not invented."
+    )
+    caption_of_points = (
+        "Samples and the training points that are nearest to them: a sample that lies on its neighbour was "
+        "copied, not invented."
+    )
 
     def __init__(
         self, num_images: Count = 8, num_neighbours: Count = 4, cache_dir: str | None = None, all_models: bool = False

@@ -18,6 +18,8 @@ class Pairs(Figure):
     else, beside them, as many draws from a model that can sample."""
 
     name = "pairs"
+    title = "Coordinates in pairs"
+    caption = "Real and generated points, two coordinates at a time."
 
     def __init__(self, num_points: Count = 1000, num_columns: Count = 5):
         self.num_points, self.num_columns = num_points, num_columns

@@ -37,6 +37,11 @@ class Traversals(Figure):
     """
 
     name = "traversals"
+    title = "Traversals"
+    caption = (
+        "One latent coordinate changes along each row while all others stay: what this coordinate stands for, "
+        "if anything."
+    )
 
     def __init__(self, num_rows: Count = 10, num_steps: Two = 10):
         self.num_rows, self.num_steps = num_rows, num_steps

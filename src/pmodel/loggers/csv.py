@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from pmodel.files.atomic import NotWritten, write_atomically
+from pmodel.runs.files import METRICS
 
 log = logging.getLogger("pmodel")
 
@@ -28,7 +29,7 @@ class CSVLogger(Logger):
 
     def __init__(self, save_dir: str):
         super().__init__()
-        self.path = Path(save_dir) / "metrics.csv"
+        self.path = Path(save_dir) / METRICS
         self.rows: dict[int, dict[str, Any]] = {}
         self._written = time.monotonic()
         if self.path.exists():

@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 
 from pmodel.loggers.wandb_start import first_line, start
 from pmodel.runs.directory import in_multirun
+from pmodel.runs.files import OVERRIDES
 from pmodel.runs.provenance import provenance
 from pmodel.runs.saved import without_folder
 from pmodel.settings.ranges import Positive
@@ -218,7 +219,7 @@ def multirun_of(folder: Path) -> Path | None:
 
 def differing_settings(folder: Path, multirun: Path) -> list[str]:
     """What was typed for one job of a multirun and not for all, as short texts."""
-    typed, shared = folder / "overrides.yaml", multirun / "multirun.yaml"
+    typed, shared = folder / OVERRIDES, multirun / "multirun.yaml"
     own = OmegaConf.to_container(OmegaConf.load(typed)) if typed.exists() else []
     common = OmegaConf.select(OmegaConf.load(shared), "hydra.overrides.task") if shared.exists() else []
     parse = OverridesParser.create().parse_overrides

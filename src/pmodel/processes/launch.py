@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from pmodel.files.foreign import read_json
+from pmodel.processes.signals import obey, obey_again
 
 # What a process needs to find the others, and what Lightning leaves behind.
 VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -121,7 +122,7 @@ class Processes:
         self.threads, self.grace = threads, grace
         self.others: list[subprocess.Popen] = []
         self._before: dict[str, str | None] = {}
-        self._handler: Any = None
+        self._handlers: dict[int, Any] = {}
         self._left = threading.Event()
         self._death: str | None = None
 
@@ -138,7 +139,7 @@ class Processes:
             own = {"LOCAL_RANK": str(rank), PARENT: str(os.getpid())}
             self.others.append(self._start(os.environ | own | threads))
         if threading.current_thread() is threading.main_thread():
-            self._handler = signal.signal(INTERRUPTION, self._raise_death)
+            self._handlers = obey({INTERRUPTION: self._raise_death})
         threading.Thread(target=self._watch, daemon=True, name="processes").start()
         return self
 
@@ -149,8 +150,7 @@ class Processes:
         if self.count == 1:
             return
         self.ends()
-        if self._handler is not None:
-            signal.signal(INTERRUPTION, self._handler)
+        obey_again(self._handlers)
         # After a failure there is nothing to wait for; otherwise the others end with this one.
         self._end_others(patience=10.0 if self._death is None and not isinstance(error, Exception) else 0.0)
         _leave_process_group()

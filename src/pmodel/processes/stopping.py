@@ -8,13 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from pmodel.processes.launch import TRY_AGAIN, launched
-
-# Ctrl-C; what a cluster sends when a job's time is over or its machine is needed; and, of Slurm's `--signal` and of
-# submitit, two that are free for such a use.
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+from pmodel.processes.signals import STOP_SIGNALS, ignore_signals, obey, obey_again
 
 
 class Interrupted(KeyboardInterrupt):
@@ -47,16 +43,6 @@ def on_signal(number: int, frame: FrameType | None = None) -> None:
     raise Interrupted(number)
 
 
-def obey(handlers: dict[int, Any]) -> dict[int, Any]:
-    """Sets handlers of signals, and gives those which they replace; an ignored SIGINT stays ignored.
-
-    A script's `train.py &` and `nohup train.py &` begin with SIGINT ignored: Ctrl-C is for what runs in the foreground.
-    """
-    in_background = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-    set_here = {number: new for number, new in handlers.items() if number != signal.SIGINT or not in_background}
-    return {number: signal.signal(number, new) for number, new in set_here.items()}
-
-
 @contextmanager
 def interruptible(cut: Callable[[], str]) -> Iterator[None]:
     """The whole of a command: a signal to stop ends it with one line.
@@ -73,8 +59,7 @@ def interruptible(cut: Callable[[], str]) -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit) as end:
         if isinstance(end, SystemExit) and end.code not in (exit_code(signal.SIGINT), TRY_AGAIN):
             raise
-        for number in STOP_SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
+        ignore_signals()
         said = isinstance(end, SystemExit)
         number = signal.SIGINT if said else getattr(end, "signal_number", signal.SIGINT)
         hint = cut()
@@ -84,8 +69,7 @@ def interruptible(cut: Callable[[], str]) -> Iterator[None]:
         previous.clear()  # they stay ignored until the process has ended
         raise SystemExit(end.code if said else exit_code(number)) from None
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        obey_again(previous)
 
 
 def defer() -> None:
@@ -147,8 +131,7 @@ def workers_stop_first(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        obey_again(previous)
         for file in folder.glob("*.pid"):
             file.unlink()
     if _State.noted:

@@ -19,7 +19,6 @@ from pmodel.reporting.comparison import (
 )
 from pmodel.reporting.conditions import conditions, counted_elsewhere
 from pmodel.reporting.report_images import Image, curves_of, image_of
-from pmodel.reporting.report_texts import FIGURES, explanation, meaning
 from pmodel.reporting.texts import as_typed, bits_text, error_text, flat, label_of, label_text, rounded, value_text
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -57,9 +56,9 @@ def write_report(results: dict[str, Any], folder: Path) -> Path:
     """
     folder = Path(folder)
     tables = comparison_tables(results)
-    names = dict.fromkeys(["samples", *FIGURES, *_others(results)])
+    names = dict.fromkeys(["samples", *results["captions"], *_others(results)])
     runs = results["runs"]
-    sections = [_section(runs, name, folder) for name in names if name == "samples" or _is_in_any(name, runs)]
+    sections = [_section(results, name, folder) for name in names if name == "samples" or _is_in_any(name, runs)]
     shared, own = _settings(runs)
     page = (
         _environment()
@@ -97,7 +96,6 @@ def _environment() -> Environment:
         "label": label_of,
         "flat": flat,
         "typed": as_typed,
-        "meaning": meaning,
         "by_group": _by_group,
         "shown": label_text,
         "absences": absences,
@@ -199,16 +197,17 @@ def _protocol(column: Column, table: Table) -> dict[str, str]:
 
 
 def _others(results: dict[str, Any]) -> list[str]:
-    """Figures that the report does not know, by name."""
-    return sorted({name for run in results["runs"] for name in run.get("figures", {})} - FIGURES.keys())
+    """Figures without a caption, by name."""
+    return sorted({name for run in results["runs"] for name in run.get("figures", {})} - results["captions"].keys())
 
 
 def _is_in_any(name: str, runs: list[dict[str, Any]]) -> bool:
     return any(name in run.get("figures", {}) for run in runs)
 
 
-def _section(runs: list[dict[str, Any]], name: str, folder: Path) -> Section:
-    title = FIGURES[name][0] if name in FIGURES else name.replace("_", " ").capitalize()
+def _section(results: dict[str, Any], name: str, folder: Path) -> Section:
+    runs, known = results["runs"], results["captions"].get(name, {})
+    title = known.get("title") or name.replace("_", " ").capitalize()
     images, missing = [], {}
     for run in runs:
         path = run.get("figures", {}).get(name)
@@ -219,7 +218,13 @@ def _section(runs: list[dict[str, Any]], name: str, folder: Path) -> Section:
         reason = run.get("missing_figures", {}).get(name, "not drawn")
         missing.setdefault(f"{path} was not found" if path else reason, []).append(run["label"])
     shown = [run for run, _ in images] or runs
-    return Section(title, explanation(name, [run["data"] for run in shown]), images, missing)
+    return Section(title, _explanation(known, [run["data"] for run in shown]), images, missing)
+
+
+def _explanation(caption: dict[str, str | None], data: list[dict[str, Any]]) -> str:
+    """What one sees in a figure of these data: of images, of points or both."""
+    of_points = {bool(caption.get("of_points")) and len(entries.get("shape") or []) == 1 for entries in data}
+    return " ".join(caption["of_points" if points else "caption"] for points in sorted(of_points) if caption)
 
 
 def _settings(

@@ -50,6 +50,6 @@ def _examples(number: Number) -> str:
 
 def paths_table(run_dir: Path, images: list[Path]) -> str:
     """The run directory and its images, as one would type them."""
-    labels = ["figures", *[""] * len(images)]
+    labels = ["figures ", *[""] * len(images)]
     rows = [["run", f"{shown(run_dir)}/"], *([label, shown(p)] for label, p in zip(labels, images, strict=False))]
     return table(rows, right=set())

@@ -1,14 +1,4 @@
-"""What a run directory holds, which run may write there, and what of it is left to do. Light to import.
-
-config.yaml     the resolved config; paths.run_dir is left open, so that the directory can be moved
-overrides.yaml  what was typed
-status.json     running, done, stopped, pruned or failed, and why
-train.log       what was logged, with the traceback of a failure
-checkpoints/ metrics.csv figures/ results.json
-eval/           what eval.py wrote, a folder each time
-
-Of several processes, all but the first have a status_1.json and a train_1.log of their own, until the run is done.
-"""
+"""Which run may write in a run directory, and what of it is left to do. Light to import."""
 
 import contextlib
 import os
@@ -28,8 +18,9 @@ from pmodel.files.atomic import NotWritten, write_atomically
 from pmodel.files.foreign import read_yaml
 from pmodel.files.printable import shown
 from pmodel.runs.claim import Claim, InUse
+from pmodel.runs.files import SCHEMA, RunFiles
 from pmodel.runs.results import write_json
-from pmodel.runs.saved import ENDED, SCHEMA, read_overrides, read_status, resume_command, without_folder
+from pmodel.runs.saved import ENDED, read_overrides, read_status, resume_command, without_folder
 from pmodel.runs.typed import only_typed, to_type
 
 
@@ -46,26 +37,13 @@ class Start(NamedTuple):
     threads: int | None = None
 
 
-class RunDirectory:
-    """The paths of a run directory, and its status.
-
-    rank: which of several processes uses it; only the first writes what is not its own
-    """
+class RunDirectory(RunFiles):
+    """A run directory that this process uses, and its status."""
 
     def __init__(self, path: str | Path, rank: int = 0):
-        self.path, self.rank = Path(path), rank
-        self.config = self.path / "config.yaml"
-        self.overrides = self.path / "overrides.yaml"
-        self.log = self.path / ("train.log" if rank == 0 else f"train_{rank}.log")
-        self.results = self.path / "results.json"
-        self.last_checkpoint = self.path / "checkpoints" / "last.ckpt"
-        self.status_file = self.status_of(rank)
+        super().__init__(path, rank)
         self._to_type: list[str] = []  # for it to go on
         self.has_trained = False  # by this process: what is wrong with the input was said before that
-
-    def status_of(self, rank: int) -> Path:
-        """Where a process keeps its status."""
-        return self.path / ("status.json" if rank == 0 else f"status_{rank}.json")
 
     @contextlib.contextmanager
     def begun(self, config: DictConfig, typed: list[str], resume: str | None, again: bool) -> Iterator[Start]:

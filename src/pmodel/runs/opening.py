@@ -13,6 +13,7 @@ from pmodel.data.torchvision_images import TorchvisionImages
 from pmodel.files.foreign import read_json
 from pmodel.files.printable import shown
 from pmodel.instantiate import check_target, instantiate
+from pmodel.runs.files import RESULTS
 from pmodel.runs.saved import find_run, read_checkpoint, read_config
 from pmodel.runs.typed import to_type
 
@@ -93,8 +94,8 @@ class Run:
 
         Its "numbers" are a list; see docs/evaluation.md.
         """
-        newest = max(self.folder.glob("eval/*/results.json"), key=lambda file: file.stat().st_mtime_ns, default=None)
-        found = read_json(newest or self.folder / "results.json", f"run={shown(self.folder)}")
+        newest = max(self.folder.glob(f"eval/*/{RESULTS}"), key=lambda file: file.stat().st_mtime_ns, default=None)
+        found = read_json(newest or self.folder / RESULTS, f"run={shown(self.folder)}")
         if found is None or "runs" not in found:
             return found
         return {key: value for key, value in found.items() if key != "runs"} | found["runs"][0]

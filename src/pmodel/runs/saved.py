@@ -14,16 +14,12 @@ from typing import Any, NamedTuple
 
 from pmodel.files.foreign import OWN, in_folder, read_json, read_yaml
 from pmodel.files.printable import setting
+from pmodel.runs.files import BEST, CONFIG, LAST, OVERRIDES, SCHEMA, STATUS
 
-# Of a run directory and of its results.json: counts up with every change after which an older one can't be read any
-# more. It is in status.json too; where that has none, it is this one.
-SCHEMA = 2
 # Statuses of a run of which nothing is left to do.
 ENDED = ("done", "pruned")
 # More than a machine has.
 MOST_THREADS = 4096
-# In a multirun's directory: what was typed, and how far it has come.
-SWEEP_FILE = "sweep.json"
 # The top level of config.yaml: what train.yaml composes, without Hydra's own node.
 NODES = (
     *("model", "data", "trainer", "logger", "callbacks", "paths"),
@@ -60,13 +56,13 @@ def find_run(path: str | Path, place: str) -> SavedRun:
     """
     path = Path(path).expanduser()
     if path.is_dir():
-        folder, options = path, [path / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")]
+        folder, options = path, [path / "checkpoints" / name for name in (BEST, LAST)]
     elif path.is_file():
         folder, options = path.absolute().parent.parent, [path]
     else:
         raise ValueError(f"{place}: there is no such run directory or checkpoint")
-    if not (folder / "config.yaml").is_file():
-        missing = folder / "config.yaml"
+    if not (folder / CONFIG).is_file():
+        missing = folder / CONFIG
         raise ValueError(f"{place}: expected a run directory or a checkpoint in one, but there is no {missing}")
     _check_status(folder, place, of_checkpoint=path.is_file())
     checkpoint = next((option for option in options if option.is_file()), None)
@@ -107,9 +103,9 @@ def find_runs(paths: list[str]) -> tuple[list[SavedRun], list[str]]:
 
 def jobs_of(folder: Path) -> list[Path]:
     """The run directories in a multirun's; empty for any other path."""
-    if not folder.is_dir() or (folder / "config.yaml").is_file():
+    if not folder.is_dir() or (folder / CONFIG).is_file():
         return []
-    return sorted((file.parent for file in folder.glob("*/config.yaml")), key=_number)
+    return sorted((file.parent for file in folder.glob(f"*/{CONFIG}")), key=_number)
 
 
 def statuses(folder: Path) -> list[str]:
@@ -118,7 +114,7 @@ def statuses(folder: Path) -> list[str]:
     Raises:
         ValueError: of one line, if a status.json is not whole, or of another form.
     """
-    files = sorted(folder.glob("*/status.json"), key=lambda file: _number(file.parent))
+    files = sorted(folder.glob(f"*/{STATUS}"), key=lambda file: _number(file.parent))
     found = [read_status(file, str(file.parent)) for file in files]
     return [str(status.get("status")) for status in found]
 
@@ -177,7 +173,7 @@ def _is_number(entry: Any) -> bool:
 
 def _check_status(folder: Path, place: str, of_checkpoint: bool) -> None:
     """Refuses a run that failed, unless one of its checkpoints is named."""
-    status = read_status(folder / "status.json", place)
+    status = read_status(folder / STATUS, place)
     if status.get("status") == "failed" and not of_checkpoint:
         reason = status.get("reason", "")
         raise ValueError(f"{place}: that run failed ({reason}); a checkpoint in it can be named instead")
@@ -191,7 +187,7 @@ def read_config(folder: Path, place: str, parts: tuple[str, ...] = ("model", "da
     Raises:
         ValueError: of one line, if the file is not whole or does not.
     """
-    file = folder / "config.yaml"
+    file = folder / CONFIG
     try:
         plain = in_folder(read_yaml(file), folder)
         unknown = [key for key in plain if key not in NODES]
@@ -218,7 +214,7 @@ def read_overrides(folder: Path, place: str) -> list[str]:
     Raises:
         ValueError: of one line, if the file is not whole.
     """
-    file = folder / "overrides.yaml"
+    file = folder / OVERRIDES
     if not file.is_file():
         return []
     try:

@@ -1,0 +1,30 @@
+"""Handlers of signals: the only place that sets one. Light to import."""
+
+import signal
+from typing import Any
+
+# Ctrl-C; what a cluster sends when a job's time is over or its machine is needed; and, of Slurm's `--signal` and of
+# submitit, two that are free for such a use.
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+
+
+def obey(handlers: dict[int, Any]) -> dict[int, Any]:
+    """Sets handlers of signals, and gives those which they replace; an ignored SIGINT stays ignored.
+
+    A script's `train.py &` and `nohup train.py &` begin with SIGINT ignored: Ctrl-C is for what runs in the foreground.
+    """
+    in_background = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    set_here = {number: new for number, new in handlers.items() if number != signal.SIGINT or not in_background}
+    return {number: signal.signal(number, new) for number, new in set_here.items()}
+
+
+def obey_again(handlers: dict[int, Any]) -> None:
+    """Sets what `obey` replaced."""
+    for number, handler in handlers.items():
+        signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+
+def ignore_signals() -> None:
+    """From now on signals to stop change nothing: what is left to be done is short, and should be."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
