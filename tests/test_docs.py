@@ -1,5 +1,6 @@
-"""docs/add_a_model.md, followed word by word in a copy of the project."""
+"""docs/add_a_model.md and docs/add_more.md, followed word by word in a copy of the project."""
 
+import json
 import os
 import re
 import shutil
@@ -12,35 +13,55 @@ from support import ROOT
 
 @pytest.fixture
 def copy(tmp_path):
-    """The project's tracked kinds of files, with the three files that the page shows."""
+    """The project's tracked kinds of files, with those that the pages show."""
     for folder in ("conf", "src", "tests", "docs"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("train.py", "pyproject.toml"):
+    for file in ("train.py", "eval.py", "pyproject.toml"):
         shutil.copy(ROOT / file, tmp_path / file)
-    page = (ROOT / "docs" / "add_a_model.md").read_text(encoding="utf-8")
-    files = re.findall(r"^## \d\. .*?`(\S+)`\n.*?^```(?:python|yaml)\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
-    assert [name for name, _ in files] == [
-        "src/pmodel/models/denoiser.py",
-        "conf/model/denoiser.yaml",
-        "tests/models/test_denoiser.py",
-    ]
-    for name, text in files:
-        assert not (tmp_path / name).exists()
-        (tmp_path / name).write_text(text, encoding="utf-8")
+    for name in ("add_a_model.md", "add_more.md"):
+        page = (ROOT / "docs" / name).read_text(encoding="utf-8")
+        shown = re.findall(r"^## \d\. .*?`(\S+)`\n(.*?)^```(?:python|yaml)\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+        assert [path for path, _, _ in shown] == FILES[name]
+        for path, text, content in shown:
+            is_new = "Added at the end" not in text
+            assert is_new != (tmp_path / path).exists()
+            with (tmp_path / path).open("a", encoding="utf-8") as file:
+                file.write(content)
     return tmp_path
 
 
-def test_the_page_on_adding_a_model_works_as_printed(copy):
-    page = (copy / "docs" / "add_a_model.md").read_text(encoding="utf-8")
-    commands = re.findall(r"^uv run (.*)$", page, re.MULTILINE)
-    assert len(commands) == 3
-    python = {"train.py": [sys.executable], "pytest": [sys.executable, "-m"]}
+FILES = {
+    "add_a_model.md": [
+        "src/pmodel/models/denoiser.py",
+        "conf/model/denoiser.yaml",
+        "tests/models/test_denoiser.py",
+    ],
+    "add_more.md": [
+        "src/pmodel/data/stripes.py",
+        "conf/data/stripes.yaml",
+        "src/pmodel/evaluation/brightness.py",
+        "conf/metric/default.yaml",
+        "src/pmodel/figures/differences.py",
+        "conf/callbacks/figures.yaml",
+    ],
+}
+
+
+def test_the_pages_on_adding_things_work_as_printed(copy):
+    pages = [(copy / "docs" / name).read_text(encoding="utf-8") for name in FILES]
+    commands = [command for page in pages for command in re.findall(r"^uv run (.*)$", page, re.MULTILINE)]
+    assert len(commands) == 5
+    python = {"train.py": [sys.executable], "eval.py": [sys.executable], "pytest": [sys.executable, "-m"]}
+    extra = {
+        "train.py": ["trainer.max_epochs=2"],
+        "eval.py": [],
+        "pytest": ["-q", "-k", "denoiser or every_model"],
+    }
     environment = {**os.environ, "PYTHONPATH": str(copy / "src")}
     for command in commands:
         program, *arguments = command.split()
-        extra = ["-q", "-k", "denoiser or every_model"] if program == "pytest" else ["trainer.max_epochs=2"]
         result = subprocess.run(
-            [*python[program], program, *arguments, *extra],
+            [*python[program], program, *arguments, *extra[program]],
             cwd=copy,
             env=environment,
             capture_output=True,
@@ -49,9 +70,18 @@ def test_the_page_on_adding_a_model_works_as_printed(copy):
         )
         assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
     assert list(copy.glob("logs/train/denoiser-digits/*/figures/reconstructions.png"))
+    (results,) = (copy / "logs/stripes/eval").glob("*/results.json")
+    document = json.loads(results.read_text())
+    (run,) = document["runs"]
+    (number,) = [number for number in run["numbers"] if number["name"] == "brightness gap"]
+    assert number["count"] == 1000
+    page = (results.parent / "report.html").read_text(encoding="utf-8")
+    assert document["meanings"]["brightness gap"] in page
+    assert document["captions"]["differences"]["caption"] in page
+    assert (results.parent / run["figures"]["differences"]).is_file()
     for tool in (["check"], ["format", "--check"]):
         from ruff import find_ruff_bin
 
-        files = ["src/pmodel/models/denoiser.py", "tests/models/test_denoiser.py"]
+        files = [name for names in FILES.values() for name in names if name.endswith(".py")]
         result = subprocess.run([find_ruff_bin(), *tool, *files], cwd=copy, capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stdout
