@@ -55,7 +55,7 @@ def again_rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         subject._kept.clear()  # what one process remembers
         start = time.perf_counter()
         judged = subject.Subject(Noise(), data, cache_dir=Path(folder))
-        for metric in (SampleQuality(), Memorization()):
+        for metric in (SampleQuality(None, None, 3, 5), Memorization(1000, None, None)):
             assert list(metric.measure(judged))
         return time.perf_counter() - start
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import lightning
 import pytest
 import torch
+from built import Pruning
 from forked import Fork
 from support import ROOT, StopAt, build, fit
 
-from pmodel.callbacks.pruning import Pruned, Pruning
+from pmodel.callbacks.pruning import Pruned
 from pmodel.callbacks.search_journal import JOURNAL, Search
 from pmodel.config.check import check_overrides
 from pmodel.config.overrides import experiments_sweep, parse_overrides

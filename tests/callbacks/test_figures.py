@@ -6,12 +6,11 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from built import ClusterCentres, ClusterMap, DensityFigure, PrincipalComponentsFigure
 from support import source
 
 from pmodel.callbacks.figures import Figures
-from pmodel.figures.clusters import ClusterCentres, ClusterMap
-from pmodel.figures.components import PrincipalComponentsFigure, around_grey
-from pmodel.figures.densities import DensityFigure
+from pmodel.figures.components import around_grey
 from pmodel.figures.figure import Scene
 
 

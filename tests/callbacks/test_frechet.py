@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
+from built import FrechetDistance
 from lightning.pytorch import Callback
 from support import build, fit
 
 from pmodel.callbacks.checkpoints import BestCheckpoint
-from pmodel.callbacks.frechet import FrechetDistance
 from pmodel.features import dataset_network as features
 from pmodel.features.dataset_network import feature_extractor
 from pmodel.metrics.frechet import Moments, frechet_distance

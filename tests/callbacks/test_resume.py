@@ -11,11 +11,10 @@ import lightning
 import numpy as np
 import pytest
 import torch
-from built import KMeans
+from built import KMeans, LastCheckpoint
 from lightning.pytorch import Callback
 from support import StopAt, array_data, build, fit, on_two_processes
 
-from pmodel.callbacks.last import LastCheckpoint
 from pmodel.callbacks.resume import ExactResume, random_states, restore_random_states
 from pmodel.callbacks.timing import Timing
 from pmodel.commands.strategies import StreamingDDP

@@ -171,7 +171,7 @@ def test_the_summary_ends_with_the_command_that_evaluates_all_jobs(tmp_path, mon
     monkeypatch.chdir(tmp_path)
     folder = Path("logs/multirun/2026-01-31_12-00-00")
     config = OmegaConf.create({"hydra": {"sweep": {"dir": str(folder)}}})
-    summary = SweepSummary()
+    summary = SweepSummary({})
 
     failed = with_checkpoint(write_job(folder, 0, ["seed=1"], None, "failed"))
     write_job(folder, 1, ["seed=2"], 0.5)

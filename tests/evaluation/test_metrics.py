@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from built import Clouds, Likelihood, LinearProbe, Memorization, Parzen, SampleQuality
 from support import CONFIG_DIR, array_data, config
 from torch import Generator, Tensor
 from torch.distributions import Normal
@@ -13,13 +14,10 @@ from torch.distributions import Normal
 from pmodel.config.check import check_overrides
 from pmodel.config.tree import ConfigError
 from pmodel.evaluation.clusters import Clustering
-from pmodel.evaluation.codes import Classification, LinearProbe
+from pmodel.evaluation.codes import Classification
 from pmodel.evaluation.findings import Floor, without_labels
-from pmodel.evaluation.likelihood import CRITERIA, DECIDED, UNBOUNDED, Likelihood, Parzen, bound_name
-from pmodel.evaluation.memorization import Memorization
-from pmodel.evaluation.points import Clouds
+from pmodel.evaluation.likelihood import CRITERIA, DECIDED, UNBOUNDED, bound_name
 from pmodel.evaluation.reconstruction import Reconstruction
-from pmodel.evaluation.samples import SampleQuality
 from pmodel.evaluation.subject import Subject, _seed
 from pmodel.metrics.frechet import Moments, frechet_distance
 from pmodel.metrics.kernel import kernel_distance, median_distance, mmd

@@ -143,8 +143,8 @@ def test_what_is_too_large_or_has_no_place_is_measured_each_time(tmp_path, forge
 
 
 def test_a_second_evaluation_passes_no_real_example_through_the_network(tmp_path, forget, monkeypatch):
-    from pmodel.evaluation.memorization import Memorization
-    from pmodel.evaluation.samples import SampleQuality
+    from built import Memorization, SampleQuality
+
     from pmodel.features.extractor import FeatureExtractor
 
     passed = []

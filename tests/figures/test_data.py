@@ -5,13 +5,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from built import DataFigure
 from conftest import Run
 from PIL import Image
 from support import array_data, source
 
 from pmodel.data.image_folder import ImageFolder
 from pmodel.figures import data as data_figure
-from pmodel.figures.data import DataFigure, classes, sizes
+from pmodel.figures.data import classes, sizes
 from pmodel.figures.figure import NotShown, Scene
 from pmodel.plots.points import points, ticks
 

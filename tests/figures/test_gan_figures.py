@@ -6,16 +6,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from built import CodeArithmetic, DiscriminatorField, Interpolations, NearestNeighbours, SampleGrid, SamplesOverTime
 from support import run_directory, source
 
 from pmodel.callbacks.figures import Figures
-from pmodel.figures.arithmetic import NOISE, CodeArithmetic, surest, triples
+from pmodel.figures.arithmetic import NOISE, surest, triples
 from pmodel.figures.curves import LossCurves
-from pmodel.figures.field import DiscriminatorField
 from pmodel.figures.figure import NotShown, Scene, scene_of
-from pmodel.figures.images import Interpolations, SampleGrid, great_circle
-from pmodel.figures.neighbours import NearestNeighbours
-from pmodel.figures.over_time import NUM_POINTS, SamplesOverTime, kept_epochs
+from pmodel.figures.images import great_circle
+from pmodel.figures.over_time import NUM_POINTS, kept_epochs
 from pmodel.plots.grids import captioned_grid, image_grid
 
 CPU = torch.device("cpu")
@@ -223,7 +222,7 @@ def test_their_history_survives_a_checkpoint_and_a_resumed_run_goes_on_with_it(t
     trainer = FakeTrainer(image_data(), shifted_model())
     uninterrupted = SamplesOverTime(num_images=3, num_rows=4)
     trained(uninterrupted, trainer, range(1, 15))
-    callbacks = [Figures(str(tmp_path), {}) for _ in range(2)]
+    callbacks = [Figures(str(tmp_path), {}, 10) for _ in range(2)]
     figures = [SamplesOverTime(num_images=3, num_rows=4) for _ in range(2)]
     for callback, figure in zip(callbacks, figures, strict=True):
         callback.figures = [figure]

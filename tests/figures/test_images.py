@@ -6,12 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from built import Completions, LikelihoodMap, SampleGrid
 from support import run_directory
 
-from pmodel.figures.completions import Completions
 from pmodel.figures.figure import Scene
-from pmodel.figures.images import SampleGrid
-from pmodel.figures.likelihood_map import LikelihoodMap
 from pmodel.plots.grids import hidden, image_grid
 
 CPU = torch.device("cpu")

@@ -5,25 +5,31 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from built import (
+    ClusterCentres,
+    ClusterMap,
+    CodeArithmetic,
+    Completions,
+    DensityFigure,
+    DiscriminatorField,
+    Interpolations,
+    LatentManifold,
+    LatentScatter,
+    LikelihoodMap,
+    NearestNeighbours,
+    Pairs,
+    PrincipalComponentsFigure,
+    ReconstructionGrid,
+    SampleGrid,
+    SamplesOverTime,
+    Traversals,
+)
 from support import config
 
 from pmodel.callbacks.figures import Figures
 from pmodel.data.batch import Batch
-from pmodel.figures.arithmetic import CodeArithmetic
-from pmodel.figures.clusters import ClusterCentres, ClusterMap
-from pmodel.figures.completions import Completions
-from pmodel.figures.components import PrincipalComponentsFigure
 from pmodel.figures.curves import LossCurves
-from pmodel.figures.densities import DensityFigure
-from pmodel.figures.field import DiscriminatorField
 from pmodel.figures.figure import NotShown, Scene
-from pmodel.figures.images import Interpolations, ReconstructionGrid, SampleGrid
-from pmodel.figures.latents import LatentManifold, LatentScatter
-from pmodel.figures.likelihood_map import LikelihoodMap
-from pmodel.figures.neighbours import NearestNeighbours
-from pmodel.figures.over_time import SamplesOverTime
-from pmodel.figures.pairs import Pairs
-from pmodel.figures.traversals import Traversals
 from pmodel.instantiate import instantiate
 
 
@@ -154,7 +160,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(
-    ("figure", "asked", "of", "reason"), CASES, ids=[f"{figure.name}: {reason}" for figure, _, _, reason in CASES]
+    ("figure", "asked", "of", "reason"), CASES, ids=[f"{figure().name}: {reason}" for figure, _, _, reason in CASES]
 )
 def test_the_reason_is_given_before_anything_is_asked_for(figure, asked, of, reason):
     assert figure().draw(Scene(of, 1), asked) == NotShown(reason)
@@ -164,11 +170,11 @@ def test_every_figure_of_the_config_has_reasons():
     include = config()["callbacks"]["figures"]["include"]
     figures = {type(instantiate(node)) for node in include.values()}
     # Of the data, which there always are.
-    assert {figure for figure in figures if not figure.of_data} == {figure for figure, *_ in CASES}
+    assert {figure for figure in figures if not figure.of_data} == {type(figure()) for figure, *_ in CASES}
 
 
 def test_figures_without_an_image_leave_no_file_in_training_and_their_reason_after_it(tmp_path):
-    figures = Figures(str(tmp_path), {"curves": {"_target_": "pmodel.figures.curves.LossCurves"}})
+    figures = Figures(str(tmp_path), {"curves": {"_target_": "pmodel.figures.curves.LossCurves"}}, 10)
     figures.figures.append(DensityFigure())
     scene = Scene(IMAGES, 3)
     drawn = list(figures.drawn(scene, model(log_prob=never)))
@@ -183,7 +189,7 @@ def test_figures_without_an_image_leave_no_file_in_training_and_their_reason_aft
 
 
 def test_gradients_are_off_while_a_figure_is_drawn_and_on_again_for_who_takes_it(tmp_path):
-    figures, seen = Figures(str(tmp_path), {}), []
+    figures, seen = Figures(str(tmp_path), {}, 10), []
     figures.figures = [
         SimpleNamespace(of_data=False, draw=lambda scene, model: seen.append(torch.is_grad_enabled()))
     ] * 2

@@ -5,9 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from built import Traversals
 
 from pmodel.figures.figure import Scene
-from pmodel.figures.traversals import Traversals, mean_squared_change, traversals
+from pmodel.figures.traversals import mean_squared_change, traversals
 from pmodel.plots.grids import image_grid
 
 D = 5

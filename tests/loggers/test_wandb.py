@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from built import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import OmegaConf
 from support import ROOT, run_directory
@@ -27,7 +28,6 @@ from support import ROOT, run_directory
 from pmodel.commands.command_line import checked_command_line
 from pmodel.config.check import check_overrides
 from pmodel.config.tree import ConfigError
-from pmodel.loggers.wandb import WandbLogger
 from pmodel.loggers.wandb_start import finish
 from pmodel.runs.provenance import code_version
 
@@ -200,14 +200,16 @@ def test_a_failed_training_is_marked_failed(train, tmp_path):
 
 
 def test_a_stopped_training_is_marked_by_its_signal(train, tmp_path, monkeypatch):
-    log = WandbLogger.log_metrics
+    from pmodel.loggers.wandb import WandbLogger as Class
+
+    log = Class.log_metrics
 
     def log_and_stop(self, metrics, step=None):
         log(self, metrics, step)
         if "train/loss" in metrics:
             signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(WandbLogger, "log_metrics", log_and_stop)
+    monkeypatch.setattr(Class, "log_metrics", log_and_stop)
     outcome = train("logger=wandb", *MINIMAL, "trainer.max_epochs=50")
     assert outcome.code != 0
     (run,) = wandb_runs(run_directory(tmp_path / "logs"))

@@ -7,14 +7,14 @@ from itertools import pairwise
 import lightning
 import pytest
 import torch
-from built import GMM, Gaussian
+from built import GMM, Gaussian, Likelihood
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from support import array_data, build, fit
 
 from pmodel.data import mixtures
 from pmodel.distributions import gaussians
-from pmodel.evaluation.likelihood import DECIDED, STOPPED, Likelihood
+from pmodel.evaluation.likelihood import DECIDED, STOPPED
 from pmodel.evaluation.subject import Subject
 
 ORACLE = {"full": "full", "tied": "tied", "diagonal": "diag", "spherical": "spherical"}

@@ -4,13 +4,12 @@ import re
 
 import pytest
 import torch
-from built import PCA
+from built import PCA, DensityFigure
 from sklearn import decomposition
 from support import array_data, build, fit
 
 from pmodel.data.batch import Batch
 from pmodel.data.digits import read_digits
-from pmodel.figures.densities import DensityFigure
 
 
 def digits() -> torch.Tensor:

@@ -8,10 +8,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from built import Likelihood
 from evaluated_runs import DATA, MODELS, document, with_figures
 from PIL import Image
 
-from pmodel.evaluation.likelihood import Likelihood
 from pmodel.reporting.comparison import FLOOR, MARKED
 from pmodel.reporting.report import _explanation as explanation
 from pmodel.reporting.report import write_report

@@ -9,11 +9,10 @@ from typing import Any
 import lightning
 import pytest
 import torch
-from built import GMM, KMeans
+from built import GMM, KMeans, LastCheckpoint
 from lightning.pytorch import Callback
 from support import array_data, build, config, fit, on_two_processes
 
-from pmodel.callbacks.last import LastCheckpoint
 from pmodel.commands.strategies import adapted
 from pmodel.runs.checkpoint_io import AtomicCheckpointIO
 from pmodel.training.divergence import Diverged

@@ -6,10 +6,9 @@ from pathlib import Path
 import lightning
 import pytest
 import torch
-from built import GMM, KDE, PCA, PCAGMM, Gaussian, KMeans
+from built import GMM, KDE, PCA, PCAGMM, Gaussian, KMeans, LastCheckpoint
 from support import StopAt, array_data, build, fit, on_two_processes
 
-from pmodel.callbacks.last import LastCheckpoint
 from pmodel.callbacks.resume import ExactResume
 from pmodel.commands.strategies import StreamingDDP
 from pmodel.data.digits import read_digits

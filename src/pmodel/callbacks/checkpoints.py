@@ -45,7 +45,7 @@ class NamedCheckpoint(ModelCheckpoint):
 class Snapshots(NamedCheckpoint):
     """Keeps the newest `keep` of every n-th epoch, as epoch_012.ckpt."""
 
-    def __init__(self, dirpath: str, every_n_epochs: Count = 10, keep: Count = 2):
+    def __init__(self, dirpath: str, every_n_epochs: Count, keep: Count):
         super().__init__(
             dirpath=dirpath,
             filename="epoch_{epoch:03d}",

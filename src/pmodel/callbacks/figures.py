@@ -32,7 +32,7 @@ class Figures(Callback):
         include: a dict with a `_target_`, a `Figure`, by any name; null leaves that figure out.
     """
 
-    def __init__(self, figures_dir: str, include: dict[str, dict | None], every_n_epochs: Count = 10):
+    def __init__(self, figures_dir: str, include: dict[str, dict | None], every_n_epochs: Count):
         self.figures_dir = Path(figures_dir)
         self.every_n_epochs = every_n_epochs
         self.figures: list[Figure] = [instantiate(node) for node in include.values() if node]

@@ -31,11 +31,11 @@ class FinalNumbers(Callback):
 
     def __init__(
         self,
-        num_samples: Count = 500,
-        num_images: Count = 1000,
-        num_draws: Count = 10_000,
-        parzen_samples: Count | None = None,
-        seconds: Positive = 20.0,
+        num_samples: Count,
+        num_images: Count,
+        num_draws: Count,
+        parzen_samples: Count | None,
+        seconds: Positive,
     ):
         self.num_samples, self.num_images, self.seconds = num_samples, num_images, seconds
         self.num_draws, self.parzen_samples = num_draws, parzen_samples

@@ -37,7 +37,7 @@ class FrechetDistance(Callback):
         cache_dir: keeps the weights of the feature network for the next run; None: nowhere.
     """
 
-    def __init__(self, num_samples: Two = 2000, every_n_epochs: Count | None = None, cache_dir: str | None = None):
+    def __init__(self, num_samples: Two, every_n_epochs: Count | None, cache_dir: str | None):
         self.num_samples, self.every_n_epochs = num_samples, every_n_epochs
         self.cache_dir = None if cache_dir is None else Path(cache_dir)
         self.extractor: FeatureExtractor | None = None

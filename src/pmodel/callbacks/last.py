@@ -41,7 +41,7 @@ class LastCheckpoint(Checkpoint):
         every_n_steps: also within epochs, which may be long; null: at their ends alone.
     """
 
-    def __init__(self, path: str, every_n_epochs: Count = 1, every_n_steps: Count | None = None):
+    def __init__(self, path: str, every_n_epochs: Count, every_n_steps: Count | None):
         self.path, self.every_n_epochs, self.every_n_steps = path, every_n_epochs, every_n_steps
         self._received, self._received_at = 0, 0.0
         self._previous: dict[int, Any] = {}

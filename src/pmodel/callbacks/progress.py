@@ -21,7 +21,7 @@ class Progress(ProgressBar):
 
     LINES_PER_TRAINING = 20
 
-    def __init__(self, refresh_per_second: Positive = 5):
+    def __init__(self, refresh_per_second: Positive):
         super().__init__()
         self.seconds_between = 1 / refresh_per_second
         self._enabled = True

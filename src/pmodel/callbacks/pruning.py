@@ -30,7 +30,7 @@ class Pruning(Callback):
         num_warmup_epochs: none is pruned before it has had so many epochs.
     """
 
-    def __init__(self, run_dir: str, num_startup_trials: Whole = 5, num_warmup_epochs: Whole = 5):
+    def __init__(self, run_dir: str, num_startup_trials: Whole, num_warmup_epochs: Whole):
         self.run_dir = Path(run_dir)
         self.num_startup_trials, self.num_warmup_epochs = num_startup_trials, num_warmup_epochs
         self._study, self._storage, self._trial_id = None, None, None

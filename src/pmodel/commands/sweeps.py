@@ -57,7 +57,7 @@ class SweepSummary(Callback):
     figures: by file name, the arguments of `Curves`
     """
 
-    def __init__(self, figures: dict[str, dict[str, Any]] | None = None) -> None:
+    def __init__(self, figures: dict[str, dict[str, Any]]) -> None:
         plain = OmegaConf.to_container(figures) if isinstance(figures, DictConfig) else figures
         self.figures = {name: Curves(**arguments) for name, arguments in (plain or {}).items() if arguments}
 

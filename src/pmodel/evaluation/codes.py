@@ -26,7 +26,7 @@ class LinearProbe(Metric):
         "never told.",
     }
 
-    def __init__(self, num_train: Two | None = 10_000):
+    def __init__(self, num_train: Two | None):
         self.num_train = num_train
 
     def measure(self, subject: Subject) -> Iterator[Finding]:

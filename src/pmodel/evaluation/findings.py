@@ -2,12 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor
 
 from pmodel.evaluation.subject import Subject
 from pmodel.runs.results import Curve, Group, Missing, Number
+from pmodel.settings.checked import check_arguments
 
 
 class Floor(NamedTuple):
@@ -28,6 +29,10 @@ class Metric(ABC):
 
     group: ClassVar[Group]
     meanings: ClassVar[dict[str, str]]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        check_arguments(cls, cls.__name__)
 
     @abstractmethod
     def measure(self, subject: Subject) -> Iterator[Finding]:

@@ -92,7 +92,7 @@ class Likelihood(Metric):
         "AIC": "Akaike's information criterion of the training examples, −2 log-likelihood + 2 · parameters: likewise.",
     }
 
-    def __init__(self, num_samples: Count = 500, num_examples: Count | None = None, seconds: Positive | None = None):
+    def __init__(self, num_samples: Count, num_examples: Count | None, seconds: Positive | None):
         self.num_samples, self.num_examples, self.seconds = num_samples, num_examples, seconds
 
     def measure(self, subject: Subject) -> Iterator[Finding]:
@@ -247,7 +247,7 @@ class Parzen(Metric):
         "poor judge.",
     }
 
-    def __init__(self, num_samples: Count | None = None):
+    def __init__(self, num_samples: Count | None):
         self.num_samples = num_samples
 
     def measure(self, subject: Subject) -> Iterator[Finding]:

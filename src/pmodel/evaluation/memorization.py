@@ -39,7 +39,7 @@ class Memorization(Metric):
         ),
     }
 
-    def __init__(self, num_samples: Count = 1000, num_examples: Count | None = None, num_train: Count | None = None):
+    def __init__(self, num_samples: Count, num_examples: Count | None, num_train: Count | None):
         self.num_samples, self.num_examples, self.num_train = num_samples, num_examples, num_train
 
     def measure(self, subject: Subject) -> Iterator[Finding]:

@@ -35,7 +35,7 @@ class Clouds(Metric):
         "average for equal ones.",
     }
 
-    def __init__(self, num_samples: Two | None = None):
+    def __init__(self, num_samples: Two | None):
         self.num_samples = num_samples
 
     def measure(self, subject: Subject) -> Iterator[Finding]:
@@ -80,7 +80,7 @@ class Modes(Metric):
         "high-quality samples": "The share of samples within three standard deviations of the nearest mode.",
     }
 
-    def __init__(self, num_samples: Count = 10_000):
+    def __init__(self, num_samples: Count):
         self.num_samples = num_samples
 
     def measure(self, subject: Subject) -> Iterator[Finding]:

@@ -71,10 +71,10 @@ class SampleQuality(Metric):
 
     def __init__(
         self,
-        num_samples: Two | None = None,
-        num_real: Two | None = None,
-        k_precision_recall: Count = 3,
-        k_density_coverage: Count = 5,
+        num_samples: Two | None,
+        num_real: Two | None,
+        k_precision_recall: Count,
+        k_density_coverage: Count,
     ):
         self.num_samples, self.num_real = num_samples, num_real
         self.k_precision_recall, self.k_density_coverage = k_precision_recall, k_density_coverage

@@ -64,7 +64,7 @@ class Subject:
     ):
         self.model, self.data, self.split = model, data, split
         self.workers = workers or Workers(model.device)
-        self.chosen_features, self.cache_dir = features or Features(), cache_dir
+        self.chosen_features, self.cache_dir = features or Features("auto", None), cache_dir
         self.batch_size, self.about_training = batch_size, about_training or []
         self._drawn: list[Tensor] = []
         self._seconds: list[float] = []

@@ -16,7 +16,7 @@ class Features:
         weights: a file with the weights of Inception; None: downloaded on first use.
     """
 
-    def __init__(self, kind: Literal["auto", "classifier", "inception"] = "auto", weights: str | None = None):
+    def __init__(self, kind: Literal["auto", "classifier", "inception"], weights: str | None):
         self.kind, self.weights = kind, weights
 
     def extractor(self, data: Any, cache_dir: Path | None) -> Any:

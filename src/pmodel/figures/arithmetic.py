@@ -48,9 +48,7 @@ class CodeArithmetic(Figure):
         "can carry meaning."
     )
 
-    def __init__(
-        self, num_rows: Count = 6, num_codes: Count = 3, num_variations: Count = 6, cache_dir: str | None = None
-    ) -> None:
+    def __init__(self, num_rows: Count, num_codes: Count, num_variations: Count, cache_dir: str | None) -> None:
         self.num_rows, self.num_codes, self.num_variations = num_rows, num_codes, num_variations
         self.cache_dir = None if cache_dir is None else Path(cache_dir)
 

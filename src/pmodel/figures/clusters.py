@@ -24,7 +24,7 @@ class ClusterCentres(Figure):
     title = "Cluster centres"
     caption = "The mean of each cluster: what the model takes for the typical examples."
 
-    def __init__(self, num_centres: Count = 40):
+    def __init__(self, num_centres: Count):
         self.num_centres = num_centres
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
@@ -56,7 +56,7 @@ class ClusterMap(Figure):
     caption = "Examples, coloured by the cluster that the model assigned them to."
     keeps_history = True
 
-    def __init__(self, num_points: Count = 2000):
+    def __init__(self, num_points: Count):
         self.num_points = num_points
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:

@@ -25,7 +25,7 @@ class Completions(Figure):
         "completions fit what is given and still differ from each other."
     )
 
-    def __init__(self, num_images: Count = 8, num_ways: Count = 6):
+    def __init__(self, num_images: Count, num_ways: Count):
         self.num_images, self.num_ways = num_images, num_ways
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:

@@ -28,7 +28,7 @@ class PrincipalComponentsFigure(Figure):
     title = "Components"
     caption = "The directions of largest variance: every example is described as the mean plus so much of each."
 
-    def __init__(self, num_components: Count = 31):
+    def __init__(self, num_components: Count):
         self.num_components = num_components
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:

@@ -35,7 +35,7 @@ class DataFigure(Figure):
     name = "data"
     of_data = True
 
-    def __init__(self, num_images: Count = 100, num_classes: Two = 10, num_points: Count = 2000):
+    def __init__(self, num_images: Count, num_classes: Two, num_points: Count):
         self.num_images, self.num_classes, self.num_points = num_images, num_classes, num_points
 
     def draw(self, scene: Scene, model: LightningModule | None = None) -> np.ndarray | NotShown:

@@ -34,7 +34,7 @@ class DensityFigure(Figure):
     caption = "The model's density below the points: the smallest regions that hold a share of it."
     keeps_history = True
 
-    def __init__(self, num_points: Count = 2000):
+    def __init__(self, num_points: Count):
         self.num_points = num_points
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:

@@ -23,7 +23,7 @@ class DiscriminatorField(Figure):
     caption = "Where the discriminator takes a point for real and where for generated, at the end of the game."
     keeps_history = True
 
-    def __init__(self, num_points: Count = 2000):
+    def __init__(self, num_points: Count):
         self.num_points = num_points
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:

@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
 from pmodel.capabilities import GaussianComponents
+from pmodel.settings.checked import check_arguments
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,10 @@ class Figure(ABC):
     caption_of_points: ClassVar[str | None] = None
     keeps_history = False
     of_data = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        check_arguments(cls, cls.__name__)
 
     @abstractmethod
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:

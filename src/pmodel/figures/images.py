@@ -37,7 +37,7 @@ class SampleGrid(Figure):
         "which places they miss."
     )
 
-    def __init__(self, num_images: Count = 64):
+    def __init__(self, num_images: Count):
         self.num_images = num_images
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
@@ -107,7 +107,7 @@ class ReconstructionGrid(Figure):
         "missing did not pass through the code."
     )
 
-    def __init__(self, num_images: Count = 32):
+    def __init__(self, num_images: Count):
         self.num_images = num_images
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
@@ -142,7 +142,7 @@ class Interpolations(Figure):
         "Codes on the way from one image to another, decoded: in a good latent space every step is itself an image."
     )
 
-    def __init__(self, num_pairs: Count = 8, num_steps: Two = 10):
+    def __init__(self, num_pairs: Count, num_steps: Two):
         self.num_pairs, self.num_steps = num_pairs, num_steps
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:

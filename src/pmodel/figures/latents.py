@@ -32,7 +32,7 @@ class LatentManifold(Figure):
         "classes have regions."
     )
 
-    def __init__(self, num_per_axis: Two = 20):
+    def __init__(self, num_per_axis: Two):
         self.num_per_axis = num_per_axis
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
@@ -61,7 +61,7 @@ class LatentScatter(Figure):
     title = "Codes of held-out examples"
     caption = "Each point is the code of a held-out example, coloured by its class, which the model was never told."
 
-    def __init__(self, num_examples: Count = 5000):
+    def __init__(self, num_examples: Count):
         self.num_examples = num_examples
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:

@@ -22,7 +22,7 @@ class LikelihoodMap(Figure):
         "foretold, bright where it surprised."
     )
 
-    def __init__(self, num_images: Count = 8):
+    def __init__(self, num_images: Count):
         self.num_images = num_images
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:

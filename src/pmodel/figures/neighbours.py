@@ -47,9 +47,7 @@ class NearestNeighbours(Figure):
         "copied, not invented."
     )
 
-    def __init__(
-        self, num_images: Count = 8, num_neighbours: Count = 4, cache_dir: str | None = None, all_models: bool = False
-    ) -> None:
+    def __init__(self, num_images: Count, num_neighbours: Count, cache_dir: str | None, all_models: bool) -> None:
         self.num_images, self.num_neighbours = num_images, num_neighbours
         self.cache_dir = None if cache_dir is None else Path(cache_dir)
         self.all_models = all_models

@@ -46,7 +46,7 @@ class SamplesOverTime(Figure):
         "and which last."
     )
 
-    def __init__(self, num_images: Count = 12, num_rows: Two = 12):
+    def __init__(self, num_images: Count, num_rows: Two):
         self.num_images, self.num_rows = num_images, num_rows
         # By epoch: images (num_images, C, H, W), uint8, or points (NUM_POINTS, 2), float32; on the CPU.
         self.state: dict[int, Tensor] = {}

@@ -21,7 +21,7 @@ class Pairs(Figure):
     title = "Coordinates in pairs"
     caption = "Real and generated points, two coordinates at a time."
 
-    def __init__(self, num_points: Count = 1000, num_columns: Count = 5):
+    def __init__(self, num_points: Count, num_columns: Count):
         self.num_points, self.num_columns = num_points, num_columns
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:

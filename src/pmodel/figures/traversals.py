@@ -43,7 +43,7 @@ class Traversals(Figure):
         "if anything."
     )
 
-    def __init__(self, num_rows: Count = 10, num_steps: Two = 10):
+    def __init__(self, num_rows: Count, num_steps: Two):
         self.num_rows, self.num_steps = num_rows, num_steps
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:

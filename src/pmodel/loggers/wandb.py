@@ -64,15 +64,15 @@ class WandbLogger(Logger):
     def __init__(
         self,
         save_dir: str,
-        project: str = "pmodel",
-        entity: str | None = None,
-        name: str | None = None,
-        group: str | None = None,
-        tags: list[str] | None = None,
-        offline: bool = False,
-        log_model: bool | Literal["best"] = False,
-        init_timeout: Positive = 30.0,
-        finish_timeout: Positive = 120.0,
+        project: str,
+        entity: str | None,
+        name: str | None,
+        group: str | None,
+        tags: list[str] | None,
+        offline: bool,
+        log_model: bool | Literal["best"],
+        init_timeout: Positive,
+        finish_timeout: Positive,
     ):
         super().__init__()
         self.folder, self.offline, self.log_model = Path(save_dir), offline, log_model
