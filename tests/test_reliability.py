@@ -402,7 +402,7 @@ def test_what_goes_on_from_an_older_checkpoint_is_gone_on_with_itself(train: Run
 
 
 def test_a_second_signal_does_not_wait_and_is_no_ctrl_c(train: Run, tmp_path, monkeypatch):
-    from built import Progress
+    from pmodel.callbacks.progress import Progress
 
     def told_twice(self, trainer, pl_module):
         os.kill(os.getpid(), signal.SIGTERM)
@@ -416,7 +416,7 @@ def test_a_second_signal_does_not_wait_and_is_no_ctrl_c(train: Run, tmp_path, mo
 
 
 def test_a_signal_while_the_last_figures_are_drawn_is_obeyed(train: Run, tmp_path, monkeypatch):
-    from built import Progress
+    from pmodel.callbacks.progress import Progress
 
     with monkeypatch.context() as patch:
         patch.setattr(Progress, "on_train_end", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
