@@ -7,6 +7,7 @@ import pytest
 import torch
 from built import GMM, VAE
 from conftest import train_in
+from support import array_data, fit
 from torch import nn
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal, Normal
 
@@ -153,3 +154,28 @@ def test_networks_of_another_size_are_refused(stages):
 def test_a_model_without_networks_gives_none(stages):
     with pytest.raises(ValueError, match="expected a model with an encoder and a decoder"):
         build("model=vae", "data=digits", network={"run": str(stages[1])})
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("gaussian", {}), ("gmm", {}), ("pca", {"num_components": 2}), ("pca_gmm", {"num_dims": 2})],
+)
+def test_the_density_of_a_prior_has_the_gradient_of_its_differences(name: str, settings: dict):
+    x = torch.randn(200, 3, generator=torch.Generator().manual_seed(0))
+    model = build(f"model={name}", "data=points", data_shape=[3], **settings)
+    fit(model, array_data(x), max_epochs=3)
+    z = x[:5].double().requires_grad_()
+    (found,) = torch.autograd.grad(model.log_prob(z).sum(), z)
+    steps = 1e-5 * torch.eye(3, dtype=torch.float64)
+    with torch.no_grad():
+        expected = torch.stack([(model.log_prob(z + d) - model.log_prob(z - d)) / 2e-5 for d in steps], 1)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_density_without_a_gradient_is_no_prior(train, tmp_path: Path):
+    table = tmp_path / "codes.csv"
+    table.write_text("".join(f"{i / 7},{i * i / 50},{(-1) ** i * i}\n" for i in range(40)), encoding="utf-8")
+    words = ["model=kde", "data=table", f"data.path={table}", "callbacks=minimal", "logger=none"]
+    assert train(*words, f"paths.run_dir={tmp_path / 'kde'}").code == 0
+    with pytest.raises(ValueError, match="expected a model whose log_prob has a gradient, and that of KDE has none"):
+        build("model=vae", "data=digits", prior={"run": str(tmp_path / "kde")}, latent_dim=3)

@@ -34,7 +34,6 @@ class Classifier(GradientModule):
         num_classes: how many labels there are.
         latent_dim: D of the encoder in `network`, a dict (data_shape, num_outputs); both unused with `features`.
         features: the directory of a finished run, or a checkpoint in it. None: the encoder in `network`.
-        mode: what is trained, see above.
         dropout: the share of z that is set to 0 at each training step.
         label_smoothing: ε: trains towards 1 − ε + ε/K for the label and ε/K for each of the other classes.
         backbone: the model of the run, which makes a checkpoint independent of it; not meant to be typed.
@@ -67,10 +66,8 @@ class Classifier(GradientModule):
         self.save_hyperparameters()
         self.num_classes, self.label_smoothing = num_classes, label_smoothing
         node = backbone or (network["encoder"] if features is None else {"run": features})
-        self.backbone, node, num_features = build_encoder(
-            node, f"model.features={features}", data_shape, latent_dim, mode
-        )
-        self.hparams["backbone"] = None if features is None else node
+        built = build_encoder(node, f"model.features={features}", data_shape, latent_dim, mode)
+        self.backbone, self.hparams["backbone"], num_features = built
         self.register_buffer("feature_mean", torch.zeros(num_features))
         self.register_buffer("feature_std", torch.ones(num_features))
         self.dropout = Dropout(dropout)

@@ -167,6 +167,7 @@ class KDE(StreamingModule):
         log_norm = math.log(max(len(self.examples), 1)) + self.bandwidths.log().sum() + 0.5 * D * math.log(2 * math.pi)
         return total - log_norm
 
+    @torch.no_grad()
     def log_prob(self, x: Tensor) -> Tensor:
         """log density, nats, (B,), in bounded memory."""
         return self._log_prob(x).to(x.dtype)

@@ -85,14 +85,18 @@ def build_prior(node: dict[str, Any], latent_dim: int) -> tuple[nn.Module, dict[
     prior, kept = build_part(node, place, latent_dim=latent_dim)
     if not is_model(kept):
         return prior, kept
-    name, shape = type(prior).__name__, list(prior.data_shape)
-    if not (isinstance(prior, LogProb) and isinstance(prior, Samples)):
+    name, shape = type(prior).__name__, list(getattr(prior, "data_shape", []))
+    is_density = isinstance(prior, LogProb) and isinstance(prior, Samples) and not getattr(prior, "no_density", None)
+    if not is_density:
         raise ValueError(f"{place}: expected a model with a density that draws samples, and {name} is none")
     if shape != [latent_dim]:
         raise ValueError(f"{place}: expected a model of codes [{latent_dim}] (model.latent_dim), and it is of {shape}")
     units = read_run(node["run"], place)[2] if "run" in node else {}
     if any(units.get("origin", [])) or any(scale != 1 for scale in units.get("scale", [])):
         raise ValueError(f"{place}: expected a run with data.standardize=false, whose model has the units of the codes")
+    with torch.enable_grad():
+        if not prior.log_prob(torch.zeros(1, latent_dim, requires_grad=True)).requires_grad:
+            raise ValueError(f"{place}: expected a model whose log_prob has a gradient, and that of {name} has none")
     return prior.eval().requires_grad_(False), kept
 
 
