@@ -54,6 +54,7 @@ def train(run: RunDirectory, settings: dict[str, Any], start: Start, processes: 
     from pmodel.instantiate import instantiate
     from pmodel.processes.bar import Bar
     from pmodel.processes.gather import compute_with, threads_for, threads_restored
+    from pmodel.runs.opening import with_kept_parts
 
     with threads_restored(), recorded(run, settings, processes) as reached:
         if settings["check"]:
@@ -67,7 +68,7 @@ def train(run: RunDirectory, settings: dict[str, Any], start: Start, processes: 
         asked = threads_asked_for(settings.get("threads", "auto"))
         compute_with(start.threads or asked or 1)
         data = instantiate(settings["data"])
-        model = instantiate(settings["model"])
+        model = instantiate(with_kept_parts(settings["model"], start.resume_from))
         loggers = [instantiate(node) for node in settings["logger"].values() if node]
         callbacks = [instantiate(node) for node in settings["callbacks"].values() if node]
         callbacks.append(Announcement(settings["name"], run))

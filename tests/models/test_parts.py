@@ -103,6 +103,11 @@ def test_a_vae_has_the_mixture_on_a_finished_runs_codes_as_its_prior(stages, tra
     assert kept.keys() == of_the_run.keys()
     assert all(torch.equal(kept[name], of_the_run[name]) for name in kept)
     assert torch.isfinite(model.elbo(torch.zeros(2, 1, 8, 8))).all()
+    resumed = train(f"resume={third}", "trainer.max_epochs=3")
+    assert resumed.code == 0, resumed.err
+    after = open_run(third / "checkpoints" / "last.ckpt").model
+    assert torch.equal(after.prior.gaussians.means, model.prior.gaussians.means)
+    assert not torch.equal(after.encoder.net[0].weight, model.encoder.net[0].weight)
     assert evaluate(f"run={third}", "callbacks.figures=null", "metric.likelihood.num_samples=5").code == 0
 
 
