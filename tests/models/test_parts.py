@@ -133,10 +133,22 @@ def test_a_model_without_a_density_is_no_prior(stages, train, tmp_path: Path):
     assert "expected a model with a density that draws samples, and VAE is none" in outcome.err
 
 
-def test_a_prior_without_a_run_is_refused_at_once(train):
-    outcome = train("model=vae", *SMALL, "model/prior=run")
+@pytest.mark.parametrize("typed", [[], ["model.prior.run=null"], ["model.prior.run=''"], ["model.prior.run=nowhere"]])
+def test_a_prior_without_a_run_is_refused_at_once(typed: list[str], train, tmp_path: Path):
+    outcome = train("model=vae", *SMALL, "model/prior=run", *typed)
     assert outcome.code == 2
     assert "model.prior.run" in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+    assert not [*tmp_path.glob("logs/*")]
+
+
+def test_a_mixture_that_was_cut_before_its_first_fit_is_no_prior(stages, train, tmp_path: Path):
+    cut = tmp_path / "cut"
+    words = ["model=gmm", "data=table", f"data.path={stages[0].parent / 'codes.csv'}", "data.header=false"]
+    small = ["data.batch_size=50", "trainer.max_steps=1", "callbacks=minimal", "logger=none"]
+    assert train(*words, *small, f"paths.run_dir={cut}").code == 0
+    with pytest.raises(ValueError, match="expected a model that is fitted, and the run was cut"):
+        build("model=vae", "data=digits", prior={"run": str(cut)}, latent_dim=3)
 
 
 def test_training_begins_with_the_networks_of_a_run(stages):
@@ -151,7 +163,8 @@ def test_training_begins_with_the_networks_of_a_run(stages):
 
 def test_networks_of_another_size_are_refused(stages):
     with pytest.raises(
-        ValueError, match=r"its encoder is of another size; expected the run's data and model.latent_dim"
+        ValueError,
+        match=r"its encoder is of another size; expected the run's data, model.likelihood and model.latent_dim",
     ):
         build("model=vae", "data=digits", network={"run": str(stages[0])}, latent_dim=4)
 

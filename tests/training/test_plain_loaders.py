@@ -4,7 +4,7 @@ import lightning
 import pytest
 import torch
 from support import ROOT, fit
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, SubsetRandomSampler, TensorDataset
 
 from pmodel import build
 from pmodel.data.batch import Batch, as_step_batch
@@ -95,6 +95,40 @@ def test_a_strangers_batch_is_read_or_refused_in_one_line():
     for wrong in ({"x": x}, [x, label, label], "x", [], 3):
         with pytest.raises(TypeError, match="a batch: expected a tensor x, or a pair"):
             as_step_batch(wrong)
+    with pytest.raises(TypeError, match="expected x of floating point, such as images in"):
+        as_step_batch((255 * x).byte())
+    for wrong in (label[:, None], label.float(), label[:3]):
+        with pytest.raises(TypeError, match=r"expected labels \[4\] of whole numbers"):
+            as_step_batch((x, wrong))
+
+
+@pytest.mark.parametrize("name", ["kmeans", "pca", "kde", "classifier"])
+def test_what_a_sampler_leaves_out_is_never_seen(name: str, digits: Batch):
+    """The other half of the data set is far off."""
+    x = torch.cat([digits.x, digits.x + 100])
+    data = TensorDataset(x, torch.cat([digits.label, digits.label]))
+    loader = DataLoader(data, batch_size=48, sampler=SubsetRandomSampler(range(len(digits.x))))
+    model, _ = trained(build(f"model={name}", "data=digits"), loader)
+    seen = {"kmeans": lambda: model.starts, "pca": lambda: model.axes.mean, "kde": lambda: model.examples / 16}
+    values = seen.get(name, lambda: model.feature_mean)()
+    assert values.abs().max() <= (1 if name != "classifier" else 5)
+
+
+def test_the_validation_loader_may_stand_in_a_list(digits: Batch):
+    loader = DataLoader(TensorDataset(digits.x, digits.label), batch_size=48)
+    _, trainer = trained(build("model=classifier", "data=digits"), loader, [loader])
+    assert "val/accuracy" in trainer.callback_metrics
+
+
+def test_a_data_module_of_ones_own_may_have_any_attributes(digits: Batch):
+    class Own(lightning.LightningDataModule):
+        examples = (1, 2)
+
+        def train_dataloader(self) -> DataLoader:
+            return DataLoader(Alone(digits.x), batch_size=48)
+
+    for name in ("vae", "kmeans"):
+        trained(build(f"model={name}", "data=digits"), Own())
 
 
 def test_labels_that_are_missing_are_said_before_the_first_step(digits: Batch):

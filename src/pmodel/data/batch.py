@@ -87,5 +87,11 @@ def as_step_batch(batch: Any, rank: int = 0, world_size: int = 1) -> StepBatch:
     if not (isinstance(parts, tuple | list) and 1 <= len(parts) <= 2 and all(isinstance(p, Tensor) for p in parts)):
         raise TypeError(f"a batch: expected a tensor x, or a pair (x, label) of tensors, not {type(batch).__name__}")
     x = parts[0]
-    label = parts[1].long() if len(parts) == 2 else torch.full((len(x),), -1, device=x.device)
-    return StepBatch(x, label, rank * len(x), world_size * len(x))
+    label = parts[1] if len(parts) == 2 else torch.full((len(x),), -1, device=x.device)
+    if not x.is_floating_point():
+        raise TypeError(f"a batch: expected x of floating point, such as images in [0, 1], not {x.dtype}")
+    if label.shape != (len(x),) or label.is_floating_point():
+        raise TypeError(
+            f"a batch: expected labels [{len(x)}] of whole numbers, not {list(label.shape)} of {label.dtype}"
+        )
+    return StepBatch(x, label.long(), rank * len(x), world_size * len(x))

@@ -42,6 +42,8 @@ class LatentManifold(Figure):
             return NotShown("the model has no sample_latents")
         if isinstance(model, Discriminates):
             return NotShown("not for models trained against a discriminator, whose prior may be uniform")
+        if not getattr(model, "has_exact_kl", True):
+            return NotShown("the prior of the codes is not N(0, I)")
         if (no := not_two_latents(model)) is not None:
             return no
         n = self.num_per_axis

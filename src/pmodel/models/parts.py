@@ -49,6 +49,10 @@ def build_part(
     part = instantiate(settings)
     if weights:
         part.load_state_dict(state)
+        if not getattr(part, "fitted", True):
+            raise ValueError(
+                f"{place}: expected a model that is fitted, and the run was cut before its first epoch ended"
+            )
     return part, settings
 
 
@@ -66,6 +70,8 @@ def read_run(run: str, place: str) -> tuple[dict[str, Any], dict[str, Tensor], d
     Raises:
         ValueError: of one line, if there is no such run, or its files are not whole.
     """
+    if not isinstance(run, str) or not run:
+        raise ValueError(f"{place}: expected a run directory, or a checkpoint in one")
     found = find_run(run, place)
     target = read_config(found.folder, place, ("model",))["model"]["_target_"]
     content = read_checkpoint(found.checkpoint, place)
@@ -119,7 +125,10 @@ def build_networks(
     for name, module in zip(("encoder", "decoder"), networks, strict=True) if weights else ():
         own = {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
         if {key: value.shape for key, value in own.items()} != {k: v.shape for k, v in module.state_dict().items()}:
-            raise ValueError(f"{place}: its {name} is of another size; expected the run's data and model.latent_dim")
+            raise ValueError(
+                f"{place}: its {name} is of another size; expected the run's data, model.likelihood and"
+                " model.latent_dim"
+            )
         module.load_state_dict(own)
     return *networks, network
 
