@@ -197,3 +197,11 @@ def test_a_density_without_a_gradient_is_no_prior(train, tmp_path: Path):
     assert train(*words, f"paths.run_dir={tmp_path / 'kde'}").code == 0
     with pytest.raises(ValueError, match="expected a model whose log_prob has a gradient, and that of KDE has none"):
         build("model=vae", "data=digits", prior={"run": str(tmp_path / "kde")}, latent_dim=3)
+
+
+def test_a_mixture_of_standardized_codes_is_no_prior(stages, train, tmp_path: Path):
+    words = ["model=gmm", "data=table", f"data.path={stages[0].parent / 'codes.csv'}", "data.header=false"]
+    small = ["data.standardize=true", "callbacks=minimal", "logger=none", f"paths.run_dir={tmp_path / 'scaled'}"]
+    assert train(*words, *small).code == 0
+    with pytest.raises(ValueError, match=r"expected a run with data.standardize=false, whose model has the units"):
+        build("model=vae", "data=digits", prior={"run": str(tmp_path / "scaled")}, latent_dim=3)

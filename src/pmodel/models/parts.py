@@ -30,7 +30,7 @@ class NetworkOrRun(TypedDict):
 
 
 def build_part(
-    node: dict[str, Any], place: str, weights: bool = True, **sizes: Any
+    node: dict[str, Any], place: str, weights: bool = True, any_units: bool = True, **sizes: Any
 ) -> tuple[nn.Module, dict[str, Any]]:
     """A part, and the dict from which a checkpoint builds it again, without the run that it may come from.
 
@@ -38,6 +38,7 @@ def build_part(
         node: a dict with a `_target_`, or with `run`: a run directory, or a checkpoint in one, whose model is the part.
         place: the setting as a user types it, for messages.
         weights: whether the model of a run has that run's weights, or random ones.
+        any_units: whether that run may have standardized its data, or taken an origin off.
         sizes: what the part is told where it is not a model.
 
     Raises:
@@ -45,7 +46,9 @@ def build_part(
     """
     if "run" not in node:
         return instantiate(node, **({} if is_model(node) else sizes)), node
-    settings, state, _ = read_run(node["run"], place)
+    settings, state, units = read_run(node["run"], place)
+    if not any_units and (any(units.get("origin", [])) or any(scale != 1 for scale in units.get("scale", []))):
+        raise ValueError(f"{place}: expected a run with data.standardize=false, whose model has the units of the codes")
     part = instantiate(settings)
     if weights:
         part.load_state_dict(state)
@@ -88,7 +91,7 @@ def build_prior(node: dict[str, Any], latent_dim: int) -> tuple[nn.Module, dict[
         ValueError: of one line, if a run's model is no density of such codes.
     """
     place = f"model.prior.run={node.get('run')}"
-    prior, kept = build_part(node, place, latent_dim=latent_dim)
+    prior, kept = build_part(node, place, any_units=False, latent_dim=latent_dim)
     if not is_model(kept):
         return prior, kept
     name, shape = type(prior).__name__, list(getattr(prior, "data_shape", []))
@@ -97,9 +100,6 @@ def build_prior(node: dict[str, Any], latent_dim: int) -> tuple[nn.Module, dict[
         raise ValueError(f"{place}: expected a model with a density that draws samples, and {name} is none")
     if shape != [latent_dim]:
         raise ValueError(f"{place}: expected a model of codes [{latent_dim}] (model.latent_dim), and it is of {shape}")
-    units = read_run(node["run"], place)[2] if "run" in node else {}
-    if any(units.get("origin", [])) or any(scale != 1 for scale in units.get("scale", [])):
-        raise ValueError(f"{place}: expected a run with data.standardize=false, whose model has the units of the codes")
     with torch.enable_grad():
         if not prior.log_prob(torch.zeros(1, latent_dim, requires_grad=True)).requires_grad:
             raise ValueError(f"{place}: expected a model whose log_prob has a gradient, and that of {name} has none")
