@@ -25,7 +25,7 @@ PUBLISHED = RESULTS / "published.yaml"
 # What a run was given that is no part of its command; what of it matters, its entry says.
 ASIDE = (
     "seed=",
-    "model.features=",
+    "model.encoder.run=",
     "trainer=",
     "trainer.max_time=",
     "data_dir=",
@@ -83,7 +83,7 @@ def take_in_run(folder: Path, run: dict[str, Any], evaluation: dict[str, Any]) -
         **{key: run[key] for key in ("seed", "epoch", "status", "checkpoint_sha256", "data")},
         "split": evaluation["split"],
         **({"max_time": given["trainer.max_time"]} if "trainer.max_time" in given else {}),
-        **({"features": checkpoint_hash(Path(given["model.features"]))} if "model.features" in given else {}),
+        **({"features": checkpoint_hash(Path(given["model.encoder.run"]))} if "model.encoder.run" in given else {}),
         # Without a metrics.csv nothing chose an epoch, so the judged one is the last.
         "epochs": len(rows) or run["epoch"],
         "seconds": float(rows[-1]["seconds"]) if rows and "seconds" in rows[-1] else training_time(run),
@@ -97,7 +97,7 @@ def take_in_run(folder: Path, run: dict[str, Any], evaluation: dict[str, Any]) -
     if "max_time" not in entry:
         others = [old for old in others if "max_time" not in old or old not in same_split]
     if any(old.get("features") != entry.get("features") for old in others if old in same_split):
-        sys.exit(f"error: {folder}: expected the model.features of the other runs in {file.name}")
+        sys.exit(f"error: {folder}: expected the model.encoder.run of the other runs in {file.name}")
     for old in content["runs"]:
         # An earlier evaluation of the same weights may have looked through another network, or asked something else.
         if old not in others and old["checkpoint_sha256"] == run["checkpoint_sha256"]:
@@ -291,7 +291,7 @@ class Row:
     @property
     def commands(self) -> str:
         """What trains and what judges ours, as one types it."""
-        features = " model.features=…" if self.row.get("after") else ""
+        features = " model.encoder.run=…" if self.row.get("after") else ""
         text = f"`uv run train.py {self.command}{features}`, `{f'uv run eval.py run=… {self.evaluation}'.strip()}`"
         if features:
             text += f", with the features of `uv run train.py {self.row['after']}`"
@@ -309,7 +309,7 @@ class Row:
                     None
                 )
             if "features" in run:
-                found[f"model.features: {run['features']}"] = None
+                found[f"model.encoder.run: {run['features']}"] = None
         return "; ".join(found)
 
     @property

@@ -80,6 +80,7 @@ data=image_folder data.path=nowhere → @: there is no such file or folder
 data=table → data.path must be set: type data.path=… (train leaves it open)
 data=points_csv → @: expected a name of this version; it is called data=table now
 data=points data.name=csv → @: expected a name of this version; it is called data=table now
+model=classifier model.features=nowhere → @: expected a name of this version; it is called model/encoder=run model.encoder.run now
 data=table data.path=nowhere.csv → @: there is no such file or folder
 data=table data.path=table.csv data.header=maybe → @: expected auto, or true or false
 data=table data.path=table.csv data.columns=2 → @: expected a list of texts or whole numbers, each at least 0, or null
@@ -227,8 +228,8 @@ model=pixelcnn model.kernel_size=4 → @: expected an odd number, at least 1
 model=pixelcnn data=points → data.shape=[2]: expected images [C, H, W], for an autoregressive model
 model=gan model.label_smoothing=0.1 model.objective=hinge → model.label_smoothing=0.1: expected 0, or model.objective one of …
 model=gan trainer.accumulate_grad_batches=2 → @: expected 1 with a GAN, whose players take turns; a larger data.batch_size does the same
-model=classifier model.mode=probe → @: expected a run whose encoder to use, model.features=logs/train/…
-model=classifier model.features=nowhere → @: there is no such run directory or checkpoint
+model=classifier model.mode=probe → @: expected a run whose encoder to use, model/encoder=run model.encoder.run=logs/train/…
+model=classifier model/encoder=run model.encoder.run=nowhere → @: there is no such run directory or checkpoint
 data.binarize=static data.dequantize=true → @: expected data.binarize=none with it, not static
 data.num_labels=5 → @: expected at least 10, one of each class
 data.shape=[1,9,9] → …data.shape…

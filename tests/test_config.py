@@ -88,7 +88,7 @@ IN_FILES = {
         "num_pairs",
     ),
     "train.yaml": ("seed: 1 ", "sed: 1\nseed: 1 ", "sed=1", "seed"),
-    "model/network/mlp.yaml": ("encoder:", "encodr:", "model.network.encodr=", "model.network.encoder"),
+    "model/network/mlp.yaml": ("decoder:", "decodr:", "model.network.decodr=", "model.network.decoder"),
 }
 
 
@@ -207,8 +207,10 @@ NEEDED = {
     "data=table": ["data.path=points.csv"],
     "model/network=run": ["model.network.run=run"],
     "model/prior=run": ["model.prior.run=run"],
-    "experiment=few_labels_mnist": ["model.features=run"],
-    "experiment=few_labels_conv_mnist": ["model.features=run"],
+    **{f"model/encoder={encoder}": ["model=classifier"] for encoder in ("mlp", "conv")},
+    "model/encoder=run": ["model=classifier", "model.encoder.run=run"],
+    "experiment=few_labels_mnist": ["model.encoder.run=run"],
+    "experiment=few_labels_conv_mnist": ["model.encoder.run=run"],
     **{f"model/players={players}": ["model=gan"] for players in ("mlp", "maxout", "dcgan", "resnet")},
 }
 

@@ -61,9 +61,11 @@ def test_each_command_runs_as_printed(command, train, tmp_path, request):
         run = tmp_path / next(a for a in command if a.startswith("resume=")).removeprefix("resume=")
         shutil.move(run_directory(tmp_path / "logs"), run)
         extra = ["trainer.max_epochs=2"]
-    if any(argument.startswith("model.features=") for argument in command):
+    if any(argument.startswith("model.encoder.run=") for argument in command):
         assert train("data=mnist", *SMALL, extra[-1]).code == 0
-        run = tmp_path / next(a for a in command if a.startswith("model.features=")).removeprefix("model.features=")
+        run = tmp_path / next(a for a in command if a.startswith("model.encoder.run=")).removeprefix(
+            "model.encoder.run="
+        )
         shutil.move(run_directory(tmp_path / "logs"), run)
         extra += ["data.limit=400"]  # enough for the labels asked for
     if any("images.zip" in argument for argument in command):

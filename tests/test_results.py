@@ -33,7 +33,7 @@ def test_every_command_composes(results: ModuleType):
     rows = {(row["command"], row.get("after")) for table in tables for row in table["rows"]}
     for command, after in rows | {(after, None) for _, after in rows if after}:
         words = [word for word in command.split() if not word.startswith(("-m", "seed="))]
-        check_overrides("train", [*words, *(["model.features=run"] if after else [])])
+        check_overrides("train", [*words, *(["model.encoder.run=run"] if after else [])])
     for asked in {results.Row(table, row).evaluation for table in tables for row in table["rows"]}:
         check_overrides("eval", ["run=x", *asked.split()])
 
@@ -147,10 +147,10 @@ def test_runs_on_other_features_are_no_row_of_one_spread(results: ModuleType, ru
     for run, content in zip(runs, (b"a", b"a", b"b"), strict=True):
         (run / "features" / "checkpoints").mkdir(parents=True)
         (run / "features" / "checkpoints" / "last.ckpt").write_bytes(content)
-        typed(run, f"model.features={run / 'features'}")
+        typed(run, f"model.encoder.run={run / 'features'}")
     for run in runs[:2]:
         results.take_in(run)
-    with pytest.raises(SystemExit, match=r"run3: expected the model\.features of the other runs"):
+    with pytest.raises(SystemExit, match=r"run3: expected the model\.encoder\.run of the other runs"):
         results.take_in(runs[2])
 
 

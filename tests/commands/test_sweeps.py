@@ -228,7 +228,7 @@ def test_compare_sweeps_a_model_of_each_family_and_no_unknown_one():
 def test_few_labels_is_a_sweep_by_itself_and_draws_its_curve(train, data_dir, tmp_path):
     small = ["data.limit=500", "trainer.max_epochs=2", f"data_dir={data_dir}"]
     assert train("experiment=features_mnist", *small, "callbacks=minimal", "hydra.run.dir=features").code == 0
-    outcome = train(FEW, "model.features=features", "data.num_labels=20,null", "seed=1", *small)
+    outcome = train(FEW, "model.encoder.run=features", "data.num_labels=20,null", "seed=1", *small)
     assert outcome.code == 0, outcome.err
     (summary,) = tmp_path.glob("logs/multirun/*/summary.csv")
     rows = read_csv(summary)
@@ -242,9 +242,12 @@ def test_few_labels_is_a_sweep_by_itself_and_draws_its_curve(train, data_dir, tm
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        ([], "model.features must be set: type model.features=… (a run of experiment=features_mnist, for example)"),
-        (["model.features=x", "model.mode=probed"], "did you mean probe?"),
-        (["model.features=x", "data.num_labels=many,10"], "data.num_labels=many"),
+        (
+            [],
+            "model.encoder.run must be set: type model.encoder.run=… (a run of experiment=features_mnist, for example)",
+        ),
+        (["model.encoder.run=x", "model.mode=probed"], "did you mean probe?"),
+        (["model.encoder.run=x", "data.num_labels=many,10"], "data.num_labels=many"),
     ],
 )
 def test_an_experiments_own_sweep_is_checked_before_anything_runs(typed, message):
@@ -254,7 +257,7 @@ def test_an_experiments_own_sweep_is_checked_before_anything_runs(typed, message
 
 
 def test_what_is_typed_takes_the_place_of_an_experiments_sweep():
-    check_overrides("train", [FEW, "model.features=x", "seed=1", "data.num_labels=100,200"])
+    check_overrides("train", [FEW, "model.encoder.run=x", "seed=1", "data.num_labels=100,200"])
     with pytest.raises(ConfigError, match="need --multirun"):
         check_overrides("train", ["experiment=vae_mnist", "seed=1,2"])
 

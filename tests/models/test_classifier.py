@@ -59,7 +59,7 @@ def runs(tmp_path_factory) -> dict[str, Path]:
 
 
 def classifier(features: Path, mode: str, *overrides: str, steps: int = 3):
-    typed = ["model=classifier", f"model.features={features}", f"model.mode={mode}", *overrides]
+    typed = ["model=classifier", "model/encoder=run", f"model.encoder.run={features}", f"model.mode={mode}", *overrides]
     return fitted(*typed, steps=steps)
 
 
@@ -72,29 +72,33 @@ def test_a_probed_encoder_is_that_of_the_run_bit_by_bit_after_training(runs, nam
     overrides = ["model.ema_decay=0.9"] if name == "vae" else []
     model, _, _ = classifier(runs[name], "probe", *overrides)
     for key, value in weights(runs[name]).items():
-        assert torch.equal(model.backbone.state_dict()[key], value), key
-    assert not model.backbone.training
+        assert torch.equal(model.encoder.state_dict()[key], value), key
+    assert not model.encoder.training
     assert model.head.training
-    assert all(not p.requires_grad and p.grad is None for p in model.backbone.parameters())
+    assert all(not p.requires_grad and p.grad is None for p in model.encoder.parameters())
     assert model.num_parameters == model.head.weight.numel() + model.head.bias.numel()
 
 
 @pytest.mark.parametrize("name", ["vae", "autoencoder"])
 def test_fine_tuning_starts_from_the_run_and_changes_its_encoder_alone(runs, name):
-    before, _ = build("model=classifier", f"model.features={runs[name]}", *DATA)
+    before, _ = build("model=classifier", "model/encoder=run", f"model.encoder.run={runs[name]}", *DATA)
     assert before.hparams["mode"] == "fine_tune"
     after, _, _ = classifier(runs[name], "fine_tune")
     for key, value in weights(runs[name]).items():
-        assert torch.equal(before.backbone.state_dict()[key], value), key
-        assert torch.equal(after.backbone.state_dict()[key], value) == key.startswith("decoder."), key
+        assert torch.equal(before.encoder.state_dict()[key], value), key
+        assert torch.equal(after.encoder.state_dict()[key], value) == key.startswith("decoder."), key
 
 
 def test_scratch_with_features_has_the_architecture_of_the_run_and_other_weights(runs):
-    scratch, _ = build("model=classifier", f"model.features={runs['vae']}", "model.mode=scratch", *DATA)
-    tuned, _ = build("model=classifier", f"model.features={runs['vae']}", "model.mode=fine_tune", *DATA)
+    scratch, _ = build(
+        "model=classifier", "model/encoder=run", f"model.encoder.run={runs['vae']}", "model.mode=scratch", *DATA
+    )
+    tuned, _ = build(
+        "model=classifier", "model/encoder=run", f"model.encoder.run={runs['vae']}", "model.mode=fine_tune", *DATA
+    )
     shapes = [{key: value.shape for key, value in model.state_dict().items()} for model in (scratch, tuned)]
     assert shapes[0] == shapes[1]
-    assert not torch.equal(scratch.backbone.encoder.net[0].weight, tuned.backbone.encoder.net[0].weight)
+    assert not torch.equal(scratch.encoder.encoder.net[0].weight, tuned.encoder.encoder.net[0].weight)
     assert scratch.num_parameters == tuned.num_parameters
 
 
@@ -114,8 +118,8 @@ def test_checkpoint_needs_neither_the_run_nor_its_config(runs, name, mode, tmp_p
 
 def test_a_checkpoint_file_stands_for_its_run(runs):
     path = runs["vae"] / "checkpoints" / "best.ckpt"
-    model, _ = build("model=classifier", f"model.features={path}", *DATA)
-    assert torch.equal(model.backbone.encoder.net[0].weight, weights(runs["vae"])["encoder.net.0.weight"])
+    model, _ = build("model=classifier", "model/encoder=run", f"model.encoder.run={path}", *DATA)
+    assert torch.equal(model.encoder.encoder.net[0].weight, weights(runs["vae"])["encoder.net.0.weight"])
 
 
 def test_loss_is_the_cross_entropy_and_accuracy_the_share_that_classify_gets_right(runs):
@@ -148,7 +152,7 @@ def test_features_that_hardly_vary_are_not_blown_up():
             return x * torch.tensor([1.0, 1e-20, 0.0])
 
     model, _ = build("model=classifier", *DATA)
-    model.backbone = Features()
+    model.encoder = Features()
     model.feature_mean, model.feature_std = torch.zeros(3), torch.ones(3)
     model.standardize(torch.randn(100, 3))
     assert model.feature_std[1].item() == pytest.approx(SMALLEST_SHARE * model.feature_std[0].item() / math.sqrt(3))
@@ -181,8 +185,14 @@ def refusal(*overrides: str) -> str:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["model.mode=probe"], "model.mode=probe: expected a run whose encoder to use, model.features=logs/train/…"),
-        (["model.features=nowhere"], "model.features=nowhere: there is no such run directory or checkpoint"),
+        (
+            ["model.mode=probe"],
+            "model.mode=probe: expected a run whose encoder to use, model/encoder=run model.encoder.run=logs/train/…",
+        ),
+        (
+            ["model/encoder=run", "model.encoder.run=nowhere"],
+            "model.encoder.run=nowhere: there is no such run directory or checkpoint",
+        ),
         (["model.num_classes=1"], "model.num_classes=1: expected a whole number, at least 2, or null"),
         (
             ["data.num_classes=null"],
@@ -219,28 +229,33 @@ def fitted_on_other_data(*overrides: str) -> None:
 
 def test_runs_that_do_not_fit_are_refused(runs, tmp_path):
     for mode in ("scratch", "fine_tune"):
-        message = refusal(f"model.features={runs['kmeans']}", f"model.mode={mode}")
+        message = refusal("model/encoder=run", f"model.encoder.run={runs['kmeans']}", f"model.mode={mode}")
         assert message == (
-            f"model.mode={mode}: expected probe, since KMeans has no gradients (model.features={runs['kmeans']})"
+            f"model.mode={mode}: expected probe, since KMeans has no gradients (model.encoder.run={runs['kmeans']})"
         )
     with pytest.raises(ValueError, match=r"expected data\.shape=\[1, 8, 8\], on which it was trained, not \[2\]"):
-        build("model=classifier", f"model.features={runs['vae']}", "data=points")
-    place = f"model.features={tmp_path}"
-    assert refusal(f"model.features={tmp_path}") == (
+        build("model=classifier", "model/encoder=run", f"model.encoder.run={runs['vae']}", "data=points")
+    place = f"model.encoder.run={tmp_path}"
+    assert refusal("model/encoder=run", f"model.encoder.run={tmp_path}") == (
         f"{place}: expected a run directory or a checkpoint in one, but there is no {tmp_path}/config.yaml"
     )
     (tmp_path / "config.yaml").write_text("model:\n  _target_: pmodel.models.vae.VAE\n", encoding="utf-8")
     best = tmp_path / "checkpoints" / "best.ckpt"
-    assert refusal(f"model.features={tmp_path}") == f"{place}: there is no checkpoint in it yet (expected {best})"
+    assert (
+        refusal("model/encoder=run", f"model.encoder.run={tmp_path}")
+        == f"{place}: there is no checkpoint in it yet (expected {best})"
+    )
     best.parent.mkdir()
     best.write_bytes(b"half a file")
-    assert refusal(f"model.features={tmp_path}").startswith(f"{place}: {best} is no whole checkpoint of a model")
+    assert refusal("model/encoder=run", f"model.encoder.run={tmp_path}").startswith(
+        f"{place}: {best} is no whole checkpoint of a model"
+    )
 
 
 def test_a_target_outside_the_project_is_never_built(runs, tmp_path):
     run = shutil.copytree(runs["vae"], tmp_path / "run")
     (run / "config.yaml").write_text("model:\n  _target_: os.system\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"_target_=os\.system"):
-        build("model=classifier", f"model.features={run}", *DATA)
+        build("model=classifier", "model/encoder=run", f"model.encoder.run={run}", *DATA)
     with pytest.raises(ValueError, match=r"_target_=os\.system"):
         instantiate({"_target_": "os.system"})

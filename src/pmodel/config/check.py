@@ -70,7 +70,11 @@ def check_overrides(
 ONE_OPTION = {"model", "data", "trainer", "paths"}
 
 # What was typed in earlier versions, and what is typed now.
-RENAMED = {"data=points_csv": "data=table", "data.name=csv": "data=table"}
+RENAMED = {
+    "data=points_csv": "data=table",
+    "data.name=csv": "data=table",
+    "model.features": "model/encoder=run model.encoder.run",
+}
 
 ROOTS: dict[str, type] = {"train": TrainConfig, "config": TrainConfig, "eval": EvalConfig}
 
@@ -122,7 +126,8 @@ class _Job:
     def check(self) -> str:
         """Checks all of it, and gives a name to it."""
         for override in (*self.groups, *self.values):
-            new = RENAMED.get(f"{override.key_or_group}={override.value()}")
+            key = override.key_or_group
+            new = RENAMED.get(key) or RENAMED.get(f"{key}={override.value()}")
             if new is not None:
                 raise ConfigError(f"{override.input_line}: expected a name of this version; it is called {new} now")
         for override in self.groups:

@@ -1,7 +1,7 @@
 """What the files in conf/ compute from other settings, by the names that they use in `${name:…}`."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -126,9 +126,9 @@ def default_kernel(shape: list[int]) -> Literal["diagonal", "isotropic"]:
     return "isotropic" if len(shape) == 3 else "diagonal"
 
 
-def classifier_mode(features: str | None) -> Literal["scratch", "fine_tune"]:
-    """How a classifier is trained if nobody says: from random weights where there are no features to start from."""
-    return "scratch" if features is None else "fine_tune"
+def classifier_mode(encoder: Mapping) -> Literal["scratch", "fine_tune"]:
+    """How a classifier is trained if nobody says: from random weights where there is no run to start from."""
+    return "fine_tune" if "run" in encoder.keys() else "scratch"  # noqa: SIM118  (`in` alone overlooks ???)
 
 
 def epochs_for(num_steps: int, num_examples: int | None, batch_size: int, at_least: int) -> int:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pmodel.data.labels import check_labels
-from pmodel.models.parts import Mode, Network, build_encoder
+from pmodel.models.parts import Mode, build_encoder, is_model
 from pmodel.nets.dropout import Dropout
 from pmodel.nets.precision import in_own_dtype, upcast
 from pmodel.nets.standardized import mean_and_scale
@@ -26,17 +26,16 @@ class Classifier(GradientModule):
     least 0.3 of its root mean square over the outputs, since what hardly varies is mostly noise.
 
     `probe` keeps f as the run left it, and trains W and b alone; `fine_tune` trains f too; `scratch` trains f from
-    random weights: the encoder in `network`, or, with `features`, the one of that run's model. Models without
-    gradients (PCA, k-means …) can be probed only.
+    random weights: the given encoder, or the one of the run's model. Models without gradients (PCA, k-means …) can be
+    probed only.
 
     Args:
         data_shape: of one example, (C, H, W) or (D,).
         num_classes: how many labels there are.
-        latent_dim: D of the encoder in `network`, a dict (data_shape, num_outputs); both unused with `features`.
-        features: the directory of a finished run, or a checkpoint in it. None: the encoder in `network`.
+        encoder: f; see `pmodel.models.parts.build_part`.
+        latent_dim: D; unused with the encoder of a run.
         dropout: the share of z that is set to 0 at each training step.
         label_smoothing: ε: trains towards 1 − ε + ε/K for the label and ε/K for each of the other classes.
-        backbone: the model of the run, which makes a checkpoint independent of it; not meant to be typed.
     """
 
     # μ and σ are set once, after averaging has begun.
@@ -49,33 +48,31 @@ class Classifier(GradientModule):
         self,
         data_shape: Counts,
         num_classes: Two | None,
+        encoder: dict,
         latent_dim: Count,
-        network: Network,
-        features: str | None,
         mode: Mode,
         dropout: Fraction,
         label_smoothing: Fraction,
-        backbone: dict | None,
         **common: Any,
     ):
         super().__init__(**common)
         if num_classes is None:
             raise ValueError("model=classifier: expected data.num_classes, the number of labels, and it is null")
-        if mode != "scratch" and features is None:
-            raise ValueError(f"model.mode={mode}: expected a run whose encoder to use, model.features=logs/train/…")
+        if mode != "scratch" and "run" not in encoder and not is_model(encoder):
+            typed = "model/encoder=run model.encoder.run=logs/train/…"
+            raise ValueError(f"model.mode={mode}: expected a run whose encoder to use, {typed}")
         self.save_hyperparameters()
         self.num_classes, self.label_smoothing = num_classes, label_smoothing
-        node = backbone or (network["encoder"] if features is None else {"run": features})
-        built = build_encoder(node, f"model.features={features}", data_shape, latent_dim, mode)
-        self.backbone, self.hparams["backbone"], num_features = built
+        self.encoder, self.hparams["encoder"], num_features = build_encoder(encoder, data_shape, latent_dim, mode)
         self.register_buffer("feature_mean", torch.zeros(num_features))
         self.register_buffer("feature_std", torch.ones(num_features))
         self.dropout = Dropout(dropout)
         self.head = nn.Linear(num_features, num_classes)
-        self.frozen = ("backbone",) if mode == "probe" else ()
-        self.train()  # building left the backbone in eval mode
+        self.frozen = ("encoder",) if mode == "probe" else ()
+        self.train()  # building left the encoder in eval mode
 
     def setup(self, stage: str) -> None:
+        super().setup(stage)
         if stage != "fit":
             return
         for split in ("train", "validation"):
@@ -83,20 +80,20 @@ class Classifier(GradientModule):
         # A resumed run's own μ and σ come after this.
         self.standardize(self.data.examples("train", NUM_EXAMPLES).x)
         if self.compile_networks:
-            # Not the backbone itself, whose forward nobody calls.
-            for network in (*self.backbone.children(), self.head):
+            # What `features` calls; nobody calls the encoder's own forward.
+            for network in self.encoder.children():
                 network.compile()
 
     @torch.no_grad()
     def standardize(self, x: Tensor) -> None:
         """Takes μ and σ of the features from examples x."""
-        z = torch.cat([self.backbone.encode(part.to(self.device)) for part in x.split(1000)])
+        z = torch.cat([self.encoder.encode(part.to(self.device)) for part in x.split(1000)])
         for kept, value in zip((self.feature_mean, self.feature_std), mean_and_scale(z), strict=True):
             kept.copy_(value)
 
     def _standardized(self, x: Tensor) -> Tensor:
         """z, (B, D), float32 or wider."""
-        z = self.backbone.encode(x) if self.frozen else self.backbone.features(x)
+        z = self.encoder.encode(x) if self.frozen else self.encoder.features(x)
         return (upcast(z) - self.feature_mean) / self.feature_std
 
     def _logits(self, z: Tensor) -> Tensor:

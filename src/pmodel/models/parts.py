@@ -151,7 +151,7 @@ class Encoder(nn.Module):
 
 
 def build_encoder(
-    node: dict[str, Any], place: str, data_shape: Counts, latent_dim: int, mode: Mode
+    node: dict[str, Any], data_shape: Counts, latent_dim: int, mode: Mode
 ) -> tuple[nn.Module, dict[str, Any], int]:
     """A part that encodes, in eval mode; what `build_part` gives besides; and the number of its features, D.
 
@@ -160,7 +160,7 @@ def build_encoder(
     Raises:
         ValueError: of one line, if a run's model has no features, or none of examples of that shape, or none to train.
     """
-    sizes = {"data_shape": data_shape, "num_outputs": latent_dim}
+    place, sizes = f"model.encoder.run={node.get('run')}", {"data_shape": data_shape, "num_outputs": latent_dim}
     model, node = build_part(node, place, weights=mode != "scratch", **sizes)
     model = model if is_model(node) else Encoder(model)
     name, shape = type(model).__name__, getattr(model, "data_shape", data_shape)

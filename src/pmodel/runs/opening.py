@@ -66,7 +66,7 @@ def newest_whole(damaged: Path) -> str:
 def with_kept_parts(model: dict[str, Any], resume_from: Path | None) -> dict[str, Any]:
     """The settings of a model, and of a resumed one the parts that it took from other runs, as its checkpoint keeps
     them: those runs may be gone."""
-    taken = [key for key, value in model.items() if key == "backbone" or (isinstance(value, dict) and "run" in value)]
+    taken = [key for key, value in model.items() if isinstance(value, dict) and "run" in value]
     if resume_from is None or not taken:
         return model
     kept = read_checkpoint(resume_from, f"resume={shown(resume_from)}")["hyper_parameters"]
