@@ -71,7 +71,7 @@ class _Batch:
 def test_bound_does_not_depend_on_how_its_samples_are_split(linear_gaussian, monkeypatch):
     model, _, x = linear_gaussian
     whole = model.importance_bound(x, 50, generator=torch.Generator().manual_seed(3))
-    monkeypatch.setattr("pmodel.models.latent_variable.MAX_OUTPUTS", 7 * x.numel())
+    monkeypatch.setattr("pmodel.models.latent_variable.MAX_NUMBERS", 7 * x.numel())
     parts = model.importance_bound(x, 50, generator=torch.Generator().manual_seed(3))
     torch.testing.assert_close(whole, parts, atol=1e-5, rtol=1e-5)
 

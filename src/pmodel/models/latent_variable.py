@@ -14,8 +14,8 @@ from pmodel.nets.batch_share import own_share
 from pmodel.settings.ranges import Count, Counts, Positive, Two
 from pmodel.training.gradient import GradientModule
 
-# Network outputs held at once by the importance-weighted bound: 2^24 float32 are 64 MiB.
-MAX_OUTPUTS = 2**24
+# Numbers held at once by the importance-weighted bound: 2^24 float32 are 64 MiB.
+MAX_NUMBERS = 2**24
 
 
 class LatentVariableModule(GradientModule):
@@ -60,6 +60,11 @@ class LatentVariableModule(GradientModule):
     def noise_dim(self) -> int:
         """How many standard normal numbers ε a code is made of."""
 
+    @property
+    def numbers_held(self) -> int:
+        """How many float32 numbers `log_weights` holds at once for a code: the decoder's outputs."""
+        return math.prod(self.output_shape)
+
     @abstractmethod
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of the first layer's q(z | x), each (B, D), float32 or wider."""
@@ -99,7 +104,7 @@ class LatentVariableModule(GradientModule):
         """log 1/K Σ_k p(x, z_k)/q(z_k | x) with K = num_samples, nats, (B,), in bounded memory; its expectation rises
         with K."""
         posterior, B = self.posterior(x), len(x)
-        chunk = max(1, MAX_OUTPUTS // (B * math.prod(self.output_shape)))
+        chunk = max(1, MAX_NUMBERS // (B * self.numbers_held))
         log_total = torch.full_like(posterior[0][:, 0], -math.inf)
         for start in range(0, num_samples, chunk):
             k = min(chunk, num_samples - start)

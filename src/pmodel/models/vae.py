@@ -72,6 +72,11 @@ class VAE(LatentVariableModule):
         return self.latent_dim
 
     @property
+    def numbers_held(self) -> int:
+        # A mixture has log p(z, k) of each component k, in float64.
+        return max(super().numbers_held, 2 * len(getattr(self.prior, "weights", ())))
+
+    @property
     def meanings(self) -> dict[str, str]:
         known = super().meanings
         if self.beta != 1 or self.free_bits > 0:

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from typing import Any, ClassVar
 
+import torch
 from lightning.pytorch import Callback
 from torch import Tensor
 
@@ -45,7 +46,18 @@ class GradientModule(MeasuredModule):
         return {"loss": "what training minimizes"}
 
     def setup(self, stage: str) -> None:
-        if stage == "fit" and self.compile_networks:
+        if stage != "fit":
+            return
+        precision = str(self.trainer.precision)
+        # Here: before Lightning converts them.
+        wide = [name for name, tensor in self.named_buffers() if tensor.dtype == torch.float64]
+        if wide and precision in ("16-true", "bf16-true"):
+            part = wide[0].partition(".")[0]
+            raise ValueError(
+                f"trainer.precision={precision}: expected 32-true or bf16-mixed, since model.{part} is a run's model"
+                " that computes in float64"
+            )
+        if self.compile_networks:
             for network in self.children():
                 network.compile()
 
