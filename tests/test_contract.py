@@ -138,7 +138,7 @@ def loss_of(model: nn.Module, batch: Any) -> torch.Tensor:
     """What training minimizes; of a game, the losses of both players."""
     if not isinstance(model, AdversarialModule):
         return model.loss(batch)["loss"].mean()
-    codes = model.real_codes(batch)
+    codes = model.draw_codes(len(batch.x), batch.label)
     fake = model.score(model.generated(model.generator, codes), codes)
     return (model.objective.discriminator(model.score(batch.x, codes), fake) + model.objective.generator(fake)).mean()
 

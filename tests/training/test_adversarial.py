@@ -5,6 +5,7 @@ from copy import deepcopy
 import lightning
 import pytest
 import torch
+from lightning.pytorch.callbacks import LambdaCallback
 from lightning.pytorch.loggers import Logger
 from support import StopAt, build, config, fit
 from torch.func import functional_call
@@ -73,11 +74,8 @@ def test_steps_see_fresh_noise_each_and_every_real_example_once(k):
     seen, given = [], []
     spied(model, seen)
 
-    class Batches(lightning.pytorch.Callback):
-        def on_train_batch_start(self, trainer, module, batch, batch_idx):
-            given.append(batch.x)
-
-    fit(model, data, max_epochs=1, limit_val_batches=0, callbacks=[Batches()])
+    watch = LambdaCallback(on_train_batch_start=lambda trainer, module, batch, batch_idx: given.append(batch.x))
+    fit(model, data, max_epochs=1, limit_val_batches=0, callbacks=[watch])
     real = [x for player, x, _, _ in seen if player == "discriminator"][::2]
     assert all(torch.equal(a, b) for a, b in zip(real, given, strict=True))
     everything = torch.cat(real).flatten(1)
@@ -151,11 +149,12 @@ def test_one_step_of_each_player_is_that_of_its_formula(objective, r1):
     )
     trained, state = model, {}
 
-    class State(lightning.pytorch.Callback):
-        def on_train_batch_start(self, trainer, module, batch, batch_idx):
-            state.update(rng=torch.get_rng_state(), x=batch.x)
-
-    fit(trained, data, max_steps=1, callbacks=[State()])
+    watch = LambdaCallback(
+        on_train_batch_start=lambda trainer, module, batch, batch_idx: state.update(
+            rng=torch.get_rng_state(), x=batch.x
+        )
+    )
+    fit(trained, data, max_steps=1, callbacks=[watch])
     torch.set_rng_state(state["rng"])
     x = state["x"]
 
@@ -344,11 +343,6 @@ def test_gradients_of_both_players_are_clipped_within_the_step(precision):
     assert fitted(*sgd, "model.ema_decay=null", max_steps=1, **clip).abs().max() == pytest.approx(1e-5, rel=1e-2)
 
 
-def test_accumulation_of_batches_is_refused_under_its_name():
-    with pytest.raises(ValueError, match=r"\Atrainer\.accumulate_grad_batches=2: expected 1"):
-        fitted(accumulate_grad_batches=2)
-
-
 def test_several_devices_get_a_strategy_that_allows_players_without_gradients():
     model, _ = build(*SMALL)
     trainer = config(*SMALL)["trainer"]
@@ -363,11 +357,8 @@ def test_averaged_generator_follows_the_formula_and_is_the_one_that_samples():
     model, data = build(*SMALL, *settings)
     average, history = weights(model.averaged_generator), []
 
-    class Watch(lightning.pytorch.Callback):
-        def on_train_batch_end(self, trainer, module, *args):
-            history.append(weights(module.generator))
-
-    fit(model, data, max_epochs=1, callbacks=[Watch()])
+    watch = LambdaCallback(on_train_batch_end=lambda trainer, module, *args: history.append(weights(module.generator)))
+    fit(model, data, max_epochs=1, callbacks=[watch])
     for n, generator in enumerate(history[1::2], 1):
         decay = min(0.6, (1 + n) / (3 + n))
         average = decay * average + (1 - decay) * generator
@@ -399,7 +390,7 @@ def test_validation_judges_with_batch_statistics_and_leaves_the_averages_alone()
     for name, buffer in model.discriminator.named_buffers():
         assert torch.equal(buffer, before[name])
     model.train()
-    codes = model.real_codes(x)
+    codes = model.draw_codes(len(x.x), x.label)
     torch.testing.assert_close(in_eval, model.score(x.x, codes).sigmoid())
 
 

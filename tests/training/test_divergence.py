@@ -15,7 +15,7 @@ from support import array_data, build, config, fit, on_two_processes
 
 from pmodel.commands.strategies import adapted
 from pmodel.runs.checkpoint_io import AtomicCheckpointIO
-from pmodel.training.divergence import Diverged
+from pmodel.training.divergence import Diverged, not_finite
 
 SMALL = ["data.limit=96", "data.batch_size=32", "model.latent_dim=3"]
 VAE = [*SMALL, "model.network.encoder.hidden_dims=[16]", "model.network.decoder.hidden_dims=[16]"]
@@ -119,8 +119,6 @@ def test_sums_that_are_no_numbers_are_named_before_they_reach_the_parameters(mod
 
 def test_an_infinite_norm_of_a_gradient_is_none_of_it():
     """A loss scale that is too large makes one, and the step is skipped."""
-    from pmodel.training.divergence import not_finite
-
     assert not_finite({"discriminator_gradient": math.inf, "loss": 1.0}) == {}
     assert not_finite({"loss": math.inf, "kl": 2.0}) == {"loss": math.inf}
 

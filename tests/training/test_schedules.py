@@ -9,7 +9,7 @@ from pathlib import Path
 import lightning
 import pytest
 import torch
-from lightning.pytorch.callbacks import timer
+from lightning.pytorch.callbacks import LambdaCallback, timer
 from support import StopAt, build, config, fit
 
 from pmodel.callbacks.resume import ExactResume
@@ -272,11 +272,12 @@ def test_after_two_epochs_averaged_weights_have_left_the_initial_ones():
     start = {name: p.detach().clone() for name, p in model.named_parameters()}
     current = {}
 
-    class Watch(lightning.pytorch.Callback):
-        def on_train_batch_end(self, trainer, module, *args):
-            current.update({name: p.detach().clone() for name, p in module.named_parameters()})
-
-    fit(model, data, max_epochs=2, callbacks=[Watch()])
+    watch = LambdaCallback(
+        on_train_batch_end=lambda trainer, module, *args: current.update(
+            {name: p.detach().clone() for name, p in module.named_parameters()}
+        )
+    )
+    fit(model, data, max_epochs=2, callbacks=[watch])
     way = torch.cat([(current[name] - start[name]).flatten() for name in start])
     held = torch.cat([(p.detach() - current[name]).flatten() for name, p in model.named_parameters()])
     assert held.norm() < 0.3 * way.norm()

@@ -7,7 +7,7 @@ import lightning
 import pytest
 import torch
 from built import GMM, KDE, PCA, PCAGMM, Gaussian, KMeans, LastCheckpoint
-from support import StopAt, array_data, build, fit, on_two_processes
+from support import StopAt, array_data, build, config, fit, on_two_processes
 
 from pmodel.callbacks.resume import ExactResume
 from pmodel.commands.strategies import StreamingDDP
@@ -170,8 +170,6 @@ def test_a_streaming_model_has_no_weights_for_a_gradient():
 
 
 def test_the_configs_bring_large_batches_and_many_epochs_which_can_be_changed():
-    from support import config
-
     assert config("model=kmeans")["data"]["batch_size"] == 8192
     assert config("model=kmeans")["trainer"]["max_epochs"] == 300
     assert config("model=kmeans", "data.batch_size=7", "trainer.max_epochs=3")["data"]["batch_size"] == 7

@@ -1,5 +1,6 @@
 """A softmax layer on an encoder: that of a finished run, frozen or fine-tuned, or one with random weights."""
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import torch
@@ -79,10 +80,9 @@ class Classifier(GradientModule):
             check_labels(split, self.data.examples(split, NUM_EXAMPLES).label, self.num_classes)
         # A resumed run's own μ and σ come after this.
         self.standardize(self.data.examples("train", NUM_EXAMPLES).x)
-        if self.compile_networks:
-            # What `features` calls; nobody calls the encoder's own forward.
-            for network in self.encoder.children():
-                network.compile()
+
+    def compiled(self) -> Iterable[nn.Module]:
+        return (*self.encoder.children(), self.head)  # nobody calls the encoder's own forward
 
     @torch.no_grad()
     def standardize(self, x: Tensor) -> None:

@@ -82,22 +82,18 @@ class GAN(AdversarialModule):
         self.discriminator = instantiate(
             players["discriminator"], data_shape=list(data_shape), num_outputs=1 + num_labels
         )
-        if self.penalty_weight or self.r1:
-            self._refuse_batch_normalization(
-                "model.objective=wasserstein_gp" if self.penalty_weight else f"model.r1={self.r1}"
+        normalized = any(isinstance(module, _BatchNorm) for module in self.discriminator.modules())
+        if normalized and (self.penalty_weight or self.r1):
+            setting = "model.objective=wasserstein_gp" if self.penalty_weight else f"model.r1={self.r1}"
+            raise ValueError(
+                f"model.players.discriminator.norm=batch: expected layer or none with {setting}, whose penalty is of"
+                " single examples"
             )
         if spectral_norm:
             for module in self.discriminator.modules():
                 if isinstance(module, nn.Linear | nn.Conv2d):
                     with_spectral_norm(module)
         self.start_average()
-
-    def _refuse_batch_normalization(self, setting: str) -> None:
-        if any(isinstance(module, _BatchNorm) for module in self.discriminator.modules()):
-            raise ValueError(
-                f"model.players.discriminator.norm=batch: expected layer or none with {setting}, whose penalty is of"
-                " single examples"
-            )
 
     @property
     def are_images(self) -> bool:
@@ -109,6 +105,11 @@ class GAN(AdversarialModule):
             return z
         if label is None:
             label = own_share(lambda count: torch.randint(self.num_classes, (count,), device=self.device), n)
+        elif missing := int(((label < 0) | (label >= self.num_classes)).sum()):
+            raise ValueError(
+                f"model.class_conditional=true: expected a label from 0 to {self.num_classes - 1} of each example, and"
+                f" {missing} of {n} have none"
+            )
         return self._with_label(z, label)
 
     def _noise(self, n: int, generator: Generator | None) -> Tensor:
@@ -119,16 +120,6 @@ class GAN(AdversarialModule):
 
     def _with_label(self, z: Tensor, label: Tensor) -> Tensor:
         return torch.cat([z, F.one_hot(label.to(z.device), self.num_classes).to(z.dtype)], 1)
-
-    def real_codes(self, batch: Any) -> Tensor:
-        if self.num_classes is None:
-            return self.draw_codes(len(batch.x))
-        if missing := int(((batch.label < 0) | (batch.label >= self.num_classes)).sum()):
-            raise ValueError(
-                f"model.class_conditional=true: expected a label from 0 to {self.num_classes - 1} of each example, and"
-                f" {missing} of {len(batch.label)} have none"
-            )
-        return self.draw_codes(len(batch.x), batch.label)
 
     def generated(self, network: nn.Module, codes: Tensor) -> Tensor:
         output = upcast(in_own_dtype(network, codes))

@@ -1,8 +1,9 @@
 """Training by a game: k steps of a discriminator on real and generated examples, then one of a generator."""
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from copy import deepcopy
-from typing import Annotated, Any, ClassVar, Literal, TypedDict
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from annotated_types import Ge, Gt, Le, Lt
@@ -11,31 +12,17 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from pmodel.instantiate import instantiate
 from pmodel.nets.batch_share import own_share
 from pmodel.nets.normalization import batch_statistics
 from pmodel.settings.ranges import Count, Decay, NonNegative, Positive
-from pmodel.training.averaging import decay_at
+from pmodel.training.averaging import decay_at, move_average
 from pmodel.training.epoch_means import EpochMeans
 from pmodel.training.health import ADVICE, GameHealth
 from pmodel.training.measured import MeasuredModule
-from pmodel.training.objectives import OBJECTIVES, ObjectiveName
+from pmodel.training.objectives import OBJECTIVES, Minimax, ObjectiveName
 from pmodel.training.penalties import full_precision, gradient_penalty, r1_penalty
-from pmodel.training.schedules import LearningRates, Schedule, Scheduled
-
-
-class Optimizers(TypedDict):
-    """An optimizer for each player: dicts with a `_target_` in torch.optim."""
-
-    generator: dict
-    discriminator: dict
-
-
-class Schedules(TypedDict):
-    """A learning-rate schedule for each player; a step of it is one of that player's steps, or an epoch."""
-
-    generator: Schedule
-    discriminator: Schedule
+from pmodel.training.players import PLAYERS, Optimizers, Schedules, scheduled
+from pmodel.training.schedules import LearningRates
 
 
 class AdversarialModule(MeasuredModule):
@@ -43,10 +30,7 @@ class AdversarialModule(MeasuredModule):
 
     Each batch of real examples is one discriminator step, with as many generated from fresh noise; after every k-th
     comes one generator step on fresh noise, which sees no data. The count within k goes on over epochs, and is part of
-    a checkpoint.
-
-    One step of training is one batch of real examples, whatever k is: `global_step`, `trainer.max_steps`, checkpoints,
-    loggers and progress count these, as in the other ways of training. The generator's steps are every k-th of them.
+    a checkpoint. `global_step`, `trainer.max_steps`, checkpoints, loggers and progress count the batches.
 
     Subclasses set `generator` and `discriminator`, and say what codes are, how examples come of them, and what D's
     score of an example is.
@@ -103,7 +87,7 @@ class AdversarialModule(MeasuredModule):
             names = ", ".join(name for name, kind in OBJECTIVES.items() if kind.takes_smoothing)
             raise ValueError(f"model.label_smoothing={label_smoothing}: expected 0, or model.objective one of {names}")
         self.objective_name, self.objective = objective, OBJECTIVES[objective](label_smoothing)
-        self.optimizer_config, self.schedule_config = optimizer, schedule
+        self.optimizer_config, self.scheduled = optimizer, scheduled(schedule, num_discriminator_steps)
         self.num_discriminator_steps, self.weight_clip = num_discriminator_steps, weight_clip
         self.penalty_weight = gradient_penalty if objective == "wasserstein_gp" else 0.0
         self.r1, self.instance_noise, self.compile_networks = r1, instance_noise, compile
@@ -118,8 +102,7 @@ class AdversarialModule(MeasuredModule):
         self.generator_steps = 0
         self._gradient_norm: Tensor | None = None
         self.health = GameHealth()
-        verdict = "probability" if objective in ("minimax", "non_saturating") else "score"
-        unit = self.objective.unit
+        unit, verdict = self.objective.unit, "probability" if issubclass(OBJECTIVES[objective], Minimax) else "score"
         self.units = {
             "frechet": "distance of features",
             "discriminator_loss": unit,
@@ -128,13 +111,17 @@ class AdversarialModule(MeasuredModule):
             "d_fake": f"D(G(z)), {verdict}",
             "discriminator_gradient": "norm",
             "generator_gradient": "norm",
-            **({"gradient_penalty": "(‖∇D‖ − 1)²"} if self.penalty_weight else {}),
-            **({"r1": "½ ‖∇D(x)‖²"} if r1 else {}),
+            "gradient_penalty": "(‖∇D‖ − 1)²",
+            "r1": "½ ‖∇D(x)‖²",
         }
 
     @abstractmethod
     def draw_codes(self, n: int, label: Tensor | None = None) -> Tensor:
-        """n fresh codes (n, D); of a class-conditional model with these labels (n,), or labels drawn too."""
+        """n fresh codes (n, D); of a class-conditional model with these labels (n,), or with labels drawn too.
+
+        Raises:
+            ValueError: if the model is told the labels, and one of them is missing.
+        """
 
     @abstractmethod
     def generated(self, network: nn.Module, codes: Tensor) -> Tensor:
@@ -143,10 +130,6 @@ class AdversarialModule(MeasuredModule):
     @abstractmethod
     def score(self, x: Tensor, codes: Tensor, full_precision: bool = False) -> Tensor:
         """D(x), before any σ, (B,); of a class-conditional model for the labels that are part of the codes."""
-
-    @abstractmethod
-    def real_codes(self, batch: Any) -> Tensor:
-        """Fresh codes for the generated counterparts of a batch of real examples, with their labels where used."""
 
     @property
     def judged_generator(self) -> nn.Module:
@@ -158,12 +141,9 @@ class AdversarialModule(MeasuredModule):
         if self.ema_decay is not None:
             self.averaged_generator = deepcopy(self.generator).requires_grad_(False)
 
-    def setup(self, stage: str) -> None:
-        if stage == "fit" and self.compile_networks:
-            penalized = self.penalty_weight > 0 or self.r1 > 0
-            for name, network in self.named_children():
-                if not (penalized and name == "discriminator"):
-                    network.compile()
+    def compiled(self) -> Iterable[nn.Module]:
+        penalized = self.penalty_weight > 0 or self.r1 > 0
+        return (network for name, network in self.named_children() if name != "discriminator" or not penalized)
 
     def training_step(self, batch: Any, batch_idx: int) -> None:
         discriminator_optimizer, generator_optimizer = self.optimizers()
@@ -179,14 +159,12 @@ class AdversarialModule(MeasuredModule):
             self.generator_means.update(generator_terms)
             terms |= generator_terms
         self.last_terms |= terms
-        every = self.trainer.log_every_n_steps
         # The discriminator's step is counted by now.
-        if every > 0 and self.global_step % every == 0:
-            self._log_step()
+        self.log_step(self.global_step - 1, *(f"{player}_lr" for player in PLAYERS))
 
     def _discriminator_step(self, batch: Any, optimizer: LightningOptimizer) -> dict[str, Tensor]:
         with self.toggled_optimizer(optimizer):
-            x, codes = self._noisy(batch.x), self.real_codes(batch)
+            x, codes = self._noisy(batch.x), self.draw_codes(len(batch.x), batch.label)
             with torch.no_grad():
                 fake = self._noisy(self.generated(self.generator, codes))
             terms = self._discriminator_terms(self.score(x, codes), self.score(fake, codes))
@@ -202,7 +180,7 @@ class AdversarialModule(MeasuredModule):
             self._backward(loss, optimizer)
             optimizer.step()
         # Here, not in a hook of the batch's end: a checkpoint may be written before that.
-        self._step_schedule(0, "step")
+        self._step_schedule("discriminator", "step")
         if self.objective_name == "wasserstein":
             with torch.no_grad():
                 torch._foreach_clamp_min_(list(self.discriminator.parameters()), -self.weight_clip)
@@ -220,11 +198,12 @@ class AdversarialModule(MeasuredModule):
             self.check_loss(loss, {"generator_loss": term})
             self._backward(loss, optimizer)
             # Not by the optimizer's own `step`, which adds to `global_step`.
-            self.trainer.strategy.optimizer_step(optimizer.optimizer, _no_closure)
+            self.trainer.strategy.optimizer_step(optimizer.optimizer, lambda: None)
         self.generator_steps += 1
-        self._step_schedule(1, "step")
+        self._step_schedule("generator", "step")
         if self.averaged_generator is not None:
-            self._average()
+            decay = decay_at(self.generator_steps, self.ema_decay, self.ema_rampup)
+            move_average(self.averaged_generator, self.generator, decay)
         return {"generator_loss": term.detach(), "generator_gradient": self._gradient_norm.expand(n)}
 
     def _noisy(self, x: Tensor) -> Tensor:
@@ -241,17 +220,16 @@ class AdversarialModule(MeasuredModule):
             self.manual_backward(loss)
 
     def _discriminator_terms(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        verdict = self.objective.verdict
         return {
             "discriminator_loss": self.objective.discriminator(real, fake),
-            "d_real": verdict(real),
-            "d_fake": verdict(fake),
+            "d_real": self.objective.verdict(real),
+            "d_fake": self.objective.verdict(fake),
         }
 
     def terms(self, batch: Any) -> dict[str, Tensor]:
         """Both losses and D's verdicts on examples it has not seen, with what samples come from."""
         with batch_statistics(self.discriminator):
-            codes = self.real_codes(batch)
+            codes = self.draw_codes(len(batch.x), batch.label)
             real = self.score(batch.x, codes)
             fake = self.score(self.generated(self.judged_generator, codes), codes)
         return {**self._discriminator_terms(real, fake), "generator_loss": self.objective.generator(fake)}
@@ -265,68 +243,36 @@ class AdversarialModule(MeasuredModule):
         elif self.gradient_clip_val:
             nn.utils.clip_grads_with_norm_(parameters, self.gradient_clip_val, self._gradient_norm)
 
-    @torch.no_grad()
-    def _average(self) -> None:
-        """Moves the averages towards the generator; buffers, such as those of batch normalization, are copied."""
-        decay = decay_at(self.generator_steps, self.ema_decay, self.ema_rampup)
-        own, averaged = list(self.generator.parameters()), list(self.averaged_generator.parameters())
-        torch._foreach_lerp_(averaged, own, 1 - decay)
-        for buffer, copy in zip(self.generator.buffers(), self.averaged_generator.buffers(), strict=True):
-            copy.copy_(buffer)
-
     def configure_optimizers(self) -> list[dict[str, Any]]:
-        return [self._optimizer(name) for name in ("discriminator", "generator")]
-
-    def _optimizer(self, player: Literal["discriminator", "generator"]) -> dict[str, Any]:
-        config, scheduled = dict(self.optimizer_config[player]), self._scheduled(player)
-        if self.trainer.precision == "16-mixed" and "fused" in config:
-            # A fused optimizer takes the loss scale off the gradients itself, too late for their norm and clipping.
-            config["fused"] = False
-        optimizer = instantiate(config, getattr(self, player).parameters())
-        schedule = {"scheduler": scheduled.scheduler(optimizer), "interval": scheduled.schedule["interval"]}
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
-
-    def _scheduled(self, player: Literal["discriminator", "generator"]) -> Scheduled:
-        batches = 1 if player == "discriminator" else self.num_discriminator_steps
-        return Scheduled(self.schedule_config[player], batches, f"model.schedule.{player}")
+        fused = self.trainer.precision != "16-mixed"
+        return [
+            scheduled.with_optimizer(self.optimizer_config[player], getattr(self, player).parameters(), fused)
+            for player, scheduled in zip(PLAYERS, self.scheduled, strict=True)
+        ]
 
     def configure_callbacks(self) -> list[Callback]:
-        return [LearningRates([self._scheduled(name) for name in ("discriminator", "generator")])]
+        return [LearningRates(self.scheduled)]
 
-    def _step_schedule(self, which: int, interval: str) -> None:
-        """Lightning leaves schedules alone under manual optimization; `which`: 0 discriminator, 1 generator."""
-        schedule = self.trainer.lr_scheduler_configs[which]
+    def _step_schedule(self, player: str, interval: str) -> None:
+        """Steps a player's schedule if its interval is this: Lightning leaves it alone under manual optimization."""
+        schedule = self.trainer.lr_scheduler_configs[PLAYERS.index(player)]
         if schedule.interval == interval:
             schedule.scheduler.step()
-
-    def _log_step(self) -> None:
-        values = {f"step/{name}": value for name, value in self.step_values(self.last_terms).items()}
-        for name, optimizer in zip(("discriminator", "generator"), self.trainer.optimizers, strict=True):
-            values[f"step/{name}_lr"] = optimizer.param_groups[0]["lr"]
-        for logger in self.loggers:
-            logger.log_metrics(values, step=self.global_step - 1)
-
-    def on_train_start(self) -> None:
-        super().on_train_start()
-        self.generator_means.to(self.device)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         if not self.trainer.is_last_batch:
             return
-        values, self.counts["train"] = self.train_means.compute(self.sum_over_devices)
+        self.health.note(self.log_means("train", self.train_means), self.objective, self.global_step)
         of_generator, count = self.generator_means.compute(self.sum_over_devices)
-        values |= of_generator
-        self.counts |= {f"train/{name}": count for name in of_generator}
-        self.train_means.reset()
         self.generator_means.reset()
-        self.check_values(values)
-        self.health.note(values, self.objective, self.global_step)
-        self.log_epoch("train", values)
+        self.check_values(of_generator)
+        self.log_epoch("train", of_generator)
+        self.counts |= {f"train/{name}": count for name in of_generator}
 
     def on_train_epoch_end(self) -> None:
-        self._step_schedule(0, "epoch")
+        self._step_schedule("discriminator", "epoch")
         if self.generator_steps > 0:
-            self._step_schedule(1, "epoch")
+            self._step_schedule("generator", "epoch")
 
     def concerns(self) -> dict[str, str]:
         real = self.data.examples("train", GameHealth.NUM_EXAMPLES).x.to(self.device)
@@ -348,12 +294,6 @@ class AdversarialModule(MeasuredModule):
         super().on_load_checkpoint(checkpoint)
         game = checkpoint["game"]
         self.discriminator_steps, self.generator_steps = game["discriminator_steps"], game["generator_steps"]
-        self.last_terms = {
-            name: torch.tensor([value], dtype=torch.float64) for name, value in game.get("last_values", {}).items()
-        }
+        self.last_terms = {k: torch.tensor([v], dtype=torch.float64) for k, v in game["last_values"].items()}
         self.health.load_state_dict(game["health"])
         self.generator_means.load_state_dict(self.own_state(game["generator_means"]))
-
-
-def _no_closure() -> None:
-    """What an optimizer asks for a loss that it does not need."""

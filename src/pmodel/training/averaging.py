@@ -2,7 +2,7 @@
 
 import torch
 from lightning.pytorch.callbacks import WeightAveraging
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def decay_at(step: int, decay: float, rampup: float) -> float:
@@ -12,6 +12,14 @@ def decay_at(step: int, decay: float, rampup: float) -> float:
     share `rampup` of the steps so far.
     """
     return min(decay, (1 + step) / (1 + 1 / rampup + step))
+
+
+@torch.no_grad()
+def move_average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
+    """w̄ ← d w̄ + (1 − d) w; buffers, such as those of batch normalization, are copied."""
+    torch._foreach_lerp_(list(averaged.parameters()), list(network.parameters()), 1 - decay)
+    for buffer, copy in zip(network.buffers(), averaged.buffers(), strict=True):
+        copy.copy_(buffer)
 
 
 class AveragedWeights(WeightAveraging):

@@ -27,11 +27,15 @@ def all_finite(tensors: Iterable[Tensor]) -> Tensor:
     return torch.stack([tensor.isfinite().all() for tensor in tensors]).all()
 
 
-def diverged(trainer: Trainer, broken: Mapping[str, float], step: int, advice: str) -> Diverged:
+def diverged(trainer: Trainer, broken: Mapping[str, float], advice: str) -> Diverged:
     """The error that names the quantities, the step (counted from 1), the last good checkpoint, and what to try."""
+    # Of the step under way, or of the last one between two.
+    step = -(-trainer.fit_loop.epoch_loop.batch_progress.total.ready // trainer.accumulate_grad_batches)
+    precision = str(trainer.precision)
+    wider = "" if precision in ("32-true", "64-true") else f", or trainer.precision=32-true, not {precision}"
     (name, value), *others = broken.items()
     named = f"{name} is {value}" + "".join(f", {other} {number}" for other, number in others)
-    return Diverged(f"the training diverged: {named} at step {step}; {last_good_checkpoint(trainer)}; {advice}")
+    return Diverged(f"the training diverged: {named} at step {step}; {last_good_checkpoint(trainer)}; {advice}{wider}")
 
 
 def last_good_checkpoint(trainer: Trainer) -> str:

@@ -1,6 +1,7 @@
 """Means over an epoch of named per-example numbers, at the price of one addition per step."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,10 +22,9 @@ class EpochMeans:
         # Apple's GPUs have no float64.
         step = values.sum(1, dtype=torch.float32 if values.device.type == "mps" else torch.float64)
         self.count += values.shape[1]
-        if self.sums is None:
-            self.names, self.sums = list(terms), step
-        else:
-            self.sums += step
+        self.names = list(terms)
+        # A checkpoint brings sums to the CPU.
+        self.sums = step if self.sums is None else self.sums.to(step.device) + step
 
     def compute(self, reduce: Callable[[Tensor], Tensor] | None = None) -> tuple[dict[str, float], int]:
         """The mean of each term over all examples since the last reset, and how many these were.
@@ -42,10 +42,6 @@ class EpochMeans:
         self.sums: Tensor | None = None
         self.count = 0
 
-    def to(self, device: torch.device) -> None:
-        """Moves the sums, which a checkpoint brings to the CPU."""
-        self.sums = None if self.sums is None else self.sums.to(device)
-
     def state_dict(self) -> dict:
         """The names, sums and count of this device."""
         return {"names": self.names, "sums": None if self.sums is None else self.sums.cpu(), "count": self.count}
@@ -55,13 +51,8 @@ class EpochMeans:
         self.names, self.sums, self.count = state["names"], state["sums"], state["count"]
 
 
-def merged(states: list[dict]) -> dict:
-    """The state of `EpochMeans` over all devices, of each one's."""
-    if states[0]["sums"] is None:
-        return states[0]
-    return {**states[0], "sums": sum(s["sums"] for s in states), "count": sum(s["count"] for s in states)}
-
-
-def without_sums(state: dict) -> dict:
-    """A state of the same names, of no examples."""
-    return state if state["sums"] is None else {**state, "sums": torch.zeros_like(state["sums"]), "count": 0}
+def merged(states: list[dict[str, Any]], count: int = 1) -> dict[str, Any]:
+    """The state over all devices, of each one's: numbers and tensors are added up, and taken `count` times, 0 or 1."""
+    first = states[0]
+    added = {name for name, value in first.items() if isinstance(value, int | Tensor)}
+    return {**first, **{name: count * sum(state[name] for state in states) for name in added}}

@@ -7,7 +7,6 @@ import torch
 from lightning.pytorch import Callback
 from torch import Tensor
 
-from pmodel.instantiate import instantiate
 from pmodel.settings.ranges import Decay
 from pmodel.training.averaging import AveragedWeights
 from pmodel.training.measured import MeasuredModule
@@ -25,14 +24,14 @@ class GradientModule(MeasuredModule):
         compile: runs torch.compile on the networks when training starts.
     """
 
+    meanings: ClassVar[dict[str, str]] = {"loss": "what training minimizes"}
     # Whether averaged weights have averaged buffers, or the current ones.
     averages_buffers: ClassVar[bool] = True
 
     def __init__(self, optimizer: dict, schedule: Schedule, ema_decay: Decay | None, compile: bool):
         super().__init__()
-        self.optimizer_config, self.schedule_config = optimizer, schedule
-        self.ema_decay = ema_decay
-        self.compile_networks = compile
+        self.optimizer_config, self.scheduled = optimizer, Scheduled(schedule)
+        self.ema_decay, self.compile_networks = ema_decay, compile
 
     @abstractmethod
     def loss(self, batch: Any) -> dict[str, Tensor]:
@@ -41,25 +40,16 @@ class GradientModule(MeasuredModule):
     def terms(self, batch: Any) -> dict[str, Tensor]:
         return self.loss(batch)
 
-    @property
-    def meanings(self) -> dict[str, str]:
-        return {"loss": "what training minimizes"}
-
     def setup(self, stage: str) -> None:
-        if stage != "fit":
-            return
+        super().setup(stage)
         precision = str(self.trainer.precision)
         # Here: before Lightning converts them.
         wide = [name for name, tensor in self.named_buffers() if tensor.dtype == torch.float64]
-        if wide and precision in ("16-true", "bf16-true"):
+        if stage == "fit" and wide and precision in ("16-true", "bf16-true"):
             part = wide[0].partition(".")[0]
             raise ValueError(
-                f"trainer.precision={precision}: expected 32-true or bf16-mixed, since model.{part} is a run's model"
-                " that computes in float64"
+                f"trainer.precision={precision}: expected 32-true or bf16-mixed, since model.{part} computes in float64"
             )
-        if self.compile_networks:
-            for network in self.children():
-                network.compile()
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         batch = self.step_batch(batch)
@@ -70,26 +60,13 @@ class GradientModule(MeasuredModule):
         self.train_means.update(terms)
         # Not the terms themselves: these would keep the whole graph of the step alive.
         self.last_terms = {name: term.detach() for name, term in terms.items()}
-        every = self.trainer.log_every_n_steps
-        if every > 0 and (self.global_step + 1) % every == 0:
-            values = {f"step/{name}": value for name, value in self.step_values(terms).items()}
-            values["step/lr"] = self.trainer.optimizers[0].param_groups[0]["lr"]
-            for logger in self.loggers:
-                logger.log_metrics(values, step=self.global_step)
+        self.log_step(self.global_step, "lr")
         return loss
 
     def configure_optimizers(self) -> Any:
-        config = dict(self.optimizer_config)
-        if self.trainer.gradient_clip_val and "mixed" in str(self.trainer.precision):
-            # A fused optimizer takes the loss scale off the gradients itself, too late for clipping to see them.
-            config |= {"fused": False} if "fused" in config else {}
-        optimizer = instantiate(config, self.parameters())
-        scheduler = Scheduled(self.schedule_config).scheduler(optimizer)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": self.schedule_config["interval"]},
-        }
+        fused = not (self.trainer.gradient_clip_val and "mixed" in str(self.trainer.precision))
+        return self.scheduled.with_optimizer(self.optimizer_config, self.parameters(), fused)
 
     def configure_callbacks(self) -> list[Callback]:
         averages = [] if self.ema_decay is None else [AveragedWeights(self.ema_decay, self.averages_buffers)]
-        return [LearningRates([Scheduled(self.schedule_config)]), *averages]
+        return [LearningRates([self.scheduled]), *averages]

@@ -7,13 +7,14 @@ epoch, and before a checkpoint is written.
 
 import math
 from abc import abstractmethod
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Literal
 
 import torch
 from lightning.fabric.utilities.seed import reset_seed
 from lightning.pytorch import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pmodel.data.batch import StepBatch, as_step_batch
@@ -21,7 +22,7 @@ from pmodel.nets.batch_share import share
 from pmodel.processes.gather import of_all_processes
 from pmodel.settings.checked import check_arguments
 from pmodel.training.divergence import Diverged, all_finite, diverged, not_finite
-from pmodel.training.epoch_means import EpochMeans, merged, without_sums
+from pmodel.training.epoch_means import EpochMeans, merged
 from pmodel.training.training_data import data_of
 
 
@@ -43,8 +44,18 @@ class MeasuredModule(LightningModule):
     densities: ClassVar[dict[str, int]] = {"nll": 1}
     # The unit of each term, per example.
     units: ClassVar[dict[str, str]] = {}
+    # What some of the terms are, in half a line each, for the table at the end of a training.
+    meanings: ClassVar[dict[str, str]] = {}
+    # Whether the training has converged, where it does; a line for the user.
+    ending: str | None = None
+    # Which of several ways of computing the same is in use, where there are several; a few words for the user.
+    remark: str | None = None
+    # Whether there is a model to judge and to draw: not before the first fit of one that has no gradient.
+    fitted: bool = True
     # Of models that average their weights: validation, samples and checkpoints are then of the averages.
     ema_decay: float | None = None
+    # Whether torch.compile is run on the networks when training starts.
+    compile_networks: bool = False
     # Parts that keep the weights they came with, by their attributes: they stay in eval mode.
     frozen: tuple[str, ...] = ()
     # What to try when training diverges.
@@ -66,39 +77,27 @@ class MeasuredModule(LightningModule):
     def terms(self, batch: Any) -> dict[str, Tensor]:
         """Named numbers per example, each (B,), summed over pixels."""
 
+    def compiled(self) -> Iterable[nn.Module]:
+        """What torch.compile is run on."""
+        return self.children()
+
+    def setup(self, stage: str) -> None:
+        for network in self.compiled() if stage == "fit" and self.compile_networks else ():
+            network.compile()
+
     @property
     def num_parameters(self) -> int:
         """How many numbers training chooses."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
-
-    @property
-    def ending(self) -> str | None:
-        """Whether the training has converged, where it does; a line for the user."""
-        return None
 
     def concerns(self) -> dict[str, str]:
         """What seems wrong at the end of an epoch, by its kind: a line for the user each, with what to try."""
         return {}
 
     @property
-    def meanings(self) -> dict[str, str]:
-        """What some of the terms are, in half a line each, for the table at the end of a training."""
-        return {}
-
-    @property
-    def remark(self) -> str | None:
-        """Which of several ways of computing the same is in use, where there are several; a few words for the user."""
-        return None
-
-    @property
     def validation_name(self) -> str:
         """What is shown beside a number of the validation split."""
         return "val" if self.ema_decay is None else "val (averaged weights)"
-
-    @property
-    def fitted(self) -> bool:
-        """Whether there is a model to judge and to draw: not before the first fit of one that has no gradient."""
-        return True
 
     def train(self, mode: bool = True) -> "MeasuredModule":
         super().train(mode)
@@ -107,7 +106,6 @@ class MeasuredModule(LightningModule):
         return self
 
     def on_train_start(self) -> None:
-        self.train_means.to(self.device)
         for optimizer in self.trainer.optimizers:
             _order_states_as_weights(optimizer)
         if self.global_step == 0:
@@ -116,11 +114,12 @@ class MeasuredModule(LightningModule):
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         if self.trainer.is_last_batch:
-            self._log_means("train", self.train_means)
+            self.log_means("train", self.train_means)
 
     def on_validation_epoch_start(self) -> None:
         # The same noise at each validation: epochs differ by their weights alone, and training's noise is untouched.
-        self._training_rng = torch.get_rng_state(), _cuda_rng_state(self.device)
+        of_gpu = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
+        self._training_rng = torch.get_rng_state(), of_gpu
         torch.manual_seed(0)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
@@ -133,7 +132,7 @@ class MeasuredModule(LightningModule):
         torch.set_rng_state(cpu_state)
         if cuda_state is not None:
             torch.cuda.set_rng_state(cuda_state, self.device)
-        self._log_means("val", self.val_means)
+        self.log_means("val", self.val_means)
 
     @property
     def data(self) -> Any:
@@ -151,7 +150,7 @@ class MeasuredModule(LightningModule):
 
     def sum_over_devices(self, x: Tensor) -> Tensor:
         """The sum of a tensor over all devices, each of which gets it."""
-        return self.trainer.strategy.reduce(x.clone(), reduce_op="sum")
+        return self.trainer.strategy.reduce(x.to(self.device, copy=True), reduce_op="sum")
 
     def share_of(self, batch: Any) -> AbstractContextManager[None]:
         """A context in which noise is that of the whole batch, of which this device has a share."""
@@ -171,12 +170,23 @@ class MeasuredModule(LightningModule):
         if self.trainer.world_size == 1:
             values = {name: term.mean().item() for name, term in terms.items()}
         else:
-            local = [[term.detach().sum().double().to(self.device) for term in terms.values()]]
-            local += [[torch.tensor(len(term)).to(local[0][0]) for term in terms.values()]]
-            sums, counts = self.sum_over_devices(torch.stack([torch.stack(part) for part in local]))
+            local = [[term.sum().item(), len(term)] for term in terms.values()]
+            sums, counts = self.sum_over_devices(torch.tensor(local, dtype=torch.float64, device=self.device)).T
             values = dict(zip(terms, (sums / counts).tolist(), strict=True))
         self.check_values(values)
         return self.in_the_datas_units(values)
+
+    def log_step(self, step: int, *rates: str) -> None:
+        """Hands the loggers the means of `last_terms`, and the optimizers' learning rates by their names, after each
+        `trainer.log_every_n_steps` steps; `step` is counted from 0."""
+        every = self.trainer.log_every_n_steps
+        if every <= 0 or (step + 1) % every:
+            return
+        values = self.step_values(self.last_terms)
+        for name, optimizer in zip(rates, self.trainer.optimizers, strict=True):
+            values[name] = optimizer.param_groups[0]["lr"]
+        for logger in self.loggers:
+            logger.log_metrics({f"step/{name}": value for name, value in values.items()}, step=step)
 
     def check_loss(self, loss: Tensor, terms: dict[str, Tensor]) -> None:
         """Ends a training before the gradient of a loss that is infinite or NaN; on a CPU.
@@ -190,9 +200,7 @@ class MeasuredModule(LightningModule):
             return
         broken = not math.isfinite(loss.item())
         if self.trainer.world_size > 1:
-            anywhere = torch.tensor(float(broken))
-            torch.distributed.all_reduce(anywhere)
-            broken = anywhere.item() > 0
+            broken = self.sum_over_devices(torch.tensor(float(broken))).item() > 0
         if broken:
             parts = [loss.detach(), *(term.detach().mean() for term in terms.values())]
             value, *parts = self.sum_over_devices(torch.stack(parts)).tolist()
@@ -204,20 +212,18 @@ class MeasuredModule(LightningModule):
             raise self._diverged(broken)
 
     def _diverged(self, broken: dict[str, float]) -> Diverged:
-        precision = str(self.trainer.precision)
-        wider = "" if precision in ("32-true", "64-true") else f", or trainer.precision=32-true, not {precision}"
-        # Of the step under way, or of the last one between two.
-        step = -(-self.trainer.fit_loop.epoch_loop.batch_progress.total.ready // self.trainer.accumulate_grad_batches)
         # Nothing was learnt yet that a lower learning rate would have kept: the data may be too large.
         of_data = self.data.advice if self.trainer.current_epoch == 0 else None
-        return diverged(self.trainer, broken, step, (of_data or self.advice) + wider)
+        return diverged(self.trainer, broken, of_data or self.advice)
 
-    def _log_means(self, split: str, means: EpochMeans) -> None:
+    def log_means(self, split: str, means: EpochMeans) -> dict[str, float]:
+        """Logs the means of an epoch's end over all devices, and begins anew."""
         values, self.counts[split] = means.compute(self.sum_over_devices)
         means.reset()
         if split == "train":
             self.check_values(values)
         self.log_epoch(split, values)
+        return values
 
     def log_epoch(self, split: str, values: dict[str, float]) -> None:
         """Logs numbers that are means over an epoch and over all devices already."""
@@ -242,11 +248,9 @@ class MeasuredModule(LightningModule):
         return states
 
     def own_state(self, states: list[dict[str, Any]]) -> dict[str, Any]:
-        """This device's of what `states_of` gave, or where they were others, all of it on the first one."""
+        """This device's of the states of each one, or where they were others, the sum of all on the first one."""
         rank, world_size = self.place
-        if len(states) == world_size:
-            return states[rank]
-        return merged(states) if rank == 0 else without_sums(states[0])
+        return states[rank] if len(states) == world_size else merged(states, count=int(rank == 0))
 
     @property
     def place(self) -> tuple[int, int]:
@@ -263,10 +267,6 @@ class MeasuredModule(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.train_means.load_state_dict(self.own_state(checkpoint["epoch_means"]))
-
-
-def _cuda_rng_state(device: torch.device) -> Tensor | None:
-    return torch.cuda.get_rng_state(device) if device.type == "cuda" else None
 
 
 def _order_states_as_weights(optimizer: Optimizer) -> None:

@@ -4,10 +4,12 @@ import logging
 import math
 import time
 import warnings
+from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple, TypedDict
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Timer
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from tqdm import tqdm
@@ -44,12 +46,7 @@ class Scheduled(NamedTuple):
     @property
     def has_length(self) -> bool:
         """Whether the training's length decides its rates; an argument that is typed comes first."""
-        return self.length is not None and self.length not in self.schedule["scheduler"]
-
-    @property
-    def length(self) -> str | None:
-        """The name of the argument; runs of before there was one have none."""
-        return self.schedule.get("length")
+        return self.schedule["length"] is not None and self.schedule["length"] not in self.schedule["scheduler"]
 
     def scheduler(self, optimizer: Optimizer, steps: int = UNKNOWN, steps_per_epoch: int = 1) -> LRScheduler:
         """The scheduler at its beginning, for a training of so many steps.
@@ -57,16 +54,26 @@ class Scheduled(NamedTuple):
         Raises:
             ValueError: of one line, if `length` names none of the scheduler's arguments.
         """
-        node = self.schedule["scheduler"]
+        node, length = self.schedule["scheduler"], self.schedule["length"]
         if not self.has_length:
             return instantiate(node, optimizer)
         per_interval = self.steps_per_step if self.schedule["interval"] == "step" else steps_per_epoch
         try:
-            return instantiate(node, optimizer, **{self.length: max(1, math.ceil(steps / per_interval))})
+            return instantiate(node, optimizer, **{length: max(1, math.ceil(steps / per_interval))})
         except TypeError as error:
-            if f"unexpected keyword argument '{self.length}'" not in str(error):
+            if f"unexpected keyword argument '{length}'" not in str(error):
                 raise
-            raise ValueError(f"{self.key}.length={self.length}: {node['_target_']} has no such argument") from None
+            raise ValueError(f"{self.key}.length={length}: {node['_target_']} has no such argument") from None
+
+    def with_optimizer(self, config: dict, parameters: Iterable[nn.Parameter], fused: bool) -> dict[str, Any]:
+        """The optimizer of a config and its schedule, as Lightning takes them.
+
+        fused: whether it may be fused: it then takes the loss scale off the gradients itself, too late for what looks
+            at these before a step
+        """
+        optimizer = instantiate(config if fused or "fused" not in config else {**config, "fused": False}, parameters)
+        schedule = {"scheduler": self.scheduler(optimizer), "interval": self.schedule["interval"]}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def scheduler_at(self, count: int, optimizer: Optimizer, steps: int, steps_per_epoch: int) -> LRScheduler:
         """The same after `count` of its steps; the optimizer's rates are then those of a training of that length."""

@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 from pmodel.processes.gather import of_all_processes
 from pmodel.settings.ranges import Count, NonNegative
 from pmodel.training.divergence import all_finite
+from pmodel.training.epoch_means import merged
 from pmodel.training.measured import MeasuredModule
 
 # What statistics are taken of at once: 64 MiB of float64; and so many bytes that their sums are below 2^24.
@@ -122,23 +123,19 @@ class StreamingModule(MeasuredModule):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         batch = self.step_batch(batch)
         with torch.no_grad():
+            x = batch.x
             if self.reads_levels and batch.levels is not None:
                 x, self.num_levels = batch.levels
-                self._add(x)
-            else:
-                self._add(batch.x)
+            for part in x.split(min(MAX_EXAMPLES, max(1, MAX_NUMBERS // self.numbers_held(x[0].numel())))):
+                sums = self.statistics(part)
+                sums["count"] = torch.tensor(len(part), dtype=torch.float64, device=x.device)
+                if self.totals:
+                    for name, value in sums.items():
+                        self.totals[name] += value
+                else:
+                    self.totals = sums
         # On several devices Lightning takes no step without a loss; this one has nothing to change.
         return torch.zeros((), requires_grad=True)
-
-    def _add(self, x: Tensor) -> None:
-        for part in x.split(min(MAX_EXAMPLES, max(1, MAX_NUMBERS // self.numbers_held(x[0].numel())))):
-            sums = self.statistics(part)
-            sums["count"] = torch.tensor(len(part), dtype=torch.float64, device=x.device)
-            if self.totals:
-                for name, value in sums.items():
-                    self.totals[name] += value
-            else:
-                self.totals = sums
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         # Not at the epoch's end: validation comes before that, and would score the old parameters.
@@ -170,18 +167,8 @@ class StreamingModule(MeasuredModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
         checkpoint["totals"] = of_all_processes({name: value.cpu() for name, value in self.totals.items()})
-        self.check_totals(_added_up(checkpoint["totals"]))
+        self.check_totals(merged(checkpoint["totals"]))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
-        states, (rank, world_size) = checkpoint["totals"], self.place
-        if len(states) == world_size:
-            # One sum over all devices would be rounded otherwise than in a run that was never cut.
-            self.totals = states[rank]
-        else:
-            totals = _added_up(states)
-            self.totals = totals if rank == 0 else {name: torch.zeros_like(value) for name, value in totals.items()}
-
-
-def _added_up(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    return {name: sum(state[name] for state in states) for name in states[0]}
+        self.totals = self.own_state(checkpoint["totals"])

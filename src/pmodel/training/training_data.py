@@ -78,11 +78,8 @@ def _takes_all(loader: Any) -> bool:
 
 def _drawn(loader: Any, n: int, seed: int | None) -> list[Any]:
     size = len(loader.dataset)
-    if seed is None:
-        positions = torch.arange(min(n, size))
-    else:
-        positions = torch.randperm(size, generator=Generator().manual_seed(seed))[:n]
-    return [loader.collate_fn([loader.dataset[i] for i in positions.tolist()])]
+    order = range(size) if seed is None else torch.randperm(size, generator=Generator().manual_seed(seed)).tolist()
+    return [loader.collate_fn([loader.dataset[i] for i in order[:n]])]
 
 
 def _first(loader: Any, n: int) -> Iterator[Any]:
