@@ -15,8 +15,6 @@ def test_ruff_finds_nothing(command):
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-# What is longer, and why: the game's steps are one algorithm; a kernel takes its tensors one by one.
-LONGER = {"training/adversarial.py", "nets/lstm_scan_triton.py: _backward"}
 BRANCHES = (ast.If, ast.For, ast.While, ast.ExceptHandler, ast.IfExp, ast.match_case)
 
 
@@ -30,4 +28,4 @@ def test_files_have_300_lines_and_functions_60_with_12_branches_at_most():
                 branches = sum(isinstance(part, BRANCHES) for part in ast.walk(node))
                 too_long = node.end_lineno - node.lineno + 1 > 60 or branches > 12
                 long |= {f"{name}: {node.name}"} if too_long else set()
-    assert long == LONGER
+    assert not long

@@ -38,6 +38,8 @@ class AutoregressiveNetwork(nn.Module, ABC):
     Sub-pixels come row by row, in a row from left to right, in a pixel by channels. The P outputs of a position are C
     equal shares, one for each channel; channel c's may depend on the channels before it of the same pixel.
     A network without masks for the channels (`whole_pixels`) sees none of that pixel.
+
+    Args of all: num_channels C, num_outputs P, and condition_channels E of what every layer is told; 0: nothing.
     """
 
     whole_pixels = False

@@ -6,44 +6,37 @@ not depend on the number of devices, and their random states stay equal, however
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-
-class Share(NamedTuple):
-    """Where a device's examples begin in the batch over all devices, and how many that has."""
-
-    first: int
-    total: int
-
-
+# Where this device's examples begin in the batch over all devices, and how many that has; None where it has all of it.
 # A process is a device, and takes one step at a time.
-_current: Share | None = None
+_current: tuple[int, int] | None = None
 
 
 @contextmanager
 def share(first: int, count: int, total: int | None) -> Iterator[None]:
     """Until its end, this device has examples `first` … first + count − 1 of `total`; None: it has all of them."""
     global _current
-    before, _current = _current, None if total is None or total == count else Share(first, total)
+    before, _current = _current, None if total is None or total == count else (first, total)
     try:
         yield
     finally:
         _current = before
 
 
-def current_share() -> Share | None:
-    """This device's share in the step under way; None where it has the whole batch."""
-    return _current
+def is_shared() -> bool:
+    """Whether this device has only a share of the batch of the step under way."""
+    return _current is not None
 
 
 def own_share(draw: Callable[[int], Tensor], n: int) -> Tensor:
     """This device's n of what `draw(total)` draws for all devices; `draw(n)` where it has the whole batch."""
     if _current is None:
         return draw(n)
-    return draw(_current.total)[_current.first : _current.first + n]
+    first, total = _current
+    return draw(total)[first : first + n]
 
 
 def batch_mean(x: Tensor) -> Tensor:
@@ -55,4 +48,4 @@ def batch_mean(x: Tensor) -> Tensor:
         return x.detach().mean(0)
     total = x.detach().sum(0)
     torch.distributed.all_reduce(total)
-    return total / _current.total
+    return total / _current[1]

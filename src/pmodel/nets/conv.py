@@ -23,7 +23,7 @@ def _check_image(name: str, shape: list[int], stages: int) -> None:
     if len(shape) != 3 or min(shape[1:]) < 2**stages:
         raise ValueError(
             f"{name}: {stages} stride-2 stages need images (C, H, W) of at least {2**stages}×{2**stages},"
-            f" got shape {tuple(shape)}; for points choose model/network=mlp"
+            f" got shape {tuple(shape)}; for points choose model/network=mlp (of a classifier, model/encoder=mlp)"
         )
 
 
@@ -43,7 +43,7 @@ class ConvEncoder(nn.Module):
         activation: Activation = "silu",
     ):
         super().__init__()
-        _check_image("model.network.encoder.channels", data_shape, len(channels))
+        _check_image("encoder.channels", data_shape, len(channels))
         in_channels, height, width = data_shape
         layers: list[nn.Module] = []
         for n_in, n_out in zip([in_channels, *channels], channels, strict=False):
@@ -79,7 +79,7 @@ class ConvDecoder(nn.Module):
         activation: Activation = "silu",
     ):
         super().__init__()
-        _check_image("model.network.decoder.channels", output_shape, len(channels))
+        _check_image("decoder.channels", output_shape, len(channels))
         out_channels, height, width = output_shape
         sizes = halved_sizes(height, width, len(channels))[::-1]
         stages: list[nn.Module] = []

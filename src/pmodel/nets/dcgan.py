@@ -49,12 +49,9 @@ class DCGANGenerator(nn.Module):
         for n_in, n_out in pairwise(widths):
             layers += [norm_layer(norm, n_in), nn.ReLU(), nn.ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1)]
         layers += [norm_layer(norm, channels), nn.ReLU()]
-        last = (
-            nn.ConvTranspose2d(channels, output_shape[0], 4, 2, 1)
-            if stages
-            else nn.Conv2d(channels, output_shape[0], 3, padding=1)
-        )
-        self.net = nn.Sequential(*layers, last)
+        last, kernel, stride = (nn.ConvTranspose2d, 4, 2) if stages else (nn.Conv2d, 3, 1)
+        layers.append(last(channels, output_shape[0], kernel, stride, padding=1))
+        self.net = nn.Sequential(*layers)
         initialize(self)
         self.to(memory_format=torch.channels_last)  # faster on GPUs, and in bfloat16 on CPUs
 
@@ -77,10 +74,8 @@ class DCGANDiscriminator(nn.Module):
         super().__init__()
         stages, (height, width) = smallest_map(data_shape)
         widths = [channels * 2**i for i in range(max(stages, 1))]
-        first = (
-            nn.Conv2d(data_shape[0], channels, 4, 2, 1) if stages else nn.Conv2d(data_shape[0], channels, 3, padding=1)
-        )
-        layers: list[nn.Module] = [first, nn.LeakyReLU(0.2)]
+        kernel, stride = (4, 2) if stages else (3, 1)
+        layers: list[nn.Module] = [nn.Conv2d(data_shape[0], channels, kernel, stride, padding=1), nn.LeakyReLU(0.2)]
         for n_in, n_out in pairwise(widths):
             layers += [nn.Conv2d(n_in, n_out, 4, stride=2, padding=1), norm_layer(norm, n_out), nn.LeakyReLU(0.2)]
         self.net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * height * width, num_outputs))

@@ -3,18 +3,18 @@
 import torch
 from torch import Tensor, nn
 
-from pmodel.nets.batch_share import current_share
+from pmodel.nets.batch_share import is_shared, own_share
 
 
 class Dropout(nn.Dropout):
     """PyTorch's, of features (B, …): on several devices each draws the mask of the whole batch and keeps its share."""
 
     def forward(self, x: Tensor) -> Tensor:
-        share = current_share()
-        if share is None or not self.training or self.p == 0:
-            return super().forward(x)
+        forward = super().forward
+        if not is_shared() or not self.training or self.p == 0:
+            return forward(x)
         # PyTorch fills a mask in the order in which its input lies in memory.
         order = sorted(range(x.dim()), key=lambda i: x.stride(i), reverse=True)
-        whole = torch.empty_permuted((share.total, *x.shape[1:]), order, dtype=x.dtype, device=x.device)
-        mask = super().forward(whole.fill_(1))
-        return x * mask[share.first : share.first + len(x)]
+        like = {"dtype": x.dtype, "device": x.device}
+        mask = own_share(lambda n: forward(torch.empty_permuted((n, *x.shape[1:]), order, **like).fill_(1)), len(x))
+        return x * mask

@@ -1,12 +1,14 @@
 """The gated residual block of PixelCNN++, whole, and row by row and pixel by pixel for samples."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pmodel.nets.dropout import Dropout
 from pmodel.nets.masked_conv import ConvSteps
-from pmodel.nets.shifted_conv import RowSteps, ShiftedConv2d
+from pmodel.nets.shifted_conv import RowSteps, ShiftedConv2d, matrix_of
 
 
 def concat_elu(x: Tensor, dim: int = 1) -> Tensor:
@@ -44,7 +46,7 @@ class GatedBlock(nn.Module):
         with torch.no_grad():
             self.second.weight *= 0.1
 
-    def forward(self, x: Tensor, others: list[Tensor], condition: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, others: Sequence[Tensor], condition: Tensor | None = None) -> Tensor:
         y = self.first(concat_elu(x))
         for conv, other in zip(self.others, others, strict=True):
             y = y + conv(concat_elu(other))
@@ -56,7 +58,7 @@ class RowBlock:
 
     def __init__(self, block: GatedBlock, batch_size: int, width: int, condition: Tensor | None):
         self._first = RowSteps(block.first, batch_size, width)
-        self._others = [matrix_of(conv) for conv in block.others]
+        self._others = [matrix_of(conv.weight) for conv in block.others]
         self._second = RowSteps(block.second, batch_size, width, condition)
 
     def __call__(self, i: int, x: Tensor, others: list[Tensor]) -> Tensor:
@@ -71,7 +73,7 @@ class PixelBlock:
 
     def __init__(self, block: GatedBlock, batch_size: int, width: int, condition: Tensor | None):
         self._first = ConvSteps(block.first, batch_size, width)
-        self._rows, *self._seen = [matrix_of(conv) for conv in block.others]
+        self._rows, *self._seen = [matrix_of(conv.weight) for conv in block.others]
         self._second = ConvSteps(block.second, batch_size, width, condition)
 
     def start_row(self, i: int, rows: Tensor) -> None:
@@ -85,11 +87,6 @@ class PixelBlock:
             y.addmm_(concat_elu(other), weight)
         _concat_elu_into(self._second.inputs[j], y)
         return x + gated(self._second.pixel(j))
-
-
-def matrix_of(conv: nn.Conv2d) -> Tensor:
-    """The weight (I, O) of a 1×1 convolution."""
-    return conv.weight.detach()[:, :, 0, 0].T.contiguous()
 
 
 def _concat_elu_into(out: Tensor, x: Tensor) -> None:

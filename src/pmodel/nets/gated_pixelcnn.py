@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from pmodel.nets.autoregressive import AutoregressiveNetwork, Steps
 from pmodel.nets.dropout import Dropout
 from pmodel.nets.masked_conv import ConvSteps, Head, HeadSteps, MaskedConv2d, matrix
-from pmodel.nets.shifted_conv import RowSteps, ShiftedConv2d
+from pmodel.nets.shifted_conv import RowSteps, ShiftedConv2d, matrix_of
 
 
 class GatedPixelCNNNetwork(AutoregressiveNetwork):
@@ -21,8 +21,6 @@ class GatedPixelCNNNetwork(AutoregressiveNetwork):
     what stands above row 0; here it is what the vertical stack makes of an empty image.
 
     Args:
-        num_channels: C of the image.
-        num_outputs: P, a multiple of C.
         hidden_channels: h, the features of each stack.
         num_layers: with the first one, which has mask A.
         kernel_size, first_kernel_size: k of the layers, and of the first; 2h features see (k//2 + 1)×k of the
@@ -106,7 +104,7 @@ class _LayerSteps:
 
     def __init__(self, layer: GatedLayer, batch_size: int, width: int, condition: Tensor | None):
         self._vertical = RowSteps(layer.vertical, batch_size, width, condition)
-        self._across = layer.across.weight.detach()[:, :, 0, 0].T.contiguous()
+        self._across = matrix_of(layer.across.weight)
         self._horizontal = ConvSteps(layer.horizontal, batch_size, width, condition)
         self._out, self._bias = matrix(layer.out)
         self._residual = layer.residual

@@ -1,8 +1,9 @@
 """An LSTM whose time runs over a lattice: the sequential part of the Diagonal BiLSTM and of the Row LSTM."""
 
-from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from importlib.util import find_spec
+from itertools import accumulate
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -17,7 +18,6 @@ NUM_GATES = 4
 FUSED_SIZES, FUSED_CELLS = (16, 32, 64), 128
 
 
-@dataclass(frozen=True, eq=False)
 class Lattice:
     """Cells in the order in which a scan computes them, `counts[t]` of them at step t, all at once.
 
@@ -29,60 +29,30 @@ class Lattice:
         places: where in the record that step t reads the cells of step t − 1 begin.
     """
 
-    counts: list[int]
-    taps: int
-    memory_tap: int
-    places: list[int]
-    device: torch.device
-
-    def __post_init__(self):
+    def __init__(self, counts: list[int], taps: int, memory_tap: int, places: list[int], device: torch.device):
+        self.counts, self.taps, self.memory_tap = counts, taps, memory_tap
+        # Where the record that each step reads begins, and where the cells of the last step are.
+        *self.records, last = accumulate((count + taps - 1 for count in counts), initial=0)
+        # Where the states of the cells of each step go.
+        self.written = [
+            record + place for record, place in zip([*self.records[1:], last], [*places[1:], 0], strict=True)
+        ]
+        self.num_states = last + counts[-1]
+        starts = list(accumulate(counts[:-1], initial=0))
         # Kept, so not to be made when a validation, without autograd, happens to be first.
         with torch.inference_mode(False):
-            self.states, self.initial, self.table, self.neighbours  # noqa: B018
-
-    @cached_property
-    def starts(self) -> list[int]:
-        """The number of the first cell of each step."""
-        return [sum(self.counts[:t]) for t in range(len(self.counts))]
-
-    @cached_property
-    def records(self) -> list[int]:
-        """Where the record that each step reads begins; at last, where the cells of the last step are."""
-        sizes = [count + self.taps - 1 for count in self.counts]
-        return [sum(sizes[:t]) for t in range(len(sizes) + 1)]
-
-    @cached_property
-    def num_states(self) -> int:
-        return self.records[-1] + self.counts[-1]
-
-    def written(self, t: int) -> int:
-        """Where the states of the cells of step t go."""
-        return self.records[t + 1] + (self.places[t + 1] if t + 1 < len(self.counts) else 0)
-
-    @cached_property
-    def table(self) -> Tensor:
-        """Of each step its first cell, how many it has, where its record begins, and where its states go, (4, T)."""
-        steps = range(len(self.counts))
-        rows = [self.starts, self.counts, self.records[:-1], [self.written(t) for t in steps]]
-        return torch.tensor(rows, dtype=torch.int32, device=self.device)
-
-    @cached_property
-    def neighbours(self) -> Tensor:
-        """Where the neighbours of each cell are, (taps, cells)."""
-        first = [self.records[t] + torch.arange(n, device=self.device) for t, n in enumerate(self.counts)]
-        return torch.cat(first) + torch.arange(self.taps, device=self.device)[:, None]
-
-    @cached_property
-    def states(self) -> Tensor:
-        """Where the state of each cell is."""
-        return torch.cat([self.written(t) + torch.arange(n, device=self.device) for t, n in enumerate(self.counts)])
-
-    @cached_property
-    def initial(self) -> Tensor:
-        """Where the initial state is."""
-        inside = torch.zeros(self.num_states, dtype=torch.bool, device=self.device)
-        inside[self.states] = True
-        return (~inside).nonzero()[:, 0]
+            # Of each step its first cell, how many it has, where its record begins, and where its states go, (4, T).
+            rows = [starts, counts, self.records, self.written]
+            self.table = torch.tensor(rows, dtype=torch.int32, device=device)
+            step = torch.arange(len(counts), device=device).repeat_interleave(self.table[1])
+            of_cell = self.table[:, step].long()
+            number = torch.arange(sum(counts), device=device) - of_cell[0]
+            # Where the neighbours of each cell are, (taps, cells), where its own state is, and where the initial one.
+            self.neighbours = of_cell[2] + number + torch.arange(taps, device=device)[:, None]
+            self.states = of_cell[3] + number
+            outside = torch.ones(self.num_states, dtype=torch.bool, device=device)
+            outside[self.states] = False
+            self.initial = outside.nonzero()[:, 0]
 
 
 def gate_bias(hidden_channels: int) -> Tensor:
@@ -134,6 +104,12 @@ def _has_triton() -> bool:
     return find_spec("triton") is not None
 
 
+def _kernels() -> ModuleType:
+    from pmodel.nets import lstm_scan_triton  # needs Triton
+
+    return lstm_scan_triton
+
+
 class _Scan(Function):
     """Backward by hand: only what is sequential is done step by step.
 
@@ -142,28 +118,15 @@ class _Scan(Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        activations: Tensor,
-        weight: Tensor,
-        h0: Tensor,
-        c0: Tensor,
-        lattice: Lattice,
-        states: Tensor,
-        fused: bool,
+        ctx: Any, gates: Tensor, weight: Tensor, h0: Tensor, c0: Tensor, lattice: Lattice, states: Tensor, fused: bool
     ) -> Tensor:
+        activations, weight = gates.contiguous(), weight.contiguous()
         R, M, B, _ = activations.shape
         H = h0.shape[1]
         h, c = (activations.new_empty(R, lattice.num_states, B, H) for _ in range(2))
         h[:, lattice.initial], c[:, lattice.initial] = h0[:, None, None], c0[:, None, None]
         tanh_c = activations.new_empty(R, M, B, H)
-        if fused:
-            from pmodel.nets import lstm_scan_triton as kernels
-
-            activations, weight = activations.contiguous(), weight.contiguous()
-            sizes = lattice.table, max(lattice.counts), lattice.memory_tap
-            kernels.forward(activations, weight, h, c, tanh_c, *sizes)
-        else:
-            _forward(activations, weight, h, c, tanh_c, lattice)
+        (_kernels().forward if fused else _forward)(activations, weight, h, c, tanh_c, lattice)
         ctx.lattice, ctx.fused = lattice, fused
         ctx.save_for_backward(activations, tanh_c, h, c, weight, states)
         return torch.stack([of_one[index] for of_one, index in zip(h, states, strict=True)])
@@ -177,13 +140,8 @@ class _Scan(Function):
         for of_one, index, part in zip(dh, states, grad, strict=True):
             of_one[index] = part
         gate_grads = torch.empty_like(activations)
-        if ctx.fused:
-            from pmodel.nets import lstm_scan_triton as kernels
-
-            sizes = lattice.table, max(lattice.counts), lattice.memory_tap
-            kernels.backward(activations, weight, c, tanh_c, dh, dc, gate_grads, *sizes)
-        else:
-            _backward(activations, weight, c, tanh_c, dh, dc, gate_grads, lattice)
+        back = _kernels().backward if ctx.fused else _backward
+        back(activations, weight, c, tanh_c, dh, dc, gate_grads, lattice)
         flat = gate_grads.flatten(1, 2)
         with torch.autocast(flat.device.type, enabled=False):
             weight_grad = torch.stack([h[:, near].flatten(1, 2).mT @ flat for near in lattice.neighbours], 1)
@@ -202,7 +160,7 @@ def _forward(activations: Tensor, weight: Tensor, h: Tensor, c: Tensor, tanh_c: 
     )
     states = h.view(R, -1, H)
     for t, (product, (sigmoids, o, i, f, g, u)) in enumerate(zip(products, parts, strict=True)):
-        n, read, written = counts[t], lattice.records[t], lattice.written(t)
+        n, read, written = counts[t], lattice.records[t], lattice.written[t]
         for k, tap in enumerate(taps):
             product.baddbmm_(states.narrow(1, (read + k) * B, n * B), tap)
         sigmoids.sigmoid_()
@@ -213,7 +171,7 @@ def _forward(activations: Tensor, weight: Tensor, h: Tensor, c: Tensor, tanh_c: 
 
 
 def _backward(
-    activations: Tensor,
+    gates: Tensor,
     weight: Tensor,
     c: Tensor,
     tanh_c: Tensor,
@@ -225,11 +183,11 @@ def _backward(
     """Fills in the gradients of the gates' inputs, and adds to dh and dc what comes back."""
     R, M, B, H = tanh_c.shape
     counts, taps = lattice.counts, [tap.mT for tap in weight.unbind(1)]
-    o, i, f, g = activations.split(H, 3)
+    o, i, f, g = gates.split(H, 3)
     # What a gate's gradient is per unit of dh (of o) or dc (of the others): σ' = σ (1 − σ), tanh' = 1 − tanh².
     torch.cat([tanh_c, g, c[:, lattice.neighbours[lattice.memory_tap]], i], 3, out=gate_grads)
     narrow, content = gate_grads[..., : 3 * H], gate_grads[..., 3 * H :]
-    torch.ops.aten.sigmoid_backward.grad_input(narrow, activations[..., : 3 * H], grad_input=narrow)
+    torch.ops.aten.sigmoid_backward.grad_input(narrow, gates[..., : 3 * H], grad_input=narrow)
     torch.ops.aten.tanh_backward.grad_input(content, g, grad_input=content)
     # ∂h/∂c
     through = torch.ops.aten.tanh_backward(o, tanh_c)
@@ -239,7 +197,7 @@ def _backward(
     parts = list(zip(products, *(x.split(counts, 1) for x in wholes), strict=True))
     states = dh.view(R, -1, H)
     for t in reversed(range(len(counts))):
-        n, read, written = counts[t], lattice.records[t], lattice.written(t)
+        n, read, written = counts[t], lattice.records[t], lattice.written[t]
         product, of_output, of_others, slope, forget = parts[t]
         dh_t = dh.narrow(1, written, n)
         dc_t = dc.narrow(1, written, n).addcmul_(dh_t, slope)

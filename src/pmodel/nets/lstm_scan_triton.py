@@ -6,38 +6,21 @@ threads alone. The weights stay in registers or the cache. Written in Triton, wh
 """
 
 import os
+from typing import Any
 
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from pmodel.nets.lstm_scan import Lattice
+
 # Triton 3.9 says at its first kernel that this default will change.
 os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
 
 
-def forward(
-    gates: Tensor,
-    weight: Tensor,
-    h: Tensor,
-    c: Tensor,
-    tanh_c: Tensor,
-    table: Tensor,
-    most_cells: int,
-    memory_tap: int,
-) -> None:
-    """Turns the gates' inputs (R, M, B, 4h) into gates, and fills in h and c (R, S, B, h) and tanh_c (R, M, B, h).
-
-    table: of each step its first cell, how many it has, where its record begins, and where its states go, (4, T) int32
-    """
-    R, M, B, _ = gates.shape
-    size, cells = h.shape[3], _padded(most_cells)
-    _forward[(B, R)](
-        *(gates, weight, h, c, tanh_c, table, table.shape[1], M, B, h.shape[1], memory_tap),
-        H=size,
-        TAPS=weight.shape[1],
-        N=cells,
-        num_warps=4 if size < 64 else 8,
-    )
+def forward(gates: Tensor, weight: Tensor, h: Tensor, c: Tensor, tanh_c: Tensor, lattice: Lattice) -> None:
+    """Turns the gates' inputs (R, M, B, 4h) into gates, and fills in h and c (R, S, B, h) and tanh_c (R, M, B, h)."""
+    _launch(_forward, (gates, weight, h, c, tanh_c), h, lattice)
 
 
 def backward(
@@ -48,25 +31,20 @@ def backward(
     dh: Tensor,
     dc: Tensor,
     gate_grads: Tensor,
-    table: Tensor,
-    most_cells: int,
-    memory_tap: int,
+    lattice: Lattice,
 ) -> None:
     """Fills in the gradients of the gates' inputs (R, M, B, 4h), and adds to dh and dc (R, S, B, h) what comes back."""
-    R, M, B, _ = gates.shape
-    size, cells = dh.shape[3], _padded(most_cells)
-    _backward[(B, R)](
-        *(gates, weight, c, tanh_c, dh, dc, gate_grads, table, table.shape[1], M, B, dh.shape[1], memory_tap),
-        H=size,
-        TAPS=weight.shape[1],
-        N=cells,
-        num_warps=4 if size < 64 else 8,
-    )
+    _launch(_backward, (gates, weight, c, tanh_c, dh, dc, gate_grads), dh, lattice)
 
 
-def _padded(most_cells: int) -> int:
-    """Cells of a block: a power of two, and no less than a product takes."""
-    return max(16, triton.next_power_of_2(most_cells))
+def _launch(kernel: Any, tensors: tuple[Tensor, ...], states: Tensor, lattice: Lattice) -> None:
+    """A program for each image and scan. tensors: the gates and the weight first; states: (R, S, B, h)."""
+    R, M, B, _ = tensors[0].shape
+    _, S, _, H = states.shape
+    # Cells of a block: a power of two, and no less than a product takes.
+    N = max(16, triton.next_power_of_2(max(lattice.counts)))
+    sizes = {"H": H, "TAPS": tensors[1].shape[1], "N": N, "num_warps": 4 if H < 64 else 8}
+    kernel[(B, R)](*tensors, lattice.table, len(lattice.counts), M, B, S, lattice.memory_tap, **sizes)
 
 
 @triton.jit
@@ -83,10 +61,7 @@ def _forward(
         cell = ((r * M + start + row).to(tl.int64) * B + b)[:, None]
         slot = (r * S + row).to(tl.int64)
         place = gates + cell * (4 * H) + column[None, :]
-        o = tl.load(place, mask=inside, other=0.0)
-        i = tl.load(place + H, mask=inside, other=0.0)
-        f = tl.load(place + 2 * H, mask=inside, other=0.0)
-        g = tl.load(place + 3 * H, mask=inside, other=0.0)
+        o, i, f, g = _load(place, inside, H)
         for tap in tl.static_range(TAPS):
             near = ((slot + read + tap) * B + b)[:, None] * H + column[None, :]
             state = tl.load(h + near, mask=inside, other=0.0)
@@ -104,10 +79,7 @@ def _forward(
         tl.store(h + here, o * u, mask=inside)
         tl.store(c + here, memory, mask=inside)
         tl.store(tanh_c + cell * H + column[None, :], u, mask=inside)
-        tl.store(place, o, mask=inside)
-        tl.store(place + H, i, mask=inside)
-        tl.store(place + 2 * H, f, mask=inside)
-        tl.store(place + 3 * H, g, mask=inside)
+        _store(place, o, i, f, g, inside, H)
         # The next step reads what other threads wrote.
         tl.debug_barrier()
 
@@ -143,10 +115,7 @@ def _backward(
         cell = ((r * M + start + row).to(tl.int64) * B + b)[:, None]
         slot = (r * S + row).to(tl.int64)
         place = cell * (4 * H) + column[None, :]
-        o = tl.load(gates + place, mask=inside, other=0.0)
-        i = tl.load(gates + place + H, mask=inside, other=0.0)
-        f = tl.load(gates + place + 2 * H, mask=inside, other=0.0)
-        g = tl.load(gates + place + 3 * H, mask=inside, other=0.0)
+        o, i, f, g = _load(gates + place, inside, H)
         u = tl.load(tanh_c + cell * H + column[None, :], mask=inside, other=0.0)
         here = ((slot + written) * B + b)[:, None] * H + column[None, :]
         before = ((slot + read + memory_tap) * B + b)[:, None] * H + column[None, :]
@@ -159,10 +128,7 @@ def _backward(
         di = dc_here * g * i * (1 - i)
         df = dc_here * memory * f * (1 - f)
         dg = dc_here * i * (1 - g * g)
-        tl.store(gate_grads + place, do, mask=inside)
-        tl.store(gate_grads + place + H, di, mask=inside)
-        tl.store(gate_grads + place + 2 * H, df, mask=inside)
-        tl.store(gate_grads + place + 3 * H, dg, mask=inside)
+        _store(gate_grads + place, do, di, df, dg, inside, H)
         for tap in tl.static_range(TAPS):
             w = weight + (r * TAPS + tap) * (4 * H * H) + square
             change = tl.dot(do, tl.load(w), input_precision="ieee")
@@ -174,6 +140,24 @@ def _backward(
             tl.store(dh + near, so_far + change, mask=inside)
             # Neighbours have neighbours in common: the next tap, and the next step, add to the same places.
             tl.debug_barrier()
+
+
+@triton.jit
+def _load(place, inside, H: tl.constexpr):
+    """The four gates of the cells inside."""
+    o = tl.load(place, mask=inside, other=0.0)
+    i = tl.load(place + H, mask=inside, other=0.0)
+    f = tl.load(place + 2 * H, mask=inside, other=0.0)
+    g = tl.load(place + 3 * H, mask=inside, other=0.0)
+    return o, i, f, g
+
+
+@triton.jit
+def _store(place, o, i, f, g, inside, H: tl.constexpr):
+    tl.store(place, o, mask=inside)
+    tl.store(place + H, i, mask=inside)
+    tl.store(place + 2 * H, f, mask=inside)
+    tl.store(place + 3 * H, g, mask=inside)
 
 
 @triton.jit

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pmodel.nets.shifted_conv import ShiftedConv2d, matrix_of
+
 MaskType = Literal["A", "B"]
 
 
@@ -22,22 +24,22 @@ def channel_groups(num_features: int, num_channels: int, repeats: int = 1) -> Te
     return (torch.arange(per_block) * num_channels // per_block).repeat(repeats)
 
 
-class MaskedConv2d(nn.Module):
+class MaskedConv2d(ShiftedConv2d):
     """A k×k convolution without the taps below, and to the right of, the centre (van den Oord et al., Pixel Recurrent
     Neural Networks, 2016, arXiv 1601.06759, section 3.4).
 
     At the centre, features of channel d feed those of channel c if d < c (mask A, of the first layer, whose inputs are
     the pixels themselves) or d ≤ c (mask B). The weight has no place for the rows below: (O, I, k//2 + 1, k).
 
-    Images (B, I, H, W) → (B, O, H, W); a condition (B, E, H, W) or (B, E, 1, 1), which every position may see, is
-    added through a 1×1 convolution (van den Oord et al., Conditional Image Generation with PixelCNN Decoders, 2016,
-    arXiv 1606.05328).
+    Every position may see its condition (van den Oord et al., Conditional Image Generation with PixelCNN Decoders,
+    2016, arXiv 1606.05328).
 
     Args:
         kernel_size: k, odd.
         num_channels: C of the image.
         repeats: see `channel_groups`, for the outputs.
         condition_channels: E; 0: there is none.
+        rows_above: whether the kernel reaches beyond its own row.
     """
 
     def __init__(
@@ -51,17 +53,11 @@ class MaskedConv2d(nn.Module):
         condition_channels: int = 0,
         rows_above: bool = True,
     ):
-        super().__init__()
-        assert kernel_size % 2 == 1
         radius = kernel_size // 2
-        self.above, self.left = radius if rows_above else 0, radius
-        shape = (out_features, in_features, self.above + 1, kernel_size)
-        # Kept from nn.Conv2d: its initialization.
-        like = nn.Conv2d(in_features, out_features, shape[2:])
-        self.weight, self.bias = like.weight, like.bias
-        self.condition = nn.Conv2d(condition_channels, out_features, 1, bias=False) if condition_channels else None
+        kernel = (radius + 1 if rows_above else 1, kernel_size)
+        super().__init__(in_features, out_features, kernel, condition_channels=condition_channels)
         d, c = channel_groups(in_features, num_channels), channel_groups(out_features, num_channels, repeats)
-        taps = torch.ones(shape)
+        taps = torch.ones(self.weight.shape)
         taps[:, :, -1, radius + 1 :] = 0
         taps[:, :, -1, radius] = (d[None] < c[:, None] if mask == "A" else d[None] <= c[:, None]).float()
         self.register_buffer("mask", taps, persistent=False)
@@ -76,22 +72,16 @@ class MaskedConv2d(nn.Module):
         centre = self.masked_weight[:, :, -1, self.left]
         return centre.T if self.condition is None else torch.cat([centre, self.condition.weight[:, :, 0, 0]], 1).T
 
-    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        if self.left or self.above:
-            x = F.pad(x, (self.left, self.left, self.above, 0))
-        y = F.conv2d(x, self.masked_weight, self.bias)
-        return y if self.condition is None else y + self.condition(condition)
-
 
 class ConvSteps:
-    """A `MaskedConv2d` applied pixel by pixel in raster order, to B images at once: `start_row`, then `pixel` for
-    each column, after its input was written into `inputs[j]` (B, I). A pixel may be done again with another input.
-    Also a `ShiftedConv2d` to the right.
+    """A `MaskedConv2d`, or a `ShiftedConv2d` to the right, applied pixel by pixel in raster order, to B images at once:
+    `start_row`, then `pixel` for each column, after its input was written into `inputs[j]` (B, I). A pixel may be done
+    again with another input.
 
     What the rows above contribute is one product per row; a pixel costs one product of what stands left of it.
     """
 
-    def __init__(self, conv: MaskedConv2d, batch_size: int, width: int, condition: Tensor | None = None):
+    def __init__(self, conv: ShiftedConv2d, batch_size: int, width: int, condition: Tensor | None = None):
         weight = conv.masked_weight.detach()
         O, I, _, k = weight.shape  # noqa: E741  (outputs, inputs)
         self.above, left = conv.above, conv.left
@@ -157,4 +147,4 @@ class HeadSteps:
 
 def matrix(conv: MaskedConv2d) -> tuple[Tensor, Tensor]:
     """The weight (I, O) and bias (O,) of a 1×1 convolution."""
-    return conv.masked_weight.detach()[:, :, 0, 0].T.contiguous(), conv.bias.detach()
+    return matrix_of(conv.masked_weight), conv.bias.detach()

@@ -15,8 +15,6 @@ class PixelCNNNetwork(AutoregressiveNetwork):
     column to the right, so no number of layers sees what stands further right than that many rows above.
 
     Args:
-        num_channels: C of the image.
-        num_outputs: P, a multiple of C.
         hidden_channels: h; the residual stream has 2h.
         num_blocks, kernel_size: of the residual blocks.
         first_kernel_size: of the first convolution.

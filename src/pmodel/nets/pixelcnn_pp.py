@@ -5,9 +5,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pmodel.nets.autoregressive import AutoregressiveNetwork, Steps
-from pmodel.nets.gated_block import GatedBlock, PixelBlock, RowBlock, matrix_of
+from pmodel.nets.gated_block import GatedBlock, PixelBlock, RowBlock
 from pmodel.nets.masked_conv import ConvSteps
-from pmodel.nets.shifted_conv import RowSteps, ShiftedConv2d, ShiftedUpConv2d, UpPixelSteps, UpRowSteps
+from pmodel.nets.shifted_conv import RowSteps, ShiftedConv2d, ShiftedUpConv2d, UpPixelSteps, UpRowSteps, matrix_of
 
 
 class PixelCNNppNetwork(AutoregressiveNetwork):
@@ -22,8 +22,6 @@ class PixelCNNppNetwork(AutoregressiveNetwork):
     first features, which matters at its edge alone.
 
     Args:
-        num_channels: C of the image.
-        num_outputs: P, of a whole pixel.
         hidden_channels: h, the features of each stream at each scale.
         num_blocks: of each stream at each scale, on the way down and again on the way up, where there is one more.
         num_scales: each has half the rows and columns of the one before, rounded up.
@@ -105,7 +103,7 @@ def halved(condition: Tensor | None) -> Tensor | None:
 
 
 class TwoStreams(nn.Module):
-    """A block of each stream; that of `pixels` sees the new `rows`. With `skip`, both see their past selves as well."""
+    """A block of each stream; that of `pixels` sees the new `rows`. With `skip`, both see what they were too."""
 
     def __init__(self, hidden_channels: int, skip: bool, dropout: float, condition_channels: int):
         super().__init__()
@@ -114,15 +112,10 @@ class TwoStreams(nn.Module):
         self.pixels = GatedBlock(h, (2, 2), True, 1 + skip, dropout, E)
 
     def forward(
-        self,
-        rows: Tensor,
-        pixels: Tensor,
-        seen_rows: Tensor | None = None,
-        seen_pixels: Tensor | None = None,
-        condition: Tensor | None = None,
+        self, rows: Tensor, pixels: Tensor, *seen: Tensor, condition: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        rows = self.rows(rows, [] if seen_rows is None else [seen_rows], condition)
-        return rows, self.pixels(pixels, [rows] if seen_pixels is None else [rows, seen_pixels], condition)
+        rows = self.rows(rows, seen[:1], condition)
+        return rows, self.pixels(pixels, (rows, *seen[1:]), condition)
 
 
 class _LayerSteps:
@@ -198,7 +191,7 @@ class _PixelCNNppSteps(Steps):
         self._above_left, self._left = weight[..., 0].permute(2, 1, 0).contiguous()  # (C + 1, h) each
         self._bias = network.first_left.bias.detach()
         self._scale = _ScaleSteps(network.scale, batch_size, width, condition)
-        self._last, self._last_bias = matrix_of(network.last), network.last.bias.detach()
+        self._last, self._last_bias = matrix_of(network.last.weight), network.last.bias.detach()
         # The row with the channel of ones, after a column of padding.
         C = weight.shape[1] - 1
         self._row = weight.new_zeros(1 + width, batch_size, C + 1)

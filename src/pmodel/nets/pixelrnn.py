@@ -21,14 +21,12 @@ class PixelRNNNetwork(AutoregressiveNetwork):
     A block is x + W LSTM(x): 2h → h → 2h features, W a 1×1 convolution with mask B.
 
     Args:
-        num_channels: C of the image.
-        num_outputs: P, a multiple of C.
-        scan: of the LSTMs, `diagonal` (Diagonal BiLSTM) or `row` (Row LSTM).
+        scan: of the LSTMs: `diagonal`, the paper's best model, in which every pixel sees all before it
+            (`DiagonalBiLSTM`); `row`, the faster one, in which it sees a triangle above it (`RowLSTM`).
         hidden_channels: h of each layer; the residual stream has 2h.
         num_layers: the number of blocks.
         first_kernel_size: of the first convolution.
         head_channels: between the two 1×1 convolutions of the head.
-        condition_channels: E of what every layer is told besides; 0: nothing.
     """
 
     def __init__(

@@ -42,11 +42,12 @@ class ShiftedConv2d(nn.Module):
 
     @property
     def masked_weight(self) -> Tensor:
-        """(O, I, kh, kw), for `ConvSteps`: there is nothing to mask."""
+        """(O, I, kh, kw): here there is nothing to mask."""
         return self.weight
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        y = F.conv2d(F.pad(x, (self.left, self.right, self.above, 0)), self.weight, self.bias, self.stride)
+        padding = (self.left, self.right, self.above, 0)
+        y = F.conv2d(F.pad(x, padding) if any(padding) else x, self.masked_weight, self.bias, self.stride)
         return y if self.condition is None else y + self.condition(condition)
 
 
@@ -68,6 +69,11 @@ class ShiftedUpConv2d(nn.Module):
         H, W = size
         y = F.conv_transpose2d(x, self.weight, self.bias, stride=2)
         return y[:, :, :H, self.left : self.left + W]
+
+
+def matrix_of(weight: Tensor) -> Tensor:
+    """The weight (O, I, 1, 1) of a 1×1 convolution as a matrix (I, O)."""
+    return weight.detach()[:, :, 0, 0].T.contiguous()
 
 
 class RowSteps:
