@@ -27,6 +27,10 @@ KDE = with_defaults("kde", "data_shape", "num_levels", "bandwidth", kernel="diag
 KMeans = with_defaults("kmeans", "data_shape", "num_clusters", "start")
 PCA = with_defaults("pca", "data_shape", "num_components")
 PCAGMM = with_defaults("pca_gmm", "data_shape", "num_dims", "num_components")
+# Networks without a hidden layer.
+LINEAR = {
+    part: {"_target_": f"pmodel.nets.mlp.MLP{part.title()}", "hidden_dims": []} for part in ("encoder", "decoder")
+}
 VAE = with_defaults(
     "vae", *("data_shape", "num_levels", "latent_dim", "likelihood", "network", "optimizer", "schedule")
 )

@@ -74,7 +74,7 @@ def _fill(model: Any, x: Tensor, known: Tensor, label: Tensor | None, generator:
     groups = [slice(0, C)] if model.network.whole_pixels else [slice(c, c + 1) for c in range(C)]
     done: set[tuple[int, int]] = set()
     for i, columns in _rows(model):
-        noise = model.likelihood.noise(x.new_zeros(len(columns) * B, model.num_outputs), generator)
+        noise = model.likelihood.noise(x.new_zeros(len(columns) * B, model.likelihood.num_parameters(C)), generator)
         for place, j in enumerate(columns):
             if (i, j) in done:
                 continue

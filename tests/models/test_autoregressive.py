@@ -2,7 +2,7 @@
 
 import math
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import reach
@@ -12,6 +12,7 @@ from hydra.utils import get_class
 from support import config
 from torch import Tensor, nn
 
+from pmodel.data.batch import Batch
 from pmodel.instantiate import instantiate
 from pmodel.models.autoregressive import AutoregressiveModule
 
@@ -169,7 +170,7 @@ def test_log_prob_per_pixel_sums_to_minus_the_loss_and_depends_on_no_later_pixel
     model = small(name, [3, 4, 3], 4, num_classes)
     x, other = random_images(10, [3, 4, 3], 4).double().chunk(2)
     label = None if num_classes is None else torch.tensor([0, 1, 2, 1, 0])
-    loss = model.loss(Labelled(x, label))["loss"].detach()
+    loss = model.loss(Batch(x, label))["loss"].detach()
     torch.testing.assert_close(model.log_prob_per_pixel(x, label).sum((1, 2)), -loss)
     torch.testing.assert_close(model.log_prob(x, label), -loss)
     per_pixel = model.log_prob_per_pixel(x)
@@ -182,13 +183,6 @@ def test_log_prob_per_pixel_sums_to_minus_the_loss_and_depends_on_no_later_pixel
     changed = model.log_prob_per_pixel(torch.where(before, x, other))
     torch.testing.assert_close(changed[:, before], per_pixel[:, before])
     assert not torch.isclose(changed[:, ~before], per_pixel[:, ~before]).all()
-
-
-class Labelled(NamedTuple):
-    """A batch."""
-
-    x: Tensor
-    label: Tensor | None
 
 
 # Learning

@@ -186,23 +186,8 @@ def refusal(*overrides: str) -> str:
     ("overrides", "message"),
     [
         (
-            ["model.mode=probe"],
-            "model.mode=probe: expected a run whose encoder to use, model/encoder=run model.encoder.run=logs/train/…",
-        ),
-        (
-            ["model/encoder=run", "model.encoder.run=nowhere"],
-            "model.encoder.run=nowhere: there is no such run directory or checkpoint",
-        ),
-        (["model.num_classes=1"], "model.num_classes=1: expected a whole number, at least 2, or null"),
-        (
             ["data.num_classes=null"],
             "model=classifier: expected data.num_classes, the number of labels, and it is null",
-        ),
-        (["model.latent_dim=0"], "model.latent_dim=0: expected a whole number, at least 1"),
-        (["model.dropout=1"], "model.dropout=1: expected a finite number, at least 0 and less than 1"),
-        (
-            ["model.label_smoothing=-1"],
-            "model.label_smoothing=-1: expected a finite number, at least 0 and less than 1",
         ),
         (
             ["model.num_classes=5"],

@@ -73,18 +73,5 @@ def test_equal_examples_have_no_density():
         fit(Gaussian([2]), array_data(torch.full((50, 2), 0.7)))
 
 
-def test_checkpoints_from_before_the_regularizer_load():
-    model = Gaussian([2])
-    state = {
-        name: value for name, value in model.state_dict().items() if not name.endswith(("regularizer", "constant"))
-    }
-    Gaussian([2]).load_state_dict(state)
-
-
 def test_it_does_not_pretend_to_find_clusters():
     assert not hasattr(build("model=gaussian")[0], "assign")
-
-
-def test_settings_out_of_range_are_named():
-    with pytest.raises(ValueError, match=r"model\.reg_covar=-1\.0"):
-        build("model=gaussian", "model.reg_covar=-1.0")

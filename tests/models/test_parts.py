@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from built import GMM, VAE
+from built import GMM, LINEAR, VAE
 from conftest import train_in
 from support import array_data, fit
 from torch import nn
@@ -15,10 +15,6 @@ from pmodel import build
 from pmodel.runs.opening import open_run
 
 SCALE = 0.5
-LINEAR = {
-    "encoder": {"_target_": "pmodel.nets.mlp.MLPEncoder", "hidden_dims": []},
-    "decoder": {"_target_": "pmodel.nets.mlp.MLPDecoder", "hidden_dims": []},
-}
 WEIGHTS = torch.tensor([0.25, 0.75])
 MEANS = torch.tensor([[-2.0, 0.5], [1.0, 1.0]])
 COVARIANCES = torch.tensor([[[0.5, 0.2], [0.2, 0.4]], [[0.3, -0.1], [-0.1, 0.6]]])

@@ -6,6 +6,7 @@ import lightning
 import pytest
 import torch
 from built import PCAGMM
+from lightning.pytorch.callbacks import LambdaCallback
 from sklearn import decomposition
 from sklearn.mixture import GaussianMixture
 from support import array_data, build, fit
@@ -68,12 +69,13 @@ def test_with_all_dimensions_it_is_a_plain_mixture():
 def test_the_first_epoch_fits_the_components_and_the_others_climb():
     values = []
 
-    class Watch(lightning.Callback):
-        def on_train_epoch_end(self, trainer, model):
-            values.append(trainer.callback_metrics.get("train/nll", torch.tensor(torch.inf)).item())
-
+    watch = LambdaCallback(
+        on_train_epoch_end=lambda trainer, model: values.append(
+            trainer.callback_metrics.get("train/nll", torch.tensor(torch.inf)).item()
+        )
+    )
     lightning.seed_everything(0, verbose=False)
-    fit(PCAGMM([16], 6, 4, reg_covar=0.0), array_data(digits()), max_epochs=30, callbacks=[Watch()])
+    fit(PCAGMM([16], 6, 4, reg_covar=0.0), array_data(digits()), max_epochs=30, callbacks=[watch])
     assert values[0] == torch.inf
     assert all(b <= a + 1e-5 for a, b in pairwise(values[1:]))
 

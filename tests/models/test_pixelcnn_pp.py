@@ -100,15 +100,6 @@ def test_dropout_acts_in_training_alone():
     assert not torch.equal(net(x), net(x))
 
 
-@pytest.mark.parametrize(
-    ("setting", "message"),
-    [
-        ("model.num_scales=5", r"model\.num_scales=5: expected 1 to 4, for images of 8×8"),
-        ("model.num_scales=0", r"model\.num_scales=0: expected a whole number, at least 1"),
-        ("model.num_mixtures=0", r"model\.num_mixtures=0: expected a whole number, at least 1"),
-        ("model.dropout=-0.5", r"model\.dropout=-0\.5: expected a finite number, at least 0"),
-    ],
-)
-def test_settings_that_cannot_be_are_refused(setting, message):
-    with pytest.raises(ValueError, match=message):
-        build("model=pixelcnn_pp", setting)
+def test_more_scales_than_images_can_be_halved_to_are_refused():
+    with pytest.raises(ValueError, match=r"model\.num_scales=5: expected 1 to 4, for images of 8×8"):
+        build("model=pixelcnn_pp", "model.num_scales=5")

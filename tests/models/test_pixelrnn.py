@@ -4,6 +4,8 @@ import pytest
 import torch
 from support import build
 
+from pmodel.nets.diagonal_lstm import lattice_of
+
 PAPER = ["data=mnist", "data.binarize=dynamic", "model.hidden_channels=16", "model.num_layers=7"]
 
 
@@ -29,8 +31,6 @@ def test_last_pixel_of_a_row_is_seen_at_the_start_of_the_next(height):
 
 
 def test_scan_takes_a_step_per_diagonal():
-    from pmodel.nets.diagonal_lstm import lattice_of
-
     lattice = lattice_of(28, 28, torch.device("cpu"))[0]
     assert len(lattice.counts) == 2 * 28 - 1
     assert sum(lattice.counts) == 28 * 28

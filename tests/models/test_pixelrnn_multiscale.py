@@ -1,7 +1,5 @@
 """The multi-scale PixelRNN: what sees what, and that its probabilities sum to one."""
 
-import itertools
-
 import pytest
 import torch
 from support import build
@@ -52,47 +50,6 @@ def test_each_output_depends_on_earlier_subpixels_alone_and_on_all_of_them(shape
     of_small = small.expand(C, H, W).reshape(-1)
     assert reached[of_small][:, :, small].equal(earlier[of_small][:, :, small])
     assert reached[~of_small][:, :, ~small].equal(earlier[~of_small][:, :, ~small])
-
-
-@pytest.mark.parametrize("label", [None, 3])
-def test_log_prob_sums_to_one_over_all_images(label):
-    overrides = [] if label is None else ["model.class_conditional=true", "model.num_classes=5"]
-    model = random_model([1, 2, 3], *overrides)
-    x = torch.tensor(list(itertools.product([0.0, 1.0], repeat=6)), dtype=torch.float64).view(-1, 1, 2, 3)
-    labels = None if label is None else torch.full((len(x),), label)
-    assert model.log_prob(x, labels).exp().sum().item() == pytest.approx(1)
-    torch.testing.assert_close(model.log_prob(x), model.log_prob_per_pixel(x).flatten(1).sum(1))
-    # What is said of a pixel depends on nothing that is drawn later.
-    when, each = order([1, 2, 3], 2).flatten(), model.log_prob_per_pixel(x).flatten(1)
-    for pixel in range(6):
-        known = x.flatten(1)[:, when <= when[pixel]]
-        same = (known == known[0]).all(1)
-        torch.testing.assert_close(each[same, pixel], each[:1, pixel].expand(int(same.sum())))
-    assert model.log_prob(x).exp().sum().item() == pytest.approx(1)
-
-
-@pytest.mark.parametrize("shape", [[1, 7, 5], [3, 4, 6]], ids=str)
-@pytest.mark.parametrize("conditional", [False, True])
-def test_samples_and_completions_equal_those_of_full_forward_passes(shape, conditional):
-    model = random_model(shape, *(["model.class_conditional=true"] if conditional else []))
-    B, (C, H, W) = 3, shape
-    label = torch.tensor([1, 4, 4]) if conditional else None
-    start = (torch.rand(B, *shape, dtype=torch.float64) < 0.5).double()
-    for known in (torch.zeros(B, *shape, dtype=torch.bool), torch.rand(B, *shape) < 0.3):
-        drawn = model.complete(start, known, generator=torch.Generator().manual_seed(1), label=label)
-        assert torch.equal(drawn[known], start[known])
-        x, generator = start.clone(), torch.Generator().manual_seed(1)
-        for of_small in (True, False):
-            rows, columns = (range(0, n, 2) if of_small else range(n) for n in (H, W))
-            for i in rows:
-                noise = model.likelihood.noise(x.new_zeros(len(columns) * B, C), generator)[0].view(-1, B, C)
-                for j, c in itertools.product(columns, range(C)):
-                    if i % 2 or j % 2 or of_small:
-                        with torch.no_grad():
-                            p = model._parameters_of(x, label)[:, c, i, j].sigmoid()
-                        new = (noise[columns.index(j), :, c] < p).double()
-                        x[:, c, i, j] = torch.where(known[:, c, i, j], x[:, c, i, j], new)
-        assert torch.equal(drawn, x)
 
 
 def test_factor_out_of_range_is_refused():

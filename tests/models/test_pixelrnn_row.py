@@ -3,6 +3,8 @@
 import torch
 from support import build
 
+from pmodel.nets.row_lstm import lattice_of
+
 PAPER = ["data=mnist", "data.binarize=dynamic", "model.hidden_channels=16", "model.num_layers=7"]
 
 
@@ -16,6 +18,4 @@ def test_blocks_are_those_of_the_paper():
 
 
 def test_scan_takes_a_step_per_row():
-    from pmodel.nets.row_lstm import lattice_of
-
     assert lattice_of(28, 20, torch.device("cpu"))[0].counts == [20] * 28

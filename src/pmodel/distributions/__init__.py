@@ -10,16 +10,6 @@ from pmodel.distributions.logistic_mixture import DiscretizedLogisticMixture
 
 LikelihoodName = Literal["bernoulli", "categorical", "discretized_logistic", "gaussian"]
 
-__all__ = [
-    "Bernoulli",
-    "Categorical",
-    "DiscretizedLogisticMixture",
-    "Gaussian",
-    "Likelihood",
-    "LikelihoodName",
-    "make_likelihood",
-]
-
 
 def make_likelihood(
     name: LikelihoodName, num_levels: int | None, num_mixtures: int = 5, scale: float | str = "learned"

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -26,7 +26,6 @@ class Gaussians(nn.Module):
 
     def __init__(self, num_components: int, num_dims: int, covariance_type: CovarianceType):
         super().__init__()
-        assert covariance_type in ("full", "tied", "diagonal", "spherical")
         self.covariance_type = covariance_type
         K, D = num_components, num_dims
         shape = {"full": (K, D, D), "tied": (1, D, D), "diagonal": (K, D), "spherical": (K, 1)}[covariance_type]
@@ -35,7 +34,6 @@ class Gaussians(nn.Module):
         self.register_buffer("scales", identity.expand(shape).clone())
         self.register_buffer("regularizer", torch.zeros(D, dtype=torch.float64))
         self.register_buffer("constant", torch.zeros(D, dtype=torch.bool))
-        self.register_load_state_dict_pre_hook(_without_regularizer)
 
     @property
     def triangular(self) -> bool:
@@ -255,9 +253,3 @@ class Gaussians(nn.Module):
             chosen = component == k
             draws[chosen] = noise[chosen] @ scales[k].T
         return self.means[component] + draws
-
-
-def _without_regularizer(gaussians: Gaussians, state_dict: dict[str, Tensor], prefix: str, *_: Any) -> None:
-    """Older checkpoints don't say what was added to the variances."""
-    for name in ("regularizer", "constant"):
-        state_dict.setdefault(f"{prefix}{name}", torch.zeros_like(getattr(gaussians, name)))

@@ -5,7 +5,6 @@ import math
 import torch
 from torch import Generator, Tensor, nn
 
-from pmodel.distributions.moments import moments, moments_of_levels
 from pmodel.distributions.noise import normal
 
 # How many times float64's rounding error an eigenvalue must be to count as a variance.
@@ -38,16 +37,8 @@ class ProbabilisticPCA(nn.Module):
         M, D = self.components.shape
         return D + M * D - M * (M + 1) // 2 + M + (M < D)
 
-    def moments(self, x: Tensor) -> dict[str, Tensor]:
-        """Sums over points x (B, D) about the present mean, float64: `first` (D,), `second` (D, D)."""
-        return moments(x, self.mean)
-
-    def moments_of_levels(self, levels: Tensor, num_levels: int) -> dict[str, Tensor]:
-        """The same of images that are given as levels (B, D), uint8."""
-        return moments_of_levels(levels, num_levels, self.mean)
-
     def fit(self, sums: dict[str, Tensor], count: int) -> None:
-        """Mean, directions and variances from the sums over `count` points, at least 2."""
+        """Mean, directions and variances from the `moments` of `count` points, at least 2, about the present mean."""
         if count < 2:
             raise ValueError(f"data.limit: {count} training example has no variance, expected at least 2")
         M = len(self.components)

@@ -1,6 +1,7 @@
 """What all autoregressive models share: exact likelihoods, and samples pixel by pixel."""
 
 import math
+from inspect import signature
 from typing import Any, ClassVar
 
 import torch
@@ -63,12 +64,11 @@ class AutoregressiveModule(GradientModule):
         self.likelihood = make_likelihood("bernoulli" if num_levels == 2 else "categorical", num_levels)
         self.num_classes = num_classes if class_conditional else None
 
-    def check_sizes(self) -> None:
-        """Checks a network's settings by their names: kernel sizes are odd, and of masked features each of the
-        image's channels needs at least one.
+    def build(self, network: type[AutoregressiveNetwork], **settings: Any) -> Any:
+        """A network with the model's settings, by their names, if it takes them, and others.
 
         Raises:
-            ValueError: at the first that is out of its range.
+            ValueError: if a kernel size is even, or there are fewer masked features than channels of the image.
         """
         for name, value in self.hparams.items():
             if name.endswith("kernel_size") and value % 2 == 0:
@@ -79,16 +79,14 @@ class AutoregressiveModule(GradientModule):
                     f"model.{name}={value}: expected at least {self.num_channels}, one for each channel of"
                     f" data.shape={list(self.data_shape)}"
                 )
+        sizes = {"num_channels": self.num_channels, "num_outputs": self.likelihood.num_parameters(self.num_channels)}
+        own = {name: self.hparams[name] for name in signature(network).parameters if name in self.hparams}
+        return network(**{**sizes, "condition_channels": self.condition_channels, **own, **settings})
 
     @property
     def num_channels(self) -> int:
         """C of the images."""
         return self.data_shape[0]
-
-    @property
-    def num_outputs(self) -> int:
-        """P, what the network gives for each position."""
-        return self.likelihood.num_parameters(self.num_channels)
 
     @property
     def condition_channels(self) -> int:
@@ -145,8 +143,7 @@ class AutoregressiveModule(GradientModule):
 
         Of a class-conditional model each has a label of its own, drawn with the same probability for all.
         """
-        x = torch.zeros(n, *self.data_shape, device=self.device)
-        return self.complete(x, torch.zeros(()).bool(), generator=generator, batch_size=batch_size)
+        return self._drawn(n, generator=generator, batch_size=batch_size)
 
     def sample_classes(
         self, label: Tensor, *, generator: Generator | None = None, batch_size: int = SAMPLE_BATCH
@@ -158,9 +155,11 @@ class AutoregressiveModule(GradientModule):
         """
         if self.num_classes is None:
             raise ValueError("model.class_conditional=false: the model was trained without labels, and has no classes")
-        x = torch.zeros(len(label), *self.data_shape, device=self.device)
-        label = label.to(self.device)
-        return self.complete(x, torch.zeros(()).bool(), generator=generator, label=label, batch_size=batch_size)
+        return self._drawn(len(label), generator=generator, label=label.to(self.device), batch_size=batch_size)
+
+    def _drawn(self, n: int, **settings: Any) -> Tensor:
+        x = torch.zeros(n, *self.data_shape, device=self.device)
+        return self.complete(x, torch.zeros(()).bool(), **settings)
 
     @torch.no_grad()
     def complete(
@@ -176,36 +175,27 @@ class AutoregressiveModule(GradientModule):
 
         Each is drawn given all that comes before it in `drawing_order`, known or drawn; what is known further on has no
         influence, nor, where a network has no masks for the channels (PixelCNN++), what is known of other channels of
-        its pixel. So draws are of p(hidden | known) only where all known pixels come before all hidden ones: else that
-        would take a sum over all values of the hidden ones.
+        its pixel. So draws are of p(hidden | known) only where all known pixels come before all hidden ones.
 
         Labels (B,) of a class-conditional model that are not given are drawn first, once for each image, given what
         is known before its first hidden pixel f: the hidden pixels h together have the probability
-        Σ_y p(y | x_<f) Π_{i in h} p(x_i | x_<i, y). What is known between hidden pixels changes the later ones, and
-        not the label, which agrees with it only as far as the pixels before f foretell.
+        Σ_y p(y | x_<f) Π_{i in h} p(x_i | x_<i, y).
         """
         known = known.to(x.device).expand_as(x)
         # Whatever stands there has no influence, not even if it is no number.
         x = torch.where(known, x, 0)
         if self.num_classes is not None and label is None:
             label = self.draw_labels(x, known, generator, batch_size)
-        starts = range(0, len(x), batch_size)
+        parts = [slice(start, start + batch_size) for start in range(0, len(x), batch_size)]
         # No autocast: what is written in place keeps its precision.
         with (
-            Bar(len(starts) * x.shape[2], "drawing pixel by pixel") as bar,
+            Bar(len(parts) * x.shape[2], "drawing pixel by pixel") as bar,
             torch.autocast(x.device.type, enabled=False),
         ):
-            parts = [
-                self._fill(
-                    x[start : start + batch_size],
-                    known[start : start + batch_size],
-                    None if label is None else label[start : start + batch_size],
-                    generator,
-                    bar,
-                )
-                for start in starts
-            ]
-        return torch.cat(parts) if parts else x.clone()
+            for part in parts:
+                of_part = None if label is None else label[part]
+                x[part] = self._fill(x[part], known[part], of_part, generator, bar)
+        return x
 
     def draw_labels(
         self, x: Tensor, known: Tensor, generator: Generator | None, batch_size: int = SAMPLE_BATCH

@@ -1,6 +1,6 @@
 """One Gaussian: the density of greatest likelihood with the data's mean and covariance."""
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor
@@ -69,15 +69,8 @@ class Gaussian(GaussianDensity):
     def refit(self, totals: dict[str, Tensor], count: int) -> Refit:
         return Refit(self._fit(totals), {"nll": -totals["log_prob"].item() / count})
 
-    def terms(self, batch: Any) -> dict[str, Tensor]:
-        return {"nll": -self._log_prob(batch.x)}
-
     def _log_prob(self, x: Tensor) -> Tensor:
         return self.gaussians.log_prob(x.flatten(1))[:, 0]
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """log density, nats, (B,)."""
-        return self._log_prob(x).to(x.dtype)
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
         """n draws, (n, …), float32; images' may leave [0, 1]."""

@@ -1,7 +1,8 @@
 """What a Gaussian and mixtures of them share: a density of greatest likelihood, and what its numbers rest on."""
 
 import math
-from typing import ClassVar
+from abc import abstractmethod
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -12,8 +13,8 @@ from pmodel.training.streaming import StreamingModule
 class GaussianDensity(StreamingModule):
     """A density of continuous x, made of Gaussians that are fitted by maximum likelihood.
 
-    A subclass has `gaussians`, the `weights` (K,) of these, and `reg_covar`, what is added to each variance in units of
-    the data's.
+    A subclass has `gaussians`, the `weights` (K,) of these, `reg_covar`, what is added to each variance in units of the
+    data's, and `_log_prob`.
     """
 
     continuous_density = True
@@ -22,6 +23,17 @@ class GaussianDensity(StreamingModule):
     gaussians: Gaussians
     weights: Tensor
     reg_covar: float
+
+    @abstractmethod
+    def _log_prob(self, x: Tensor) -> Tensor:
+        """log density of x, nats, (B,), float64."""
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log density of x, nats, (B,)."""
+        return self._log_prob(x).to(x.dtype)
+
+    def terms(self, batch: Any) -> dict[str, Tensor]:
+        return {"nll": -self._log_prob(batch.x)}
 
     @property
     def converged(self) -> bool:

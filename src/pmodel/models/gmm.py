@@ -47,10 +47,6 @@ class MixtureModule(GaussianDensity):
         # The mean log-likelihood of the previous epoch's parameters, nats.
         self.register_buffer("log_likelihood", torch.tensor(-math.inf, dtype=torch.float64))
 
-    def make_gaussians(self, num_dims: int) -> None:
-        """The components, of codes of so many dimensions."""
-        self.gaussians = Gaussians(len(self.weights), num_dims, self.covariance_type)
-
     @property
     def num_parameters(self) -> int:
         return self.gaussians.num_parameters + len(self.weights) - 1
@@ -60,9 +56,29 @@ class MixtureModule(GaussianDensity):
         return x.flatten(1)
 
     def start_from(self, z: Tensor, generator: Generator, scaled: bool) -> None:
-        """Sets a start from codes z (N, M)."""
-        settings = self.start, self.num_starts, self.reg_covar
-        start_mixture(self.gaussians, self.weights, z, *settings, generator, scaled)
+        """Sets a start from codes z (N, M); k-means sees them `scaled` to variance 1."""
+        K, gaussians = len(self.weights), self.gaussians
+        if len(z) < K:
+            raise ValueError(f"model.num_components={K}: expected at most {len(z)}, the examples to start from")
+        mean = z.mean(0, dtype=torch.float64)
+        z = z - mean
+        if self.start == "random":
+            gaussians.means.zero_()
+            gaussians.maximize(gaussians.moments(z, z.new_full((len(z), K), 1 / K)), self.reg_covar)
+            gaussians.means.copy_(mean + choose_centres(z, K, "random", generator))
+            self.weights.fill_(1 / K)
+            return
+        deviation = torch.linalg.vector_norm(z, dim=0) / len(z) ** 0.5 if scaled else z.new_ones(z.shape[1])
+        deviation[deviation == 0] = 1
+        z /= deviation
+        runs = [lloyd(z, choose_centres(z, K, "k-means++", generator)) for _ in range(self.num_starts)]
+        centres = min(runs, key=lambda run: run[1])[0]
+        members = torch.nn.functional.one_hot(nearest(z, centres)[:, 0], K).double()
+        z *= deviation
+        gaussians.means.copy_(centres * deviation)
+        gaussians.maximize(gaussians.moments(z, members), self.reg_covar)
+        gaussians.means += mean
+        self.weights.copy_(members.mean(0))
 
     def initialize(self, x: Tensor, generator: Generator) -> None:
         if self.place[0] == 0:
@@ -79,24 +95,18 @@ class MixtureModule(GaussianDensity):
         self.log_likelihood.copy_(log_likelihood)
         return Refit(change, {"nll": -log_likelihood.item()})
 
-    def terms(self, batch: Any) -> dict[str, Tensor]:
-        return {"nll": -self._log_prob(batch.x)}
-
     def _joint(self, z: Tensor) -> Tensor:
         """log π_k N(z; μ_k, Σ_k), (B, K), float64."""
         return self.gaussians.log_prob(z) + self.weights.log()
 
     def _log_prob(self, x: Tensor) -> Tensor:
-        """log density of x, nats, (B,), float64."""
         return self._joint(self.codes(x)).logsumexp(1)
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """log density of x, nats, (B,)."""
-        return self._log_prob(x).to(x.dtype)
 
     def sample_codes(self, n: int, generator: Generator | None) -> Tensor:
         """n draws of z, (n, M), float64."""
-        return self.gaussians.sample(draw(self.weights, n, generator), generator=generator)
+        device = self.device if generator is None else generator.device
+        component = torch.multinomial(self.weights.to(device), n, replacement=True, generator=generator)
+        return self.gaussians.sample(component.to(self.device), generator=generator)
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
         """n draws, (n, …), float32; images' may leave [0, 1]."""
@@ -121,7 +131,7 @@ class GMM(MixtureModule):
     def __init__(self, **common: Any):
         super().__init__(**common)
         self.save_hyperparameters()
-        self.make_gaussians(self.data_shape.numel())
+        self.gaussians = Gaussians(len(self.weights), self.data_shape.numel(), self.covariance_type)
 
     def initialize(self, x: Tensor, generator: Generator) -> None:
         super().initialize(x, generator)
@@ -131,44 +141,3 @@ class GMM(MixtureModule):
     def gaussian_components(self) -> tuple[Tensor, Tensor, Tensor]:
         """Weights (K,), means (K, D) and covariances (K, D, D)."""
         return self.weights, self.gaussians.means, self.gaussians.covariances()
-
-
-def start_mixture(
-    gaussians: Gaussians,
-    weights: Tensor,
-    x: Tensor,
-    start: Start,
-    num_starts: int,
-    reg_covar: float,
-    generator: Generator,
-    scaled: bool = False,
-) -> None:
-    """Sets a mixture's parameters and weights (K,) from points x (N, D); k-means sees them `scaled` to variance 1."""
-    K = len(weights)
-    if len(x) < K:
-        raise ValueError(f"model.num_components={K}: expected at most {len(x)}, the examples to start from")
-    mean = x.mean(0, dtype=torch.float64)
-    x = x - mean
-    if start == "random":
-        gaussians.means.zero_()
-        gaussians.maximize(gaussians.moments(x, x.new_full((len(x), K), 1 / K)), reg_covar)
-        gaussians.means.copy_(mean + choose_centres(x, K, "random", generator))
-        weights.fill_(1 / K)
-        return
-    deviation = torch.linalg.vector_norm(x, dim=0) / len(x) ** 0.5 if scaled else x.new_ones(x.shape[1])
-    deviation[deviation == 0] = 1
-    x /= deviation
-    runs = [lloyd(x, choose_centres(x, K, "k-means++", generator)) for _ in range(num_starts)]
-    centres = min(runs, key=lambda run: run[1])[0]
-    members = torch.nn.functional.one_hot(nearest(x, centres)[:, 0], K).double()
-    x *= deviation
-    gaussians.means.copy_(centres * deviation)
-    gaussians.maximize(gaussians.moments(x, members), reg_covar)
-    gaussians.means += mean
-    weights.copy_(members.mean(0))
-
-
-def draw(weights: Tensor, n: int, generator: Generator | None) -> Tensor:
-    """n components drawn by their weights (K,), (n,) int64, on the device of the weights."""
-    device = weights.device if generator is None else generator.device
-    return torch.multinomial(weights.to(device), n, replacement=True, generator=generator).to(weights.device)

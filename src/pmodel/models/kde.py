@@ -1,7 +1,6 @@
 """Kernel density estimation (Parzen, On Estimation of a Probability Density Function and Mode, 1962)."""
 
 import math
-from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -14,7 +13,7 @@ from pmodel.training.streaming import Refit, StreamingModule
 Bandwidth = Positive | Literal["scott", "silverman", "held_out"]
 # Kernel values held at once: 2^22 of float64 are 32 MiB.
 CHUNK = 2**22
-# Examples that are turned into what a model sees at once, and kept.
+# Points whose density is computed at once.
 BLOCK = 10_000
 
 
@@ -73,11 +72,14 @@ class KDE(StreamingModule):
         self.origin.copy_(x.flatten(1).double().mean(0))
 
     def statistics(self, x: Tensor) -> dict[str, Tensor]:
-        return {}  # the examples are the parameters
+        x = x.flatten(1).double() - self.origin
+        return {"first": x.sum(0), "second": x.square().sum(0)}
 
     def refit(self, totals: dict[str, Tensor], count: int) -> Refit:
-        self.examples = self._training_examples(count)
-        scale = None if isinstance(self.bandwidth, int | float) else self._scale()
+        # In the order of the data module, which no batch size and no device changes.
+        x = self.data.examples("train", count).x.to(self.device).flatten(1)
+        self.examples = (x * (self.num_levels - 1)).round().byte() if self.examples.dtype == torch.uint8 else x
+        scale = None if isinstance(self.bandwidth, int | float) else self._scale(**totals, count=count)
         D = len(self.origin)
         if scale is None:
             self.bandwidths.fill_(float(self.bandwidth))
@@ -92,14 +94,8 @@ class KDE(StreamingModule):
             train["nll"] = -self._held_out_log_prob(self.bandwidths, self.bandwidths.new_ones(1)).item()
         return Refit(0.0, train)
 
-    def _scale(self) -> Tensor:
+    def _scale(self, first: Tensor, second: Tensor, count: int) -> Tensor:
         """The standard deviation of each dimension, or for an isotropic kernel the root of their mean square, (D,)."""
-        first, second = torch.zeros_like(self.origin), torch.zeros_like(self.origin)
-        for start in range(0, len(self.examples), BLOCK):
-            x = self._points(slice(start, start + BLOCK))
-            first += x.sum(0)
-            second += x.square().sum(0)
-        count = len(self.examples)
         variance = (second - first.square() / count).clamp_min(0) / max(count - 1, 1)
         scale = variance.sqrt() if self.kernel == "diagonal" else variance.mean().sqrt().expand_as(variance)
         if not (scale > 0).all():
@@ -108,11 +104,6 @@ class KDE(StreamingModule):
                 " scale; expected isotropic, or a number for model.bandwidth"
             )
         return scale
-
-    def _training_examples(self, count: int) -> Tensor:
-        """All training examples, in the order of the data module, which no batch size and no device changes."""
-        x = self.data.examples("train", count).x.to(self.device).flatten(1)
-        return (x * (self.num_levels - 1)).round().byte() if self.examples.dtype == torch.uint8 else x
 
     def _best_on_held_out(self, scale: Tensor) -> float:
         """The best h on a grid over four decades, then on a finer one."""
@@ -129,28 +120,30 @@ class KDE(StreamingModule):
         order = torch.randperm(len(self.examples), generator=self.start_generator()).to(self.device)
         num_held_out = min(self.num_held_out, len(order) // 2)
         x, others = self._points(order[:num_held_out]), order[num_held_out:]
-        totals = torch.stack(list(self._log_sums(x, others, scale, factors)), 1).logsumexp(1)
-        D = len(scale)
-        log_norm = math.log(len(others)) + scale.log().sum() + D * factors.log() + 0.5 * D * math.log(2 * math.pi)
-        return totals.mean(1) - log_norm
+        return self._log_density(x, others, scale, factors).mean(1)
 
     def _points(self, index: Tensor | slice) -> Tensor:
         """Kept examples about the origin, float64."""
         x = self.examples[index].double()
         return (x / (self.num_levels - 1) if self.examples.dtype == torch.uint8 else x) - self.origin
 
-    def _log_sums(self, x: Tensor, chosen: Tensor | None, scale: Tensor, factors: Tensor) -> Iterator[Tensor]:
-        """log Σ_n exp(−½ ‖(x − x_n) / (h · scale)‖²) over one block of examples after the other, for each h of
-        `factors` (F,): (F, B) each, whose logsumexp is that over all."""
-        scaled = x / scale
+    def _log_density(self, x: Tensor, chosen: Tensor | None, scale: Tensor, factors: Tensor) -> Tensor:
+        """log p(x) of points about the origin (B, D) under the chosen examples, None: all, with bandwidths h · scale,
+        for each h of `factors` (F,): nats, (F, B)."""
+        scaled, D = x / scale, len(scale)
         squares = scaled.square().sum(1, keepdim=True)
         count = len(self.examples) if chosen is None else len(chosen)
-        size = max(1, CHUNK // max(len(x), len(scale)))
+        size = max(1, CHUNK // max(len(x), D))
+        total = scaled.new_full((len(factors), len(x)), -math.inf)
         for start in range(0, count, size):
             index = slice(start, start + size) if chosen is None else chosen[start : start + size]
             kept = self._points(index) / scale
             distance = torch.addmm(kept.square().sum(1), scaled, kept.T, alpha=-2).add_(squares).clamp_min_(0)
-            yield torch.stack([(distance * (-0.5 / h.square())).logsumexp(1) for h in factors])
+            sums = torch.stack([(distance * (-0.5 / h.square())).logsumexp(1) for h in factors])
+            total = torch.logaddexp(total, sums)
+        # Without examples, before training, the density is 0.
+        log_norm = math.log(max(count, 1)) + scale.log().sum() + D * factors.log() + 0.5 * D * math.log(2 * math.pi)
+        return total - log_norm[:, None]
 
     def terms(self, batch: Any) -> dict[str, Tensor]:
         return {"nll": -self._log_prob(batch.x)}
@@ -158,14 +151,7 @@ class KDE(StreamingModule):
     def _log_prob(self, x: Tensor) -> Tensor:
         flat = x.flatten(1).double() - self.origin
         one = self.bandwidths.new_ones(1)
-        total = torch.full_like(flat[:, 0], -math.inf)
-        for part, out in zip(flat.split(BLOCK), total.split(BLOCK), strict=True):
-            for sums in self._log_sums(part, None, self.bandwidths, one):
-                out.copy_(torch.logaddexp(out, sums[0]))
-        D = len(self.bandwidths)
-        # Without examples, before training, the density is 0.
-        log_norm = math.log(max(len(self.examples), 1)) + self.bandwidths.log().sum() + 0.5 * D * math.log(2 * math.pi)
-        return total - log_norm
+        return torch.cat([self._log_density(part, None, self.bandwidths, one)[0] for part in flat.split(BLOCK)])
 
     @torch.no_grad()
     def log_prob(self, x: Tensor) -> Tensor:

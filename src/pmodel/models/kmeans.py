@@ -137,11 +137,7 @@ class KMeans(StreamingModule):
         self.shares.copy_(counts / count)
         self.best.copy_(inertia.argmin())
         lowest = inertia[self.best].item()
-        train = {
-            "squared_distance": lowest / count,
-            "squared_error_per_pixel": lowest / count / D,
-            "inertia": lowest,
-        }
+        train = {"squared_distance": lowest / count, "squared_error_per_pixel": lowest / count / D, "inertia": lowest}
         if count < self.data.split_sizes.get("train", count):
             self.squares.fill_(math.nan)  # the next epoch has other examples
         return Refit(change[self.best].item(), train)
@@ -175,10 +171,8 @@ def warn_of_few_points(x: Tensor, num_clusters: int, name: str) -> None:
 
     name: of the setting that K is
     """
-    if len(x) < num_clusters:
-        return  # that is refused
-    # The first few tell as a rule, at no cost.
-    if len(x[: 4 * num_clusters].unique(dim=0)) >= num_clusters:
+    # Fewer points than clusters are refused elsewhere; and the first few tell as a rule, at no cost.
+    if len(x) < num_clusters or len(x[: 4 * num_clusters].unique(dim=0)) >= num_clusters:
         return
     distinct = len(x.unique(dim=0))
     if distinct < num_clusters:

@@ -5,12 +5,13 @@ from abc import abstractmethod
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from pmodel.distributions import LikelihoodName, make_likelihood
 from pmodel.distributions.gaussian import Gaussian
 from pmodel.distributions.noise import normal
 from pmodel.nets.batch_share import own_share
+from pmodel.nets.precision import in_own_dtype, upcast
 from pmodel.settings.ranges import Count, Counts, Positive, Two
 from pmodel.training.gradient import GradientModule
 
@@ -70,6 +71,15 @@ class LatentVariableModule(GradientModule):
         """Mean and log variance of the first layer's q(z | x), each (B, D), float32 or wider."""
 
     @abstractmethod
+    def features(self, x: Tensor) -> Tensor:
+        """The code: a mean of the posterior of the topmost layer, (B, D), with its gradients."""
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        """The code, (B, D)."""
+        return self.features(x)
+
+    @abstractmethod
     def log_weights(self, x: Tensor, posterior: tuple[Tensor, Tensor], noise: Tensor) -> tuple[Tensor, Tensor]:
         """log p(x | z) and log p(z) − log q(z | x) of K codes each, (K, B), of noise ε (K, B, noise_dim)."""
 
@@ -117,6 +127,12 @@ class LatentVariableModule(GradientModule):
         """log p(x | z), (K, B), of the decoder's outputs (K·B, …)."""
         K = len(output) // len(x)
         return self.likelihood.log_prob(output, x.expand(K, *x.shape).flatten(0, 1)).unflatten(0, (K, len(x)))
+
+
+def mean_and_log_var(network: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The halves of a network's output, float32 or wider."""
+    mean, log_var = upcast(in_own_dtype(network, x)).chunk(2, dim=-1)
+    return mean, log_var
 
 
 def log_normal(z: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:

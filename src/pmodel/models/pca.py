@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Generator, Tensor
 
+from pmodel.distributions.moments import moments, moments_of_levels
 from pmodel.distributions.probabilistic_pca import ProbabilisticPCA
 from pmodel.settings.ranges import Count, Counts
 from pmodel.training.streaming import Refit, StreamingModule
@@ -59,8 +60,8 @@ class PCA(StreamingModule):
 
     def statistics(self, x: Tensor) -> dict[str, Tensor]:
         if x.dtype == torch.uint8:
-            return self.axes.moments_of_levels(x.flatten(1), self.num_levels)
-        return self.axes.moments(x.flatten(1))
+            return moments_of_levels(x.flatten(1), self.num_levels, self.axes.mean)
+        return moments(x.flatten(1), self.axes.mean)
 
     def refit(self, totals: dict[str, Tensor], count: int) -> Refit:
         self.axes.fit(totals, count)

@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Generator, Tensor
 
+from pmodel.distributions.gaussians import Gaussians
+from pmodel.distributions.moments import moments
 from pmodel.models.gmm import MixtureModule
 from pmodel.models.pca import make_axes, too_many
 from pmodel.settings.ranges import Count
@@ -36,7 +38,7 @@ class PCAGMM(MixtureModule):
         super().__init__(**common)
         self.save_hyperparameters()
         self.axes = make_axes(num_dims, self.data_shape.numel(), name="num_dims")
-        self.make_gaussians(num_dims)
+        self.gaussians = Gaussians(len(self.weights), num_dims, self.covariance_type)
         self.register_buffer("has_axes", torch.tensor(False))
 
     @property
@@ -60,7 +62,7 @@ class PCAGMM(MixtureModule):
     def statistics(self, x: Tensor) -> dict[str, Tensor]:
         x = x.flatten(1)
         if not self.has_axes:
-            return self.axes.moments(x)
+            return moments(x, self.axes.mean)
         z = self.codes(x)
         sums = self.gaussians.expectation(z, self.weights.log())
         return {**sums, "log_prob": sums["log_prob"] + self.axes.log_prob_outside(x, z).sum()}

@@ -8,14 +8,7 @@ from pmodel.settings.ranges import Count
 
 
 class PixelCNN(AutoregressiveModule):
-    """The paper's masked convolutions, in residual blocks; see `PixelCNNNetwork` for them and for the blind spot.
-
-    Args:
-        hidden_channels: h; the residual stream has 2h features.
-        num_blocks, kernel_size: of the residual blocks.
-        first_kernel_size: of the convolution with mask A.
-        head_channels: of the hidden layer at the end.
-    """
+    """The paper's masked convolutions, in residual blocks; `PixelCNNNetwork` has their settings, and the blind spot."""
 
     def __init__(
         self,
@@ -28,14 +21,4 @@ class PixelCNN(AutoregressiveModule):
     ):
         super().__init__(**common)
         self.save_hyperparameters()
-        self.check_sizes()
-        self.network = PixelCNNNetwork(
-            self.num_channels,
-            self.num_outputs,
-            hidden_channels,
-            num_blocks,
-            kernel_size,
-            first_kernel_size,
-            head_channels,
-            self.condition_channels,
-        )
+        self.network = self.build(PixelCNNNetwork)

@@ -8,15 +8,8 @@ from pmodel.settings.ranges import Count, Fraction
 
 
 class GatedPixelCNN(AutoregressiveModule):
-    """Gated layers of a vertical and a horizontal stack, which see all earlier pixels; see `GatedPixelCNNNetwork`.
-
-    Args:
-        hidden_channels: h, the features of each stack.
-        num_layers: of both stacks, with the first.
-        head_channels: of the hidden layer at the end.
-        kernel_size, first_kernel_size: of the layers, and of the first.
-        dropout: the share of the gates' outputs that each training step leaves out.
-    """
+    """Gated layers of a vertical and a horizontal stack, which see all earlier pixels; `GatedPixelCNNNetwork` has their
+    settings."""
 
     def __init__(
         self,
@@ -30,15 +23,4 @@ class GatedPixelCNN(AutoregressiveModule):
     ):
         super().__init__(**common)
         self.save_hyperparameters()
-        self.check_sizes()
-        self.network = GatedPixelCNNNetwork(
-            self.num_channels,
-            self.num_outputs,
-            hidden_channels,
-            num_layers,
-            kernel_size,
-            first_kernel_size,
-            head_channels,
-            dropout,
-            self.condition_channels,
-        )
+        self.network = self.build(GatedPixelCNNNetwork)

@@ -11,16 +11,7 @@ from pmodel.settings.ranges import Count
 
 
 class PixelRNN(AutoregressiveModule):
-    """Residual blocks of two-dimensional LSTMs; see `PixelRNNNetwork`.
-
-    Args:
-        scan: `diagonal`, the paper's best model, in which every pixel sees all before it (`DiagonalBiLSTM`); `row`, the
-            faster one, in which it sees a triangle above it (`RowLSTM`).
-        hidden_channels: h of each LSTM; the residual stream has 2h features.
-        num_layers: the number of residual LSTM blocks.
-        first_kernel_size: of the convolution with mask A.
-        head_channels: of the hidden layer at the end.
-    """
+    """Residual blocks of two-dimensional LSTMs; `PixelRNNNetwork` has their settings."""
 
     def __init__(
         self,
@@ -33,17 +24,7 @@ class PixelRNN(AutoregressiveModule):
     ):
         super().__init__(**common)
         self.save_hyperparameters()
-        self.check_sizes()
-        self.network = PixelRNNNetwork(
-            self.num_channels,
-            self.num_outputs,
-            scan,
-            hidden_channels,
-            num_layers,
-            first_kernel_size,
-            head_channels,
-            self.condition_channels,
-        )
+        self.network = self.build(PixelRNNNetwork)
 
     @property
     def remark(self) -> str:

@@ -29,10 +29,8 @@ class MultiScalePixelRNN(AutoregressiveModule):
     Args:
         factor: how many times smaller s is, in height and in width.
         condition_features: of the map.
-        hidden_channels: h of each LSTM, in both networks.
         num_small_layers, num_layers: residual LSTM blocks of the small image's network, and of the other.
-        first_kernel_size: of the convolutions with mask A.
-        head_channels: of the hidden layers at the end.
+        hidden_channels, first_kernel_size, head_channels: of both networks; see `PixelRNNNetwork`.
     """
 
     def __init__(
@@ -48,16 +46,13 @@ class MultiScalePixelRNN(AutoregressiveModule):
     ):
         super().__init__(**common)
         self.save_hyperparameters()
-        self.check_sizes()
         if not 2 <= factor <= max(self.data_shape[1:]):
             raise ValueError(
                 f"model.factor={factor}: expected at least 2, and no more than the images of"
                 f" {self.data_shape[1]}×{self.data_shape[2]} have rows or columns"
             )
         self.factor = factor
-        shared = (hidden_channels, first_kernel_size, head_channels)
-        labels = self.condition_channels
-        self.small = self._network(num_small_layers, *shared, labels)
+        self.small = self.build(PixelRNNNetwork, scan="diagonal", num_layers=num_small_layers)
         self.upsample = nn.Sequential(
             nn.Conv2d(self.num_channels, condition_features, 3, padding=1),
             nn.ReLU(),
@@ -66,21 +61,8 @@ class MultiScalePixelRNN(AutoregressiveModule):
             nn.Conv2d(condition_features, condition_features, 3, padding=1),
             nn.ReLU(),
         )
-        self.network = self._network(num_layers, *shared, labels + condition_features)
-
-    def _network(
-        self, num_layers: int, hidden_channels: int, first_kernel_size: int, head_channels: int, condition_channels: int
-    ) -> PixelRNNNetwork:
-        return PixelRNNNetwork(
-            self.num_channels,
-            self.num_outputs,
-            "diagonal",
-            hidden_channels,
-            num_layers,
-            first_kernel_size,
-            head_channels,
-            condition_channels,
-        )
+        told = self.condition_channels + condition_features
+        self.network = self.build(PixelRNNNetwork, scan="diagonal", condition_channels=told)
 
     def _small(self, x: Tensor) -> Tensor:
         """s, (…, ⌈H/factor⌉, ⌈W/factor⌉); a view."""

@@ -42,19 +42,19 @@ def draw_in_raster_order(
         noise = [tuple(part.unflatten(0, (W, B)) for part in likelihood.noise(like, generator)) for _ in rows]
         # The first period is unlike the others, and the second warms up what can't be while it is recorded.
         if replayed and start >= 2 * period and len(rows) == period:
-            given = [(x[:, :, i], known[:, :, i], n) for i, n in zip(rows, noise, strict=True)]
+            given = [(x[:, :, i], known[:, :, i], *n) for i, n in zip(rows, noise, strict=True)]
             recording = recording or _Recording(draw, start, given)
             recording.play(given)
         else:
             for i, n in zip(rows, noise, strict=True):
-                draw(i, x[:, :, i], known[:, :, i], n, all_known[i], none_known[i])
+                draw(i, x[:, :, i], known[:, :, i], *n, all_known=all_known[i], none_known=none_known[i])
         if bar is not None:
             bar.update(len(rows))
     return x
 
 
 # x and known of a row, (B, C, W), and its noise, each (W, B, …).
-Row = tuple[Tensor, Tensor, tuple[Tensor, ...]]
+Row = tuple[Tensor, ...]
 
 
 class _Draw:
@@ -71,7 +71,7 @@ class _Draw:
         i: int,
         x: Tensor,
         known: Tensor,
-        noise: tuple[Tensor, ...],
+        *noise: Tensor,
         all_known: list[bool] | None = None,
         none_known: list[bool] | None = None,
     ) -> None:
@@ -98,10 +98,7 @@ class _Recording:
     """Some rows as one launch; what they read and write is copied to where they were recorded, and back."""
 
     def __init__(self, draw: _Draw, start: int, rows: list[Row]):
-        self._rows = [
-            (torch.empty_like(x), torch.empty_like(known), tuple(torch.empty_like(n) for n in noise))
-            for x, known, noise in rows
-        ]
+        self._rows = [tuple(map(torch.empty_like, row)) for row in rows]
 
         def run() -> None:
             for i, row in enumerate(self._rows, start):
@@ -111,13 +108,11 @@ class _Recording:
 
     def play(self, rows: list[Row]) -> None:
         """Draws the rows, in place."""
-        for (x, known, noise), (own_x, own_known, own_noise) in zip(rows, self._rows, strict=True):
-            own_x.copy_(x)
-            own_known.copy_(known)
-            for n, own in zip(noise, own_noise, strict=True):
-                own.copy_(n)
+        for row, own_row in zip(rows, self._rows, strict=True):
+            for given, own in zip(row, own_row, strict=True):
+                own.copy_(given)
         self._play()
-        for (x, _, _), (own_x, _, _) in zip(rows, self._rows, strict=True):
+        for (x, *_), (own_x, *_) in zip(rows, self._rows, strict=True):
             x.copy_(own_x)
 
 

@@ -7,10 +7,10 @@ import torch
 from torch import Generator, Tensor
 
 from pmodel.distributions.noise import normal
-from pmodel.models.latent_variable import LatentVariableModule
+from pmodel.models.latent_variable import LatentVariableModule, mean_and_log_var
 from pmodel.models.parts import NetworkOrRun, build_networks, build_prior
 from pmodel.nets.batch_share import batch_mean, own_share
-from pmodel.nets.precision import in_own_dtype, upcast
+from pmodel.nets.precision import in_own_dtype
 from pmodel.settings.ranges import Count, NonNegative
 
 
@@ -63,9 +63,7 @@ class VAE(LatentVariableModule):
         self.encoder, self.decoder, self.hparams["network"] = build_networks(network, of_encoder, of_decoder)
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log variance of q(z | x), each (B, D), float32 or wider."""
-        mean, log_var = upcast(in_own_dtype(self.encoder, x)).chunk(2, dim=1)
-        return mean, log_var
+        return mean_and_log_var(self.encoder, x)
 
     @property
     def noise_dim(self) -> int:
@@ -97,12 +95,10 @@ class VAE(LatentVariableModule):
     def loss(self, batch: Any) -> dict[str, Tensor]:
         if self.num_importance_samples > 1:
             return super().loss(batch)
-        x = batch.x
-        mean, log_var = self.posterior(x)
+        mean, log_var = posterior = self.posterior(batch.x)
         noise = own_share(lambda n: normal((n, self.latent_dim), mean, None), len(mean))
-        z = mean + (0.5 * log_var).exp() * noise
-        reconstruction = -self.likelihood.log_prob(in_own_dtype(self.decoder, z), x)
-        kl = counted = self._kl(mean, log_var, z, noise)
+        reconstruction, kl = self._parts(batch.x, posterior, noise)
+        counted = kl
         if self.free_bits > 0:
             kl_per_dim = self.prior.kl_from(mean, log_var)
             free = torch.full_like(kl_per_dim, self.free_bits)
@@ -114,18 +110,22 @@ class VAE(LatentVariableModule):
             "kl": kl,
         }
 
-    def _kl(self, mean: Tensor, log_var: Tensor, z: Tensor, noise: Tensor) -> Tensor:
-        """KL(q(z | x) ‖ p(z)), nats, (B,): exact with a prior that knows it, else estimated with z."""
-        return self.prior.kl_from(mean, log_var).sum(1) if self.has_exact_kl else -self._log_ratio(z, noise, log_var)
+    def _parts(self, x: Tensor, posterior: tuple[Tensor, Tensor], noise: Tensor) -> tuple[Tensor, Tensor]:
+        """−log p(x | z) and KL(q(z | x) ‖ p(z)) with noise ε (B, D), nats, (B,) each; the KL is exact with a prior that
+        knows it, else estimated with z."""
+        mean, log_var = posterior
+        z = mean + (0.5 * log_var).exp() * noise
+        reconstruction = -self.likelihood.log_prob(in_own_dtype(self.decoder, z), x)
+        kl = self.prior.kl_from(mean, log_var).sum(1) if self.has_exact_kl else -self._log_ratio(z, noise, log_var)
+        return reconstruction, kl
 
     @torch.no_grad()
     def elbo(self, x: Tensor, *, generator: Generator | None = None) -> Tensor:
         """The ELBO with one sample of z for the reconstruction, and for the KL too where `prior` doesn't know it
         exactly; nats, (B,)."""
-        mean, log_var = self.posterior(x)
-        noise = normal((len(x), self.latent_dim), mean, generator)
-        z = mean + (0.5 * log_var).exp() * noise
-        return self.likelihood.log_prob(in_own_dtype(self.decoder, z), x) - self._kl(mean, log_var, z, noise)
+        posterior = self.posterior(x)
+        reconstruction, kl = self._parts(x, posterior, normal((len(x), self.latent_dim), posterior[0], generator))
+        return -(reconstruction + kl)
 
     def sample_latents(self, n: int, *, generator: Generator | None = None) -> Tensor:
         """n codes from the prior, (n, D)."""
@@ -138,13 +138,7 @@ class VAE(LatentVariableModule):
         return self.likelihood.sample(in_own_dtype(self.decoder, z), generator=generator)
 
     def features(self, x: Tensor) -> Tensor:
-        """The posterior mean, (B, D), with its gradients."""
         return self.posterior(x)[0]
-
-    @torch.no_grad()
-    def encode(self, x: Tensor) -> Tensor:
-        """The posterior mean, (B, D)."""
-        return self.features(x)
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:

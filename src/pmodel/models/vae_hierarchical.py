@@ -7,11 +7,11 @@ from torch import Generator, Tensor, nn
 
 from pmodel.distributions.noise import normal
 from pmodel.instantiate import instantiate
-from pmodel.models.latent_variable import LatentVariableModule, log_normal
+from pmodel.models.latent_variable import LatentVariableModule, log_normal, mean_and_log_var
 from pmodel.models.parts import Network
 from pmodel.nets.activations import Activation
 from pmodel.nets.mlp import mlp
-from pmodel.nets.precision import in_own_dtype, upcast
+from pmodel.nets.precision import in_own_dtype
 from pmodel.settings.ranges import Count, Counts
 
 
@@ -57,20 +57,19 @@ class HierarchicalVAE(LatentVariableModule):
         return sum(self.latent_dims)
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log variance of q(h₁ | x), each (B, D₁), float32 or wider."""
-        return _gaussian(self.encoder, x)
+        return mean_and_log_var(self.encoder, x)
 
     def log_weights(self, x: Tensor, posterior: tuple[Tensor, Tensor], noise: Tensor) -> tuple[Tensor, Tensor]:
         h: list[Tensor] = []
         log_ratio = noise.new_zeros(noise.shape[:2])
         for layer, epsilon in enumerate(noise.split(self.latent_dims, dim=2)):
-            mean, log_var = posterior if layer == 0 else _gaussian(self.ups[layer - 1], h[-1])
+            mean, log_var = posterior if layer == 0 else mean_and_log_var(self.ups[layer - 1], h[-1])
             h.append(mean + (0.5 * log_var).exp() * epsilon)
             # −log q; the 2π of q and p cancel.
             log_ratio = log_ratio + 0.5 * (epsilon.square() + log_var).sum(2)
         log_ratio = log_ratio - 0.5 * h[-1].square().sum(2)
         for layer, down in enumerate(self.downs):
-            log_ratio = log_ratio + log_normal(h[layer], *_gaussian(down, h[layer + 1]))
+            log_ratio = log_ratio + log_normal(h[layer], *mean_and_log_var(down, h[layer + 1]))
         return self._log_likelihood(x, in_own_dtype(self.decoder, h[0].flatten(0, 1))), log_ratio
 
     def sample_latents(self, n: int, *, generator: Generator | None = None) -> Tensor:
@@ -82,36 +81,24 @@ class HierarchicalVAE(LatentVariableModule):
         """n examples: h_L from its prior, each layer below given the one above, then x from p(x | h₁)."""
         h = self.sample_latents(n, generator=generator)
         for down in reversed(self.downs):
-            mean, log_var = _gaussian(down, h)
+            mean, log_var = mean_and_log_var(down, h)
             h = mean + (0.5 * log_var).exp() * normal(tuple(mean.shape), mean, generator)
         return self.likelihood.sample(in_own_dtype(self.decoder, h), generator=generator)
 
     def features(self, x: Tensor) -> Tensor:
-        """The code, (B, D_L), with its gradients."""
         h = self.posterior(x)[0]
         for up in self.ups:
-            h = _gaussian(up, h)[0]
+            h = mean_and_log_var(up, h)[0]
         return h
-
-    @torch.no_grad()
-    def encode(self, x: Tensor) -> Tensor:
-        """The code, (B, D_L): the mean of each layer's posterior given the mean of the one below."""
-        return self.features(x)
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
         """E[x | h₁], like x, with the mean of each layer given the one above."""
         for down in reversed(self.downs):
-            z = _gaussian(down, z)[0]
+            z = mean_and_log_var(down, z)[0]
         return self.likelihood.mean(in_own_dtype(self.decoder, z))
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
         """E[x | h₁] at the mean of q(h₁ | x)."""
         return self.likelihood.mean(in_own_dtype(self.decoder, self.posterior(x)[0]))
-
-
-def _gaussian(network: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and log variance, the halves of a network's output."""
-    mean, log_var = upcast(in_own_dtype(network, x)).chunk(2, dim=-1)
-    return mean, log_var
