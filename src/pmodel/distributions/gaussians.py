@@ -117,7 +117,7 @@ class Gaussians(nn.Module):
         constants = self._log_constants() + log_weights
         total = torch.zeros_like(log_weights[0])
 
-        def responsibilities(start: int, y: Tensor) -> Tensor:
+        def responsibilities(y: Tensor) -> Tensor:
             joint = constants - 0.5 * torch.linalg.vector_norm(y, dim=2).square()
             log_prob = joint.logsumexp(1)
             total.add_(log_prob.sum())
@@ -132,21 +132,21 @@ class Gaussians(nn.Module):
         `counts` Σ r_nk (K,), `first` Σ r_nk (x_n − μ_k) (K, D), `second` Σ r_nk (x_n − μ_k)(x_n − μ_k)ᵀ: (K, D, D),
         tied: summed over k (1, D, D), diagonal and spherical: its diagonal (K, D).
         """
-        return self._sums(x, lambda start, y: responsibilities[start : start + len(y)].double())
+        parts = iter(self._chunks(responsibilities.double()))
+        return self._sums(x, lambda y: next(parts))
 
-    def _sums(self, x: Tensor, responsibilities: Callable[[int, Tensor], Tensor]) -> dict[str, Tensor]:
+    def _sums(self, x: Tensor, responsibilities: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
         """The sums of `moments`, taken of whitened points and brought back: Σ (x − μ)(x − μ)ᵀ = L (Σ y yᵀ) Lᵀ.
 
-        `responsibilities` gives those (b, K) of the points from a position on, whose whitened ones are y (b, K, D).
+        `responsibilities` gives those (b, K) of the next points, whose whitened ones are y (b, K, D).
         """
         K, D = self.means.shape
         counts, first = torch.zeros_like(self.means[:, 0]), torch.zeros_like(self.means)
         second = self.means.new_zeros((K, D, D) if self.triangular else (K, D))
-        whiten, start = self._whitening(), 0
+        whiten = self._whitening()
         for part in self._chunks(x.double()):
             y = whiten(part)
-            r = responsibilities(start, y)
-            start += len(part)
+            r = responsibilities(y)
             counts += r.sum(0)
             first += (r.T[:, None] @ y.transpose(0, 1))[:, 0]
             y *= r.sqrt()[:, :, None]

@@ -19,7 +19,6 @@ class Autoencoder(GradientModule):
     probabilities; on grey pixels that is a loss and no likelihood. An autoencoder has no density and no samples.
 
     Args:
-        data_shape: of one example, (C, H, W) or (D,).
         network: dicts of an encoder (data_shape, num_outputs) and a decoder (latent_dim, output_shape), or the run from
             which both are taken, with their weights, to be trained further.
     """

@@ -29,9 +29,6 @@ class AutoregressiveModule(GradientModule):
     labels, each as probable as any other.
 
     Args:
-        data_shape: of an image, (C, H, W).
-        num_levels: how many values a sub-pixel has.
-        num_classes: how many classes the labels distinguish; None: there are none.
         class_conditional: whether the network is told the label.
 
     Raises:

@@ -31,8 +31,6 @@ class Classifier(GradientModule):
     probed only.
 
     Args:
-        data_shape: of one example, (C, H, W) or (D,).
-        num_classes: how many labels there are.
         encoder: f; see `pmodel.models.parts.build_part`.
         latent_dim: D; unused with the encoder of a run.
         dropout: the share of z that is set to 0 at each training step.

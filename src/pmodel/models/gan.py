@@ -44,9 +44,6 @@ class GAN(AdversarialModule):
     DCGAN is this model with other networks (`pmodel.nets.dcgan`).
 
     Args:
-        data_shape: of one example, (C, H, W) or (D,).
-        num_levels: how many values a sub-pixel has; None for continuous data.
-        num_classes: how many labels there are; None: unknown.
         class_conditional: whether both players are told the label.
         latent_dim: the dimensions of z.
         prior: p(z): N(0, I), or uniform with mean 0 and variance 1 in each dimension, as in the papers of 2014 to 2016.

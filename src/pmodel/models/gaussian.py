@@ -17,7 +17,6 @@ class Gaussian(GaussianDensity):
     One epoch fits it exactly; the second one measures the likelihood of the training examples, and ends training.
 
     Args:
-        data_shape: of one example, (C, H, W) or (D,).
         covariance_type: `full` or `diagonal`.
         reg_covar: added to each variance, in units of the variance of that dimension over all training examples.
     """

@@ -22,7 +22,6 @@ class MixtureModule(GaussianDensity):
     by at most `tolerance` nats per example.
 
     Args:
-        data_shape: of one example, (C, H, W) or (D,).
         num_components: K.
         covariance_type: `full`, `tied` (one matrix for all), `diagonal` or `spherical`.
         start: `kmeans`: the best of `num_starts` runs on `init_size` examples; `random`: K of those as the means, with

@@ -30,10 +30,6 @@ class KDE(StreamingModule):
     - a number: h_j in the unit of the data, whatever the kernel
 
     All training examples are kept, as bytes where they lie on levels.
-
-    Args:
-        data_shape: of one example, (C, H, W) or (D,).
-        num_levels: how many values a sub-pixel has; None for continuous data.
     """
 
     continuous_density = True

@@ -25,7 +25,6 @@ class KMeans(StreamingModule):
     scikit-learn's rule too. There is no density: the model can't sample.
 
     Args:
-        data_shape: of one example, (C, H, W) or (D,).
         num_clusters: K.
         start: `k-means++` (Arthur & Vassilvitskii, 2007, the best of 2 + ⌊ln K⌋ candidates for each centre, as
             scikit-learn does) or `random`: K of the examples.

@@ -27,8 +27,6 @@ class LatentVariableModule(GradientModule):
     for K = `num_importance_samples`, in nats per example; the gradient passes through the codes, z = μ + σε.
 
     Args:
-        data_shape: of one example, (C, H, W) or (D,).
-        num_levels: how many values a sub-pixel has; None for continuous data.
         likelihood, num_mixtures, likelihood_scale: p(x | z); see `pmodel.distributions`.
         num_importance_samples: K, in training.
     """

@@ -22,7 +22,6 @@ class PCA(StreamingModule):
     in fewer where pixels are constant: with `num_components` beyond these there is no density, and codes are 0 there.
 
     Args:
-        data_shape: of one example, (C, H, W) or (D,).
         whiten: divides each code by its standard deviation, so that all have variance 1.
     """
 

@@ -29,6 +29,9 @@ from pmodel.training.training_data import data_of
 class MeasuredModule(LightningModule):
     """A model that says what it is judged by: `terms`, named numbers per example.
 
+    Of all models, `data_shape` is that of one example, (C, H, W) or (D,); `num_levels`, how many values a sub-pixel
+    has, is None for continuous data; `num_classes`, how many classes the labels distinguish, is None without labels.
+
     On several devices each step draws the noise, and takes the gradient, of one device with the whole batch: see
     `pmodel.nets.batch_share`, and `device_mean`. What a network normalizes by the statistics of a batch
     (`torch.nn.BatchNorm2d`) is normalized by those of a device's share.
