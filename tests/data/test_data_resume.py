@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
-from support import IMAGES
+from lightning.pytorch import Callback, LightningModule
+from support import IMAGES, fit
 
 BATCHES_PER_EPOCH = 6  # 22 examples in batches of 4
 
@@ -44,30 +44,16 @@ class SaveAt(Callback):
 
 def run(data, callbacks=(), ckpt_path=None, **settings) -> Recorder:
     model = Recorder()
-    trainer = Trainer(
-        **{"max_epochs": 4} | settings,
-        accelerator="cpu",
-        callbacks=list(callbacks),
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )
-    trainer.fit(model, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
+    fit(model, data, ckpt_path, callbacks=list(callbacks), **{"max_epochs": 4} | settings)
     return model
 
 
 @pytest.mark.parametrize(
     ("hook", "step"),
     [
-        ("on_train_batch_end", 1),
-        ("on_train_batch_end", 8),
-        ("on_train_batch_end", 12),
-        ("on_validation_end", 6),
-        ("on_validation_end", 12),
-        ("on_train_epoch_end", 6),
-        ("on_train_epoch_end", 18),
+        *(("on_train_batch_end", step) for step in (1, 8, 12)),
+        *(("on_validation_end", step) for step in (6, 12)),
+        *(("on_train_epoch_end", step) for step in (6, 18)),
     ],
 )
 def test_resumed_run_sees_the_rest_of_the_uninterrupted_run(numbered, tmp_path, hook, step):

@@ -26,14 +26,6 @@ def test_splits_are_disjoint_complete_and_fixed(digits):
     assert not torch.equal(digits(split_seed=5).examples("test", 250).x, splits[2])
 
 
-def test_size_of_the_validation_split_leaves_the_test_split_alone(digits):
-    tests = [digits(num_validation=n).examples("test", 250).x for n in (0, 0.1, 500)]
-    assert torch.equal(tests[0], tests[1])
-    assert torch.equal(tests[0], tests[2])
-    assert len(digits(num_validation=0.1).examples("validation", 2000).x) == 155
-    assert digits(num_validation=0).val_dataloader() == []
-
-
 def test_every_split_has_all_ten_classes(digits):
     assert digits().num_classes == 10
     for split in SPLITS:

@@ -41,6 +41,11 @@ def contents(data, split) -> list[tuple[int, int]]:
     return sorted(zip((batch.x[:, 0, 0, 0] * 255).round().int().tolist(), batch.label.tolist(), strict=True))
 
 
+def seen(data: ImageFolder) -> torch.Tensor:
+    """The one image of a folder, (C, H, W), uint8."""
+    return (data.examples("train", 1).x[0] * 255).round().byte()
+
+
 @pytest.fixture
 def folder(tmp_path) -> Path:
     """train/ and test/ with the classes cat and dog, and files that are no images."""
@@ -68,39 +73,21 @@ def test_split_and_class_folders_are_read(folder, pack):
     assert data.examples("train", 1).x.shape == (1, 3, 3, 4)
 
 
-def test_colours_and_pixels_keep_their_places(tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 256, (3, 4, 3), dtype=np.uint8)
-    (tmp_path / "train").mkdir()
-    Image.fromarray(pixels).save(tmp_path / "train" / "a.png")
-    x = build(tmp_path, num_validation=0).examples("train", 1).x
-    assert torch.equal((x[0] * 255).round().byte(), torch.from_numpy(pixels).permute(2, 0, 1))
-
-
+@pytest.mark.parametrize("suffix", ["png", "jpeg"])
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_jpeg_pixels_are_those_of_pillow(tmp_path, mode):
-    noise = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    path = tmp_path / "a.jpeg"
+def test_pixels_are_those_of_pillow_at_their_places(tmp_path, mode, suffix):
+    noise = np.random.default_rng(0).integers(0, 256, (8, 6, 3), dtype=np.uint8)
+    path = tmp_path / f"a.{suffix}"
     Image.fromarray(noise).convert(mode).save(path)
     channels = len(mode)
-    x = build(tmp_path, shape=[channels, 8, 8], num_validation=0).examples("train", 1).x[0]
-    expected = torch.from_numpy(np.array(Image.open(path))).reshape(8, 8, channels).permute(2, 0, 1)
-    assert torch.equal((x * 255).round().byte(), expected)
-
-
-@pytest.mark.parametrize("keep", [30, 300, -20])
-def test_truncated_jpeg_is_named(tmp_path, refusal, keep):
-    path = tmp_path / "a.jpg"
-    save(path, 80)
-    path.write_bytes(path.read_bytes()[:keep])
-    message = refusal(lambda: build(tmp_path, num_validation=0).setup("fit"))
-    assert message.startswith(f"data.path={tmp_path}: a.jpg is corrupt: ")
+    data = build(tmp_path, shape=[channels, 8, 6], num_validation=0)
+    expected = torch.from_numpy(np.array(Image.open(path))).reshape(8, 6, channels).permute(2, 0, 1)
+    assert torch.equal(seen(data), expected)
 
 
 def test_drawn_validation_split_follows_the_split_seed(folder):
-    draws = [
-        contents(build(folder, num_validation=0.5, split_seed=s, seed=r), "validation")
-        for s, r in ((0, 1), (0, 2), (1, 1))
-    ]
+    seeds = ((0, 1), (0, 2), (1, 1))
+    draws = [contents(build(folder, num_validation=0.5, split_seed=s, seed=r), "validation") for s, r in seeds]
     assert len(draws[0]) == 10
     assert draws[0] == draws[1] != draws[2]
 
@@ -168,11 +155,6 @@ def test_images_outside_of_folders_have_no_label(tmp_path):
     assert data.num_classes is None
 
 
-def test_grey_images_have_one_channel(tmp_path):
-    save(tmp_path / "train" / "a.png", 7, mode="L")
-    assert contents(build(tmp_path, shape=[1, 3, 4], num_validation=0), "train") == [(7, -1)]
-
-
 def test_resize_cuts_the_centre_and_converts(tmp_path):
     image = np.full((6, 30), 90, np.uint8)
     image[:, :11], image[:, -11:] = 255, 0  # outside of the central 8×6
@@ -198,12 +180,13 @@ def test_other_splits_are_not_decoded(folder):
 
 
 @pytest.mark.parametrize("pack", [Path, zipped])
-@pytest.mark.parametrize("keep", [0, 45])
-def test_corrupt_image_is_named(folder, refusal, pack, keep):
-    path = folder / "test" / "cat" / "a.png"
+@pytest.mark.parametrize(("suffix", "keep"), [("png", 0), ("png", 45), ("jpg", 30), ("jpg", 300), ("jpg", -20)])
+def test_corrupt_image_is_named(folder, refusal, pack, suffix, keep):
+    path = folder / "test" / "cat" / f"b.{suffix}"
+    save(path, 80)
     path.write_bytes(path.read_bytes()[:keep])
     root = pack(folder)
-    assert refusal(lambda: build(root).setup("test")).startswith(f"data.path={root}: test/cat/a.png is corrupt: ")
+    assert refusal(lambda: build(root).setup("test")).startswith(f"data.path={root}: test/cat/{path.name} is corrupt: ")
 
 
 @pytest.mark.parametrize(
@@ -225,8 +208,7 @@ def test_16_bits_are_scaled_by_the_range_of_the_format(tmp_path, mode, suffix):
     assert image.mode == mode
     image.save(tmp_path / f"a.{suffix}")
     data = build(tmp_path, shape=[1, 3, 4], num_validation=0)
-    expected = torch.tensor([[0, 0, 1, 1], [128, 4, 254, 255], [0, 0, 0, 255]])
-    assert torch.equal((data.examples("train", 1).x[0, 0] * 255).round().long(), expected)
+    assert seen(data)[0].tolist() == [[0, 0, 1, 1], [128, 4, 254, 255], [0, 0, 0, 255]]
     assert data.notes == ["1 image was scaled from 16 bits to 8"]
 
 
@@ -255,33 +237,23 @@ def test_encrypted_zip_member_is_named(folder, refusal, flags, what):
     assert what in message
 
 
-def test_empty_path_is_not_the_current_folder(refusal):
-    assert refusal(lambda: build("")) == "data.path=: expected a folder or a .zip file, and it is empty"
-
-
 def test_wrong_paths_are_one_line_each(tmp_path, refusal):
-    missing, text, empty = tmp_path / "missing", tmp_path / "notes.zip", tmp_path / "empty"
-    text.write_text("no archive")
-    empty.mkdir()
-    (empty / "README.md").write_text("nothing here")
-    assert refusal(lambda: build(missing).setup("fit")) == f"data.path={missing}: there is no such folder or .zip file"
-    message = f"data.path={text}: expected a folder or a .zip file, and this file is neither"
-    assert refusal(lambda: build(text).setup("fit")) == message
-    message = refusal(lambda: build(empty).setup("fit"))
-    assert message == f"data.path={empty}: there is no image in it; 1 file was left out: .md (1)"
+    for path, content in {"notes.zip": "no archive", "empty/README.md": "nothing here"}.items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(content)
+    for path, what in {
+        "": "expected a folder or a .zip file, and it is empty",  # and not the current folder
+        tmp_path / "missing": "there is no such folder or .zip file",
+        tmp_path / "notes.zip": "expected a folder or a .zip file, and this file is neither",
+        tmp_path / "empty": "there is no image in it; 1 file was left out: .md (1)",
+    }.items():
+        assert refusal(lambda path=path: build(path).setup("fit")) == f"data.path={path}: {what}"
 
 
-def test_missing_splits_and_impossible_settings_are_refused(tmp_path, refusal):
+def test_shapes_of_no_image_are_refused(tmp_path, refusal):
     save(tmp_path / "train" / "a.png", 1)
-    message = refusal(lambda: build(tmp_path, num_validation=0).setup("test"))
-    assert message == f"data.path={tmp_path}: it has no images for the test split"
     message = refusal(lambda: build(tmp_path, shape=[2, 3, 4], num_validation=0).setup("fit"))
     assert message == "data.shape=[2, 3, 4]: expected [1, height, width] for grey or [3, height, width]"
-
-
-def seen(data: ImageFolder) -> torch.Tensor:
-    """The one image of a folder, (C, H, W), uint8."""
-    return (data.examples("train", 1).x[0] * 255).round().byte()
 
 
 # How an image is stored that an orientation turns upright: the inverse of each tag's transposition.
@@ -325,9 +297,8 @@ def transparent(mode: str) -> Image.Image:
     alpha = Image.new("L", (8, 8), 0)
     alpha.paste(255, (0, 0, 4, 8))
     if mode.endswith("tRNS"):
-        name, ink, ground = {"L tRNS": ("L", 0, 7), "RGB tRNS": ("RGB", (0, 0, 0), (0, 200, 0)), "P tRNS": ("P", 0, 1)}[
-            mode
-        ]
+        name = mode.removesuffix(" tRNS")
+        ink, ground = {"L": (0, 7), "RGB": ((0, 0, 0), (0, 200, 0)), "P": (0, 1)}[name]
         image = Image.new(name, (8, 8), ground)
         if name == "P":
             image.putpalette([0, 0, 0, 0, 200, 0])
@@ -336,9 +307,7 @@ def transparent(mode: str) -> Image.Image:
         return image
     image = Image.merge("RGBA", [Image.new("L", (8, 8), level) for level in (0, 200, 0)] + [alpha])
     image.paste((0, 0, 0, 255), (0, 0, 4, 8))
-    if mode == "LA":
-        return image.convert("LA")
-    return image
+    return image.convert(mode)
 
 
 @pytest.mark.parametrize(("background", "level"), [("white", 255), ("black", 0), (90, 90)])
@@ -462,9 +431,7 @@ def test_resizing_is_said_in_one_line(tmp_path):
     save(tmp_path / "val" / "same.png", 1, size=(9, 3))
     data = build(tmp_path)
     data.setup("fit")
-    assert data.notes == [
-        "4 images of 3 sizes (from 9×3 to 80×60) were cut centrally and resized to 4×3",
-    ]
+    assert data.notes == ["4 images of 3 sizes (from 9×3 to 80×60) were cut centrally and resized to 4×3"]
 
 
 @pytest.mark.parametrize("folders", ["{i}", "{i}/x", "all/{i}", "train/{i}", "train/x/{i}"])

@@ -211,22 +211,22 @@ def test_draws_on_a_gpu_follow_from_the_key(digits):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"binarize": "always"}, "data.binarize=always: expected one of none, static, dynamic, threshold"),
+        ({"binarize": "always"}, "binarize=always: expected one of none, static, dynamic, threshold"),
         (
-            {"binarize": "static", "dequantize": True},
-            "data.dequantize=true: expected data.binarize=none with it, not static",
+            {"dequantize": True, "binarize": "static"},
+            "dequantize=true: expected data.binarize=none with it, not static",
         ),
         (
             {"num_levels": 256},
-            "data.num_levels=256: expected 17 with data=digits, data.binarize=none and data.dequantize=false",
+            "num_levels=256: expected 17 with data=digits, data.binarize=none and data.dequantize=false",
         ),
-        ({"batch_size": 0}, "data.batch_size=0: expected a whole number, at least 1"),
-        ({"eval_batch_size": -1}, "data.eval_batch_size=-1: expected a whole number, at least 1"),
-        ({"limit": 0}, "data.limit=0: expected a whole number, at least 1, or null"),
+        ({"batch_size": 0}, "batch_size=0: expected a whole number, at least 1"),
+        ({"eval_batch_size": -1}, "eval_batch_size=-1: expected a whole number, at least 1"),
+        ({"limit": 0}, "limit=0: expected a whole number, at least 1, or null"),
     ],
 )
 def test_wrong_settings_are_refused_when_the_data_are_built(digits, refusal, settings, message):
-    assert refusal(lambda: digits(**settings)) == message
+    assert refusal(lambda: digits(**settings)) == f"data.{message}"
 
 
 def test_settings_that_do_not_fit_the_data_are_refused_when_they_are_read(digits, refusal):

@@ -87,10 +87,7 @@ def test_protocol_names_the_labels(digits):
     [
         ({"num_labels": 0}, "data.num_labels=0: expected a whole number, at least 1, or null"),
         ({"num_labels": 9}, "data.num_labels=9: expected at least 10, one of each class"),
-        (
-            {"num_labels": 1297},
-            "data.num_labels=1297: class 0 has 124 training examples, expected at least 130",
-        ),
+        ({"num_labels": 1297}, "data.num_labels=1297: class 0 has 124 training examples, expected at least 130"),
         ({"num_classes": 7}, "data.num_classes=7: expected 10, or null, with data=digits"),
     ],
 )
@@ -111,12 +108,12 @@ def test_folders_without_classes_have_no_labels_to_keep(tmp_path, refusal):
 
     for i in range(10):
         Image.new("RGB", (4, 3), (i, i, i)).save(tmp_path / f"{i}.png")
-    data = source("image_folder", path=tmp_path, shape=[3, 3, 4], num_labels=5)
-    message = "data.num_labels=5: expected null, since the training examples have no labels"
-    assert refusal(lambda: data.setup("fit")) == message
-    data = source("image_folder", path=tmp_path, shape=[3, 3, 4], num_classes=2)
-    message = "data.num_classes=2: expected null, since it has no labels, with data=image_folder"
-    assert refusal(lambda: data.setup("fit")) == message
+    for setting, what in {
+        "num_labels": "since the training examples have no labels",
+        "num_classes": "since it has no labels, with data=image_folder",
+    }.items():
+        data = source("image_folder", path=tmp_path, shape=[3, 3, 4], **{setting: 5})
+        assert refusal(lambda data=data: data.setup("fit")) == f"data.{setting}=5: expected null, {what}"
 
 
 def test_examples_drawn_by_a_seed_differ_from_the_first_and_repeat(digits):

@@ -220,16 +220,13 @@ class InMemoryDataModule(LightningDataModule):
                 raise ValueError(
                     f"data.shape={list(self.shape)}: the examples of data={self.source} are {list(x.shape[1:])}"
                 )
-            self._check_num_classes()
+            expected = self._expected_classes
+            if expected not in (None, self.num_classes):
+                known = "null, since it has no labels" if self.num_classes is None else f"{self.num_classes}, or null"
+                raise ValueError(f"data.num_classes={expected}: expected {known}, with data={self.source}")
             x, label = self._stored(split, x, label)
             self._splits[split] = (x.to(self._device), label.to(self._device))
         return self._splits[split]
-
-    def _check_num_classes(self) -> None:
-        expected = self._expected_classes
-        if expected is not None and expected != self.num_classes:
-            known = "null, since it has no labels" if self.num_classes is None else f"{self.num_classes}, or null"
-            raise ValueError(f"data.num_classes={expected}: expected {known}, with data={self.source}")
 
     def _stored(self, split: Split, x: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         """The examples and labels that are kept of a split, with everything applied that is not drawn at each step."""

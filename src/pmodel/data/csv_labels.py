@@ -2,23 +2,18 @@
 
 import functools
 from collections.abc import Sequence
-from typing import Any
 
 from pmodel.data.csv_cells import label_in, listed, number_in
-from pmodel.data.csv_tables import Layout, data_lines, version
+from pmodel.data.csv_tables import Layout, data_lines
 
 
+@functools.lru_cache(maxsize=8)
 def num_classes(layout: Layout) -> int:
     """How many different labels there are in the file.
 
     Raises:
         ValueError: of one line, as `class_names`, or if a row has another number of cells.
     """
-    return _num_classes(layout, version(layout.path))
-
-
-@functools.lru_cache(maxsize=8)
-def _num_classes(layout: Layout, changed: Any) -> int:
     return len(class_names(layout, [cells[layout.label] for _, cells in data_lines(layout)]))
 
 
@@ -38,9 +33,3 @@ def class_names(layout: Layout, labels: Sequence[str]) -> tuple[str, ...]:
     if None in numbers.values():
         return tuple(sorted(names))
     return tuple(sorted(names, key=lambda name: (numbers[name], name)))
-
-
-def label_of(cell: str, names: Sequence[str]) -> int:
-    """The class of a cell, counted from 0; −1 where it is empty."""
-    name = label_in(cell)
-    return -1 if name is None else names.index(name)

@@ -5,13 +5,14 @@ Light to import: the command line's check asks a file for its width.
 
 import csv
 import functools
+import itertools
 import math
 import re
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
 from pmodel.data.csv_cells import LARGEST, MISSING, is_number, listed, name_in, number_in, with_comma
 from pmodel.files.foreign import regular
@@ -21,6 +22,7 @@ from pmodel.settings.ranges import Whole
 Header = Literal["auto"] | bool
 # A column by its name, or by its number in the file, counted from 1.
 Column = str | Whole
+Version = tuple[int, int] | None
 # In the order in which they are looked for: a decimal comma, or one in a name, is beside the other two.
 DELIMITERS = {"\t": "tabs", ";": "semicolons", ",": "commas"}
 
@@ -36,6 +38,7 @@ class Layout:
     chosen: the places, from 0, of those that are numbers to learn from
     label: the place of that of the labels; None without
     notes: a line each on what was found
+    version: when the file was last changed, and its size; None where there is none
     """
 
     path: str
@@ -45,30 +48,26 @@ class Layout:
     chosen: tuple[int, ...]
     label: int | None
     notes: tuple[str, ...]
+    version: Version
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the chosen columns: x1, x2, … where the file has none, or numbers only."""
-        return tuple(self.name(j) for j in self.chosen)
-
-    def name(self, place: int) -> str:
-        """Of one column: x and its number in the file where it has none, x and its name where that is a number."""
-        name = self.all_names[place]
-        return f"x{name or place + 1}" if not name or name.isdigit() else name
+        """Of the chosen columns: x and its number in the file where it has none, x and its name where that is a
+        number."""
+        names = [self.all_names[j] or str(j + 1) for j in self.chosen]
+        return tuple(f"x{name}" if name.isdigit() else name for name in names)
 
     def column(self, place: int) -> str:
         """How a message calls a column."""
         return f"column {self.all_names[place] or place + 1}"
 
 
-@dataclass(frozen=True)
-class Rows:
+class Rows(NamedTuple):
     """The rows of a file: `numbers` of the chosen columns, row by row, `labels` as they stand there (None without a
-    column of labels), the `lines` of the file that they are from, and further notes."""
+    column of labels), and further notes."""
 
     numbers: array
     labels: list[str] | None
-    lines: array
     notes: tuple[str, ...]
 
 
@@ -82,16 +81,17 @@ def layout(path: str, header: Header, columns: Sequence[Column] | None, label_co
     Raises:
         ValueError: of one line, if it can't be read, has no rows, or has no such columns.
     """
-    chosen = None if columns is None else tuple(columns)
-    return _layout(path, header, chosen, label_column, version(path))
+    file = Path(path).expanduser()
+    version = (file.stat().st_mtime_ns, file.stat().st_size) if file.exists() else None
+    return _layout(path, header, None if columns is None else tuple(columns), label_column, version)
 
 
 @functools.lru_cache(maxsize=8)
 def _layout(
-    path: str, header: Header, columns: tuple[Column, ...] | None, label_column: Column | None, changed: Any
+    path: str, header: Header, columns: tuple[Column, ...] | None, label_column: Column | None, version: Version
 ) -> Layout:
-    found = _all_columns(path, header)
-    place, notes = f"data.path={path}", list(found.notes)
+    found = _all_columns(path, header, version)
+    notes = list(found.notes)
     label = None if label_column is None else _place(found, label_column, f"data.label_column={label_column}")
     if columns is not None:
         typed = f"data.columns=[{','.join(map(str, columns))}]"
@@ -109,35 +109,27 @@ def _layout(
             index = _index(found)
             if index is not None:
                 chosen = chosen[1:]
-                notes.append(f"{place}: column 1 has no name and numbers the rows, {index}: left out")
+                notes.append(f"data.path={path}: column 1 has no name and numbers the rows, {index}: left out")
     if not chosen:
         raise ValueError(f"data.label_column={label_column}: expected another column of numbers beside it")
     return replace(found, chosen=chosen, label=label, notes=tuple(notes))
 
 
-def _all_columns(path: str, header: Header) -> Layout:
+def _all_columns(path: str, header: Header, version: Version) -> Layout:
     """The layout of a file of which all columns are learnt from."""
-    place = f"data.path={path}"
     delimiter = _delimiter(path)
-    lines = _lines(path, delimiter)
-    first = next(lines, None)
-    if first is None:
-        raise ValueError(f"{place}: it has no rows of numbers")
-    line, cells = first
-    notes, names = [], tuple("" for _ in cells)
+    rows = list(itertools.islice(_lines(path, delimiter), 2))
+    line, cells = rows[0] if rows else (0, [])
     is_counted = _counts(cells)
-    if header is True or (header == "auto" and (is_counted or not any(is_number(cell) for cell in cells))):
-        names = tuple(name_in(cell) for cell in cells)
-        if is_counted:
-            shown = ",".join(cells if len(cells) < 6 else [*cells[:3], "…", cells[-1]])
-            notes.append(f"{place}: line {line}, {shown}, is taken for a header; data.header=false makes it a row")
-        second = next(lines, None)
-        if second is None:
-            raise ValueError(f"{place}: it has no rows of numbers")
-        header_line = line
-    else:
-        header_line = None
-    return Layout(path, delimiter, header_line, names, tuple(range(len(names))), None, tuple(notes))
+    has_header = header is True or (header == "auto" and (is_counted or not any(map(is_number, cells))))
+    if len(rows) < 1 + has_header:
+        raise ValueError(f"data.path={path}: it has no rows of numbers")
+    names, notes = tuple(name_in(cell) if has_header else "" for cell in cells), ()
+    if has_header and is_counted:
+        shown = ",".join(cells if len(cells) < 6 else [*cells[:3], "…", cells[-1]])
+        notes = (f"data.path={path}: line {line}, {shown}, is taken for a header; data.header=false makes it a row",)
+    all_places = tuple(range(len(names)))
+    return Layout(path, delimiter, line if has_header else None, names, all_places, None, notes, version)
 
 
 def read_rows(layout: Layout) -> Rows:
@@ -147,8 +139,8 @@ def read_rows(layout: Layout) -> Rows:
         ValueError: of one line, with the line and the column of the file, if a cell is missing or no number that is
             finite in float32, or a row has another number of cells.
     """
-    numbers, lines, labels = array("d"), array("q"), None if layout.label is None else []
-    with_commas = False
+    numbers, labels = array("d"), None if layout.label is None else []
+    with_commas, with_point = False, None
     for line, cells in data_lines(layout):
         values = [number_in(cells[j]) for j in layout.chosen]
         if None in values and layout.delimiter == ";":
@@ -157,26 +149,22 @@ def read_rows(layout: Layout) -> Rows:
         for j, value in zip(layout.chosen, values, strict=True):
             if value is None or not -LARGEST <= value <= LARGEST:
                 raise _no_number(layout, line, j, cells[j])
+            if with_point is None and "." in cells[j]:
+                with_point = f"line {line}: {cells[j]!r} in {layout.column(j)}"
         numbers.extend(values)
-        lines.append(line)
         if labels is not None:
             labels.append(cells[layout.label])
-    notes = ()
-    if with_commas:
-        _refuse_points(layout)
-        notes = (f"data.path={layout.path}: decimal commas are read as points",)
-    return Rows(numbers, labels, lines, notes)
-
-
-def version(path: str) -> tuple[int, int] | None:
-    """What changes with a file's content."""
-    file = Path(path).expanduser()
-    return (file.stat().st_mtime_ns, file.stat().st_size) if file.exists() else None
+    if with_commas and with_point:  # one of them divides thousands
+        raise ValueError(
+            f"data.path={layout.path}: {with_point} has a point, and other numbers have a decimal comma; expected one"
+            " of both"
+        )
+    notes = (f"data.path={layout.path}: decimal commas are read as points",) if with_commas else ()
+    return Rows(numbers, labels, notes)
 
 
 def _lines(path: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """The rows of a file that are not empty, their cells without space around them, and the lines where they end."""
-    place = f"data.path={path}"
     try:
         with regular(Path(path).expanduser()).open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
@@ -185,9 +173,9 @@ def _lines(path: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
                 if any(cells):
                     yield reader.line_num, cells
     except FileNotFoundError:
-        raise ValueError(f"{place}: there is no such file") from None
+        raise ValueError(f"data.path={path}: there is no such file") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{place}: can't be read as CSV: {error}") from error
+        raise ValueError(f"data.path={path}: can't be read as CSV: {error}") from error
 
 
 def data_lines(layout: Layout) -> Iterator[tuple[int, list[str]]]:
@@ -205,23 +193,15 @@ def data_lines(layout: Layout) -> Iterator[tuple[int, list[str]]]:
 
 def _delimiter(path: str) -> str:
     """That which cuts the first two rows into as many cells, more than one; else one that is in the first row."""
-    cuts = {}
-    for delimiter in DELIMITERS:
-        lines = _lines(path, delimiter)
-        cuts[delimiter] = [len(cells) for _, (_, cells) in zip(range(2), lines, strict=False)]
-    for delimiter, widths in cuts.items():
-        if len(widths) == 2 and widths[0] == widths[1] > 1:
-            return delimiter
-    return next((delimiter for delimiter, widths in cuts.items() if widths and widths[0] > 1), ",")
+    cuts = {d: [len(cells) for _, cells in itertools.islice(_lines(path, d), 2)] for d in DELIMITERS}
+    even = [d for d, widths in cuts.items() if len(widths) == 2 and widths[0] == widths[1] > 1]
+    return [*even, *(d for d, widths in cuts.items() if widths and widths[0] > 1), ","][0]
 
 
 def _counts(cells: Sequence[str]) -> bool:
     """Whether the cells are 0 … D − 1 or 1 … D, as an array's columns are named; the first may be an index's, empty."""
-    for start in (0, 1):
-        for named in (cells, cells[1:] if cells[0] == "" else ()):
-            if named and list(named) == [str(start + j) for j in range(len(named))]:
-                return True
-    return False
+    named = cells[1:] if cells and cells[0] == "" else cells
+    return any(named and named == [str(start + j) for j in range(len(named))] for start in (0, 1))
 
 
 def _place(layout: Layout, column: Column, typed: str) -> int:
@@ -235,8 +215,7 @@ def _place(layout: Layout, column: Column, typed: str) -> int:
         return places[0]
     if isinstance(column, int) and 1 <= column <= len(names):
         return column - 1
-    known = [name for name in names if name]
-    there_are = listed(known) if known else f"without names, 1 to {len(names)}"
+    there_are = listed(list(filter(None, names))) or f"without names, 1 to {len(names)}"
     raise ValueError(f"{typed}: there is no column {column} in {layout.path}; its columns are {there_are}")
 
 
@@ -257,12 +236,11 @@ def _no_number(layout: Layout, line: int, place: int, cell: str) -> ValueError:
     """What is wrong with a cell that is no finite number in float32."""
     where, column = f"data.path={layout.path}: line {line}", layout.column(place)
     value = number_in(cell)
-    values = [cells[place] for _, cells in data_lines(layout)] if value is None or math.isnan(value) else []
-    if values and not any(is_number(other) for other in values if other.lower() not in MISSING):
-        texts = [other for other in values if other.lower() not in MISSING]
+    texts = [cells[place] for _, cells in data_lines(layout) if cells[place].lower() not in MISSING]
+    if (value is None or math.isnan(value)) and not any(map(is_number, texts)):
         if not texts:
             return ValueError(f"data.path={layout.path}: {column} is empty; data.columns=[…] chooses others")
-        if len(re.split(r"\s+", texts[0])) > 1 and all(is_number(part) for part in texts[0].split()):
+        if len(texts[0].split()) > 1 and all(map(is_number, texts[0].split())):
             return ValueError(f"{where}: expected commas, semicolons or tabs between columns, not {texts[0][:60]!r}")
         typed = layout.all_names[place] or place + 1
         return ValueError(
@@ -275,21 +253,7 @@ def _no_number(layout: Layout, line: int, place: int, cell: str) -> ValueError:
     if with_comma(cell) is not None:
         between = DELIMITERS[layout.delimiter]
         return ValueError(f"{where}: {cell!r} in {column} has a comma, expected a decimal point between {between}")
-    header = "; data.header=true makes it a header" if layout.header is None and _is_first(layout, line) else ""
+    is_first = layout.header is None and next(data_lines(layout))[0] == line
+    header = "; data.header=true makes it a header" if is_first else ""
     in_float32 = " in float32" if value is not None and math.isfinite(value) else ""
     return ValueError(f"{where}: {printable(cell)[:60]!r} in {column} is not a finite number{in_float32}{header}")
-
-
-def _is_first(layout: Layout, line: int) -> bool:
-    return next(data_lines(layout))[0] == line
-
-
-def _refuse_points(layout: Layout) -> None:
-    """Refuses points beside commas in the numbers of a file: one of them divides thousands."""
-    for line, cells in data_lines(layout):
-        for j in layout.chosen:
-            if "." in cells[j]:
-                raise ValueError(
-                    f"data.path={layout.path}: line {line}: {cells[j]!r} in {layout.column(j)} has a point, and other"
-                    " numbers have a decimal comma; expected one of both"
-                )

@@ -26,12 +26,8 @@ class Digits(ImageDataModule):
 
     def load(self, split: Split) -> tuple[Tensor, Tensor]:
         x, label = read_digits()
-        num_validation = self.validation_count(len(x) - _NUM_TEST)
         mixed = torch.randperm(len(x), generator=torch.Generator().manual_seed(mix_key(self.split_seed)))
-        sizes = [len(x) - _NUM_TEST - num_validation, num_validation, _NUM_TEST]
-        part = dict(zip(("train", "validation", "test"), mixed.split(sizes), strict=True))[split]
-        index = part[self.kept(split, len(part))]
-        return x[index], label[index]
+        return self.carved(split, x[mixed], label[mixed], _NUM_TEST)
 
 
 def read_digits() -> tuple[Tensor, Tensor]:

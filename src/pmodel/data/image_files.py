@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
 from annotated_types import Ge, Le
@@ -40,16 +40,6 @@ _TO_BYTES: dict[str, Callable[[int], int]] = {
     "L;4": lambda v: 17 * v,
     "RGB;16B": lambda v: v >> 8,
 }
-# The name of the transposition that undoes each EXIF orientation but the first, which is upright.
-_UPRIGHT = {
-    2: "FLIP_LEFT_RIGHT",
-    3: "ROTATE_180",
-    4: "FLIP_TOP_BOTTOM",
-    5: "TRANSPOSE",
-    6: "ROTATE_270",
-    7: "TRANSVERSE",
-    8: "ROTATE_90",
-}
 
 
 @cache
@@ -57,9 +47,8 @@ def image_suffixes() -> tuple[str, ...]:
     """How the names of image files end, in lower case: of all formats that this Pillow reads."""
     from PIL import Image
 
-    of_format = Image.registered_extensions()
-    # An .mpo is opened as the JPEG that it begins with.
-    return tuple(sorted(e for e, name in of_format.items() if name in {*_formats(), "MPO"}))
+    known = {*_formats(), "MPO"}  # an .mpo is opened as the JPEG that it begins with
+    return tuple(sorted(suffix for suffix, name in Image.registered_extensions().items() if name in known))
 
 
 @cache
@@ -68,13 +57,6 @@ def _formats() -> tuple[str, ...]:
 
     Image.init()
     return tuple(name for name in Image.ID if name not in NOT_IMAGES)
-
-
-class _Facts(NamedTuple):
-    """What a file was: its size, width and height, as it is seen; and what was done to it."""
-
-    size: tuple[int, int]
-    done: tuple[str, ...]
 
 
 class ImageReader:
@@ -93,8 +75,9 @@ class ImageReader:
     def __init__(self, shape: Sequence[int], resize: bool, background: Background, place: str):
         self.shape, self.resize, self.place = tuple(shape), resize, place
         self.background = background
-        self._sizes: Counter[tuple[int, int]] = Counter()
-        self._done: Counter[str] = Counter()
+        # Of the images read so far: width and height as they are seen, and what was done to them.
+        self._sizes: list[tuple[int, int]] = []
+        self._done: list[str] = []
 
     def read(self, names: Sequence[str], content: Callable[[str], bytes]) -> Tensor:
         """The images in the order of `names`; `content` gives what is in a file.
@@ -111,38 +94,36 @@ class ImageReader:
         images = torch.empty(len(names), height, width, num_channels, dtype=torch.uint8)
         out = images.numpy()
 
-        def decode(start: int) -> list[_Facts]:
-            facts = []
-            for i, name in enumerate(names[start : start + _TASK], start):
-                out[i], fact = self._decode(name, content)
-                facts.append(fact)
-            return facts
+        def decode(start: int) -> int:
+            some = names[start : start + _TASK]
+            for i, name in enumerate(some, start):
+                out[i] = self._decode(name, content)
+            return len(some)
 
         starts = range(0, len(names), _TASK)
         with ThreadPoolExecutor(os.cpu_count()) as pool, Bar(len(names), "reading images") as bar:
             for some in (starts[:1], starts[1:]):
                 # Pillow holds Python's lock but while it resizes: of 10,000 images of 32×32, two threads took 2.5 s,
                 # one 1.6 s; of 1000 faces of 178×218 to resize, two took 0.5 s, one 1.0 s.
-                one_by_one = not set(self._sizes) - {(width, height)}
-                for facts in (map if one_by_one else pool.map)(decode, some):
-                    self._sizes.update(fact.size for fact in facts)
-                    self._done.update(what for fact in facts for what in fact.done)
-                    bar.update(len(facts))
+                one_by_one = set(self._sizes) <= {(width, height)}
+                for count in (map if one_by_one else pool.map)(decode, some):
+                    bar.update(count)
         return images.permute(0, 3, 1, 2).contiguous()
 
     @property
     def notes(self) -> list[str]:
         """What was done to the images read so far, a line each."""
         notes, size = [], (self.shape[2], self.shape[1])
-        others = sorted(set(self._sizes) - {size}, key=lambda size: (size[0] * size[1], size))
+        sizes, done = Counter(self._sizes), Counter(self._done)
+        others = sorted(sizes.keys() - {size}, key=lambda size: (size[0] * size[1], size))
         if others:
-            count, total = sum(self._sizes[other] for other in others), self._sizes.total()
-            number = f"{count:,}" if count == total else f"{count:,} of {total:,}"
+            count, total = sizes.total() - sizes[size], sizes.total()
+            number = _counted(total, "image") if count == total else f"{count:,} of {_counted(total, 'image')}"
             from_to = f"{len(others):,} sizes (from {_times(others[0])} to {_times(others[-1])})"
             cut = "cut centrally and " if any(_central(other, size)[2:] != other for other in others) else ""
             notes.append(
-                f"{number} {_plural('image', total)} of {from_to if len(others) > 1 else _times(others[0])} "
-                f"{_were(count)} {cut}resized to {_times(size)}"
+                f"{number} of {from_to if len(others) > 1 else _times(others[0])} {_were(count)} {cut}resized to"
+                f" {_times(size)}"
             )
         background = f"{self.background} (data.background)"
         for what, line in {
@@ -150,13 +131,13 @@ class ImageReader:
             "laid": f"transparent in parts, and laid on {background}",
             "scaled": "scaled from 16 bits to 8",
         }.items():
-            if count := self._done[what]:
-                notes.append(f"{count:,} {_plural('image', count)} {_were(count)} {line}")
-        if count := self._done["several"]:
-            notes.append(f"{count:,} {_plural('file', count)} with several images: the first one was read")
+            if count := done[what]:
+                notes.append(f"{_counted(count, 'image')} {_were(count)} {line}")
+        if count := done["several"]:
+            notes.append(f"{_counted(count, 'file')} with several images: the first one was read")
         return notes
 
-    def _decode(self, name: str, content: Callable[[str], bytes]) -> tuple["ndarray", _Facts]:
+    def _decode(self, name: str, content: Callable[[str], bytes]) -> "ndarray":
         """One image (H, W, C), uint8."""
         import numpy as np
 
@@ -165,29 +146,27 @@ class ImageReader:
         image = self._opened(name, content)
         if getattr(image, "is_animated", False) and image.format != "PSD":  # whose further images are layers
             done.append("several")
-        turned = _upright(image)
-        if turned is not image:
-            done.append("turned")
-        size, is_transparent = turned.size, image.has_transparency_data
+        is_transparent = image.has_transparency_data
+        done += ["turned"] * _turned_upright(image)
+        size = image.size
         if self.resize:
-            image = self._in_bytes(name, turned)
-            if image is not turned:
-                done.append("scaled")
+            done += ["scaled"] * image.mode.startswith("I")
+            image = self._in_bytes(name, image)
             if is_transparent:
                 image, showed = _laid_on(image, self.background)
                 done += ["laid"] * showed
             if image.mode not in _MODES.values():
                 image = image.convert("RGB")  # in which Pillow converts all others
             image = _fit(image.convert(mode), width, height)
-        elif size != (width, height) or turned.mode != mode or is_transparent:
-            transparency = " and transparency" if is_transparent and turned.mode == mode else ""
+        elif size != (width, height) or image.mode != mode or is_transparent:
+            transparency = " and transparency" if is_transparent and image.mode == mode else ""
             raise ValueError(
-                f"{self.place}: {name} is {_times(size)} with mode {turned.mode}{transparency}, expected "
+                f"{self.place}: {name} is {_times(size)} with mode {image.mode}{transparency}, expected "
                 f"{width}×{height} with mode {mode} for data.shape={list(self.shape)}; data.resize=true converts"
             )
-        else:
-            image = turned
-        return np.asarray(image).reshape(height, width, num_channels), _Facts(size, tuple(done))
+        self._sizes.append(size)
+        self._done.extend(done)
+        return np.asarray(image).reshape(height, width, num_channels)
 
     def _opened(self, name: str, content: Callable[[str], bytes]) -> "Image":
         from PIL import Image
@@ -234,23 +213,23 @@ class ImageReader:
         return grey
 
 
-def _upright(image: "Image") -> "Image":
-    """The image as it is meant to be seen; itself where that is how it is stored."""
-    from PIL import ExifTags, Image
+def _turned_upright(image: "Image") -> bool:
+    """Turns the image as its EXIF orientation says; whether there was something to turn."""
+    from PIL import ExifTags, ImageOps
 
-    orientation = 1
+    is_turned = False
     with suppress(*_CORRUPT):  # what can't be read asks for nothing
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    method = _UPRIGHT.get(orientation)
-    return image if method is None else image.transpose(Image.Transpose[method])
+        is_turned = image.getexif().get(ExifTags.Base.Orientation) in range(2, 9)
+        ImageOps.exif_transpose(image, in_place=True)
+    return is_turned
 
 
 def _laid_on(image: "Image", background: Background) -> tuple["Image", bool]:
     """An image in RGB with the background where it is transparent; and whether it is, anywhere."""
     from PIL import Image
 
-    if image.mode in ("La", "RGBa"):  # colours that are multiplied by their opacity
-        image = image.convert("LA" if image.mode == "La" else "RGBA")
+    if image.mode == "La":  # grey that is multiplied by its opacity
+        image = image.convert("LA")
     image = image.convert("RGBA")
     level = {"white": 255, "black": 0}.get(background, background)
     below = Image.new("RGBA", image.size, (level, level, level, 255))
@@ -279,8 +258,8 @@ def _times(size: tuple[int, int]) -> str:
     return f"{size[0]}×{size[1]}"
 
 
-def _plural(noun: str, count: int) -> str:
-    return noun if count == 1 else f"{noun}s"
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def _were(count: int) -> str:

@@ -59,13 +59,7 @@ class ImageFolder(ImageDataModule):
 
     source = "image_folder"
 
-    def __init__(
-        self,
-        path: str,
-        resize: bool,
-        background: Background,
-        **common: Any,
-    ) -> None:
+    def __init__(self, path: str, resize: bool, background: Background, **common: Any) -> None:
         super().__init__(**common)
         self._place = f"data.path={path}"
         if path == "":
@@ -108,15 +102,13 @@ class ImageFolder(ImageDataModule):
         Raises:
             OSError: if it is larger, or no file.
         """
-        if self.path.is_file():
-            size, is_file = self._archive.getinfo(name).file_size, True
-        else:
-            size, is_file = (self.path / name).stat().st_size, (self.path / name).is_file()
-        if not is_file:
+        in_zip, file = self.path.is_file(), self.path / name
+        if not in_zip and not file.is_file():
             raise OSError("it is no file")  # a pipe would never end
+        size = self._archive.getinfo(name).file_size if in_zip else file.stat().st_size
         if size > MOST_BYTES:
             raise OSError(f"it has {size:,} bytes, expected at most {MOST_BYTES:,}")
-        return self._archive.read(name) if self.path.is_file() else (self.path / name).read_bytes()
+        return self._archive.read(name) if in_zip else file.read_bytes()
 
     @cached_property
     def _archive(self) -> zipfile.ZipFile:
@@ -178,8 +170,7 @@ class ImageFolder(ImageDataModule):
         Raises:
             ValueError: if that leaves none for training.
         """
-        share, parts = self.num_validation, 2 if for_test else 1
-        count = max(round(share * available), share > 0) if share < 1 else int(share)
+        count, parts = self.validation_count(available), 2 if for_test else 1
         if available > parts * count:
             return count
         images = f"{available:,} {'' if for_test else 'training '}image{'s' * (available != 1)}"
@@ -188,8 +179,8 @@ class ImageFolder(ImageDataModule):
             raise ValueError(f"{self._place}: {images}, expected at least {parts + 1}, {each}")
         reason = " as many are drawn for test, and" if for_test else ""
         raise ValueError(
-            f"data.num_validation={share}: expected at most {(available - 1) // parts} of the {images} in data.path,"
-            f" since{reason} some are left for training"
+            f"data.num_validation={self.num_validation}: expected at most {(available - 1) // parts} of the {images} in"
+            f" data.path, since{reason} some are left for training"
         )
 
     def _files(self) -> list[str]:
@@ -229,8 +220,7 @@ def _left_out(names: list[str]) -> list[str]:
     """A line that counts files by their suffix, most frequent first; none where there are no files."""
     if not names:
         return []
-    kinds = Counter(PurePosixPath(name).suffix.lower() or "without a suffix" for name in names)
-    kinds = sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0]))
+    kinds = Counter(sorted(PurePosixPath(name).suffix.lower() or "without a suffix" for name in names)).most_common()
     listed = [f"{printable(kind)} ({count:,})" for kind, count in kinds[:_MOST_KINDS]]
     if rest := sum(count for _, count in kinds[_MOST_KINDS:]):
         listed.append(f"others ({rest:,})")

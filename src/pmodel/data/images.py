@@ -55,19 +55,29 @@ class ImageDataModule(InMemoryDataModule):
             )
 
     def validation_count(self, available: int) -> int:
-        """How many of the `available` training examples `num_validation` sets aside for validation.
+        """How many of the `available` training examples `num_validation` sets aside for validation."""
+        if self.num_validation >= 1:
+            return int(self.num_validation)
+        return int(max(round(self.num_validation * available), self.num_validation > 0))
+
+    def carved(self, split: Split, x: Tensor, label: Tensor, num_test: int) -> tuple[Tensor, Tensor]:
+        """The kept examples of a split of x (N, …) and label (N,): the last `num_test` are for test, `num_validation`
+        before them for validation.
 
         Raises:
             ValueError: if that leaves none for training.
         """
-        share = self.num_validation < 1
-        count = max(round(self.num_validation * available), self.num_validation > 0) if share else self.num_validation
-        if not 0 <= count < available:
+        available = len(x) - num_test
+        count = self.validation_count(available)
+        if 0 < available <= count:
             raise ValueError(
                 f"data.num_validation={self.num_validation}: expected less than the {available} examples there are, "
                 "or a share of them below 1"
             )
-        return int(count)
+        cut = available - count
+        first, last = {"train": (0, cut), "validation": (cut, available), "test": (available, len(x))}[split]
+        rows = first + self.kept(split, last - first)
+        return x[rows], label[rows]
 
     def protocol(self) -> dict[str, Any]:
         labels = {} if self.num_labels is None else {"num_labels": self.num_labels, "label_seed": self.label_seed}

@@ -33,12 +33,7 @@ class MNIST5k(ImageDataModule):
     class_names = tuple("0123456789")
 
     def load(self, split: Split) -> tuple[Tensor, Tensor]:
-        x, label = read_mnist_5k()
-        rest = len(x) - NUM_TEST
-        sizes = [rest - self.validation_count(rest), self.validation_count(rest), NUM_TEST]
-        images, labels = (dict(zip(("train", "validation", "test"), t.split(sizes), strict=True)) for t in (x, label))
-        index = self.kept(split, len(labels[split]))
-        return images[split][index], labels[split][index]
+        return self.carved(split, *read_mnist_5k(), NUM_TEST)
 
 
 def read_mnist_5k() -> tuple[Tensor, Tensor]:
@@ -54,11 +49,7 @@ def chosen_from(data_dir: Path) -> dict[str, np.ndarray]:
     labels = read_idx(data_dir / MNIST.files[1], dims=1, source="mnist")
     drawn = torch.randperm(DRAWN_FROM, generator=torch.Generator().manual_seed(0))
     places = torch.stack([drawn[labels[drawn] == digit][:PER_CLASS] for digit in range(10)], dim=1).flatten()
-    return {
-        "images": images[places].numpy(),
-        "digits": labels[places].numpy(),
-        "places": places.int().numpy(),
-    }
+    return {"images": images[places].numpy(), "digits": labels[places].numpy(), "places": places.int().numpy()}
 
 
 if __name__ == "__main__":

@@ -28,14 +28,7 @@ class Points(InMemoryDataModule):
     source = "points"
     source_levels = None
 
-    def __init__(
-        self,
-        name: PointSet,
-        num_train: Count,
-        num_validation: Whole,
-        num_test: Whole,
-        **common: Any,
-    ) -> None:
+    def __init__(self, name: PointSet, num_train: Count, num_validation: Whole, num_test: Whole, **common: Any) -> None:
         super().__init__(**common)
         self.name = name
         self.sizes = dict(zip(SPLITS, (num_train, num_validation, num_test), strict=True))

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from pmodel.data.base import SPLITS, InMemoryDataModule, Split
-from pmodel.data.csv_labels import class_names, label_of
+from pmodel.data.csv_cells import label_in
+from pmodel.data.csv_labels import class_names
 from pmodel.data.csv_tables import Column, Layout, Rows, layout, read_rows
 from pmodel.data.keys import mix_key
 
@@ -73,21 +74,21 @@ class Table(InMemoryDataModule):
 
     def _notes(self) -> list[str]:
         notes = [*self.layout.notes, *self._rows.notes]
-        missing = int((self._labels < 0).sum()) if self.label_column is not None else 0
-        if missing:
+        missing = int((self._labels < 0).sum())
+        if missing and self.label_column is not None:
             notes.append(
                 f"data.label_column={self.label_column}: {missing:,} of {len(self._labels):,} rows have no label"
             )
         moved = [name for name, origin in zip(self.column_names, self.origin.tolist(), strict=True) if origin != 0]
-        if moved and not self.standardize:
-            notes.append(
-                f"data.path={self.path}: the mean of {', '.join(moved)} is taken off, since float32 would cut digits"
-                " off; samples and images have it again"
-            )
         if self.standardize:
             notes.append(
                 "data.standardize=true: errors and distances are in standard deviations; densities, samples and"
                 " images are in the units of the file"
+            )
+        elif moved:
+            notes.append(
+                f"data.path={self.path}: the mean of {', '.join(moved)} is taken off, since float32 would cut digits"
+                " off; samples and images have it again"
             )
         return notes
 
@@ -160,21 +161,23 @@ class Table(InMemoryDataModule):
     @cached_property
     def _rows(self) -> Rows:
         rows = read_rows(self.layout)
-        if len(rows.lines) < 3:
-            count = f"{len(rows.lines)} row{'s' * (len(rows.lines) != 1)}"
-            raise ValueError(f"data.path={self.path}: {count}, expected at least 3, one for each split")
+        count = len(rows.numbers) // len(self.layout.chosen)
+        if count < 3:
+            of_rows = f"{count} row{'s' * (count != 1)}"
+            raise ValueError(f"data.path={self.path}: {of_rows}, expected at least 3, one for each split")
         return rows
 
     @cached_property
     def _numbers(self) -> Tensor:
         """u, (N, D), float64, in the order of the file."""
-        return torch.frombuffer(self._rows.numbers, dtype=torch.float64).view(len(self._rows.lines), -1)
+        return torch.frombuffer(self._rows.numbers, dtype=torch.float64).view(-1, len(self.layout.chosen))
 
     @cached_property
     def _labels(self) -> Tensor:
         if self.class_names is None:
             return torch.full((len(self._numbers),), -1)
-        return torch.tensor([label_of(cell, self.class_names) for cell in self._rows.labels])
+        numbers = {name: k for k, name in enumerate(self.class_names)}
+        return torch.tensor([numbers.get(label_in(cell), -1) for cell in self._rows.labels])
 
     def _split_rows(self, split: Split) -> Tensor:
         """Rows of the file that belong to a split, those of them that `limit` keeps, in its order: a tenth of all, and
@@ -206,18 +209,14 @@ class Table(InMemoryDataModule):
         """x, (N, D), float32, in the order of the file."""
         x = ((self._numbers - self.origin) / self.scale).float()
         for place, u, seen in zip(self.layout.chosen, self._numbers.T, x.T, strict=True):
-            lost = first_lost(u, seen)
-            if lost is not None:
-                lower, higher = map(repr, lost)
+            column = f"data.path={self.path}: {self.layout.column(place)}"
+            if (pair := first_lost(u, seen)) is not None:
                 raise ValueError(
-                    f"data.path={self.path}: {self.layout.column(place)}: {lower} and {higher} would become one number"
-                    " in float32, beside values so far away; data.columns=[…] leaves the column out"
+                    f"{column}: {pair[0]!r} and {pair[1]!r} would become one number in float32, beside values so far"
+                    " away; data.columns=[…] leaves the column out"
                 )
             if not seen.isfinite().all():
-                raise ValueError(
-                    f"data.path={self.path}: {self.layout.column(place)} reaches beyond float32's range in standard"
-                    " deviations of its training rows"
-                )
+                raise ValueError(f"{column} reaches beyond float32's range in standard deviations of its training rows")
         return x
 
 

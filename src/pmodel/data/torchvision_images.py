@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from pmodel.data.base import Split
+from pmodel.data.base import SPLITS, Split
 from pmodel.data.image_files import ImageReader
 from pmodel.data.images import ImageDataModule
 from pmodel.files.foreign import regular
@@ -30,18 +30,15 @@ _DOWNLOAD_ERRORS = (
 class TorchvisionImages(ImageDataModule):
     """Images under `data_dir`, downloaded on first use.
 
-    A source names the files it reads, relative to `data_dir`, and its class in torchvision.
+    A source names the files it reads, relative to `data_dir`, and its class in torchvision. Of a training file, the
+    last `num_validation` images are the validation split; 0 gives all to training.
     """
 
     torchvision_class: ClassVar[str]
     files: ClassVar[tuple[str, ...]]
     download = True  # False: only what is there is read
 
-    def __init__(
-        self,
-        data_dir: str,
-        **common: Any,
-    ) -> None:
+    def __init__(self, data_dir: str, **common: Any) -> None:
         super().__init__(**common)
         self.data_dir = Path(data_dir).expanduser()
 
@@ -51,45 +48,37 @@ class TorchvisionImages(ImageDataModule):
         Raises:
             ValueError: if a file is missing and the download fails, or may not be tried.
         """
-        missing = self._missing()
-        if missing is None:
+        not_found = self._not_found()
+        if not_found is None:
             return
         if not self.download:
-            raise ValueError(f"{self._not_found(missing)}; type data_dir=… for it to be downloaded there")
+            raise ValueError(f"{not_found}; type data_dir=… for it to be downloaded there")
         import torchvision
 
         try:
             getattr(torchvision.datasets, self.torchvision_class)(self.data_dir, download=True)
         except _DOWNLOAD_ERRORS as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-            raise ValueError(f"{self._not_found(missing)}, and the download failed: {reason}; {_ADVICE}") from error
+            raise ValueError(f"{not_found}, and the download failed: {reason}; {_ADVICE}") from error
 
-    def _missing(self) -> Path | None:
-        """The first file that is not there."""
-        return next((path for name in self.files if not (path := self.data_dir / name).exists()), None)
+    def _not_found(self) -> str | None:
+        """Which file is not there; None if all are."""
+        missing = next((path for name in self.files if not (path := self.data_dir / name).exists()), None)
+        return missing and f"data={self.source}: not found in data_dir={self.data_dir} (expected {missing})"
 
-    def _not_found(self, missing: Path) -> str:
-        return f"data={self.source}: not found in data_dir={self.data_dir} (expected {missing})"
+    def _paths(self) -> list[Path]:
+        """Where the files are.
 
-    def _require_files(self) -> None:
-        if (missing := self._missing()) is not None:
-            raise ValueError(f"{self._not_found(missing)}; {_ADVICE}")
-
-    def _carve(self, split: Split, x: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        """The examples of a split: of a training file, the last `num_validation` are the validation split."""
-        if split != "test":
-            first = len(x) - self.validation_count(len(x))
-            part = slice(first) if split == "train" else slice(first, None)
-            x, label = x[part], label[part]
-        index = self.kept(split, len(x))
-        return x[index], label[index]
+        Raises:
+            ValueError: if one is missing.
+        """
+        if not_found := self._not_found():
+            raise ValueError(f"{not_found}; {_ADVICE}")
+        return [self.data_dir / name for name in self.files]
 
 
 class MNIST(TorchvisionImages):
-    """70,000 handwritten digits, 28×28, 256 levels (LeCun, Cortes, Burges, 1998).
-
-    The last `num_validation` of the 60,000 training images are the validation split; 0 gives all to training.
-    """
+    """70,000 handwritten digits, 28×28, 256 levels, 60,000 of them for training (LeCun, Cortes, Burges, 1998)."""
 
     source = "mnist"
     torchvision_class = "MNIST"
@@ -99,50 +88,36 @@ class MNIST(TorchvisionImages):
     )
 
     def load(self, split: Split) -> tuple[Tensor, Tensor]:
-        self._require_files()
-        images, labels = self.files[2:] if split == "test" else self.files[:2]
-        x = read_idx(self.data_dir / images, dims=3, source=self.source).unsqueeze(1)
-        label = read_idx(self.data_dir / labels, dims=1, source=self.source).long()
+        images, labels = self._paths()[2:] if split == "test" else self._paths()[:2]
+        x = read_idx(images, dims=3, source=self.source).unsqueeze(1)
+        label = read_idx(labels, dims=1, source=self.source).long()
         if len(x) != len(label):
-            raise ValueError(f"data={self.source}: {self.data_dir / labels} has {len(label)} labels of {len(x)} images")
-        return self._carve(split, x, label)
+            raise ValueError(f"data={self.source}: {labels} has {len(label)} labels of {len(x)} images")
+        return self.carved(split, x, label, len(x) if split == "test" else 0)
 
 
 class FashionMNIST(MNIST):
-    """70,000 images of clothes, 28×28, 256 levels, in MNIST's format (Xiao, Rasul, Vollgraf, 2017, arXiv 1708.07747).
-
-    The last `num_validation` of the 60,000 training images are the validation split; 0 gives all to training.
-    """
+    """70,000 images of clothes in MNIST's format, 60,000 of them for training (Xiao, Rasul, Vollgraf, 2017, arXiv
+    1708.07747)."""
 
     source = "fashion_mnist"
     torchvision_class = "FashionMNIST"
-    class_names = (
-        *("t-shirt", "trouser", "pullover", "dress", "coat"),
-        *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
-    )
+    class_names = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
     files = tuple(name.replace("MNIST/", "FashionMNIST/") for name in MNIST.files)
 
 
 class CIFAR10(TorchvisionImages):
-    """60,000 colour images of ten classes, 32×32, 256 levels (Krizhevsky, 2009).
-
-    The last `num_validation` of the 50,000 training images are the validation split; 0 gives all to training.
-    """
+    """60,000 colour images of ten classes, 32×32, 256 levels, 50,000 of them for training (Krizhevsky, 2009)."""
 
     source = "cifar10"
     torchvision_class = "CIFAR10"
-    class_names = (
-        *("airplane", "automobile", "bird", "cat", "deer"),
-        *("dog", "frog", "horse", "ship", "truck"),
-    )
+    class_names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
     files = (*(f"cifar-10-batches-py/data_batch_{i}" for i in range(1, 6)), "cifar-10-batches-py/test_batch")
 
     def load(self, split: Split) -> tuple[Tensor, Tensor]:
-        self._require_files()
-        names = self.files[-1:] if split == "test" else self.files[:-1]
-        parts = [read_cifar_batch(self.data_dir / name, self.source) for name in names]
-        x, label = (torch.cat(part) for part in zip(*parts, strict=True))
-        return self._carve(split, x, label)
+        paths = self._paths()[5:] if split == "test" else self._paths()[:5]
+        x, label = map(torch.cat, zip(*(read_cifar_batch(path, self.source) for path in paths), strict=True))
+        return self.carved(split, x, label, len(x) if split == "test" else 0)
 
 
 class CelebA(TorchvisionImages):
@@ -163,15 +138,12 @@ class CelebA(TorchvisionImages):
             )
 
     def load(self, split: Split) -> tuple[Tensor, Tensor]:
-        self._require_files()
-        partition, folder = (self.data_dir / name for name in self.files)
-        code = {"train": "0", "validation": "1", "test": "2"}[split]
+        partition, folder = self._paths()
         rows = [line.split() for line in regular(partition).read_text(encoding="utf-8").splitlines() if line.strip()]
         if any(len(row) != 2 or row[1] not in "012" for row in rows):
             raise ValueError(f"data={self.source}: {partition} is corrupt: expected lines such as '000001.jpg 0'")
-        names = [name for name, part in rows if part == code]
-        names = [names[i] for i in self.kept(split, len(names))]
-        paths = [str(folder / name) for name in names]
+        paths = [str(folder / name) for name, part in rows if part == str(SPLITS.index(split))]
+        paths = [paths[i] for i in self.kept(split, len(paths))]
         reader = ImageReader(self.shape, resize=True, background="white", place=f"data={self.source}")
         x = reader.read(paths, lambda path: regular(Path(path)).read_bytes())
         self.notes = reader.notes
@@ -224,15 +196,6 @@ def read_cifar_batch(path: Path, source: str) -> tuple[Tensor, Tensor]:
             entry = _ArrayUnpickler(file, encoding="latin1").load()
         x, label = torch.from_numpy(entry["data"]), torch.tensor(entry["labels"], dtype=torch.int64)
         return x.reshape(len(label), 3, 32, 32), label
-    except (
-        OSError,
-        pickle.UnpicklingError,
-        EOFError,
-        KeyError,
-        TypeError,
-        ValueError,
-        RuntimeError,
-        ImportError,
-    ) as error:
+    except Exception as error:  # a pickle that is cut can raise any
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"data={source}: {path} is truncated or corrupt: {reason}") from error
