@@ -51,8 +51,8 @@ def density_on_line(
     axes = figure.subplots()
     bins = int(np.clip(2 * len(points) ** 0.5, 10, 80))
     heights, _, _ = axes.hist(points, bins, density=True, color="C0", alpha=0.35, label="points")
-    for (name, density), style in zip(curves.items(), ("C1-", "k--"), strict=False):
-        axes.plot(axis, density, style, linewidth=2 if style == "C1-" else 1.2, label=name)
+    for (label, density), style in zip(curves.items(), ("C1-", "k--"), strict=False):
+        axes.plot(axis, density, style, linewidth=2 if style == "C1-" else 1.2, label=label)
     for i, part in enumerate(parts):
         axes.plot(axis, part, color="C1", linewidth=0.9, alpha=0.7, label=None if i else "the model's components")
     # A component that has collapsed onto a point would make the rest a flat line.

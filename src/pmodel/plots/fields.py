@@ -83,10 +83,10 @@ def field_on_line(
     figure = new_figure(7.4, 4.6)
     axes = figure.subplots()
     edges = np.linspace(axis[0], axis[-1], int(np.clip(2 * len(real) ** 0.5, 10, 80)) + 1)
-    for points, colour, name in ((real, REAL, "real"), (generated, GENERATED, "generated")):
+    for points, colour, whose in ((real, REAL, "real"), (generated, GENERATED, "generated")):
         weights = np.full(len(points), 1 / (max(len(points), 1) * (edges[1] - edges[0])))
         axes.hist(points, edges, weights=weights, color=colour, alpha=0.3)
-        axes.hist(points, edges, weights=weights, color=colour, histtype="step", linewidth=1.2, label=name)
+        axes.hist(points, edges, weights=weights, color=colour, histtype="step", linewidth=1.2, label=whose)
     axes.set(title=title, xlabel=name, ylabel="density", xlim=(axis[0], axis[-1]))
     axes.title.set_fontsize(11)
     second = axes.twinx()
