@@ -66,7 +66,8 @@ def test_each_class_has_a_row_of_its_own_images(tmp_path, monkeypatch):
 
 
 def test_images_of_two_channels_are_not_shown():
-    assert isinstance(DataFigure().draw(Scene(array_data(torch.rand(5, 2, 4, 4)), 0)), NotShown)
+    with pytest.raises(NotShown, match="the images have 2 channels, not 1 or 3"):
+        DataFigure().draw(Scene(array_data(torch.rand(5, 2, 4, 4)), 0))
 
 
 def test_points_stand_in_the_users_units_under_the_names_of_the_columns(monkeypatch):

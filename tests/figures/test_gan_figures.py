@@ -303,9 +303,10 @@ def arithmetic(monkeypatch, model, extractor, num_codes=3, num_classes=4):
     decode = model.decode
     model.decode = lambda z: asked.append(z) or decode(z)
     figure = CodeArithmetic(num_rows=3, num_codes=num_codes, num_variations=5)
-    image = figure.draw(Scene(image_data(num_classes=num_classes), 1), model)
-    if isinstance(image, NotShown):
-        return None, image.reason
+    try:
+        image = figure.draw(Scene(image_data(num_classes=num_classes), 1), model)
+    except NotShown as reason:
+        return None, str(reason)
     assert is_drawn(image)
     ((terms, captions, signs, _),) = seen["equations"]
     assert signs == "−+="
@@ -413,7 +414,8 @@ def test_a_model_that_repeats_training_examples_is_at_no_distance_from_them(monk
 def test_neighbours_of_a_model_without_a_discriminator_are_shown_only_if_those_of_all_models_are(monkeypatch):
     monkeypatch.setattr("pmodel.figures.neighbours.feature_extractor", lambda data, cache_dir: Features())
     sampler = SimpleNamespace(device=CPU, sample=FakeModel().sample)
-    assert isinstance(NearestNeighbours().draw(Scene(image_data(), 1), sampler), NotShown)
+    with pytest.raises(NotShown, match="only for models trained against a discriminator"):
+        NearestNeighbours().draw(Scene(image_data(), 1), sampler)
     assert is_drawn(NearestNeighbours(all_models=True).draw(Scene(image_data(), 1), sampler))
 
 
@@ -429,15 +431,15 @@ def test_the_field_is_of_the_discriminator_below_real_and_generated_points(D, mo
     monkeypatch.setattr(f"pmodel.plots.fields.{name}", drawing(seen, "field"))
     model.units = {"d_real": "D(x), probability"}
     DiscriminatorField(60).draw(Scene(data, 1), model)
-    ((real, generated, *axes, verdicts, label, title, names),) = seen["field"]
+    ((real, generated, frame, verdicts, label),) = seen["field"]
     expected = model.sample(60, generator=torch.Generator().manual_seed(0))
-    assert np.array_equal(np.reshape(real, (60, D)), data.examples("validation", 60).x)
-    assert np.array_equal(np.reshape(generated, (60, D)), expected)
-    shape = tuple(len(axis) for axis in reversed(axes))
-    np.testing.assert_allclose(verdicts, np.broadcast_to(1 / (1 + np.exp(-axes[0])), shape), rtol=1e-5)
+    assert np.array_equal(real, data.examples("validation", 60).x)
+    assert np.array_equal(generated, expected)
+    shape = tuple(len(axis) for axis in reversed(frame.axes))
+    np.testing.assert_allclose(verdicts, np.broadcast_to(1 / (1 + np.exp(-frame.axes[0])), shape), rtol=1e-5)
     assert label == "D(x), probability"
-    assert names == ("x" if D == 1 else ["$x_{1}$", "$x_{2}$"])
-    assert title == "D(x) after 1 epoch, 60 validation points and as many samples"
+    assert frame.names == (["x"] if D == 1 else ["$x_{1}$", "$x_{2}$"])
+    assert frame.title == "D(x) after 1 epoch, 60 validation points and as many samples"
 
 
 @pytest.mark.parametrize("D", [1, 2])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pmodel.plots.fields import axis_over, field_on_line, field_on_plane, verdict_range
+from pmodel.plots.frame import Frame
 
 
 def test_axes_cover_the_generated_points_that_are_not_far_off():
@@ -39,7 +40,8 @@ def test_what_the_discriminator_calls_real_is_blue_and_the_points_have_strong_co
     axis = np.linspace(-1, 1, 50)
     verdicts = np.broadcast_to((axis > 0).astype(float), (50, 50))
     real, generated = np.full((2000, 2), 0.5), np.full((2000, 2), -0.5)
-    image = field_on_plane(real, generated, axis, axis, verdicts.T if upwards else verdicts, "D(x)", "title")
+    frame = Frame([axis, axis], ["x", "y"], "title")
+    image = field_on_plane(real, generated, frame, verdicts.T if upwards else verdicts, "D(x)")
     # Away from the colour bar and the legend, at the right and below.
     inside = image[60:-120, 60:-140]
     pale_blue, pale_orange = (
@@ -61,12 +63,14 @@ def test_what_the_discriminator_calls_real_is_blue_and_the_points_have_strong_co
 
 
 def test_both_histograms_have_the_same_area_whatever_their_counts():
-    axis, middle = np.linspace(-3, 3, 100), np.random.default_rng(0).uniform(0.2, 1.5, 2000)
+    axis, middle = np.linspace(-3, 3, 100), np.random.default_rng(0).uniform(0.2, 1.5, (2000, 1))
     verdicts = np.full(100, np.nan)
     filled = []
     # All of one, on the right half, and none, or a few, of the other on the left.
-    for real, generated in ((middle, np.empty(0)), (middle[:300], -middle)):
-        inside = field_on_line(real, generated, axis, verdicts, "D(x)", "title").astype(int)[60:-100, 80:-80]
+    for real, generated in ((middle, np.empty((0, 1))), (middle[:300], -middle)):
+        inside = field_on_line(real, generated, Frame([axis], ["x"], "title"), verdicts, "D(x)").astype(int)[
+            60:-100, 80:-80
+        ]
         filled.append(((inside[..., 2] > inside[..., 0] + 20), (inside[..., 0] > inside[..., 2] + 20)))
     (_, none), (blue, orange) = filled
     assert not none.any()
@@ -75,8 +79,9 @@ def test_both_histograms_have_the_same_area_whatever_their_counts():
 
 
 def test_the_curve_stands_on_the_scale_of_probabilities():
-    axis, points = np.linspace(-3, 3, 100), np.random.default_rng(0).normal(size=(2, 500))
-    images = [field_on_line(*points, axis, np.full(100, value), "D(x)", "title") for value in (0.1, 0.9)]
+    axis, points = np.linspace(-3, 3, 100), np.random.default_rng(0).normal(size=(2, 500, 1))
+    frame = Frame([axis], ["x"], "title")
+    images = [field_on_line(*points, frame, np.full(100, value), "D(x)") for value in (0.1, 0.9)]
     low, high = (np.nonzero((image[..., :].max(-1) < 60)[:, 200:600].mean(1) > 0.4)[0] for image in images)
     # The frame's two lines, and the curve's between them, further up for a larger value.
     top, bottom = min(low.min(), high.min()), max(low.max(), high.max())

@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from pmodel.plots.grids import captioned_grid, columns_for, font, hidden, image_grid, side_by_side, to_uint8
+from pmodel.plots.grids import (
+    captioned_grid,
+    columns_for,
+    equations,
+    font,
+    hidden,
+    image_grid,
+    labelled_rows,
+    side_by_side,
+    to_uint8,
+)
 from pmodel.plots.plots import (
     clouds,
     clouds_over,
@@ -14,7 +24,6 @@ from pmodel.plots.plots import (
     new_figure,
     rows_and_columns,
 )
-from pmodel.plots.rows import equations, labelled_rows
 
 
 def test_grid_puts_each_image_in_its_cell_and_enlarges_small_ones():

@@ -40,9 +40,8 @@ class Figures(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         missing = [f for f in self.figures if f.of_data and not (self.figures_dir / f"{f.name}.png").exists()]
-        if trainer.is_global_zero:
-            for figure in missing:
-                self._keep(trainer, figure, figure.draw(scene_of(trainer), pl_module))
+        for figure in missing if trainer.is_global_zero else ():
+            self._keep(trainer, figure, image_of(figure, scene_of(trainer), pl_module))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for figure in self.figures:
@@ -77,19 +76,21 @@ class Figures(Callback):
         After training: those of the history that `load_state_dict` was given, of a checkpoint its
         ["callbacks"][`state_key`].
         """
-        figures = [figure for figure in self.figures if not figure.of_data]
-        with Bar(len(figures), "drawing figures") as bar:
-            for figure in figures:
-                with torch.no_grad():
-                    image = figure.draw(scene, model)
-                yield figure, image
+        with Bar(len(self._of_models), "drawing figures") as bar:
+            for figure in self._of_models:
+                yield figure, image_of(figure, scene, model)
                 bar.update()
 
     @property
     def captions(self) -> dict[str, dict[str, str | None]]:
         """What a report says about each figure of a model, by their names, in its order."""
-        figures = [figure for figure in self.figures if not figure.of_data]
-        return {f.name: {"title": f.title, "caption": f.caption, "of_points": f.caption_of_points} for f in figures}
+        return {
+            f.name: {"title": f.title, "caption": f.caption, "of_points": f.caption_of_points} for f in self._of_models
+        }
+
+    @property
+    def _of_models(self) -> list[Figure]:
+        return [figure for figure in self.figures if not figure.of_data]
 
     def _save(self, image: np.ndarray, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,6 +102,15 @@ class Figures(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         for figure in self.figures:
             figure.state = state_dict.get(figure.name, figure.state)
+
+
+def image_of(figure: Figure, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
+    """What a figure draws, without gradients, or why it draws nothing."""
+    try:
+        with torch.no_grad():
+            return figure.draw(scene, model)
+    except NotShown as reason:
+        return reason
 
 
 def batches_done(trainer: Trainer) -> int:

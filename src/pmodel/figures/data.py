@@ -7,8 +7,7 @@ import torch
 from lightning.pytorch import LightningDataModule, LightningModule
 from torch import Tensor
 
-from pmodel.figures.figure import Figure, NotShown, Scene
-from pmodel.figures.shapes import is_image, not_images
+from pmodel.figures.figure import Figure, Scene, need_images
 from pmodel.files.printable import printable
 from pmodel.plots.grids import columns_for, image_grid, in_rows, side_by_side
 from pmodel.plots.points import points
@@ -38,13 +37,12 @@ class DataFigure(Figure):
     def __init__(self, num_images: Count, num_classes: Two, num_points: Count):
         self.num_images, self.num_classes, self.num_points = num_images, num_classes, num_points
 
-    def draw(self, scene: Scene, model: LightningModule | None = None) -> np.ndarray | NotShown:
+    def draw(self, scene: Scene, model: LightningModule | None = None) -> np.ndarray:
         data = scene.data
         x, label = data.examples("train", self.num_points if len(data.shape) == 1 else self.num_images)
         if x.dim() == 2:
             return self._points(data, x, label)
-        if not is_image(x):
-            return not_images(x, "training")
+        need_images(x, "training")
         if (data.labels("train") < 0).all():
             title = f"{len(x):,} training examples as the model sees them ({sizes(data)}; no labels)"
             return side_by_side({title: image_grid(x, columns_for(len(x)))})
@@ -65,13 +63,11 @@ class DataFigure(Figure):
         return side_by_side({title: in_rows(rows, 1)})
 
     def _points(self, data: LightningDataModule, x: Tensor, label: Tensor) -> np.ndarray:
-        if hasattr(data, "restore"):
-            x = data.restore(x)
+        x = data.restore(x)
         D = x.shape[1]
         shown = min(D, MOST_COLUMNS)
-        names = [f"x{d + 1}" for d in range(D)] if D > 1 else ["x"]
-        if getattr(data, "column_names", None):
-            names = [_short(name) for name in data.column_names]
+        default = [f"x{d + 1}" for d in range(D)] if D > 1 else ["x"]
+        names = [_short(name) for name in data.column_names or default]
         drawn = "" if len(x) == data.size("train") else f"; {len(x):,} of those for training are drawn"
         columns = "" if shown == D else f"; the first {shown} of {D:,} columns"
         title = f"{sizes(data)}{drawn}{columns}\n{classes(data)}"

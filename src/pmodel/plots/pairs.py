@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pmodel.plots.palette import CLUSTER_COLORS
+from pmodel.plots.palette import cluster_color
 from pmodel.plots.plots import new_figure, render
 
 
@@ -22,7 +22,7 @@ def pairs(
     """
     D = points.shape[1]
     figure = new_figure(2.1 * D + 1, 2.1 * D + 0.6)
-    colors = "0.35" if labels is None else [CLUSTER_COLORS[k % len(CLUSTER_COLORS)] for k in labels]
+    colors = "0.35" if labels is None else [cluster_color(k) for k in labels]
     for i, row in enumerate(figure.subplots(D, D, squeeze=False, sharex="col")):
         for j, axes in enumerate(row):
             if j > i:
@@ -35,9 +35,9 @@ def pairs(
                     axes.hist(samples[:, i], bins, density=True, histtype="step", color="C1", label="samples")
                 axes.set_yticks([])
             else:
-                axes.scatter(points[:, j], points[:, i], s=4, c=colors, alpha=0.5, linewidths=0, label="data")
+                axes.scatter(points[:, j], points[:, i], s=4, c=colors, alpha=0.5, linewidths=0)
                 if samples is not None:
-                    axes.scatter(samples[:, j], samples[:, i], s=4, c="C1", alpha=0.5, linewidths=0, label="samples")
+                    axes.scatter(samples[:, j], samples[:, i], s=4, c="C1", alpha=0.5, linewidths=0)
                 if centres is not None:
                     axes.scatter(centres[:, j], centres[:, i], s=30, c="white", marker="X", edgecolors="black")
             axes.ticklabel_format(useOffset=False)

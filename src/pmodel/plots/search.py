@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from pmodel.plots.plots import new_figure, render
+from pmodel.plots.plots import new_axes, render
 
 
 def search_history(done: dict[int, float], pruned: dict[int, float], minimize: bool) -> np.ndarray:
@@ -12,8 +12,7 @@ def search_history(done: dict[int, float], pruned: dict[int, float], minimize: b
     The axis shows the better three quarters: one diverged trial would hide how the others differ. Those beyond are
     triangles at its edge.
     """
-    figure = new_figure(6.4, 4.0)
-    axes = figure.subplots()
+    axes = new_axes(6.4, 4.0)
     low, high = -np.inf, np.inf
     if done:
         everything = np.array([*done.values(), *pruned.values()])
@@ -37,4 +36,4 @@ def search_history(done: dict[int, float], pruned: dict[int, float], minimize: b
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="trial", ylabel="what the model is judged by")
     axes.grid(alpha=0.3)
-    return render(figure)
+    return render(axes.figure)

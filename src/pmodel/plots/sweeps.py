@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from pmodel.plots.plots import new_figure, render
+from pmodel.plots.plots import new_axes, render
 
 
 def curves_with_spread(
@@ -22,8 +22,7 @@ def curves_with_spread(
     x_names: what to write at some of these x instead of the number
     """
     names = x_names or {}
-    figure = new_figure(6.4, 4.4)
-    axes = figure.subplots()
+    axes = new_axes(6.4, 4.4)
     for i, (name, points) in enumerate(curves.items()):
         x, mean, spread = (np.array(part) for part in zip(*points, strict=True))
         axes.plot(x, mean, color=f"C{i}", marker="o", markersize=4, label=name)
@@ -40,4 +39,4 @@ def curves_with_spread(
     if any(curves):
         has_band = any(np.isfinite(spread) for points in curves.values() for _, _, spread in points)
         axes.legend(frameon=False, title=f"band: {band}" if has_band else None)
-    return render(figure)
+    return render(axes.figure)
