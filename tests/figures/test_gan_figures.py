@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 from built import CodeArithmetic, DiscriminatorField, Interpolations, NearestNeighbours, SampleGrid, SamplesOverTime
-from support import run_directory, source
+from figure_parts import FakeModel, FakeTrainer, data_of, is_drawn, points
+from support import run_directory
 
 from pmodel.callbacks.figures import Figures
 from pmodel.figures.arithmetic import NOISE, surest, triples
@@ -16,8 +17,6 @@ from pmodel.figures.figure import NotShown, Scene, scene_of
 from pmodel.figures.images import great_circle
 from pmodel.figures.over_time import NUM_POINTS, kept_epochs
 from pmodel.plots.grids import captioned_grid, image_grid
-
-CPU = torch.device("cpu")
 
 
 def drawing(seen, name):
@@ -39,10 +38,10 @@ def seen(monkeypatch):
     return seen
 
 
-class FakeModel(torch.nn.Module):
-    """A GAN of 8×8 images whose G is nearly the identity: x = ½ + z / 20 from the first 64 entries of a code."""
+class GAN(FakeModel):
+    """Of 8×8 images, with a G that is nearly the identity: x = ½ + z / 20 from the first 64 entries of a code."""
 
-    device, fitted, latent_dim, num_classes = CPU, True, 64, None
+    latent_dim, num_classes = 64, None
 
     def sample_latents(self, n, *, generator=None):
         return torch.randn(n, self.latent_dim, generator=generator)
@@ -57,7 +56,7 @@ class FakeModel(torch.nn.Module):
         return x.flatten(1).mean(1)
 
 
-class Conditional(FakeModel):
+class Conditional(GAN):
     """Its codes end in a one-hot label."""
 
     num_classes = 4
@@ -70,13 +69,10 @@ class Conditional(FakeModel):
         return torch.cat([z, torch.eye(4)[torch.randint(4, (n,), generator=generator)]], 1)
 
 
-class PlaneModel:
+class PlaneModel(FakeModel):
     """Samples are the points z + shift in the plane, D is a logistic function of the first coordinate."""
 
-    device, fitted, shift = CPU, True, 0.0
-
-    def __init__(self, D=2):
-        self.D = D
+    D, shift = 2, 0.0
 
     def sample(self, n, *, generator=None):
         return torch.randn(n, self.D, generator=generator) + self.shift
@@ -85,49 +81,18 @@ class PlaneModel:
         return x[:, 0].sigmoid()
 
 
-class FakeTrainer:
-    """As much of a trainer as figures ask for."""
-
-    is_global_zero, callbacks = True, ()
-
-    def __init__(self, datamodule, model=None, epochs=1):
-        self.datamodule, self.lightning_module = datamodule, model
-        self.go_to(epochs)
-
-    def go_to(self, epochs):
-        self.fit_loop = SimpleNamespace(epoch_progress=SimpleNamespace(current=SimpleNamespace(processed=epochs)))
-
-
 def image_data(num_train=120, num_validation=30, num_classes=4):
     generator = torch.Generator().manual_seed(1)
-    parts = {"train": torch.rand(num_train, 1, 8, 8, generator=generator)}
-    parts["validation"] = torch.rand(num_validation, 1, 8, 8, generator=generator)
     names = None if num_classes is None else tuple(f"class {k}" for k in range(num_classes))
-    return SimpleNamespace(
-        examples=lambda split, n: SimpleNamespace(x=parts[split][:n]),
-        shape=(1, 8, 8),
-        class_names=names,
-        num_classes=num_classes,
-        split_sizes={split: len(x) for split, x in parts.items()},
-    )
-
-
-def point_data(D, **settings):
-    name = "ring" if D == 2 else "mixture_1d"
-    data = source("points", name=name, shape=[D], **({"num_train": 200, "num_validation": 100} | settings))
-    data.setup("fit")
-    return data
-
-
-def is_drawn(image):
-    return image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.std() > 0
+    parts = (torch.rand(n, 1, 8, 8, generator=generator) for n in (num_train, num_validation))
+    return data_of(*parts, class_names=names)
 
 
 # Samples and interpolations
 
 
 def test_samples_that_are_decoded_codes_are_shown_once_and_others_beside_their_means(seen):
-    SampleGrid(9).draw(Scene(image_data(), 1), model := FakeModel())
+    SampleGrid(9).draw(Scene(image_data(), 1), model := GAN())
     assert list(seen["page"][0][0]) == ["samples x = G(z), z ~ p(z)"]
     model.sample = lambda n, *, generator: (torch.rand(n, 1, 8, 8, generator=generator) < 0.5).float()
     SampleGrid(9).draw(Scene(image_data(), 1), model)
@@ -161,7 +126,7 @@ def test_great_circle_between_equal_opposite_and_zero_codes_is_a_straight_line()
 def test_interpolations_of_a_model_that_can_not_encode_are_of_the_prior_and_mix_labels_along_a_line(seen):
     asked = []
     model = Conditional()
-    model.decode = lambda z: asked.append(z) or FakeModel.decode(model, z)
+    model.decode = lambda z: asked.append(z) or GAN.decode(model, z)
     Interpolations(num_pairs=3, num_steps=5).draw(Scene(image_data(), 1), model)
     path = asked[0].view(3, 5, 68)
     start, end = model.sample_latents(6, generator=torch.Generator().manual_seed(0)).view(2, 3, 68)
@@ -171,7 +136,7 @@ def test_interpolations_of_a_model_that_can_not_encode_are_of_the_prior_and_mix_
     torch.testing.assert_close(path[:, 2, :64].norm(dim=1), (start[:, :64].norm(dim=1) + end[:, :64].norm(dim=1)) / 2)
     ((title, image),) = seen["page"][0][0].items()
     assert "great circles" in title
-    assert (image == image_grid(FakeModel.decode(model, asked[0]), 5)).all()
+    assert (image == image_grid(GAN.decode(model, asked[0]), 5)).all()
 
 
 # Samples over time
@@ -200,7 +165,7 @@ def trained(figure, trainer, epochs):
 
 
 def shifted_model():
-    model = FakeModel()
+    model = GAN()
     model.decode = lambda z: (z + model.shift).view(-1, 1, 8, 8) / 255
     return model
 
@@ -238,7 +203,7 @@ def test_their_history_survives_a_checkpoint_and_a_resumed_run_goes_on_with_it(t
 
 def test_epochs_that_are_not_kept_cost_no_samples():
     asked = []
-    model = FakeModel()
+    model = GAN()
     model.sample = lambda n, *, generator: asked.append((n, model.training)) or torch.rand(n, 1, 8, 8)
     trainer = FakeTrainer(image_data(), model)
     model.train()
@@ -251,8 +216,7 @@ def test_epochs_that_are_not_kept_cost_no_samples():
 
 def test_clouds_in_the_plane_are_drawn_over_the_validation_points(monkeypatch, seen):
     monkeypatch.setattr("pmodel.plots.plots.clouds_over", drawing(seen, "clouds"))
-    data, model = point_data(2), PlaneModel()
-    model.training, model.eval, model.train = True, lambda: None, lambda mode: None
+    data, model = points(2), PlaneModel()
     trainer, figure = FakeTrainer(data, model), SamplesOverTime(num_rows=4)
     trained(figure, trainer, (1, 2))
     figure.draw(scene_of(trainer), model)
@@ -316,9 +280,9 @@ def arithmetic(monkeypatch, model, extractor, num_codes=3, num_classes=4):
 
 
 def test_arithmetic_is_of_mean_codes_of_the_classes_that_its_captions_name(monkeypatch):
-    z, captions = arithmetic(monkeypatch, FakeModel(), Classifier(4))
+    z, captions = arithmetic(monkeypatch, GAN(), Classifier(4))
     generator = torch.Generator().manual_seed(0)
-    model = FakeModel()
+    model = GAN()
     model.sample_latents(1, generator=generator)
     drawn = model.sample_latents(400, generator=generator)
     for row, (*names, none) in zip(z, captions, strict=True):
@@ -348,14 +312,14 @@ def test_arithmetic_takes_the_labels_that_are_part_of_the_codes(monkeypatch):
 def test_arithmetic_leaves_out_classes_of_too_few_codes_and_needs_three(monkeypatch):
     rare = Classifier(4)
     rare.classify = lambda x: torch.eye(4)[(torch.arange(len(x)) % 3).where(torch.arange(len(x)) > 1, 3)]
-    _, captions = arithmetic(monkeypatch, FakeModel(), rare)
+    _, captions = arithmetic(monkeypatch, GAN(), rare)
     assert {name for names in captions for name in names[:3]} == {"class 0", "class 1", "class 2"}
     two = Classifier(4)
     two.classify = lambda x: torch.eye(4)[torch.arange(len(x)) % 2]
-    assert arithmetic(monkeypatch, FakeModel(), two)[1] == "3 samples each of 2 classes were found, not of 3"
+    assert arithmetic(monkeypatch, GAN(), two)[1] == "3 samples each of 2 classes were found, not of 3"
     none = SimpleNamespace(to=lambda d: Classifier(None))
-    assert arithmetic(monkeypatch, FakeModel(), none)[1] == "no network tells the classes of the data"
-    assert arithmetic(monkeypatch, FakeModel(), None, num_classes=None)[1] == "the data have no labels"
+    assert arithmetic(monkeypatch, GAN(), none)[1] == "no network tells the classes of the data"
+    assert arithmetic(monkeypatch, GAN(), None, num_classes=None)[1] == "the data have no labels"
 
 
 # Nearest neighbours
@@ -378,7 +342,7 @@ class Features:
 def test_samples_stand_beside_their_nearest_in_pixels_and_in_features(monkeypatch, seen):
     extractor = Features()
     monkeypatch.setattr("pmodel.figures.neighbours.feature_extractor", lambda data, cache_dir: extractor)
-    data, model = image_data(), FakeModel()
+    data, model = image_data(), GAN()
     figure = NearestNeighbours(num_images=2, num_neighbours=3)
     for _ in range(2):
         figure.draw(Scene(data, 4), model)
@@ -404,7 +368,7 @@ def test_samples_stand_beside_their_nearest_in_pixels_and_in_features(monkeypatc
 
 def test_a_model_that_repeats_training_examples_is_at_no_distance_from_them(monkeypatch, seen):
     monkeypatch.setattr("pmodel.figures.neighbours.feature_extractor", lambda data, cache_dir: Features())
-    data, model = image_data(num_train=3, num_validation=0), FakeModel()
+    data, model = image_data(num_train=3, num_validation=0), GAN()
     train = data.examples("train", 3).x
     model.sample = lambda n, *, generator: train[torch.arange(n) % 3]
     NearestNeighbours(num_images=2, num_neighbours=4).draw(Scene(data, 1), model)
@@ -413,7 +377,7 @@ def test_a_model_that_repeats_training_examples_is_at_no_distance_from_them(monk
 
 def test_neighbours_of_a_model_without_a_discriminator_are_shown_only_if_those_of_all_models_are(monkeypatch):
     monkeypatch.setattr("pmodel.figures.neighbours.feature_extractor", lambda data, cache_dir: Features())
-    sampler = SimpleNamespace(device=CPU, sample=FakeModel().sample)
+    sampler = FakeModel(sample=GAN().sample)
     with pytest.raises(NotShown, match="only for models trained against a discriminator"):
         NearestNeighbours().draw(Scene(image_data(), 1), sampler)
     assert is_drawn(NearestNeighbours(all_models=True).draw(Scene(image_data(), 1), sampler))
@@ -426,7 +390,7 @@ def test_neighbours_of_a_model_without_a_discriminator_are_shown_only_if_those_o
 def test_the_field_is_of_the_discriminator_below_real_and_generated_points(D, monkeypatch):
     seen = {}
     name = "field_on_line" if D == 1 else "field_on_plane"
-    data, model = point_data(D), PlaneModel(D)
+    data, model = points(D), PlaneModel(D=D)
     assert is_drawn(DiscriminatorField().draw(Scene(data, 1), model))
     monkeypatch.setattr(f"pmodel.plots.fields.{name}", drawing(seen, "field"))
     model.units = {"d_real": "D(x), probability"}
@@ -445,10 +409,10 @@ def test_the_field_is_of_the_discriminator_below_real_and_generated_points(D, mo
 @pytest.mark.parametrize("D", [1, 2])
 @pytest.mark.parametrize("value", [0.3, 1e6, np.nan])
 def test_fields_of_constant_far_and_undefined_numbers_are_drawn(D, value):
-    model = PlaneModel(D)
+    model = PlaneModel(D=D)
     model.shift = value
     model.discriminate = lambda x: torch.full((len(x),), value)
-    assert is_drawn(DiscriminatorField().draw(Scene(point_data(D, num_validation=0), 1), model))
+    assert is_drawn(DiscriminatorField().draw(Scene(points(D, num_validation=0), 1), model))
 
 
 # Curves
@@ -482,7 +446,7 @@ def test_curves_begin_with_what_the_model_is_judged_by_and_share_declared_panels
 
 def test_an_epoch_of_a_model_without_a_discriminator_or_of_other_points_leaves_no_history():
     three = SimpleNamespace(shape=(3,))
-    for data, model in ((image_data(), SimpleNamespace(device=CPU)), (three, PlaneModel(3))):
+    for data, model in ((image_data(), FakeModel()), (three, PlaneModel(D=3))):
         figure = SamplesOverTime()
         figure.note(FakeTrainer(data, model))
         assert not figure.state

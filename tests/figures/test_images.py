@@ -1,28 +1,21 @@
 """Figures of images: completions, maps of the likelihood, and samples of each class, asked of tiny models."""
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from built import Completions, LikelihoodMap, SampleGrid
+from figure_parts import FakeModel, data_of
 from support import run_directory
 
 from pmodel.figures.figure import Scene
 from pmodel.plots.grids import hidden, image_grid
 
-CPU = torch.device("cpu")
 
-
-def scene_with(x, num_levels=3, class_names=None):
-    """A scene of data of which these figures ask for no more; x are the validation examples."""
-
-    def examples(split, n):
-        assert split == "validation"
-        return SimpleNamespace(x=x[:n])
-
-    return Scene(SimpleNamespace(examples=examples, num_levels=num_levels, class_names=class_names), 1)
+def scene_with(x, class_names=None):
+    """A scene of data with these validation examples, of which alone these figures ask."""
+    return Scene(data_of(x[:0], x, class_names=class_names), 1)
 
 
 def images(n, C=1, H=7, W=6):
@@ -53,7 +46,7 @@ def test_each_completion_stands_in_the_row_of_its_image_and_the_lower_half_is_hi
         number = torch.linspace(0, 1, len(x)).view(-1, 1, 1, 1).expand_as(x)
         return torch.where(known, x, number)
 
-    model = SimpleNamespace(complete=complete, device=CPU)
+    model = FakeModel(complete=complete)
     for _ in range(2):
         Completions(num_images=3, num_ways=5).draw(scene_with(x), model)
     (given, known, noise), (_, _, noise_again) = asked
@@ -80,7 +73,7 @@ def test_likelihood_map_shows_bits_of_pixels_with_totals_of_images(monkeypatch):
     monkeypatch.setattr("pmodel.plots.likelihoods.likelihood_maps", likelihood_maps)
     x = images(3, C=3)
     log_prob = -torch.rand(3, 7, 6) - torch.tensor([0, 1, 100]).view(3, 1, 1)
-    model = SimpleNamespace(log_prob_per_pixel=lambda x: log_prob[: len(x)], device=CPU)
+    model = FakeModel(log_prob_per_pixel=lambda x: log_prob[: len(x)])
     LikelihoodMap(num_images=3).draw(scene_with(x), model)
     assert torch.equal(seen["images"], x)
     np.testing.assert_allclose(seen["bits"], -np.log2(np.exp(1)) * log_prob.numpy(), rtol=1e-6)
@@ -99,7 +92,7 @@ def class_model(num_classes, asked):
     def sample(n, *, generator):
         return torch.zeros(n, 1, 7, 6)
 
-    return SimpleNamespace(sample=sample, sample_classes=sample_classes, num_classes=num_classes, device=CPU)
+    return FakeModel(sample=sample, sample_classes=sample_classes, num_classes=num_classes)
 
 
 @pytest.mark.parametrize(

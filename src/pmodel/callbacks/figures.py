@@ -65,9 +65,10 @@ class Figures(Callback):
     def _keep(self, trainer: Trainer, figure: Figure, image: np.ndarray | NotShown, moment: str | None = None) -> None:
         if isinstance(image, NotShown):
             return
-        self._save(image, self.figures_dir / f"{figure.name}.png")
-        if figure.keeps_history and moment:
-            self._save(image, self.figures_dir / figure.name / f"{moment}.png")
+        names = [figure.name, f"{figure.name}/{moment}"] if figure.keeps_history and moment else [figure.name]
+        for path in (self.figures_dir / f"{name}.png" for name in names):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(path)
         log_image(trainer.loggers, f"figures/{figure.name}", image, step_of_loggers(trainer))
 
     def drawn(self, scene: Scene, model: LightningModule) -> Iterator[tuple[Figure, np.ndarray | NotShown]]:
@@ -91,10 +92,6 @@ class Figures(Callback):
     @property
     def _of_models(self) -> list[Figure]:
         return [figure for figure in self.figures if not figure.of_data]
-
-    def _save(self, image: np.ndarray, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(path)
 
     def state_dict(self) -> dict[str, Any]:
         return {figure.name: figure.state for figure in self.figures if figure.state is not None}

@@ -134,37 +134,31 @@ class Interpolations(Figure):
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
         need(model, Decodes)
-        if isinstance(model, Encodes):
-            return self._between_examples(scene, model)
-        if isinstance(model, SamplesLatents):
-            return self._between_draws(model)
-        raise NotShown("the model has neither encode nor sample_latents")
-
-    def _between_examples(self, scene: Scene, model: LightningModule) -> np.ndarray:
-        x = scene.images(2 * self.num_pairs).to(model.device)
-        if len(x) < 2:
-            raise NotShown("there is only one validation example")
-        x = x[: len(x) // 2 * 2]
-        start, end = model.encode(x).unflatten(0, (2, -1))
-        weights = torch.linspace(0, 1, self.num_steps, device=model.device)[:, None]
-        rows = [
-            torch.cat([first[None], model.decode(torch.lerp(a, b, weights)), last[None]])
-            for a, b, first, last in zip(start, end, *x.unflatten(0, (2, -1)), strict=True)
-        ]
-        title = "decoded codes between two validation examples, which stand at the ends"
-        return side_by_side({title: image_grid(torch.cat(rows), self.num_steps + 2)})
-
-    def _between_draws(self, model: LightningModule) -> np.ndarray:
-        z = model.sample_latents(2 * self.num_pairs, generator=fixed_generator(model.device)).float()
-        start, end = z.unflatten(0, (2, -1))
         weights = torch.linspace(0, 1, self.num_steps, device=model.device)
-        D = model.latent_dim
-        # What follows the first D entries is a label.
-        labels = torch.lerp(start[:, None, D:], end[:, None, D:], weights[:, None])
-        codes = torch.cat([great_circle(start[:, :D], end[:, :D], weights), labels], 2)
-        x = need_images(model.decode(codes.flatten(0, 1)))
-        title = "decoded codes along great circles between two draws z ~ p(z), which stand at the ends"
-        return side_by_side({title: image_grid(x, self.num_steps)})
+        ends = []
+        if isinstance(model, Encodes):
+            x = scene.images(2 * self.num_pairs).to(model.device)
+            if len(x) < 2:
+                raise NotShown("there is only one validation example")
+            x = x[: len(x) // 2 * 2]
+            ends = x.unflatten(0, (2, -1))
+            start, end = model.encode(x).unflatten(0, (2, -1))
+            codes = torch.lerp(start[:, None], end[:, None], weights[:, None])
+            title = "decoded codes between two validation examples, which stand at the ends"
+        elif isinstance(model, SamplesLatents):
+            z = model.sample_latents(2 * self.num_pairs, generator=fixed_generator(model.device)).float()
+            start, end = z.unflatten(0, (2, -1))
+            D = model.latent_dim
+            # What follows the first D entries is a label.
+            labels = torch.lerp(start[:, None, D:], end[:, None, D:], weights[:, None])
+            codes = torch.cat([great_circle(start[:, :D], end[:, :D], weights), labels], 2)
+            title = "decoded codes along great circles between two draws z ~ p(z), which stand at the ends"
+        else:
+            raise NotShown("the model has neither encode nor sample_latents")
+        rows = need_images(model.decode(codes.flatten(0, 1))).unflatten(0, codes.shape[:2])
+        if len(ends):
+            rows = torch.cat([ends[0][:, None], rows, ends[1][:, None]], 1)
+        return side_by_side({title: image_grid(rows.flatten(0, 1), rows.shape[1])})
 
 
 def great_circle(start: Tensor, end: Tensor, weights: Tensor) -> Tensor:

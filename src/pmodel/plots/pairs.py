@@ -24,10 +24,9 @@ def pairs(
     figure = new_figure(2.1 * D + 1, 2.1 * D + 0.6)
     colors = "0.35" if labels is None else [cluster_color(k) for k in labels]
     for i, row in enumerate(figure.subplots(D, D, squeeze=False, sharex="col")):
-        for j, axes in enumerate(row):
-            if j > i:
-                axes.remove()
-                continue
+        for axes in row[i + 1 :]:
+            axes.remove()
+        for j, axes in enumerate(row[: i + 1]):
             if i == j:
                 bins = np.histogram_bin_edges(points[:, i], 40)
                 axes.hist(points[:, i], bins, density=True, color="0.6", label="data")
