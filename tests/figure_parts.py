@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
+import pytest
 import torch
 from support import source
 
@@ -66,6 +67,19 @@ def points(D: int, **settings: Any) -> InMemoryDataModule:
     data = source("points", shape=[D], **(plain | settings))
     data.setup("fit")
     return data
+
+
+def noted(monkeypatch: pytest.MonkeyPatch, *places: str) -> list[tuple]:
+    """What functions at these places, "module.function" in pmodel, are given from now on; they give a small image."""
+    calls = []
+
+    def draw(*args, **kwargs):
+        calls.append((*args, *kwargs.values()))
+        return np.zeros((4, 4, 3), np.uint8)
+
+    for place in places:
+        monkeypatch.setattr(f"pmodel.{place}", draw)
+    return calls
 
 
 def is_drawn(image: np.ndarray) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from built import ClusterCentres, ClusterMap, DensityFigure, PrincipalComponentsFigure
-from figure_parts import FakeModel, FakeTrainer, data_of, is_drawn, points
+from figure_parts import FakeModel, FakeTrainer, data_of, is_drawn, noted, points
 from support import source
 
 from pmodel.callbacks.figures import Figures
@@ -131,36 +131,30 @@ def test_density_without_a_validation_split_is_drawn_over_training_points():
 
 
 @pytest.mark.parametrize("D", [1, 2])
-def test_constant_points_one_cluster_and_more_centres_than_points_are_drawn(D, tmp_path):
-    scene = Scene(csv_points(tmp_path, [[3.0] * D] * 4), 1)
-    model = mixture([1 / 60] * 60, [[3.0] * D] * 60, [0.1] * 60)
-    shares = torch.zeros(60)
-    shares[7] = 1.0
-    model.clusters = lambda: (torch.full((60, D), 3.0), shares)
-    one = FakeModel(assign=lambda x: torch.zeros(len(x), dtype=torch.int64))
-    assert is_drawn(DensityFigure().draw(scene, model))
-    assert is_drawn(ClusterMap().draw(scene, model))
-    assert is_drawn(ClusterMap().draw(scene, one))
-    one.clusters = lambda: (torch.zeros(1, D), torch.ones(1))
-    assert is_drawn(ClusterMap().draw(scene, one))
+@pytest.mark.parametrize("constant", [True, False])
+def test_constant_points_one_cluster_and_more_centres_than_points_are_drawn(D, constant, tmp_path):
+    rows = [[3.0] * D] * 4 if constant else np.random.default_rng(0).normal(size=(30, D)).tolist()
+    scene = Scene(csv_points(tmp_path, rows), 1)
+    many = mixture([1 / 60] * 60, [[3.0] * D] * 60, [0.1] * 60)
+    many.clusters = lambda: (torch.full((60, D), 3.0), torch.eye(60)[7])
+    only_assigns = FakeModel(assign=lambda x: torch.zeros(len(x), dtype=torch.int64))
+    one = FakeModel(assign=only_assigns.assign, clusters=lambda: (torch.zeros(1, D), torch.ones(1)))
+    assert is_drawn(DensityFigure().draw(scene, many))
+    for model in (many, only_assigns, one):
+        assert is_drawn(ClusterMap().draw(scene, model))
 
 
 def test_centres_stand_in_falling_order_with_counts_that_add_up(monkeypatch):
-    seen = {}
-
-    def captioned_grid(images, captions, columns):
-        seen.update(images=images, captions=captions, columns=columns)
-        return np.zeros((4, 4, 3), np.uint8)
-
-    monkeypatch.setattr("pmodel.figures.clusters.captioned_grid", captioned_grid)
+    drawn = noted(monkeypatch, "figures.clusters.captioned_grid")
     counts = torch.tensor([20, 0, 130, 50])
     centres = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 1, 8, 8)
     model = FakeModel(clusters=lambda: (centres, counts / counts.sum()))
-    ClusterCentres().draw(Scene(IMAGES, 1), model)
-    assert seen["images"][:, 0, 0, 0].tolist() == [2, 3, 0, 1]
-    assert seen["captions"] == ["65.0%\n130", "25.0%\n50", "10.0%\n20", "0.0%\n0"]
-    ClusterCentres(num_centres=2).draw(Scene(IMAGES, 1), model)
-    assert seen["images"][:, 0, 0, 0].tolist() == [2, 3]
+    for num_centres in (40, 2):
+        ClusterCentres(num_centres).draw(Scene(IMAGES, 1), model)
+    (images, captions, _), (largest, *_) = drawn
+    assert images[:, 0, 0, 0].tolist() == [2, 3, 0, 1]
+    assert captions == ["65.0%\n130", "25.0%\n50", "10.0%\n20", "0.0%\n0"]
+    assert largest[:, 0, 0, 0].tolist() == [2, 3]
 
 
 @pytest.mark.parametrize("C", [1, 3])

@@ -44,18 +44,16 @@ def test_what_the_discriminator_calls_real_is_blue_and_the_points_have_strong_co
     image = field_on_plane(real, generated, frame, verdicts.T if upwards else verdicts, "D(x)")
     # Away from the colour bar and the legend, at the right and below.
     inside = image[60:-120, 60:-140]
-    pale_blue, pale_orange = (
-        within(inside, (150, 190, 230), (190, 225, 255)),
-        within(inside, (235, 180, 130), (255, 215, 175)),
-    )
-    strong_blue, strong_orange = (
-        within(inside, (0, 50, 130), (60, 110, 190)),
-        within(inside, (180, 40, 0), (230, 100, 40)),
-    )
-    if upwards:
-        pale_blue, pale_orange, strong_blue, strong_orange = (
-            colour[::-1].T for colour in (pale_blue, pale_orange, strong_blue, strong_orange)
+    inside = inside[::-1].swapaxes(0, 1) if upwards else inside
+    pale_blue, pale_orange, strong_blue, strong_orange = (
+        within(inside, *colours)
+        for colours in (
+            ((150, 190, 230), (190, 225, 255)),
+            ((235, 180, 130), (255, 215, 175)),
+            ((0, 50, 130), (60, 110, 190)),
+            ((180, 40, 0), (230, 100, 40)),
         )
+    )
     places = [np.nonzero(colour)[1] for colour in (pale_orange, strong_orange, pale_blue, strong_blue)]
     assert len(places[0]) > 20_000 < len(places[2])
     assert places[0].max() < places[2].min()
