@@ -68,24 +68,45 @@ PRIOR = "not for models trained against a discriminator, whose prior may be unif
 NO_IMAGES = "the data are points, not images"
 NO_POINTS = "the data are images, not points"
 
+CHANNELS = "the images have 4 channels, not 1 or 3"
+THREE_DIMENSIONS = "the points have 3 dimensions, not 1 or 2"
+
+# What each asks a model for first.
+FIRST = {
+    SampleGrid: "sample", NearestNeighbours: "sample", ReconstructionGrid: "reconstruct", Completions: "complete",
+    Interpolations: "decode", Traversals: "decode", LatentManifold: "decode", LatentScatter: "encode",
+    ClusterCentres: "clusters", ClusterMap: "assign", PrincipalComponentsFigure: "principal_components",
+    DensityFigure: "log_prob", LikelihoodMap: "log_prob_per_pixel",
+}
+OF_IMAGES = {
+    Interpolations: {"encode": never, "decode": never},
+    Completions: {"complete": never},
+    LikelihoodMap: {"log_prob_per_pixel": never},
+}
+OF_POINTS = {ClusterMap: {"assign": never}, DensityFigure: {"log_prob": never}, DiscriminatorField: GAN}
 CASES = [
-    (SampleGrid, FakeModel(), IMAGES, "the model has no sample"),
-    (SampleGrid, FakeModel(sample=as_data((3,))), SPACE, "the points have 3 dimensions, not 1 or 2"),
-    (SampleGrid, FakeModel(sample=as_data((4, 8, 8))), FOUR_CHANNELS, "the images have 4 channels, not 1 or 3"),
+    *((figure, FakeModel(), IMAGES, f"the model has no {method}") for figure, method in FIRST.items()),
+    *(
+        (figure, FakeModel(**answers), data, reason)
+        for figure, answers in OF_IMAGES.items()
+        for data, reason in ((PLANE, NO_IMAGES), (FOUR_CHANNELS, CHANNELS), (EMPTY, "there are no validation examples"))
+    ),
+    *(
+        (figure, FakeModel(**answers), data, reason)
+        for figure, answers in OF_POINTS.items()
+        for data, reason in ((IMAGES, NO_POINTS), (SPACE, THREE_DIMENSIONS))
+    ),
+    (SampleGrid, FakeModel(sample=as_data((3,))), SPACE, THREE_DIMENSIONS),
+    (SampleGrid, FakeModel(sample=as_data((4, 8, 8))), FOUR_CHANNELS, CHANNELS),
     (SamplesOverTime, FakeModel(sample=never), IMAGES, AGAINST),
     (SamplesOverTime, FakeModel(**GAN), LINE, "the points have 1 dimension, not 2"),
-    (SamplesOverTime, FakeModel(**GAN), FOUR_CHANNELS, "the images have 4 channels, not 1 or 3"),
-    (ReconstructionGrid, FakeModel(), IMAGES, "the model has no reconstruct"),
-    (ReconstructionGrid, FakeModel(reconstruct=never), SPACE, "the points have 3 dimensions, not 1 or 2"),
+    (SamplesOverTime, FakeModel(**GAN), FOUR_CHANNELS, CHANNELS),
+    (ReconstructionGrid, FakeModel(reconstruct=never), SPACE, THREE_DIMENSIONS),
     (ReconstructionGrid, FakeModel(reconstruct=never), EMPTY, "there are no validation examples"),
-    (ReconstructionGrid, FakeModel(reconstruct=never), FOUR_CHANNELS, "the images have 4 channels, not 1 or 3"),
-    (Interpolations, FakeModel(encode=never), IMAGES, "the model has no decode"),
+    (ReconstructionGrid, FakeModel(reconstruct=never), FOUR_CHANNELS, CHANNELS),
     (Interpolations, FakeModel(decode=never), IMAGES, "the model has neither encode nor sample_latents"),
-    (Interpolations, FakeModel(encode=never, decode=never), PLANE, NO_IMAGES),
-    (Interpolations, FakeModel(encode=never, decode=never), EMPTY, "there are no validation examples"),
     (Interpolations, FakeModel(**ENCODER), data((1, 8, 8), 1), "there is only one validation example"),
     (Interpolations, FakeModel(decode=as_data((2,)), **codes_of(4)), PLANE, NO_IMAGES),
-    (Traversals, FakeModel(encode=never), IMAGES, "the model has no decode"),
     (Traversals, FakeModel(decode=never), IMAGES, "the model has neither encode nor sample_latents"),
     (Traversals, FakeModel(encode=never, decode=never), PLANE, NO_IMAGES),
     (Traversals, FakeModel(decode=as_data((2,)), **codes_of(4)), PLANE, NO_IMAGES),
@@ -94,39 +115,20 @@ CASES = [
     (CodeArithmetic, FakeModel(**GAN_CODES), IMAGES, "the model has no decode"),
     (CodeArithmetic, FakeModel(decode=as_data((2,)), **GAN_CODES), PLANE, NO_IMAGES),
     (CodeArithmetic, FakeModel(decode=as_data((1, 8, 8)), **GAN_CODES), IMAGES, "the data have no labels"),
-    (NearestNeighbours, FakeModel(discriminate=never), IMAGES, "the model has no sample"),
     (NearestNeighbours, FakeModel(sample=never), IMAGES, AGAINST),
     (NearestNeighbours, FakeModel(**GAN), PLANE, NO_IMAGES),
-    (Completions, FakeModel(), IMAGES, "the model has no complete"),
-    (Completions, FakeModel(complete=never), PLANE, NO_IMAGES),
-    (Completions, FakeModel(complete=never), FOUR_CHANNELS, "the images have 4 channels, not 1 or 3"),
-    (Completions, FakeModel(complete=never), EMPTY, "there are no validation examples"),
-    (LikelihoodMap, FakeModel(), IMAGES, "the model has no log_prob_per_pixel"),
-    (LikelihoodMap, FakeModel(log_prob_per_pixel=never), PLANE, NO_IMAGES),
     (LikelihoodMap, FakeModel(log_prob_per_pixel=never), CONTINUOUS, "the images are continuous, not on levels"),
-    (LatentManifold, FakeModel(), IMAGES, "the model has no decode"),
     (LatentManifold, FakeModel(decode=never), IMAGES, "the model has no sample_latents"),
     (LatentManifold, FakeModel(decode=never, discriminate=never, **codes_of(2)), IMAGES, PRIOR),
     (LatentManifold, FakeModel(decode=never, **codes_of(64)), IMAGES, "the code has 64 dimensions, not 2"),
     (LatentManifold, FakeModel(decode=as_data((2,)), **codes_of(2)), PLANE, NO_IMAGES),
-    (LatentScatter, FakeModel(latent_dim=2), IMAGES, "the model has no encode"),
     (LatentScatter, FakeModel(encode=never), IMAGES, "the model has no latent_dim"),
     (LatentScatter, FakeModel(encode=never, latent_dim=3), IMAGES, "the code has 3 dimensions, not 2"),
     (LatentScatter, FakeModel(encode=never, latent_dim=2), EMPTY, "there are no validation examples"),
-    (ClusterCentres, FakeModel(), IMAGES, "the model has no clusters"),
     (ClusterCentres, FakeModel(clusters=lambda: (torch.eye(2), torch.ones(2) / 2)), PLANE, NO_IMAGES),
-    (ClusterMap, FakeModel(), PLANE, "the model has no assign"),
-    (ClusterMap, FakeModel(assign=never), IMAGES, NO_POINTS),
-    (ClusterMap, FakeModel(assign=never), SPACE, "the points have 3 dimensions, not 1 or 2"),
-    (PrincipalComponentsFigure, FakeModel(), IMAGES, "the model has no principal_components"),
     (PrincipalComponentsFigure, components(THREE), SPACE, "the points have 3 dimensions, not 2"),
-    (PrincipalComponentsFigure, components(FOUR), FOUR_CHANNELS, "the images have 4 channels, not 1 or 3"),
-    (DensityFigure, FakeModel(), PLANE, "the model has no log_prob"),
-    (DensityFigure, FakeModel(log_prob=never), IMAGES, NO_POINTS),
-    (DensityFigure, FakeModel(log_prob=never), SPACE, "the points have 3 dimensions, not 1 or 2"),
+    (PrincipalComponentsFigure, components(FOUR), FOUR_CHANNELS, CHANNELS),
     (DiscriminatorField, FakeModel(sample=never), PLANE, AGAINST),
-    (DiscriminatorField, FakeModel(**GAN), IMAGES, NO_POINTS),
-    (DiscriminatorField, FakeModel(**GAN), SPACE, "the points have 3 dimensions, not 1 or 2"),
     (LossCurves, FakeModel(), IMAGES, "nothing was logged in training"),
     (Pairs, FakeModel(assign=never), IMAGES, NO_POINTS),
     (Pairs, FakeModel(assign=never), PLANE, "the points have 2 dimensions, not 3 or more"),

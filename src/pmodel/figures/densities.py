@@ -1,6 +1,7 @@
 """The density of a model of points, over the points."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import numpy as np
 import torch
@@ -50,9 +51,11 @@ class DensityFigure(Figure):
         points = need_points(x).numpy()
         mean = values_at(points, model.log_prob, model.device).mean(dtype=float) - scene.data.log_volume
         title = f"p(x) {scene.moment}, and {len(x):,} {split} points\nmean log p(x): {mean:.3f} nats"
-        truth = self._true_log_prob(scene)
-        if truth is not None:
-            title += f" (of the true density: {truth(x).mean():.3f})"
+        truth = None
+        if isinstance(scene.data, LogProb):
+            with suppress(ValueError):  # there is no formula for some data
+                title += f" (of the true density: {scene.data.log_prob(x).mean():.3f})"
+                truth = scene.data.log_prob
         from pmodel.plots.densities import density_on_line, density_on_plane
 
         is_line = x.shape[1] == 1
@@ -66,14 +69,3 @@ class DensityFigure(Figure):
         if truth is not None:
             densities["true density"] = np.exp(on_lattice(axes, truth, torch.device("cpu")))
         return density_on_line(scene.restored(points), frame, densities, gaussians)
-
-    def _true_log_prob(self, scene: Scene) -> Callable[[Tensor], Tensor] | None:
-        """The data's own log_prob, if they have a formula for it."""
-        data = scene.data
-        if not isinstance(data, LogProb):
-            return None
-        try:
-            data.log_prob(torch.zeros(1, *data.shape))
-        except ValueError:
-            return None
-        return data.log_prob

@@ -8,7 +8,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from pmodel.capabilities import Decodes, Encodes, Reconstructs, Samples, SamplesClasses, SamplesLatents
-from pmodel.figures.figure import Figure, NotShown, Scene, are_images, is_image, need, need_images
+from pmodel.figures.figure import Figure, NotShown, Scene, are_images, need, need_images
 from pmodel.plots.grids import columns_for, image_grid, side_by_side
 from pmodel.settings.ranges import Count, Two
 
@@ -54,10 +54,9 @@ class SampleGrid(Figure):
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
         need(model, Samples)
-        if isinstance(model, SamplesClasses) and model.num_classes is not None:
-            by_class = self._by_class(scene, model, model.num_classes)
-            if by_class is not None:
-                return by_class
+        is_conditional = isinstance(model, SamplesClasses) and model.num_classes is not None
+        if is_conditional and len(scene.data.shape) == 3:
+            return self._by_class(scene, model, model.num_classes)
         x = model.sample(self.num_images, generator=fixed_generator(model.device))
         if not are_images(x):
             real, split = scene.held_out(2000)
@@ -72,16 +71,14 @@ class SampleGrid(Figure):
                 panels = {"samples x = G(z), z ~ p(z)": x}
         return grids(panels)
 
-    def _by_class(self, scene: Scene, model: SamplesClasses, num_classes: int) -> np.ndarray | None:
+    def _by_class(self, scene: Scene, model: SamplesClasses, num_classes: int) -> np.ndarray:
         """A block of draws for each class; of many classes the first few, so that each has four where there can be."""
         shown = min(num_classes, max(1, self.num_images // 4))
         # All blocks together are nearly a square.
         columns = max(1, round(math.sqrt(self.num_images) / shown))
         count = self.num_images // (shown * columns) * columns
         label = torch.arange(shown, device=model.device).repeat_interleave(count)
-        x = model.sample_classes(label, generator=fixed_generator(model.device))
-        if not is_image(x):
-            return None
+        x = need_images(model.sample_classes(label, generator=fixed_generator(model.device)))
         names = scene.data.class_names or range(num_classes)
         blocks = {str(name): image_grid(part, columns) for name, part in zip(names, x.split(count), strict=False)}
         title = "samples x ~ p(x | class)"

@@ -31,7 +31,7 @@ class Pairs(Figure):
             raise NotShown(f"the points have {dimensions(x.shape[1])}, not {MIN_DIMS} or more")
         if not isinstance(model, Assigns | Samples):
             raise NotShown("the model has neither assign nor sample")
-        from pmodel.plots.pairs import pairs
+        from pmodel.plots.plots import pairs
 
         shown = min(self.num_columns, x.shape[1])
         labels = samples = centres = None

@@ -28,8 +28,7 @@ def font(size: int) -> ImageFont.FreeTypeFont:
 
 def to_uint8(images: Tensor) -> np.ndarray:
     """Images (N, C, H, W) in [0, 1], one or three channels → (N, H, W, 3) uint8; values outside are clipped."""
-    array = (images.detach().float().cpu().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
-    return np.broadcast_to(array, (*array.shape[:3], 3)) if array.shape[3] == 1 else array
+    return (in_colour(images).detach().float().cpu().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
 
 
 def in_colour(images: Tensor) -> Tensor:
