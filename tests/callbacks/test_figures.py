@@ -7,7 +7,7 @@ import pytest
 import torch
 from built import ClusterCentres, ClusterMap, DensityFigure, PrincipalComponentsFigure
 from figure_parts import FakeModel, FakeTrainer, data_of, is_drawn, noted, points
-from support import source
+from support import array_data
 
 from pmodel.callbacks.figures import Figures
 from pmodel.figures.components import around_grey
@@ -96,14 +96,6 @@ LINE = mixture([0.5, 0.5], [[-1.0], [1.0]], [0.4, 0.6])
 PLANE = mixture([0.2, 0.8], [[-1.0, 0.0], [1.0, 1.0]], [0.4, 0.6])
 
 
-def csv_points(tmp_path, rows):
-    path = tmp_path / "points.csv"
-    path.write_text("\n".join(",".join(map(str, row)) for row in rows))
-    data = source("table", path=path)
-    data.setup("fit")
-    return data
-
-
 IMAGES = data_of(torch.rand(200, 1, 8, 8), torch.rand(20, 1, 8, 8))
 
 
@@ -126,15 +118,10 @@ def test_density_is_asked_for_in_parts_of_float32_and_may_be_minus_infinity():
     assert {dtype for _, dtype in seen} == {torch.float32}
 
 
-def test_density_without_a_validation_split_is_drawn_over_training_points():
-    assert is_drawn(DensityFigure().draw(Scene(points(2, num_validation=0), 1), PLANE))
-
-
 @pytest.mark.parametrize("D", [1, 2])
 @pytest.mark.parametrize("constant", [True, False])
-def test_constant_points_one_cluster_and_more_centres_than_points_are_drawn(D, constant, tmp_path):
-    rows = [[3.0] * D] * 4 if constant else np.random.default_rng(0).normal(size=(30, D)).tolist()
-    scene = Scene(csv_points(tmp_path, rows), 1)
+def test_constant_points_one_cluster_and_more_centres_than_points_are_drawn(D, constant):
+    scene = Scene(array_data(torch.full((4, D), 3.0) if constant else torch.randn(30, D)), 1)
     many = mixture([1 / 60] * 60, [[3.0] * D] * 60, [0.1] * 60)
     many.clusters = lambda: (torch.full((60, D), 3.0), torch.eye(60)[7])
     only_assigns = FakeModel(assign=lambda x: torch.zeros(len(x), dtype=torch.int64))

@@ -10,6 +10,7 @@ from built import (
     ClusterMap,
     CodeArithmetic,
     Completions,
+    DataFigure,
     DensityFigure,
     DiscriminatorField,
     Interpolations,
@@ -73,10 +74,19 @@ THREE_DIMENSIONS = "the points have 3 dimensions, not 1 or 2"
 
 # What each asks a model for first.
 FIRST = {
-    SampleGrid: "sample", NearestNeighbours: "sample", ReconstructionGrid: "reconstruct", Completions: "complete",
-    Interpolations: "decode", Traversals: "decode", LatentManifold: "decode", LatentScatter: "encode",
-    ClusterCentres: "clusters", ClusterMap: "assign", PrincipalComponentsFigure: "principal_components",
-    DensityFigure: "log_prob", LikelihoodMap: "log_prob_per_pixel",
+    SampleGrid: "sample",
+    NearestNeighbours: "sample",
+    ReconstructionGrid: "reconstruct",
+    Completions: "complete",
+    Interpolations: "decode",
+    Traversals: "decode",
+    LatentManifold: "decode",
+    LatentScatter: "encode",
+    ClusterCentres: "clusters",
+    ClusterMap: "assign",
+    PrincipalComponentsFigure: "principal_components",
+    DensityFigure: "log_prob",
+    LikelihoodMap: "log_prob_per_pixel",
 }
 OF_IMAGES = {
     Interpolations: {"encode": never, "decode": never},
@@ -132,6 +142,7 @@ CASES = [
     (LossCurves, FakeModel(), IMAGES, "nothing was logged in training"),
     (Pairs, FakeModel(assign=never), IMAGES, NO_POINTS),
     (Pairs, FakeModel(assign=never), PLANE, "the points have 2 dimensions, not 3 or more"),
+    (DataFigure, None, FOUR_CHANNELS, CHANNELS),
     (Pairs, FakeModel(), SPACE, "the model has neither assign nor sample"),
 ]
 
@@ -148,8 +159,7 @@ def test_the_reason_is_given_before_anything_is_asked_for(figure, asked, of, rea
 def test_every_figure_of_the_config_has_reasons():
     include = config()["callbacks"]["figures"]["include"]
     figures = {type(instantiate(node)) for node in include.values()}
-    # Of the data, which there always are.
-    assert {figure for figure in figures if not figure.of_data} == {type(figure()) for figure, *_ in CASES}
+    assert figures == {type(figure()) for figure, *_ in CASES}
 
 
 def test_figures_without_an_image_leave_no_file_in_training_and_their_reason_after_it(tmp_path):
