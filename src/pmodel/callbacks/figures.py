@@ -69,7 +69,9 @@ class Figures(Callback):
         for path in (self.figures_dir / f"{name}.png" for name in names):
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image).save(path)
-        log_image(trainer.loggers, f"figures/{figure.name}", image, step_of_loggers(trainer))
+        # The step of the numbers that Lightning logged last: it counts batches from 0, and no player's steps.
+        step = max(trainer.fit_loop.epoch_loop._batches_that_stepped - 1, 0)
+        log_image(trainer.loggers, f"figures/{figure.name}", image, step)
 
     def drawn(self, scene: Scene, model: LightningModule) -> Iterator[tuple[Figure, np.ndarray | NotShown]]:
         """Each figure of the model with its image, or why there is none; of a model in eval mode.
@@ -113,8 +115,3 @@ def image_of(figure: Figure, scene: Scene, model: LightningModule) -> np.ndarray
 def batches_done(trainer: Trainer) -> int:
     """How many batches the model was trained on."""
     return trainer.fit_loop.epoch_loop.batch_progress.total.processed
-
-
-def step_of_loggers(trainer: Trainer) -> int:
-    """The step under which Lightning has logged the last numbers: it counts batches from 0, and no player's steps."""
-    return max(trainer.fit_loop.epoch_loop._batches_that_stepped - 1, 0)

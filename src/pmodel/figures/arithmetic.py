@@ -27,10 +27,9 @@ class CodeArithmetic(Figure):
     """G(mean code of class A) − the same of B + of C, and G of the sum of these codes; beside it, G(sum + noise).
 
     Radford et al.: Unsupervised Representation Learning with Deep Convolutional GANs, 2015, arXiv 1511.06434, section
-    6.3.2: single codes gave unstable results, means of three did not. The sum of three such means has the variance of
-    the prior. There a person chose the codes by their images; here a class-conditional code says its class itself,
-    and else a classifier of the data says which codes' images it is surest of. For models that are trained against a
-    discriminator.
+    6.3.2: single codes gave unstable results, means of three did not; the sum of three such means has the variance of
+    the prior. There a person chose the codes. Here a class-conditional code says its class itself, and else a
+    classifier of the data says which codes' images it is surest of. For models trained against a discriminator.
 
     Args:
         num_rows: at most; as many as there are classes, if these are fewer.

@@ -13,22 +13,16 @@ from pmodel.plots.grids import columns_for, image_grid, in_rows, side_by_side
 from pmodel.plots.points import points
 from pmodel.settings.ranges import Count, Two
 
-# Of more classes than that, the smallest and the largest count are said.
-MOST_COUNTS = 10
-# Letters of a class or a column.
-LONGEST = 30
-# A row of larger images holds fewer of them, so that the page is not much wider than that, in pixels.
-WIDTH = 900
-# Of the points' columns, the first so many.
-MOST_COLUMNS = 5
+MOST_COUNTS = 10  # of more classes, the smallest and the largest count are said
+LONGEST = 30  # letters of a class or a column
+WIDTH = 900  # in pixels: a row of larger images holds fewer of them
+MOST_COLUMNS = 5  # of points
 
 
 class DataFigure(Figure):
     """Training examples as the model sees them: images, a row of each class; points as a histogram on the line, a
-    scatter in the plane, and the first five columns against each other where there are more.
-
-    Points are coloured by class, and stand in the user's units, under the names of the columns, where the data have
-    these (`restore`, `column_names`).
+    scatter in the plane, and the first five columns against each other where there are more. Points are coloured by
+    class, and stand in the user's units under the names of their columns.
     """
 
     name = "data"

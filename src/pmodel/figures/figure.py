@@ -47,9 +47,7 @@ def need_images(x: Tensor, split: str = "validation") -> Tensor:
 
 
 def need_points(x: Tensor, few: Sequence[int] = (1, 2)) -> Tensor:
-    """Examples (B, …); raises NotShown unless they are points, (B, D), of so few dimensions D, and there are any."""
-    if len(x) == 0:
-        raise NotShown("there are no examples")
+    """Examples (B, …); raises NotShown unless they are points, (B, D), of so few dimensions D."""
     if x.dim() != 2:
         raise NotShown("the data are images, not points")
     if x.shape[1] not in few:
@@ -91,8 +89,7 @@ class Scene:
         return need_images(self.data.examples("validation", n).x)
 
     def held_out(self, n: int) -> tuple[Tensor, str]:
-        """n validation examples (n, …), or as many of training where there are none; and which of the two, for a
-        title."""
+        """n validation examples (n, …), or training examples where there are none; and which of the two they are."""
         x = self.data.examples("validation", n).x
         return (x, "validation") if len(x) > 0 else (self.data.examples("train", n).x, "training")
 

@@ -21,17 +21,14 @@ def fixed_generator(device: torch.device) -> torch.Generator:
     return torch.Generator(device=device).manual_seed(SEED)
 
 
-def grids(panels: dict[str, Tensor]) -> np.ndarray:
-    """As many images (N, C, H, W) in each panel, side by side below their titles."""
-    return side_by_side({title: image_grid(x, columns_for(len(x))) for title, x in panels.items()})
+def beside(scene: Scene, panels: dict[str, Tensor]) -> np.ndarray:
+    """As many images (N, C, H, W), or points (N, 1) or (N, 2), in each panel, side by side below their titles."""
+    (_, D, *is_image), *_ = (x.shape for x in panels.values())
+    if is_image:
+        return side_by_side({title: image_grid(x, columns_for(len(x))) for title, x in panels.items()})
+    from pmodel.plots.plots import clouds
 
-
-def clouds(scene: Scene, panels: dict[str, Tensor]) -> np.ndarray:
-    """Points (N, 1) or (N, 2) in each panel, in the units of their source."""
-    from pmodel.plots import plots
-
-    (_, D), *_ = (x.shape for x in panels.values())
-    return plots.clouds({title: scene.restored(x.cpu()) for title, x in panels.items()}, scene.axis_names(D))
+    return clouds({title: scene.restored(x.cpu()) for title, x in panels.items()}, scene.axis_names(D))
 
 
 class SampleGrid(Figure):
@@ -61,7 +58,7 @@ class SampleGrid(Figure):
         if not are_images(x):
             real, split = scene.held_out(2000)
             samples = model.sample(len(real), generator=fixed_generator(model.device))
-            return clouds(scene, {f"{split} examples": real, "samples x ~ p(x)": samples})
+            return beside(scene, {f"{split} examples": real, "samples x ~ p(x)": samples})
         panels = {"samples x ~ p(x)": x}
         if isinstance(model, SamplesLatents) and isinstance(model, Decodes):
             means = model.decode(model.sample_latents(self.num_images, generator=fixed_generator(model.device)))
@@ -69,7 +66,7 @@ class SampleGrid(Figure):
             # Not exactly, since some operations on a GPU differ from one time to the next.
             if (means - x).abs().mean() < 1e-3:
                 panels = {"samples x = G(z), z ~ p(z)": x}
-        return grids(panels)
+        return beside(scene, panels)
 
     def _by_class(self, scene: Scene, model: SamplesClasses, num_classes: int) -> np.ndarray:
         """A block of draws for each class; of many classes the first few, so that each has four where there can be."""
@@ -107,11 +104,9 @@ class ReconstructionGrid(Figure):
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
         need(model, Reconstructs)
         x = scene.data.examples("validation", self.num_images).x
-        images = are_images(x)
-        if not images:
+        if not are_images(x):
             x = scene.data.examples("validation", 2000).x
-        panels = {"validation examples": x, "reconstructions": model.reconstruct(x.to(model.device))}
-        return grids(panels) if images else clouds(scene, panels)
+        return beside(scene, {"validation examples": x, "reconstructions": model.reconstruct(x.to(model.device))})
 
 
 class Interpolations(Figure):

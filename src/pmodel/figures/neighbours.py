@@ -25,8 +25,8 @@ class NearestNeighbours(Figure):
     """Samples, and the training examples nearest to each: in pixels, and in features of a network; with the distances.
 
     The titles compare the median distance of samples to their nearest training example with that of validation
-    examples to theirs: a model that repeats its training examples is much nearer. All training examples are searched,
-    or as many as 2^28 numbers hold. For images.
+    examples to theirs: a model that repeats its training examples is much nearer. As many training examples are
+    searched as 2^28 numbers hold.
 
     Args:
         cache_dir: keeps the weights of the network for the next run; None: nowhere.
@@ -39,10 +39,6 @@ class NearestNeighbours(Figure):
     caption = (
         "Samples beside the training examples that are nearest to them: a sample that equals its neighbour "
         "was copied, not invented."
-    )
-    caption_of_points = (
-        "Samples and the training points that are nearest to them: a sample that lies on its neighbour was "
-        "copied, not invented."
     )
 
     def __init__(self, num_images: Count, num_neighbours: Count, cache_dir: str | None, all_models: bool) -> None:

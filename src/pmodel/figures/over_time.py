@@ -18,10 +18,8 @@ NUM_POINTS = 500
 
 
 def kept_epochs(epoch: int, num_rows: int) -> range:
-    """Epochs 1, 1 + s, 1 + 2s, … up to `epoch`, fewer than `num_rows`; s is the smallest power of two for that.
-
-    What a later epoch keeps, all earlier ones from there on have kept too.
-    """
+    """Epochs 1, 1 + s, 1 + 2s, … up to `epoch`, fewer than `num_rows`; s is the smallest power of two for that. What a
+    later epoch keeps, all earlier ones from there on have kept too."""
     stride = 1
     while len(range(1, epoch + 1, stride)) >= num_rows:
         stride *= 2
@@ -36,7 +34,7 @@ class SamplesOverTime(Figure):
 
     Args:
         num_images: in a row.
-        num_rows: at most, at least 2.
+        num_rows: at most.
     """
 
     name = "samples_over_time"

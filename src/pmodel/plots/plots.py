@@ -35,8 +35,8 @@ def render(figure: Figure) -> np.ndarray:
     return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
 
 
-def curves(series: dict[str, dict[str, tuple[list[float], list[float]]]], x_label: str = "epoch") -> np.ndarray:
-    """One panel per quantity, four in a row at most; in each, named curves (x values, y values).
+def curves(series: dict[str, dict[str, tuple[list[float], list[float]]]]) -> np.ndarray:
+    """One panel per quantity, four in a row at most; in each, named curves (epochs, values).
 
     `series` maps the panel's title to its curves, for example {"loss": {"train": (…), "val": (…)}}. Of several
     quantities in one panel the names are "quantity, split": a colour for each quantity, its second curve dashed.
@@ -60,7 +60,7 @@ def curves(series: dict[str, dict[str, tuple[list[float], list[float]]]], x_labe
         low, high = np.nanmin(values), np.nanmax(values)
         if np.isfinite([low, high]).all() and high > low:
             axes.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
-        axes.set(title=title, xlabel=x_label)
+        axes.set(title=title, xlabel="epoch")
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
     return render(figure)
