@@ -1,51 +1,17 @@
 """When figures are drawn, and those of clusters, components and densities, asked of tiny models."""
 
 from types import SimpleNamespace
-from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 from built import ClusterCentres, ClusterMap, DensityFigure, PrincipalComponentsFigure
-from support import source
+from figure_parts import FakeModel, FakeTrainer, data_of, is_drawn, noted, points
+from support import array_data
 
 from pmodel.callbacks.figures import Figures
 from pmodel.figures.components import around_grey
 from pmodel.figures.figure import Scene
-
-
-class FakeTrainer:
-    """As much of a trainer as figures ask for; an epoch has ten batches."""
-
-    is_global_zero = True
-    global_step = 0  # as for a model without an optimizer
-    callbacks: ClassVar[list] = []
-    loggers: ClassVar[list] = []
-
-    def __init__(self, datamodule=None, epochs=1):
-        self.datamodule = datamodule
-        self.go_to(epochs)
-
-    def go_to(self, epochs, batches=None):
-        self.fit_loop = SimpleNamespace(
-            epoch_progress=SimpleNamespace(current=SimpleNamespace(processed=epochs)),
-            epoch_loop=SimpleNamespace(
-                batch_progress=SimpleNamespace(total=SimpleNamespace(processed=batches or 10 * epochs)),
-                _batches_that_stepped=batches or 10 * epochs,
-            ),
-        )
-
-
-class FakeModel(torch.nn.Module):
-    """Answers the questions that are given as keyword arguments."""
-
-    device = torch.device("cpu")
-    fitted = True
-
-    def __init__(self, **answers):
-        super().__init__()
-        for name, answer in answers.items():
-            setattr(self, name, answer)
 
 
 def constant_figure(keeps_history, of_data=False):
@@ -130,37 +96,13 @@ LINE = mixture([0.5, 0.5], [[-1.0], [1.0]], [0.4, 0.6])
 PLANE = mixture([0.2, 0.8], [[-1.0, 0.0], [1.0, 1.0]], [0.4, 0.6])
 
 
-def points(name, D, **settings):
-    data = source("points", name=name, shape=[D], **({"num_train": 200, "num_validation": 50} | settings))
-    data.setup("fit")
-    return data
-
-
-def csv_points(tmp_path, rows):
-    path = tmp_path / "points.csv"
-    path.write_text("\n".join(",".join(map(str, row)) for row in rows))
-    data = source("table", path=path)
-    data.setup("fit")
-    return data
-
-
-class ImageData:
-    """Only what figures of images ask for."""
-
-    split_sizes: ClassVar[dict[str, int]] = {"train": 200}
-
-    def examples(self, split, n):
-        return SimpleNamespace(x=torch.rand(min(n, 20), 1, 8, 8), label=torch.zeros(min(n, 20)))
-
-
-def is_drawn(image):
-    return image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.std() > 0
+IMAGES = data_of(torch.rand(200, 1, 8, 8), torch.rand(20, 1, 8, 8))
 
 
 @pytest.mark.parametrize("figure", [DensityFigure(), ClusterMap()], ids=lambda figure: figure.name)
 @pytest.mark.parametrize(("name", "D", "model"), [("mixture_1d", 1, LINE), ("ring", 2, PLANE), ("moons", 2, PLANE)])
 def test_points_are_drawn(figure, name, D, model):
-    assert is_drawn(figure.draw(Scene(points(name, D), 1), model))
+    assert is_drawn(figure.draw(Scene(points(D, name=name), 1), model))
 
 
 def test_density_is_asked_for_in_parts_of_float32_and_may_be_minus_infinity():
@@ -170,57 +112,41 @@ def test_density_is_asked_for_in_parts_of_float32_and_may_be_minus_infinity():
         seen.append((len(x), x.dtype))
         return torch.where(x[:, 0] > 0, -x.square().sum(1), -torch.inf)
 
-    image = DensityFigure(100).draw(Scene(points("moons", 2), 1), FakeModel(log_prob=log_prob))
+    image = DensityFigure(100).draw(Scene(points(2, name="moons"), 1), FakeModel(log_prob=log_prob))
     assert is_drawn(image)
     assert max(n for n, _ in seen) <= 10_000
     assert {dtype for _, dtype in seen} == {torch.float32}
 
 
-def test_density_without_a_validation_split_is_drawn_over_training_points():
-    assert is_drawn(DensityFigure().draw(Scene(points("ring", 2, num_validation=0), 1), PLANE))
-
-
 @pytest.mark.parametrize("D", [1, 2])
-def test_constant_points_and_more_centres_than_points_are_drawn(D, tmp_path):
-    scene = Scene(csv_points(tmp_path, [[3.0] * D] * 4), 1)
-    model = mixture([1 / 60] * 60, [[3.0] * D] * 60, [0.1] * 60)
-    shares = torch.zeros(60)
-    shares[7] = 1.0
-    model.clusters = lambda: (torch.full((60, D), 3.0), shares)
-    assert is_drawn(DensityFigure().draw(scene, model))
-    assert is_drawn(ClusterMap().draw(scene, model))
-
-
-@pytest.mark.parametrize("D", [1, 2])
-def test_one_cluster_and_a_model_that_only_assigns_are_drawn(D, tmp_path):
-    scene = Scene(csv_points(tmp_path, np.random.default_rng(0).normal(size=(30, D)).tolist()), 1)
-    one = FakeModel(assign=lambda x: torch.zeros(len(x), dtype=torch.int64))
-    assert is_drawn(ClusterMap().draw(scene, one))
-    one.clusters = lambda: (torch.zeros(1, D), torch.ones(1))
-    assert is_drawn(ClusterMap().draw(scene, one))
+@pytest.mark.parametrize("constant", [True, False])
+def test_constant_points_one_cluster_and_more_centres_than_points_are_drawn(D, constant):
+    scene = Scene(array_data(torch.full((4, D), 3.0) if constant else torch.randn(30, D)), 1)
+    many = mixture([1 / 60] * 60, [[3.0] * D] * 60, [0.1] * 60)
+    many.clusters = lambda: (torch.full((60, D), 3.0), torch.eye(60)[7])
+    only_assigns = FakeModel(assign=lambda x: torch.zeros(len(x), dtype=torch.int64))
+    one = FakeModel(assign=only_assigns.assign, clusters=lambda: (torch.zeros(1, D), torch.ones(1)))
+    assert is_drawn(DensityFigure().draw(scene, many))
+    for model in (many, only_assigns, one):
+        assert is_drawn(ClusterMap().draw(scene, model))
 
 
 def test_centres_stand_in_falling_order_with_counts_that_add_up(monkeypatch):
-    seen = {}
-
-    def captioned_grid(images, captions, columns):
-        seen.update(images=images, captions=captions, columns=columns)
-        return np.zeros((4, 4, 3), np.uint8)
-
-    monkeypatch.setattr("pmodel.figures.clusters.captioned_grid", captioned_grid)
+    drawn = noted(monkeypatch, "figures.clusters.captioned_grid")
     counts = torch.tensor([20, 0, 130, 50])
     centres = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 1, 8, 8)
     model = FakeModel(clusters=lambda: (centres, counts / counts.sum()))
-    ClusterCentres().draw(Scene(ImageData(), 1), model)
-    assert seen["images"][:, 0, 0, 0].tolist() == [2, 3, 0, 1]
-    assert seen["captions"] == ["65.0%\n130", "25.0%\n50", "10.0%\n20", "0.0%\n0"]
-    ClusterCentres(num_centres=2).draw(Scene(ImageData(), 1), model)
-    assert seen["images"][:, 0, 0, 0].tolist() == [2, 3]
+    for num_centres in (40, 2):
+        ClusterCentres(num_centres).draw(Scene(IMAGES, 1), model)
+    (images, captions, _), (largest, *_) = drawn
+    assert images[:, 0, 0, 0].tolist() == [2, 3, 0, 1]
+    assert captions == ["65.0%\n130", "25.0%\n50", "10.0%\n20", "0.0%\n0"]
+    assert largest[:, 0, 0, 0].tolist() == [2, 3]
 
 
 @pytest.mark.parametrize("C", [1, 3])
 def test_centres_and_components_of_images_are_drawn(C):
-    scene = Scene(ImageData(), 1)
+    scene = Scene(IMAGES, 1)
     one = FakeModel(clusters=lambda: (torch.rand(1, C, 8, 8), torch.ones(1)))
     assert is_drawn(ClusterCentres().draw(scene, one))
     components = torch.linalg.qr(torch.randn(C * 64, 12)).Q.T.reshape(12, C, 8, 8)
@@ -239,4 +165,4 @@ def test_components_are_scaled_about_grey_each_by_its_largest_entry():
 @pytest.mark.parametrize("shares", [[0.9, 0.1], [1.0, 0.0], [0.0, 0.0], [float("nan")] * 2])
 def test_components_of_points_in_the_plane_are_drawn(shares):
     model = FakeModel(principal_components=lambda: (torch.zeros(2), torch.eye(2), torch.tensor(shares)))
-    assert is_drawn(PrincipalComponentsFigure().draw(Scene(points("moons", 2), 1), model))
+    assert is_drawn(PrincipalComponentsFigure().draw(Scene(points(2, name="moons"), 1), model))

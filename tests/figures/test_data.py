@@ -7,13 +7,13 @@ import pytest
 import torch
 from built import DataFigure
 from conftest import Run
+from figure_parts import noted
 from PIL import Image
 from support import array_data, source
 
 from pmodel.data.image_folder import ImageFolder
-from pmodel.figures import data as data_figure
 from pmodel.figures.data import classes, sizes
-from pmodel.figures.figure import NotShown, Scene
+from pmodel.figures.figure import Scene
 from pmodel.plots.points import points, ticks
 
 
@@ -50,13 +50,12 @@ def test_many_classes_are_summed_up_and_none_is_said():
 
 
 def test_each_class_has_a_row_of_its_own_images(tmp_path, monkeypatch):
-    data, shown = folder(tmp_path, *NAMES), {}
+    drawn = noted(monkeypatch, "figures.data.in_rows", "figures.data.side_by_side")
     monkeypatch.setattr(
-        data_figure, "image_grid", lambda x, columns: (255 * x[:, 0, 0, 0]).round() if len(x) > 1 else x
+        "pmodel.figures.data.image_grid", lambda x, columns: (255 * x[:, 0, 0, 0]).round() if len(x) > 1 else x
     )
-    monkeypatch.setattr(data_figure, "in_rows", lambda rows, columns: shown.update(rows))
-    monkeypatch.setattr(data_figure, "side_by_side", lambda panels: list(panels))
-    (title,) = DataFigure().draw(Scene(data, 0))
+    DataFigure().draw(Scene(folder(tmp_path, *NAMES), 0))
+    (shown, _), ((title,),) = drawn
     assert title == "training examples as the model sees them, by class (9 training, 1 validation and 1 test examples)"
     assert {name: sorted(levels.flatten().tolist()[:4]) for name, levels in shown.items() if name != "no label: 1"} == {
         "a: 4": [0, 1, 2, 3],
@@ -65,18 +64,13 @@ def test_each_class_has_a_row_of_its_own_images(tmp_path, monkeypatch):
     assert list(shown)[-1] == "no label: 1"
 
 
-def test_images_of_two_channels_are_not_shown():
-    assert isinstance(DataFigure().draw(Scene(array_data(torch.rand(5, 2, 4, 4)), 0)), NotShown)
-
-
 def test_points_stand_in_the_users_units_under_the_names_of_the_columns(monkeypatch):
-    data, seen = array_data(torch.randn(50, 7)), {}
+    data, drawn = array_data(torch.randn(50, 7)), noted(monkeypatch, "figures.data.points")
     data.column_names = ["age", "income\n", *"abcde"]
     data.restore = lambda x: 100 * x
     data.setup("fit")
-    monkeypatch.setattr(data_figure, "points", lambda *drawn: seen.update(enumerate(drawn)))
     DataFigure(num_points=40).draw(Scene(data, 0))
-    groups, names, title = seen.values()
+    ((groups, names, title),) = drawn
     assert names == ["age", "income�", "a", "b", "c"]
     assert np.allclose(groups["no label"], 100 * data.examples("train", 40).x[:, :5])
     assert title == (

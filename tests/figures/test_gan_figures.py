@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 from built import CodeArithmetic, DiscriminatorField, Interpolations, NearestNeighbours, SampleGrid, SamplesOverTime
-from support import run_directory, source
+from figure_parts import FakeModel, FakeTrainer, data_of, is_drawn, noted, points
+from support import run_directory
 
 from pmodel.callbacks.figures import Figures
 from pmodel.figures.arithmetic import NOISE, surest, triples
@@ -17,32 +18,18 @@ from pmodel.figures.images import great_circle
 from pmodel.figures.over_time import NUM_POINTS, kept_epochs
 from pmodel.plots.grids import captioned_grid, image_grid
 
-CPU = torch.device("cpu")
-
-
-def drawing(seen, name):
-    """A stand-in for a function that draws: keeps what it is given."""
-
-    def draw(*args, **kwargs):
-        seen.setdefault(name, []).append((*args, *kwargs.values()))
-        return np.zeros((4, 4, 3), np.uint8)
-
-    return draw
-
 
 @pytest.fixture
-def seen(monkeypatch):
+def pages(monkeypatch):
     """What the figures' pages are made of, in the order of drawing."""
-    seen = {}
-    for module in ("images", "over_time", "arithmetic", "neighbours"):
-        monkeypatch.setattr(f"pmodel.figures.{module}.side_by_side", drawing(seen, "page"))
-    return seen
+    modules = ("images", "over_time", "arithmetic", "neighbours")
+    return noted(monkeypatch, *(f"figures.{module}.side_by_side" for module in modules))
 
 
-class FakeModel(torch.nn.Module):
-    """A GAN of 8×8 images whose G is nearly the identity: x = ½ + z / 20 from the first 64 entries of a code."""
+class GAN(FakeModel):
+    """Of 8×8 images, with a G that is nearly the identity: x = ½ + z / 20 from the first 64 entries of a code."""
 
-    device, fitted, latent_dim, num_classes = CPU, True, 64, None
+    latent_dim, num_classes = 64, None
 
     def sample_latents(self, n, *, generator=None):
         return torch.randn(n, self.latent_dim, generator=generator)
@@ -57,7 +44,7 @@ class FakeModel(torch.nn.Module):
         return x.flatten(1).mean(1)
 
 
-class Conditional(FakeModel):
+class Conditional(GAN):
     """Its codes end in a one-hot label."""
 
     num_classes = 4
@@ -70,13 +57,10 @@ class Conditional(FakeModel):
         return torch.cat([z, torch.eye(4)[torch.randint(4, (n,), generator=generator)]], 1)
 
 
-class PlaneModel:
+class PlaneModel(FakeModel):
     """Samples are the points z + shift in the plane, D is a logistic function of the first coordinate."""
 
-    device, fitted, shift = CPU, True, 0.0
-
-    def __init__(self, D=2):
-        self.D = D
+    D, shift = 2, 0.0
 
     def sample(self, n, *, generator=None):
         return torch.randn(n, self.D, generator=generator) + self.shift
@@ -85,53 +69,20 @@ class PlaneModel:
         return x[:, 0].sigmoid()
 
 
-class FakeTrainer:
-    """As much of a trainer as figures ask for."""
-
-    is_global_zero, callbacks = True, ()
-
-    def __init__(self, datamodule, model=None, epochs=1):
-        self.datamodule, self.lightning_module = datamodule, model
-        self.go_to(epochs)
-
-    def go_to(self, epochs):
-        self.fit_loop = SimpleNamespace(epoch_progress=SimpleNamespace(current=SimpleNamespace(processed=epochs)))
-
-
-def image_data(num_train=120, num_validation=30, num_classes=4):
-    generator = torch.Generator().manual_seed(1)
-    parts = {"train": torch.rand(num_train, 1, 8, 8, generator=generator)}
-    parts["validation"] = torch.rand(num_validation, 1, 8, 8, generator=generator)
-    names = None if num_classes is None else tuple(f"class {k}" for k in range(num_classes))
-    return SimpleNamespace(
-        examples=lambda split, n: SimpleNamespace(x=parts[split][:n]),
-        shape=(1, 8, 8),
-        class_names=names,
-        num_classes=num_classes,
-        split_sizes={split: len(x) for split, x in parts.items()},
-    )
-
-
-def point_data(D, **settings):
-    name = "ring" if D == 2 else "mixture_1d"
-    data = source("points", name=name, shape=[D], **({"num_train": 200, "num_validation": 100} | settings))
-    data.setup("fit")
-    return data
-
-
-def is_drawn(image):
-    return image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.std() > 0
+def image_data(num_train=120, num_validation=30):
+    parts = torch.rand(num_train + num_validation, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    return data_of(*parts.split((num_train, num_validation)), class_names=tuple(f"class {k}" for k in range(4)))
 
 
 # Samples and interpolations
 
 
-def test_samples_that_are_decoded_codes_are_shown_once_and_others_beside_their_means(seen):
-    SampleGrid(9).draw(Scene(image_data(), 1), model := FakeModel())
-    assert list(seen["page"][0][0]) == ["samples x = G(z), z ~ p(z)"]
+def test_samples_that_are_decoded_codes_are_shown_once_and_others_beside_their_means(pages):
+    SampleGrid(9).draw(Scene(image_data(), 1), model := GAN())
+    assert list(pages[0][0]) == ["samples x = G(z), z ~ p(z)"]
     model.sample = lambda n, *, generator: (torch.rand(n, 1, 8, 8, generator=generator) < 0.5).float()
     SampleGrid(9).draw(Scene(image_data(), 1), model)
-    assert list(seen["page"][1][0]) == ["samples x ~ p(x | z), z ~ p(z)", "means E[x | z] of the same z"]
+    assert list(pages[1][0]) == ["samples x ~ p(x | z), z ~ p(z)", "means E[x | z] of the same z"]
 
 
 def test_great_circle_goes_from_end_to_end_in_equal_angles_with_lengths_in_between():
@@ -158,10 +109,10 @@ def test_great_circle_between_equal_opposite_and_zero_codes_is_a_straight_line()
     torch.testing.assert_close(great_circle(z, to, weights), torch.lerp(z[:, None], to[:, None], weights[:, None]))
 
 
-def test_interpolations_of_a_model_that_can_not_encode_are_of_the_prior_and_mix_labels_along_a_line(seen):
+def test_interpolations_of_a_model_that_can_not_encode_are_of_the_prior_and_mix_labels_along_a_line(pages):
     asked = []
     model = Conditional()
-    model.decode = lambda z: asked.append(z) or FakeModel.decode(model, z)
+    model.decode = lambda z: asked.append(z) or GAN.decode(model, z)
     Interpolations(num_pairs=3, num_steps=5).draw(Scene(image_data(), 1), model)
     path = asked[0].view(3, 5, 68)
     start, end = model.sample_latents(6, generator=torch.Generator().manual_seed(0)).view(2, 3, 68)
@@ -169,9 +120,9 @@ def test_interpolations_of_a_model_that_can_not_encode_are_of_the_prior_and_mix_
     torch.testing.assert_close(path[:, -1], end)
     torch.testing.assert_close(path[:, 2, 64:], (start + end)[:, 64:] / 2)
     torch.testing.assert_close(path[:, 2, :64].norm(dim=1), (start[:, :64].norm(dim=1) + end[:, :64].norm(dim=1)) / 2)
-    ((title, image),) = seen["page"][0][0].items()
+    ((title, image),) = pages[0][0].items()
     assert "great circles" in title
-    assert (image == image_grid(FakeModel.decode(model, asked[0]), 5)).all()
+    assert (image == image_grid(GAN.decode(model, asked[0]), 5)).all()
 
 
 # Samples over time
@@ -200,17 +151,17 @@ def trained(figure, trainer, epochs):
 
 
 def shifted_model():
-    model = FakeModel()
+    model = GAN()
     model.decode = lambda z: (z + model.shift).view(-1, 1, 8, 8) / 255
     return model
 
 
-def test_rows_are_samples_of_the_same_noise_after_their_epochs_and_the_newest(monkeypatch, seen):
-    monkeypatch.setattr("pmodel.figures.over_time.labelled_rows", drawing(seen, "rows"))
+def test_rows_are_samples_of_the_same_noise_after_their_epochs_and_the_newest(monkeypatch, pages):
+    drawn = noted(monkeypatch, "figures.over_time.labelled_rows")
     figure, trainer = SamplesOverTime(num_images=3, num_rows=5), FakeTrainer(image_data(), shifted_model())
     trained(figure, trainer, range(1, 11))
     figure.draw(scene_of(trainer), trainer.lightning_module)
-    ((rows,),) = seen["rows"]
+    ((rows,),) = drawn
     assert list(rows) == [f"epoch {epoch}" for epoch in (1, 5, 9, 10)]
     noise = torch.randn(3, 64, generator=torch.Generator().manual_seed(0)).view(3, 1, 8, 8)
     for epoch, row in zip((1, 5, 9, 10), rows.values(), strict=True):
@@ -238,7 +189,7 @@ def test_their_history_survives_a_checkpoint_and_a_resumed_run_goes_on_with_it(t
 
 def test_epochs_that_are_not_kept_cost_no_samples():
     asked = []
-    model = FakeModel()
+    model = GAN()
     model.sample = lambda n, *, generator: asked.append((n, model.training)) or torch.rand(n, 1, 8, 8)
     trainer = FakeTrainer(image_data(), model)
     model.train()
@@ -249,14 +200,13 @@ def test_epochs_that_are_not_kept_cost_no_samples():
     assert model.training
 
 
-def test_clouds_in_the_plane_are_drawn_over_the_validation_points(monkeypatch, seen):
-    monkeypatch.setattr("pmodel.plots.plots.clouds_over", drawing(seen, "clouds"))
-    data, model = point_data(2), PlaneModel()
-    model.training, model.eval, model.train = True, lambda: None, lambda mode: None
+def test_clouds_in_the_plane_are_drawn_over_the_validation_points(monkeypatch, pages):
+    drawn = noted(monkeypatch, "plots.plots.clouds_over")
+    data, model = points(2), PlaneModel()
     trainer, figure = FakeTrainer(data, model), SamplesOverTime(num_rows=4)
     trained(figure, trainer, (1, 2))
     figure.draw(scene_of(trainer), model)
-    ((real, groups, _),) = seen["clouds"]
+    ((real, groups, _),) = drawn
     assert np.array_equal(real, data.examples("validation", 100).x)
     assert list(groups) == ["epoch 1", "epoch 2"]
     np.testing.assert_allclose(groups["epoch 2"], groups["epoch 1"] + 1, atol=1e-5)
@@ -282,32 +232,27 @@ def test_triples_are_of_distinct_classes_and_none_of_fewer_than_three():
     assert sorted(triple[1] for triple in found) == [0, 2, 3, 5, 8]
 
 
-class Classifier:
+def classifier(classify):
+    """A network that tells four classes of images."""
+    network = SimpleNamespace(num_classes=4, classify=classify)
+    network.to = lambda device: network
+    return network
+
+
+def by_largest(x):
     """Calls an image of code z by the largest of the first entries of z, surer the larger."""
-
-    def __init__(self, num_classes):
-        self.num_classes = num_classes
-
-    def to(self, device):
-        return self
-
-    def classify(self, x):
-        return (20 * (x.flatten(1)[:, : self.num_classes] - 0.5)).softmax(1)
+    return (20 * (x.flatten(1)[:, :4] - 0.5)).softmax(1)
 
 
-def arithmetic(monkeypatch, model, extractor, num_codes=3, num_classes=4):
-    """The codes that are decoded last, (rows, 4 + variations, D), and the captions; None, and why there are none."""
-    seen, asked = {}, []
+def arithmetic(monkeypatch, model, extractor):
+    """The codes that are decoded last, (rows, 4 + variations, D), and the captions."""
+    drawn, asked = noted(monkeypatch, "figures.arithmetic.equations"), []
     monkeypatch.setattr("pmodel.figures.arithmetic.feature_extractor", lambda data, cache_dir: extractor)
-    monkeypatch.setattr("pmodel.figures.arithmetic.equations", drawing(seen, "equations"))
     decode = model.decode
     model.decode = lambda z: asked.append(z) or decode(z)
-    figure = CodeArithmetic(num_rows=3, num_codes=num_codes, num_variations=5)
-    image = figure.draw(Scene(image_data(num_classes=num_classes), 1), model)
-    if isinstance(image, NotShown):
-        return None, image.reason
-    assert is_drawn(image)
-    ((terms, captions, signs, _),) = seen["equations"]
+    figure = CodeArithmetic(num_rows=3, num_codes=3, num_variations=5)
+    assert is_drawn(figure.draw(Scene(image_data(), 1), model))
+    ((terms, captions, signs, _),) = drawn
     assert signs == "−+="
     z = asked[-1].view(3, 9, -1)
     torch.testing.assert_close(terms, decode(z[:, :4].flatten(0, 1)).view(3, 4, 1, 8, 8))
@@ -315,9 +260,9 @@ def arithmetic(monkeypatch, model, extractor, num_codes=3, num_classes=4):
 
 
 def test_arithmetic_is_of_mean_codes_of_the_classes_that_its_captions_name(monkeypatch):
-    z, captions = arithmetic(monkeypatch, FakeModel(), Classifier(4))
+    z, captions = arithmetic(monkeypatch, GAN(), classifier(by_largest))
     generator = torch.Generator().manual_seed(0)
-    model = FakeModel()
+    model = GAN()
     model.sample_latents(1, generator=generator)
     drawn = model.sample_latents(400, generator=generator)
     for row, (*names, none) in zip(z, captions, strict=True):
@@ -345,39 +290,35 @@ def test_arithmetic_takes_the_labels_that_are_part_of_the_codes(monkeypatch):
 
 
 def test_arithmetic_leaves_out_classes_of_too_few_codes_and_needs_three(monkeypatch):
-    rare = Classifier(4)
-    rare.classify = lambda x: torch.eye(4)[(torch.arange(len(x)) % 3).where(torch.arange(len(x)) > 1, 3)]
-    _, captions = arithmetic(monkeypatch, FakeModel(), rare)
+    rare = classifier(lambda x: torch.eye(4)[(torch.arange(len(x)) % 3).where(torch.arange(len(x)) > 1, 3)])
+    _, captions = arithmetic(monkeypatch, GAN(), rare)
     assert {name for names in captions for name in names[:3]} == {"class 0", "class 1", "class 2"}
-    two = Classifier(4)
-    two.classify = lambda x: torch.eye(4)[torch.arange(len(x)) % 2]
-    assert arithmetic(monkeypatch, FakeModel(), two)[1] == "3 samples each of 2 classes were found, not of 3"
-    none = SimpleNamespace(to=lambda d: Classifier(None))
-    assert arithmetic(monkeypatch, FakeModel(), none)[1] == "no network tells the classes of the data"
-    assert arithmetic(monkeypatch, FakeModel(), None, num_classes=None)[1] == "the data have no labels"
+    two = classifier(lambda x: torch.eye(4)[torch.arange(len(x)) % 2])
+    with pytest.raises(NotShown, match="3 samples each of 2 classes were found, not of 3"):
+        arithmetic(monkeypatch, GAN(), two)
+    two.num_classes = None
+    with pytest.raises(NotShown, match="no network tells the classes of the data"):
+        arithmetic(monkeypatch, GAN(), two)
 
 
 # Nearest neighbours
 
 
-class Features:
+class Features(torch.nn.Module):
     """The first three pixels."""
 
     name = "three pixels"
     asked = 0
-
-    def to(self, device):
-        return self
 
     def features(self, x):
         self.asked += len(x)
         return x.flatten(1)[:, :3]
 
 
-def test_samples_stand_beside_their_nearest_in_pixels_and_in_features(monkeypatch, seen):
+def test_samples_stand_beside_their_nearest_in_pixels_and_in_features(monkeypatch, pages):
     extractor = Features()
     monkeypatch.setattr("pmodel.figures.neighbours.feature_extractor", lambda data, cache_dir: extractor)
-    data, model = image_data(), FakeModel()
+    data, model = image_data(), GAN()
     figure = NearestNeighbours(num_images=2, num_neighbours=3)
     for _ in range(2):
         figure.draw(Scene(data, 4), model)
@@ -385,7 +326,7 @@ def test_samples_stand_beside_their_nearest_in_pixels_and_in_features(monkeypatc
     assert extractor.asked == 120 + 30 + 2 * 200
     train, validation = (data.examples(split, 200).x for split in ("train", "validation"))
     x = model.sample(200, generator=torch.Generator().manual_seed(0))
-    samples, *blocks, page, _ = (panels[0] for panels in seen["page"][:5])
+    samples, *blocks, page, _ = (panels[0] for panels in pages[:5])
     assert (samples[""] == captioned_grid(x[:2], [""] * 2, 1, min_size=80)).all()
     assert list(page) == ["samples", "nearest in pixels", "nearest in features: three pixels"]
     for (title, block), D in zip(((*panel.items(),)[0] for panel in blocks), (64, 3), strict=True):
@@ -396,24 +337,21 @@ def test_samples_stand_beside_their_nearest_in_pixels_and_in_features(monkeypatc
         assert (block == captioned_grid(train[found.indices[:, :3].flatten()], captions, 3, min_size=80)).all()
         of_samples, of_real = distances.amin(1).median(), torch.cdist(real, others).amin(1).median()
         assert title == f"medians: 200 samples {of_samples:.2f}, 30 validation examples {of_real:.2f}"
-    assert list(seen["page"][4][0]) == [
-        "samples after 4 epochs and their distances to the nearest of 120 training examples"
-    ]
+    assert list(pages[4][0]) == ["samples after 4 epochs and their distances to the nearest of 120 training examples"]
 
 
-def test_a_model_that_repeats_training_examples_is_at_no_distance_from_them(monkeypatch, seen):
+def test_a_model_that_repeats_training_examples_is_at_no_distance_from_them(monkeypatch, pages):
     monkeypatch.setattr("pmodel.figures.neighbours.feature_extractor", lambda data, cache_dir: Features())
-    data, model = image_data(num_train=3, num_validation=0), FakeModel()
+    data, model = image_data(num_train=3, num_validation=0), GAN()
     train = data.examples("train", 3).x
     model.sample = lambda n, *, generator: train[torch.arange(n) % 3]
     NearestNeighbours(num_images=2, num_neighbours=4).draw(Scene(data, 1), model)
-    assert list(seen["page"][1][0]) == ["medians: 200 samples 0.00"]
+    assert list(pages[1][0]) == ["medians: 200 samples 0.00"]
 
 
-def test_neighbours_of_a_model_without_a_discriminator_are_shown_only_if_those_of_all_models_are(monkeypatch):
+def test_neighbours_of_a_model_without_a_discriminator_are_shown_if_those_of_all_models_are(monkeypatch):
     monkeypatch.setattr("pmodel.figures.neighbours.feature_extractor", lambda data, cache_dir: Features())
-    sampler = SimpleNamespace(device=CPU, sample=FakeModel().sample)
-    assert isinstance(NearestNeighbours().draw(Scene(image_data(), 1), sampler), NotShown)
+    sampler = FakeModel(sample=GAN().sample)
     assert is_drawn(NearestNeighbours(all_models=True).draw(Scene(image_data(), 1), sampler))
 
 
@@ -422,39 +360,34 @@ def test_neighbours_of_a_model_without_a_discriminator_are_shown_only_if_those_o
 
 @pytest.mark.parametrize("D", [1, 2])
 def test_the_field_is_of_the_discriminator_below_real_and_generated_points(D, monkeypatch):
-    seen = {}
-    name = "field_on_line" if D == 1 else "field_on_plane"
-    data, model = point_data(D), PlaneModel(D)
+    data, model = points(D), PlaneModel(D=D)
     assert is_drawn(DiscriminatorField().draw(Scene(data, 1), model))
-    monkeypatch.setattr(f"pmodel.plots.fields.{name}", drawing(seen, "field"))
+    drawn = noted(monkeypatch, f"plots.fields.{'field_on_line' if D == 1 else 'field_on_plane'}")
     model.units = {"d_real": "D(x), probability"}
     DiscriminatorField(60).draw(Scene(data, 1), model)
-    ((real, generated, *axes, verdicts, label, title, names),) = seen["field"]
+    ((real, generated, frame, verdicts, label),) = drawn
     expected = model.sample(60, generator=torch.Generator().manual_seed(0))
-    assert np.array_equal(np.reshape(real, (60, D)), data.examples("validation", 60).x)
-    assert np.array_equal(np.reshape(generated, (60, D)), expected)
-    shape = tuple(len(axis) for axis in reversed(axes))
-    np.testing.assert_allclose(verdicts, np.broadcast_to(1 / (1 + np.exp(-axes[0])), shape), rtol=1e-5)
+    assert np.array_equal(real, data.examples("validation", 60).x)
+    assert np.array_equal(generated, expected)
+    shape = tuple(len(axis) for axis in reversed(frame.axes))
+    np.testing.assert_allclose(verdicts, np.broadcast_to(1 / (1 + np.exp(-frame.axes[0])), shape), rtol=1e-5)
     assert label == "D(x), probability"
-    assert names == ("x" if D == 1 else ["$x_{1}$", "$x_{2}$"])
-    assert title == "D(x) after 1 epoch, 60 validation points and as many samples"
+    assert frame.names == (["x"] if D == 1 else ["$x_{1}$", "$x_{2}$"])
+    assert frame.title == "D(x) after 1 epoch, 60 validation points and as many samples"
 
 
 @pytest.mark.parametrize("D", [1, 2])
 @pytest.mark.parametrize("value", [0.3, 1e6, np.nan])
 def test_fields_of_constant_far_and_undefined_numbers_are_drawn(D, value):
-    model = PlaneModel(D)
-    model.shift = value
-    model.discriminate = lambda x: torch.full((len(x),), value)
-    assert is_drawn(DiscriminatorField().draw(Scene(point_data(D, num_validation=0), 1), model))
+    model = PlaneModel(D=D, shift=value, discriminate=lambda x: torch.full((len(x),), value))
+    assert is_drawn(DiscriminatorField().draw(Scene(points(D, num_validation=0), 1), model))
 
 
 # Curves
 
 
 def test_curves_begin_with_what_the_model_is_judged_by_and_share_declared_panels(monkeypatch):
-    seen = {}
-    monkeypatch.setattr("pmodel.plots.plots.curves", drawing(seen, "curves"))
+    drawn = noted(monkeypatch, "plots.plots.curves")
     figure = LossCurves()
     names = ["d_real", "d_fake", "generator_loss", "discriminator_loss", *"abcdef"]
     metrics = {f"{split}/{name}": torch.tensor(1.0) for split in ("val", "train") for name in names}
@@ -467,7 +400,7 @@ def test_curves_begin_with_what_the_model_is_judged_by_and_share_declared_panels
         panels={"D(x)": ("d_real", "d_fake"), "more": ("none",)},
     )
     figure.draw(Scene(None, 1), model)
-    ((panels,),) = seen["curves"]
+    ((panels,),) = drawn
     expected = ["frechet", "discriminator_loss (nats)", "generator_loss", "D(x)", "a", "b", "c", "d"]
     assert list(panels) == expected
     assert list(panels["a"]) == ["train", "val"]
@@ -480,7 +413,7 @@ def test_curves_begin_with_what_the_model_is_judged_by_and_share_declared_panels
 
 def test_an_epoch_of_a_model_without_a_discriminator_or_of_other_points_leaves_no_history():
     three = SimpleNamespace(shape=(3,))
-    for data, model in ((image_data(), SimpleNamespace(device=CPU)), (three, PlaneModel(3))):
+    for data, model in ((image_data(), FakeModel()), (three, PlaneModel(D=3))):
         figure = SamplesOverTime()
         figure.note(FakeTrainer(data, model))
         assert not figure.state

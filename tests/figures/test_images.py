@@ -1,28 +1,21 @@
 """Figures of images: completions, maps of the likelihood, and samples of each class, asked of tiny models."""
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from built import Completions, LikelihoodMap, SampleGrid
+from figure_parts import FakeModel, data_of, noted
 from support import run_directory
 
 from pmodel.figures.figure import Scene
 from pmodel.plots.grids import hidden, image_grid
 
-CPU = torch.device("cpu")
 
-
-def scene_with(x, num_levels=3, class_names=None):
-    """A scene of data of which these figures ask for no more; x are the validation examples."""
-
-    def examples(split, n):
-        assert split == "validation"
-        return SimpleNamespace(x=x[:n])
-
-    return Scene(SimpleNamespace(examples=examples, num_levels=num_levels, class_names=class_names), 1)
+def scene_with(x, class_names=None):
+    """A scene of data with these validation examples, of which alone these figures ask."""
+    return Scene(data_of(x[:0], x, class_names=class_names), 1)
 
 
 def images(n, C=1, H=7, W=6):
@@ -32,15 +25,7 @@ def images(n, C=1, H=7, W=6):
 @pytest.fixture
 def panels(monkeypatch):
     """The panels of each page, in the order of drawing."""
-    pages = []
-
-    def side_by_side(panels, gap=24):
-        pages.append(panels)
-        return np.zeros((4, 4, 3), np.uint8)
-
-    for module in ("completions", "images"):
-        monkeypatch.setattr(f"pmodel.figures.{module}.side_by_side", side_by_side)
-    return pages
+    return noted(monkeypatch, "figures.completions.side_by_side", "figures.images.side_by_side")
 
 
 @pytest.mark.parametrize("C", [1, 3])
@@ -53,7 +38,7 @@ def test_each_completion_stands_in_the_row_of_its_image_and_the_lower_half_is_hi
         number = torch.linspace(0, 1, len(x)).view(-1, 1, 1, 1).expand_as(x)
         return torch.where(known, x, number)
 
-    model = SimpleNamespace(complete=complete, device=CPU)
+    model = FakeModel(complete=complete)
     for _ in range(2):
         Completions(num_images=3, num_ways=5).draw(scene_with(x), model)
     (given, known, noise), (_, _, noise_again) = asked
@@ -61,7 +46,7 @@ def test_each_completion_stands_in_the_row_of_its_image_and_the_lower_half_is_hi
     assert torch.equal(given, x[:3].repeat_interleave(5, 0))
     assert known[:, :, :3].all()
     assert not known[:, :, 3:].any()
-    page = panels[0]
+    page, *_ = panels[0]
     assert list(page) == ["given", "completions", "original"]
     expected = x[:3].repeat_interleave(5, 0).clone()
     expected[:, :, 3:] = torch.linspace(0, 1, 15).view(-1, 1, 1, 1)
@@ -71,23 +56,18 @@ def test_each_completion_stands_in_the_row_of_its_image_and_the_lower_half_is_hi
 
 
 def test_likelihood_map_shows_bits_of_pixels_with_totals_of_images(monkeypatch):
-    seen = {}
-
-    def likelihood_maps(images, bits, captions):
-        seen.update(images=images, bits=bits, captions=captions)
-        return np.zeros((4, 4, 3), np.uint8)
-
-    monkeypatch.setattr("pmodel.plots.likelihoods.likelihood_maps", likelihood_maps)
+    drawn = noted(monkeypatch, "plots.likelihoods.likelihood_maps")
     x = images(3, C=3)
     log_prob = -torch.rand(3, 7, 6) - torch.tensor([0, 1, 100]).view(3, 1, 1)
-    model = SimpleNamespace(log_prob_per_pixel=lambda x: log_prob[: len(x)], device=CPU)
+    model = FakeModel(log_prob_per_pixel=lambda x: log_prob[: len(x)])
     LikelihoodMap(num_images=3).draw(scene_with(x), model)
-    assert torch.equal(seen["images"], x)
-    np.testing.assert_allclose(seen["bits"], -np.log2(np.exp(1)) * log_prob.numpy(), rtol=1e-6)
+    ((shown, bits, captions),) = drawn
+    assert torch.equal(shown, x)
+    np.testing.assert_allclose(bits, -np.log2(np.exp(1)) * log_prob.numpy(), rtol=1e-6)
     totals = -log_prob.double().sum((1, 2))
     bits_per_dim = totals / (3 * 7 * 6 * math.log(2))
     expected = [f"{nats:,.1f} nats\n{bits:.2f} bits/dim" for nats, bits in zip(totals, bits_per_dim, strict=True)]
-    assert seen["captions"] == expected
+    assert captions == expected
     assert expected[2].startswith("4,2")
 
 
@@ -99,7 +79,7 @@ def class_model(num_classes, asked):
     def sample(n, *, generator):
         return torch.zeros(n, 1, 7, 6)
 
-    return SimpleNamespace(sample=sample, sample_classes=sample_classes, num_classes=num_classes, device=CPU)
+    return FakeModel(sample=sample, sample_classes=sample_classes, num_classes=num_classes)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +91,7 @@ def test_each_class_has_a_block_of_samples_under_its_name(num_images, num_classe
     asked = []
     SampleGrid(num_images).draw(scene_with(images(2), class_names=names), class_model(num_classes, asked))
     assert asked[0].tolist() == [k for k in range(shown) for _ in range(count)]
-    blocks, page = panels
+    (blocks, _), (page,) = panels
     assert list(blocks) == list(names[:shown])
     for k, block in enumerate(blocks.values()):
         assert (block == image_grid(torch.full((count, 1, 7, 6), k / num_classes), columns)).all()
@@ -121,10 +101,10 @@ def test_each_class_has_a_block_of_samples_under_its_name(num_images, num_classe
 
 def test_classes_without_names_have_numbers_and_a_model_without_classes_is_sampled_as_any_other(panels):
     SampleGrid(8).draw(scene_with(images(2)), class_model(2, []))
-    assert list(panels[0]) == ["0", "1"]
+    assert list(panels[0][0]) == ["0", "1"]
     SampleGrid(8).draw(scene_with(images(2)), class_model(None, asked := []))
     assert not asked
-    assert list(panels[2]) == ["samples x ~ p(x)"]
+    assert list(panels[2][0]) == ["samples x ~ p(x)"]
 
 
 @pytest.mark.parametrize("settings", [[], ["data.binarize=dynamic", "model.class_conditional=true"]], ids=str)

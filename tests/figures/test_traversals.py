@@ -1,11 +1,10 @@
 """Traversals of linear decoders, whose images and order are known exactly."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 from built import Traversals
+from figure_parts import FakeModel, data_of, noted
 
 from pmodel.figures.figure import Scene
 from pmodel.figures.traversals import mean_squared_change, traversals
@@ -35,27 +34,17 @@ def encode(x):
     return x[:, 0, :, 0]
 
 
+MODEL = FakeModel(encode=encode, decode=decode, latent_dim=D)
+
+
 def scene(num_validation=3):
-    parts = {"train": examples(5000, 1), "validation": examples(num_validation, 2)}
-    return Scene(SimpleNamespace(examples=lambda split, n: SimpleNamespace(x=parts[split][:n])), 1)
+    return Scene(data_of(examples(5000, 1), examples(num_validation, 2)), 1)
 
 
 @pytest.fixture
-def seen(monkeypatch):
-    """The rows, and the panels, of the last image."""
-    seen = {}
-
-    def labelled_rows(rows):
-        seen["rows"] = rows
-        return np.zeros((4, 4, 3), np.uint8)
-
-    def side_by_side(panels):
-        seen["panels"] = panels
-        return np.zeros((4, 4, 3), np.uint8)
-
-    monkeypatch.setattr("pmodel.figures.traversals.labelled_rows", labelled_rows)
-    monkeypatch.setattr("pmodel.figures.traversals.side_by_side", side_by_side)
-    return seen
+def drawn(monkeypatch):
+    """The rows, and the panels, of the image."""
+    return noted(monkeypatch, "figures.traversals.labelled_rows", "figures.traversals.side_by_side")
 
 
 def expected_rows(code, codes, num_steps):
@@ -75,32 +64,32 @@ def expected_rows(code, codes, num_steps):
 
 
 @pytest.mark.parametrize("num_rows", [1, 3, 10])
-def test_rows_of_a_linear_decoder_are_its_images_in_falling_order_of_change(num_rows, seen):
-    model = SimpleNamespace(encode=encode, decode=decode, latent_dim=D, device=torch.device("cpu"))
-    Traversals(num_rows=num_rows, num_steps=7).draw(scene(), model)
+def test_rows_of_a_linear_decoder_are_its_images_in_falling_order_of_change(num_rows, drawn):
+    Traversals(num_rows=num_rows, num_steps=7).draw(scene(), MODEL)
     # The spreads of 4 and 1 put dimension 1 before 2; the one with the widest range changes nothing.
     order = [0, 1, 3, 2, 4][:num_rows]
     expected = expected_rows(encode(examples(3, 2))[0], encode(examples(5000, 1))[:2000], 7)
-    assert list(seen["rows"]) == [expected[k][0] for k in order]
-    for row, k in zip(seen["rows"].values(), order, strict=True):
+    (rows,), (panels,) = drawn
+    assert list(rows) == [expected[k][0] for k in order]
+    for row, k in zip(rows.values(), order, strict=True):
         _, images, change = expected[k]
         torch.testing.assert_close(row, images)
         assert mean_squared_change(row) == pytest.approx(change, rel=1e-4, abs=1e-12)
-    example, _ = seen["panels"].items()
+    example, _ = panels.items()
     assert example[0] == "validation example"
     assert (example[1] == image_grid(examples(3, 2)[:1], 1)).all()
 
 
-def test_without_a_validation_split_the_code_is_that_of_a_training_example(seen):
-    model = SimpleNamespace(encode=encode, decode=decode, latent_dim=D, device=torch.device("cpu"))
-    Traversals(num_steps=3).draw(scene(num_validation=0), model)
-    assert "training example" in seen["panels"]
-    (label, row), *_ = seen["rows"].items()
+def test_without_a_validation_split_the_code_is_that_of_a_training_example(drawn):
+    Traversals(num_steps=3).draw(scene(num_validation=0), MODEL)
+    (rows,), (panels,) = drawn
+    assert "training example" in panels
+    (label, row), *_ = rows.items()
     assert label.startswith("z1")
     torch.testing.assert_close(row[:, :, 1:], decode(encode(examples(5000, 1)[:1]))[:, :, 1:].expand(3, -1, -1, -1))
 
 
-def test_of_a_model_that_can_not_encode_draws_of_the_prior_are_traversed_and_their_labels_stay(seen):
+def test_of_a_model_that_can_not_encode_draws_of_the_prior_are_traversed_and_their_labels_stay(drawn):
     asked = []
 
     def sample_latents(n, *, generator):
@@ -111,15 +100,14 @@ def test_of_a_model_that_can_not_encode_draws_of_the_prior_are_traversed_and_the
         asked.append(z)
         return decode(z)
 
-    model = SimpleNamespace(
-        sample_latents=sample_latents, decode=decode_with_label, latent_dim=D, device=torch.device("cpu")
-    )
+    model = FakeModel(sample_latents=sample_latents, decode=decode_with_label, latent_dim=D)
     Traversals(num_steps=4).draw(scene(), model)
     codes = sample_latents(2000, generator=torch.Generator().manual_seed(0))
-    assert len(seen["panels"]) == len({tuple(z[D:].tolist()) for part in asked for z in part}) == 1
+    (rows,), (panels,) = drawn
+    assert len(panels) == len({tuple(z[D:].tolist()) for part in asked for z in part}) == 1
     expected = expected_rows(codes[0], codes[:, :D], 4)
-    assert list(seen["rows"]) == [expected[k][0] for k in (0, 1, 3, 2, 4)]
-    for row, k in zip(seen["rows"].values(), (0, 1, 3, 2, 4), strict=True):
+    assert list(rows) == [expected[k][0] for k in (0, 1, 3, 2, 4)]
+    for row, k in zip(rows.values(), (0, 1, 3, 2, 4), strict=True):
         torch.testing.assert_close(row, expected[k][1])
 
 
@@ -127,11 +115,3 @@ def test_one_entry_of_a_code_runs_from_end_to_end_in_even_steps():
     code = torch.tensor([5.0, 6.0, 7.0])
     paths = traversals(code, torch.tensor([0.0, -1.0]), torch.tensor([1.0, 1.0]), 3)
     assert paths.tolist() == [[[0, 6, 7], [0.5, 6, 7], [1, 6, 7]], [[5, -1, 7], [5, 0, 7], [5, 1, 7]]]
-
-
-def test_an_image_is_drawn():
-    model = SimpleNamespace(encode=encode, decode=decode, latent_dim=D, device=torch.device("cpu"))
-    image = Traversals().draw(scene(), model)
-    assert image.dtype == np.uint8
-    assert image.shape[2] == 3
-    assert image.std() > 0

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from pmodel.plots.clusters import cluster_map_on_line
 from pmodel.plots.densities import (
     FRACTIONS,
     Regions,
@@ -13,7 +14,9 @@ from pmodel.plots.densities import (
     density_on_plane,
     highest_density_levels,
 )
-from pmodel.plots.plots import axis_through, lattice, new_figure, render
+from pmodel.plots.fields import field_on_line
+from pmodel.plots.frame import Frame, axis_through, lattice
+from pmodel.plots.plots import new_axes, render
 
 
 def log_normal(points: np.ndarray, std: float) -> np.ndarray:
@@ -74,43 +77,54 @@ def test_flat_and_empty_densities_are_drawn(values):
     axis = np.linspace(-1, 1, 20)
     points = np.random.default_rng(0).uniform(-1, 1, (30, 2))
     log_density = np.full((20, 20), values)
-    image = density_on_plane(points, axis, axis, log_density, None, "flat")
-    assert image.std() > 0
+    frame = Frame([axis, axis], ["x", "y"], "flat")
+    assert density_on_plane(points, frame, log_density, None).std() > 0
     log_density[:, :10] = -np.inf
-    assert density_on_plane(points, axis, axis, log_density, None, "half").std() > 0
+    assert density_on_plane(points, frame, log_density, None).std() > 0
 
 
 def test_a_flat_density_is_one_region_of_everything():
     axis = np.linspace(-1, 1, 20)
     regions = Regions(axis, axis, np.zeros((20, 20)))
     assert len(regions.levels) == 1
-    figure = new_figure(2, 2)
-    axes = figure.subplots()
+    axes = new_axes(2, 2)
     regions.draw(axes)
     axes.axis("off")
     # The axes are filled; what stays white is the margin around them.
-    assert (render(figure) < 250).any(-1).mean() > 0.8
+    assert (render(axes.figure) < 250).any(-1).mean() > 0.8
 
 
 def test_one_point_and_collapsed_components_are_drawn():
     axis = axis_through(np.zeros(1), 40)
     assert len(axis) >= 2
-    gaussians = (np.array([1.0, 0.0]), np.zeros((2, 2)), np.array([np.zeros((2, 2)), np.full((2, 2), np.nan)]))
     log_density = np.full((len(axis), len(axis)), -np.inf)
     log_density[3, 3] = 50.0
-    assert density_on_plane(np.zeros((1, 2)), axis, axis, log_density, gaussians, "one").std() > 0
+    collapsed = [(np.ones(2), np.zeros((2, D)), np.stack([np.zeros((D, D)), np.full((D, D), np.nan)])) for D in (1, 2)]
+    on_line, on_plane = Frame([axis], ["x"], "one"), Frame([axis, axis], ["x", "y"], "one")
+    assert density_on_plane(np.zeros((1, 2)), on_plane, log_density, collapsed[1]).std() > 0
     density = np.zeros(len(axis))
     for height in (1e30, np.inf, np.nan):
         density[3] = height
-        assert density_on_line(np.zeros(5), axis, {"model": density}, [density], "one").std() > 0
+        assert density_on_line(np.zeros((5, 1)), on_line, {"model": density}, collapsed[0]).std() > 0
+
+
+def test_a_plot_of_the_line_stands_over_the_name_of_its_column(monkeypatch):
+    points, axis = np.random.default_rng(0).normal(size=(50, 1)), np.linspace(-3, 3, 100)
+    frame = Frame([axis], ["age"], "title")
+    for module in ("densities", "fields", "clusters"):
+        monkeypatch.setattr(f"pmodel.plots.{module}.render", lambda figure: figure.axes[0].get_xlabel())
+    assert density_on_line(points, frame, {"model": axis, "true": axis}, None) == "age"
+    assert field_on_line(points, points, frame, axis, "D(x)") == "age"
+    assert cluster_map_on_line(points, np.arange(50) % 2, frame, np.arange(100) // 50, None) == "age"
 
 
 def test_a_spike_does_not_flatten_the_histogram():
-    points = np.random.default_rng(0).normal(size=500)
+    points = np.random.default_rng(0).normal(size=(500, 1))
     axis = axis_through(points, 100)
+    frame = Frame([axis], ["x"], "spike")
     normal = np.exp(-0.5 * axis**2) / math.sqrt(2 * math.pi)
     spiked = normal.copy()
     spiked[50] = 1e9
-    images = [density_on_line(points, axis, {"model": density}, [], "spike") for density in (normal, spiked)]
+    images = [density_on_line(points, frame, {"model": density}, None) for density in (normal, spiked)]
     blue = [(image[..., 2] > image[..., 0] + 40).mean() for image in images]
     assert blue[1] > 0.4 * blue[0]

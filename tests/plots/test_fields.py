@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pmodel.plots.fields import axis_over, field_on_line, field_on_plane, verdict_range
+from pmodel.plots.frame import Frame
 
 
 def test_axes_cover_the_generated_points_that_are_not_far_off():
@@ -29,9 +30,9 @@ def test_colours_range_over_probabilities_and_over_all_but_a_few_scores(verdicts
     np.testing.assert_allclose(verdict_range(np.array(verdicts)), expected, atol=0.01)
 
 
-def within(image, low, high):
-    """Which pixels have each channel between these."""
-    return ((image >= low) & (image <= high)).all(-1)
+def across(image, low, high):
+    """How far from the left the pixels are whose channels are between these."""
+    return np.nonzero(((image >= low) & (image <= high)).all(-1))[1]
 
 
 @pytest.mark.parametrize("upwards", [False, True])
@@ -39,34 +40,31 @@ def test_what_the_discriminator_calls_real_is_blue_and_the_points_have_strong_co
     axis = np.linspace(-1, 1, 50)
     verdicts = np.broadcast_to((axis > 0).astype(float), (50, 50))
     real, generated = np.full((2000, 2), 0.5), np.full((2000, 2), -0.5)
-    image = field_on_plane(real, generated, axis, axis, verdicts.T if upwards else verdicts, "D(x)", "title")
+    frame = Frame([axis, axis], ["x", "y"], "title")
+    image = field_on_plane(real, generated, frame, verdicts.T if upwards else verdicts, "D(x)")
     # Away from the colour bar and the legend, at the right and below.
     inside = image[60:-120, 60:-140]
-    pale_blue, pale_orange = (
-        within(inside, (150, 190, 230), (190, 225, 255)),
-        within(inside, (235, 180, 130), (255, 215, 175)),
+    inside = inside[::-1].swapaxes(0, 1) if upwards else inside
+    pale_blue, strong_blue = (
+        across(inside, (150, 190, 230), (190, 225, 255)),
+        across(inside, (0, 50, 130), (60, 110, 190)),
     )
-    strong_blue, strong_orange = (
-        within(inside, (0, 50, 130), (60, 110, 190)),
-        within(inside, (180, 40, 0), (230, 100, 40)),
+    pale_orange, strong_orange = (
+        across(inside, (235, 180, 130), (255, 215, 175)),
+        across(inside, (180, 40, 0), (230, 100, 40)),
     )
-    if upwards:
-        pale_blue, pale_orange, strong_blue, strong_orange = (
-            colour[::-1].T for colour in (pale_blue, pale_orange, strong_blue, strong_orange)
-        )
-    places = [np.nonzero(colour)[1] for colour in (pale_orange, strong_orange, pale_blue, strong_blue)]
-    assert len(places[0]) > 20_000 < len(places[2])
-    assert places[0].max() < places[2].min()
-    assert places[1].mean() < places[2].min() < places[3].mean()
+    assert len(pale_orange) > 20_000 < len(pale_blue)
+    assert pale_orange.max() < pale_blue.min()
+    assert strong_orange.mean() < pale_blue.min() < strong_blue.mean()
 
 
 def test_both_histograms_have_the_same_area_whatever_their_counts():
-    axis, middle = np.linspace(-3, 3, 100), np.random.default_rng(0).uniform(0.2, 1.5, 2000)
-    verdicts = np.full(100, np.nan)
-    filled = []
+    axis, middle = np.linspace(-3, 3, 100), np.random.default_rng(0).uniform(0.2, 1.5, (2000, 1))
+    frame, verdicts, filled = Frame([axis], ["x"], "title"), np.full(100, np.nan), []
     # All of one, on the right half, and none, or a few, of the other on the left.
-    for real, generated in ((middle, np.empty(0)), (middle[:300], -middle)):
-        inside = field_on_line(real, generated, axis, verdicts, "D(x)", "title").astype(int)[60:-100, 80:-80]
+    for real, generated in ((middle, np.empty((0, 1))), (middle[:300], -middle)):
+        image = field_on_line(real, generated, frame, verdicts, "D(x)")
+        inside = image.astype(int)[60:-100, 80:-80]
         filled.append(((inside[..., 2] > inside[..., 0] + 20), (inside[..., 0] > inside[..., 2] + 20)))
     (_, none), (blue, orange) = filled
     assert not none.any()
@@ -75,8 +73,9 @@ def test_both_histograms_have_the_same_area_whatever_their_counts():
 
 
 def test_the_curve_stands_on_the_scale_of_probabilities():
-    axis, points = np.linspace(-3, 3, 100), np.random.default_rng(0).normal(size=(2, 500))
-    images = [field_on_line(*points, axis, np.full(100, value), "D(x)", "title") for value in (0.1, 0.9)]
+    axis, points = np.linspace(-3, 3, 100), np.random.default_rng(0).normal(size=(2, 500, 1))
+    frame = Frame([axis], ["x"], "title")
+    images = [field_on_line(*points, frame, np.full(100, value), "D(x)") for value in (0.1, 0.9)]
     low, high = (np.nonzero((image[..., :].max(-1) < 60)[:, 200:600].mean(1) > 0.4)[0] for image in images)
     # The frame's two lines, and the curve's between them, further up for a larger value.
     top, bottom = min(low.min(), high.min()), max(low.max(), high.max())

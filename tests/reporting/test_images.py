@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from pmodel.plots.grids import captioned_grid, columns_for, font, hidden, image_grid, side_by_side, to_uint8
+from pmodel.plots.grids import (
+    captioned_grid,
+    columns_for,
+    equations,
+    font,
+    hidden,
+    image_grid,
+    labelled_rows,
+    side_by_side,
+    to_uint8,
+)
 from pmodel.plots.plots import (
     clouds,
     clouds_over,
@@ -14,7 +24,6 @@ from pmodel.plots.plots import (
     new_figure,
     rows_and_columns,
 )
-from pmodel.plots.rows import equations, labelled_rows
 
 
 def test_grid_puts_each_image_in_its_cell_and_enlarges_small_ones():
@@ -123,11 +132,17 @@ def test_panels_fill_their_rows(count, expected):
     assert rows_and_columns(count, 4) == expected
 
 
-def test_splits_have_their_colours_in_all_panels_and_shared_panels_one_for_each_quantity(monkeypatch):
+@pytest.fixture
+def figures(monkeypatch):
+    """Matplotlib's figures that are drawn."""
     figures = []
     monkeypatch.setattr(
-        "pmodel.plots.plots.new_figure", lambda *size, **more: figures.append(new_figure(*size, **more)) or figures[0]
+        "pmodel.plots.plots.new_figure", lambda *size, **more: figures.append(new_figure(*size, **more)) or figures[-1]
     )
+    return figures
+
+
+def test_splits_have_their_colours_in_all_panels_and_shared_panels_one_for_each_quantity(figures):
     line = ([1.0, 2.0], [2.0, 1.0])
     shared = dict.fromkeys(("real, train", "real, val", "fake, train", "fake, val"), line)
     curves({"distance": {"val (averaged weights)": line}, "loss": {"train": line, "val": line}, "D": shared})
@@ -137,34 +152,24 @@ def test_splits_have_their_colours_in_all_panels_and_shared_panels_one_for_each_
     assert verdicts == [("C2", "-"), ("C2", "--"), ("C3", "-"), ("C3", "--")]
 
 
-def drawn_by_clouds(groups: dict[str, np.ndarray], monkeypatch):
-    """The figure that clouds() draws, and its image."""
-    figures = []
-    monkeypatch.setattr(
-        "pmodel.plots.plots.new_figure", lambda *size, **more: figures.append(new_figure(*size, **more)) or figures[0]
-    )
-    image = clouds(groups)
-    return figures[0], image
-
-
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 6])
 @pytest.mark.parametrize("spread", [1.0, 0.4, 0.001])
-def test_no_title_of_clouds_touches_an_edge_and_four_stand_in_a_row(count, spread, monkeypatch):
+def test_no_title_of_clouds_touches_an_edge_and_four_stand_in_a_row(count, spread, figures):
     points = np.random.default_rng(0).normal(size=(50, 2)) * [1, spread]
-    figure, image = drawn_by_clouds({f"Ågy {i}": points for i in range(count)}, monkeypatch)
+    image = clouds({f"Ågy {i}": points for i in range(count)})
     assert (image[:2] == 255).all()
     assert (image[-2:] == 255).all()
-    shown = [axes for axes in figure.axes if axes.get_title()]
+    shown = [axes for axes in figures[0].axes if axes.get_title()]
     assert len(shown) == count
     tops = [round(axes.get_window_extent().y1) for axes in shown]
     assert len(set(tops)) == (1 if count <= 4 else 2)
 
 
-def test_histograms_of_clouds_share_their_scale(monkeypatch):
+def test_histograms_of_clouds_share_their_scale(figures):
     generator = np.random.default_rng(0)
     groups = {name: generator.normal(size=(500, 1)) * width for name, width in (("narrow", 0.2), ("wide", 2.0))}
-    figure, _ = drawn_by_clouds(groups, monkeypatch)
-    narrow, wide = figure.axes
+    clouds(groups)
+    narrow, wide = figures[0].axes
     assert narrow.get_ylim() == wide.get_ylim()
     assert narrow.get_ylim()[1] > 3 * max(bar.get_height() for bar in wide.patches)
 

@@ -114,7 +114,7 @@ class OptunaSweeper(Sweeper):
         from PIL import Image
 
         from pmodel.files.printable import shown
-        from pmodel.plots.search import search_history
+        from pmodel.plots.sweeps import search_history
 
         done, pruned, num_failed = search.outcomes()
         image = folder / "search.png"

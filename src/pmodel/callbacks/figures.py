@@ -40,9 +40,8 @@ class Figures(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         missing = [f for f in self.figures if f.of_data and not (self.figures_dir / f"{f.name}.png").exists()]
-        if trainer.is_global_zero:
-            for figure in missing:
-                self._keep(trainer, figure, figure.draw(scene_of(trainer), pl_module))
+        for figure in missing if trainer.is_global_zero else ():
+            self._keep(trainer, figure, image_of(figure, scene_of(trainer), pl_module))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for figure in self.figures:
@@ -66,10 +65,13 @@ class Figures(Callback):
     def _keep(self, trainer: Trainer, figure: Figure, image: np.ndarray | NotShown, moment: str | None = None) -> None:
         if isinstance(image, NotShown):
             return
-        self._save(image, self.figures_dir / f"{figure.name}.png")
-        if figure.keeps_history and moment:
-            self._save(image, self.figures_dir / figure.name / f"{moment}.png")
-        log_image(trainer.loggers, f"figures/{figure.name}", image, step_of_loggers(trainer))
+        names = [figure.name, f"{figure.name}/{moment}"] if figure.keeps_history and moment else [figure.name]
+        for path in (self.figures_dir / f"{name}.png" for name in names):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(path)
+        # The step of the numbers that Lightning logged last: it counts batches from 0, and no player's steps.
+        step = max(trainer.fit_loop.epoch_loop._batches_that_stepped - 1, 0)
+        log_image(trainer.loggers, f"figures/{figure.name}", image, step)
 
     def drawn(self, scene: Scene, model: LightningModule) -> Iterator[tuple[Figure, np.ndarray | NotShown]]:
         """Each figure of the model with its image, or why there is none; of a model in eval mode.
@@ -77,23 +79,21 @@ class Figures(Callback):
         After training: those of the history that `load_state_dict` was given, of a checkpoint its
         ["callbacks"][`state_key`].
         """
-        figures = [figure for figure in self.figures if not figure.of_data]
-        with Bar(len(figures), "drawing figures") as bar:
-            for figure in figures:
-                with torch.no_grad():
-                    image = figure.draw(scene, model)
-                yield figure, image
+        with Bar(len(self._of_models), "drawing figures") as bar:
+            for figure in self._of_models:
+                yield figure, image_of(figure, scene, model)
                 bar.update()
 
     @property
     def captions(self) -> dict[str, dict[str, str | None]]:
         """What a report says about each figure of a model, by their names, in its order."""
-        figures = [figure for figure in self.figures if not figure.of_data]
-        return {f.name: {"title": f.title, "caption": f.caption, "of_points": f.caption_of_points} for f in figures}
+        return {
+            f.name: {"title": f.title, "caption": f.caption, "of_points": f.caption_of_points} for f in self._of_models
+        }
 
-    def _save(self, image: np.ndarray, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(path)
+    @property
+    def _of_models(self) -> list[Figure]:
+        return [figure for figure in self.figures if not figure.of_data]
 
     def state_dict(self) -> dict[str, Any]:
         return {figure.name: figure.state for figure in self.figures if figure.state is not None}
@@ -103,11 +103,15 @@ class Figures(Callback):
             figure.state = state_dict.get(figure.name, figure.state)
 
 
+def image_of(figure: Figure, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
+    """What a figure draws, without gradients, or why it draws nothing."""
+    try:
+        with torch.no_grad():
+            return figure.draw(scene, model)
+    except NotShown as reason:
+        return reason
+
+
 def batches_done(trainer: Trainer) -> int:
     """How many batches the model was trained on."""
     return trainer.fit_loop.epoch_loop.batch_progress.total.processed
-
-
-def step_of_loggers(trainer: Trainer) -> int:
-    """The step under which Lightning has logged the last numbers: it counts batches from 0, and no player's steps."""
-    return max(trainer.fit_loop.epoch_loop._batches_that_stepped - 1, 0)

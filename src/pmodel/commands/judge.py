@@ -20,8 +20,7 @@ from pmodel.evaluation.findings import Finding, Floor, Metric
 from pmodel.evaluation.memorization import Memorization
 from pmodel.evaluation.samples import SampleQuality
 from pmodel.evaluation.subject import Subject, data_protocol
-from pmodel.figures.figure import NotShown, Scene
-from pmodel.figures.shapes import is_image
+from pmodel.figures.figure import NotShown, Scene, is_image
 from pmodel.files.printable import shown
 from pmodel.instantiate import instantiate
 from pmodel.plots.grids import image_grid, in_rows
@@ -224,7 +223,7 @@ class Judge:
         paths, missing = {}, {}
         for figure, image in figures.drawn(Scene(data, run.epochs), run.model):
             if isinstance(image, NotShown):
-                missing[figure.name] = image.reason
+                missing[figure.name] = str(image)
                 continue
             paths[figure.name] = f"{folder}/{figure.name}.png"
             file = self.folder / paths[figure.name]

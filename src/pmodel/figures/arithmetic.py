@@ -10,11 +10,9 @@ from torch import Tensor
 
 from pmodel.capabilities import Decodes, Discriminates, SamplesClasses, SamplesLatents
 from pmodel.features.dataset_network import feature_extractor
-from pmodel.figures.figure import Figure, NotShown, Scene
+from pmodel.figures.figure import Figure, NotShown, Scene, need, need_images
 from pmodel.figures.images import SEED, fixed_generator
-from pmodel.figures.shapes import is_image, not_images
-from pmodel.plots.grids import captioned_grid, side_by_side
-from pmodel.plots.rows import equations
+from pmodel.plots.grids import captioned_grid, equations, side_by_side
 from pmodel.settings.ranges import Count
 
 # Codes that classes are looked for in, for each class.
@@ -29,10 +27,9 @@ class CodeArithmetic(Figure):
     """G(mean code of class A) − the same of B + of C, and G of the sum of these codes; beside it, G(sum + noise).
 
     Radford et al.: Unsupervised Representation Learning with Deep Convolutional GANs, 2015, arXiv 1511.06434, section
-    6.3.2: single codes gave unstable results, means of three did not. The sum of three such means has the variance of
-    the prior. There a person chose the codes by their images; here a class-conditional code says its class itself,
-    and else a classifier of the data says which codes' images it is surest of. For models that are trained against a
-    discriminator.
+    6.3.2: single codes gave unstable results, means of three did not; the sum of three such means has the variance of
+    the prior. There a person chose the codes. Here a class-conditional code says its class itself, and else a
+    classifier of the data says which codes' images it is surest of. For models trained against a discriminator.
 
     Args:
         num_rows: at most; as many as there are classes, if these are fewer.
@@ -52,56 +49,43 @@ class CodeArithmetic(Figure):
         self.num_rows, self.num_codes, self.num_variations = num_rows, num_codes, num_variations
         self.cache_dir = None if cache_dir is None else Path(cache_dir)
 
-    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
-        if not isinstance(model, Discriminates):
-            return NotShown("only for models trained against a discriminator")
-        if not (isinstance(model, SamplesLatents) and isinstance(model, Decodes)):
-            return NotShown("the model has no sample_latents or no decode")
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
+        need(model, Discriminates, SamplesLatents, Decodes)
         generator = fixed_generator(model.device)
-        x = model.decode(model.sample_latents(1, generator=generator))
-        if not is_image(x):
-            return not_images(x)
+        need_images(model.decode(model.sample_latents(1, generator=generator)))
         means = self._mean_codes(scene, model, generator)
-        if isinstance(means, NotShown):
-            return means
         chosen = triples(list(means), scene.data.num_classes)[: self.num_rows]
         if not chosen:
-            return NotShown(f"{self.num_codes} samples each of {len(means)} classes were found, not of 3")
+            raise NotShown(f"{self.num_codes} samples each of {len(means)} classes were found, not of 3")
         terms = torch.stack([torch.stack([means[k] for k in triple]) for triple in chosen])
         total = terms[:, 0] - terms[:, 1] + terms[:, 2]
         varied = total[:, None].repeat(1, self.num_variations, 1)
         z = varied[..., : model.latent_dim]
         z += NOISE * (2 * torch.rand(z.shape, generator=generator, device=z.device) - 1)
-        shown = model.decode(torch.cat([terms, total[:, None], varied], 1).flatten(0, 1)).unflatten(
-            0, (len(chosen), -1)
-        )
+        codes = torch.cat([terms, total[:, None], varied], 1)
+        shown = model.decode(codes.flatten(0, 1)).unflatten(0, codes.shape[:2])
         names = scene.data.class_names
         captions = [[*(names[k] for k in triple), ""] for triple in chosen]
-        variations = captioned_grid(
-            shown[:, 4:].flatten(0, 1), [""] * (len(chosen) * self.num_variations), self.num_variations, GAP
-        )
-        codes = "1 code" if self.num_codes == 1 else f"mean of {self.num_codes} codes"
-        return side_by_side(
-            {
-                f"G({codes} of a class), and G of the sum of codes": equations(shown[:, :4], captions, "−+=", GAP),
-                "G of the sum and noise": variations,
-            }
-        )
+        variations = shown[:, 4:].flatten(0, 1)
+        of_class = "1 code" if self.num_codes == 1 else f"mean of {self.num_codes} codes"
+        panels = {
+            f"G({of_class} of a class), and G of the sum of codes": equations(shown[:, :4], captions, "−+=", GAP),
+            "G of the sum and noise": captioned_grid(variations, [""] * len(variations), self.num_variations, GAP),
+        }
+        return side_by_side(panels)
 
-    def _mean_codes(
-        self, scene: Scene, model: LightningModule, generator: torch.Generator
-    ) -> dict[int, Tensor] | NotShown:
+    def _mean_codes(self, scene: Scene, model: LightningModule, generator: torch.Generator) -> dict[int, Tensor]:
         """The mean code (D,) of each class, of those of which there are enough."""
         num_classes = scene.data.num_classes
         if num_classes is None:
-            return NotShown("the data have no labels")
+            raise NotShown("the data have no labels")
         z = model.sample_latents(DRAWS_PER_CLASS * num_classes, generator=generator).float()
         if isinstance(model, SamplesClasses) and model.num_classes is not None:
             probabilities = z[:, model.latent_dim :]
         else:
             extractor = feature_extractor(scene.data, self.cache_dir).to(model.device)
             if extractor.num_classes is None:
-                return NotShown("no network tells the classes of the data")
+                raise NotShown("no network tells the classes of the data")
             probabilities = extractor.classify(model.decode(z))
         best = {k: surest(probabilities, k, self.num_codes) for k in range(num_classes)}
         return {k: z[places].mean(0) for k, places in best.items() if len(places) == self.num_codes}

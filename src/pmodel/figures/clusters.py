@@ -5,9 +5,9 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from pmodel.capabilities import Assigns, Clusters
-from pmodel.figures.densities import values_at
-from pmodel.figures.figure import Figure, NotShown, Scene
-from pmodel.figures.shapes import few_dimensions, is_image, not_few_dimensions, not_images
+from pmodel.figures.densities import on_lattice, values_at
+from pmodel.figures.figure import Figure, Scene, need, need_images, need_points
+from pmodel.plots.frame import axis_through
 from pmodel.plots.grids import captioned_grid, columns_for, side_by_side
 from pmodel.settings.ranges import Count
 
@@ -27,17 +27,13 @@ class ClusterCentres(Figure):
     def __init__(self, num_centres: Count):
         self.num_centres = num_centres
 
-    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
-        if not isinstance(model, Clusters):
-            return NotShown("the model has no clusters")
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
+        need(model, Clusters)
         centres, shares = (part.cpu() for part in model.clusters())
-        if not is_image(centres):
-            return not_images(centres)
+        need_images(centres)
         shown = shares.argsort(descending=True, stable=True)[: self.num_centres]
-        captions = [
-            f"{share:.1%}\n{count:,}"
-            for share, count in zip(shares[shown].tolist(), counts(scene, shares)[shown].tolist(), strict=True)
-        ]
+        numbers = zip(shares[shown].tolist(), counts(scene, shares)[shown].tolist(), strict=True)
+        captions = [f"{share:.1%}\n{count:,}" for share, count in numbers]
         title = f"{len(centres):,} centres" if len(centres) != 1 else "1 centre"
         if len(shown) < len(centres):
             title = f"the {len(shown)} largest of {title}"
@@ -59,16 +55,11 @@ class ClusterMap(Figure):
     def __init__(self, num_points: Count):
         self.num_points = num_points
 
-    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
-        if not isinstance(model, Assigns):
-            return NotShown("the model has no assign")
-        x = scene.data.examples("train", self.num_points).x
-        if not few_dimensions(x):
-            return not_few_dimensions(x)
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
+        need(model, Assigns)
+        x = need_points(scene.data.examples("train", self.num_points).x).numpy()
         from pmodel.plots.clusters import cluster_map_on_line, cluster_map_on_plane
-        from pmodel.plots.plots import axis_through, lattice
 
-        x = x.numpy()
         labels = values_at(x, model.assign, model.device)
         title, centres = f"{len(x):,} training points by cluster {scene.moment}", None
         if isinstance(model, Clusters):
@@ -79,9 +70,6 @@ class ClusterMap(Figure):
             title += f" of all {scene.data.split_sizes['train']:,} belong to each"
         # Borders between regions are straight enough on an even axis.
         axes = [np.linspace(axis[0], axis[-1], 500) for axis in (axis_through(column, 2) for column in x.T)]
-        x, shown, names = scene.restored(x), scene.restored_axes(axes), scene.axis_names(len(axes))
-        if len(axes) == 1:
-            regions = values_at(axes[0][:, None], model.assign, model.device)
-            return cluster_map_on_line(x[:, 0], labels, *shown, regions, centres, title, *names)
-        regions = values_at(lattice(*axes), model.assign, model.device).reshape(500, 500)
-        return cluster_map_on_plane(x, labels, *shown, regions, centres, title, names)
+        regions = on_lattice(axes, model.assign, model.device)
+        draw = cluster_map_on_line if len(axes) == 1 else cluster_map_on_plane
+        return draw(scene.restored(x), labels, scene.frame(axes, title), regions, centres)

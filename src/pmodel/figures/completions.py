@@ -5,9 +5,8 @@ import torch
 from lightning.pytorch import LightningModule
 
 from pmodel.capabilities import Completes
-from pmodel.figures.figure import Figure, NotShown, Scene
+from pmodel.figures.figure import Figure, Scene, need
 from pmodel.figures.images import fixed_generator
-from pmodel.figures.shapes import is_image, not_images
 from pmodel.plots.grids import hidden, image_grid, side_by_side
 from pmodel.settings.ranges import Count
 
@@ -28,20 +27,12 @@ class Completions(Figure):
     def __init__(self, num_images: Count, num_ways: Count):
         self.num_images, self.num_ways = num_images, num_ways
 
-    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
-        if not isinstance(model, Completes):
-            return NotShown("the model has no complete")
-        x = scene.data.examples("validation", self.num_images).x
-        if not is_image(x):
-            return not_images(x)
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
+        need(model, Completes)
+        x = scene.images(self.num_images)
         known = torch.zeros_like(x, dtype=torch.bool)
         known[:, :, : x.shape[2] // 2] = True
         given, mask = (part.repeat_interleave(self.num_ways, 0).to(model.device) for part in (x, known))
         completed = model.complete(given, mask, generator=fixed_generator(model.device))
-        return side_by_side(
-            {
-                "given": image_grid(hidden(x, known), 1),
-                "completions": image_grid(completed, self.num_ways),
-                "original": image_grid(x, 1),
-            }
-        )
+        panels = {"given": (hidden(x, known), 1), "completions": (completed, self.num_ways), "original": (x, 1)}
+        return side_by_side({title: image_grid(*images) for title, images in panels.items()})

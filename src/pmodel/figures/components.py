@@ -6,8 +6,8 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from pmodel.capabilities import PrincipalComponents
-from pmodel.figures.figure import Figure, NotShown, Scene
-from pmodel.figures.shapes import few_dimensions, is_image, not_few_dimensions, not_images
+from pmodel.figures.figure import Figure, Scene, are_images, need
+from pmodel.plots.frame import Frame, axis_through
 from pmodel.plots.grids import captioned_grid, columns_for, side_by_side
 from pmodel.settings.ranges import Count
 
@@ -31,23 +31,21 @@ class PrincipalComponentsFigure(Figure):
     def __init__(self, num_components: Count):
         self.num_components = num_components
 
-    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
-        if not isinstance(model, PrincipalComponents):
-            return NotShown("the model has no principal_components")
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
+        need(model, PrincipalComponents)
         from pmodel.plots.plots import cumulative_shares, principal_axes
 
         mean, directions, shares = (part.cpu() for part in model.principal_components())
-        if is_image(directions):
+        if are_images(directions, (2,)):
             shown = directions[: self.num_components]
             captions = ["mean", *(f"{k}: {share:.1%}" for k, share in enumerate(shares[: len(shown)].tolist(), 1))]
             images = captioned_grid(torch.cat([mean[None], around_grey(shown)]), captions, columns_for(len(captions)))
             title = "mean and components (0 grey, + white, - black), share of variance"
             curve = cumulative_shares(shares.numpy(), max(400, len(images)))
             return side_by_side({title: images, "explained by the first components": curve})
-        if not (few_dimensions(directions) and directions.shape[1] == 2):
-            return not_images(directions) if directions.dim() == 4 else not_few_dimensions(directions, "2")
         x = scene.data.examples("train", 2000).x.double()
         deviations = (shares.double() * x.var(0, correction=0).sum()).sqrt()
-        tips = mean + deviations[:, None] * directions
-        places = map(scene.restored, (x, mean, tips))
-        return principal_axes(*places, shares.numpy(), scene.axis_names(2))
+        points, mean, tips = map(scene.restored, (x, mean, mean + deviations[:, None] * directions))
+        title = "principal components: share of the variance,\narrows of one standard deviation"
+        frame = Frame([axis_through(column, 2) for column in points.T], scene.axis_names(2), title)
+        return principal_axes(points, mean, tips, shares.numpy(), frame)

@@ -33,7 +33,7 @@ class LossCurves(Figure):
             epochs.append(trainer.current_epoch + 1)
             values.append(value.item())
 
-    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
         from pmodel.plots.plots import curves
 
         names = {"train": "train", "val": getattr(model, "validation_name", "val")}
@@ -42,18 +42,15 @@ class LossCurves(Figure):
             split, _, quantity = name.partition("/")
             if split in names:
                 quantities.setdefault(quantity, {})[names[split]] = curve
-        quantities = {name: dict(sorted(by_split.items())) for name, by_split in quantities.items()}
         first = [model.monitor.partition("/")[2], *getattr(model, "headline", ())]
-        order = [name for name in dict.fromkeys([*first, *quantities]) if name in quantities]
         shared = {name: title for title, names in getattr(model, "panels", {}).items() for name in names}
         panels: dict[str, dict[str, Curve]] = {}
-        for name in order:
-            if name in shared:
-                lines = {f"{name}, {split}": curve for split, curve in quantities[name].items()}
-                panels.setdefault(shared[name], {}).update(lines)
-            else:
-                unit = model.units.get(name)
-                panels[f"{name} ({unit})" if unit else name] = quantities[name]
+        for name in dict.fromkeys([*first, *quantities]):
+            unit = model.units.get(name)
+            panel = panels.setdefault(shared.get(name, f"{name} ({unit})" if unit else name), {})
+            for split, curve in sorted(quantities.get(name, {}).items()):
+                panel[f"{name}, {split}" if name in shared else split] = curve
+        panels = {title: lines for title, lines in panels.items() if lines}
         if not panels:
-            return NotShown("nothing was logged in training")
+            raise NotShown("nothing was logged in training")
         return curves(dict(list(panels.items())[: self.MAX_PANELS]))

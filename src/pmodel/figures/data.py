@@ -7,29 +7,22 @@ import torch
 from lightning.pytorch import LightningDataModule, LightningModule
 from torch import Tensor
 
-from pmodel.figures.figure import Figure, NotShown, Scene
-from pmodel.figures.shapes import is_image, not_images
+from pmodel.figures.figure import Figure, Scene, need_images
 from pmodel.files.printable import printable
 from pmodel.plots.grids import columns_for, image_grid, in_rows, side_by_side
 from pmodel.plots.points import points
 from pmodel.settings.ranges import Count, Two
 
-# Of more classes than that, the smallest and the largest count are said.
-MOST_COUNTS = 10
-# Letters of a class or a column.
-LONGEST = 30
-# A row of larger images holds fewer of them, so that the page is not much wider than that, in pixels.
-WIDTH = 900
-# Of the points' columns, the first so many.
-MOST_COLUMNS = 5
+MOST_COUNTS = 10  # of more classes, the smallest and the largest count are said
+LONGEST = 30  # letters of a class or a column
+WIDTH = 900  # in pixels: a row of larger images holds fewer of them
+MOST_COLUMNS = 5  # of points
 
 
 class DataFigure(Figure):
     """Training examples as the model sees them: images, a row of each class; points as a histogram on the line, a
-    scatter in the plane, and the first five columns against each other where there are more.
-
-    Points are coloured by class, and stand in the user's units, under the names of the columns, where the data have
-    these (`restore`, `column_names`).
+    scatter in the plane, and the first five columns against each other where there are more. Points are coloured by
+    class, and stand in the user's units under the names of their columns.
     """
 
     name = "data"
@@ -38,13 +31,12 @@ class DataFigure(Figure):
     def __init__(self, num_images: Count, num_classes: Two, num_points: Count):
         self.num_images, self.num_classes, self.num_points = num_images, num_classes, num_points
 
-    def draw(self, scene: Scene, model: LightningModule | None = None) -> np.ndarray | NotShown:
+    def draw(self, scene: Scene, model: LightningModule | None = None) -> np.ndarray:
         data = scene.data
         x, label = data.examples("train", self.num_points if len(data.shape) == 1 else self.num_images)
         if x.dim() == 2:
             return self._points(data, x, label)
-        if not is_image(x):
-            return not_images(x, "training")
+        need_images(x, "training")
         if (data.labels("train") < 0).all():
             title = f"{len(x):,} training examples as the model sees them ({sizes(data)}; no labels)"
             return side_by_side({title: image_grid(x, columns_for(len(x)))})
@@ -65,13 +57,11 @@ class DataFigure(Figure):
         return side_by_side({title: in_rows(rows, 1)})
 
     def _points(self, data: LightningDataModule, x: Tensor, label: Tensor) -> np.ndarray:
-        if hasattr(data, "restore"):
-            x = data.restore(x)
+        x = data.restore(x)
         D = x.shape[1]
         shown = min(D, MOST_COLUMNS)
-        names = [f"x{d + 1}" for d in range(D)] if D > 1 else ["x"]
-        if getattr(data, "column_names", None):
-            names = [_short(name) for name in data.column_names]
+        default = [f"x{d + 1}" for d in range(D)] if D > 1 else ["x"]
+        names = [_short(name) for name in data.column_names or default]
         drawn = "" if len(x) == data.size("train") else f"; {len(x):,} of those for training are drawn"
         columns = "" if shown == D else f"; the first {shown} of {D:,} columns"
         title = f"{sizes(data)}{drawn}{columns}\n{classes(data)}"

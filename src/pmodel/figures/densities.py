@@ -1,6 +1,7 @@
 """The density of a model of points, over the points."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import numpy as np
 import torch
@@ -8,8 +9,8 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from pmodel.capabilities import GaussianComponents, LogProb
-from pmodel.figures.figure import Figure, NotShown, Scene
-from pmodel.figures.shapes import few_dimensions, not_few_dimensions
+from pmodel.figures.figure import Figure, NotShown, Scene, need, need_points
+from pmodel.plots.frame import axis_through, lattice
 from pmodel.settings.ranges import Count
 
 # Values at more points than that are asked for in parts: a kernel density compares each with all training examples.
@@ -20,6 +21,11 @@ def values_at(points: np.ndarray, function: Callable[[Tensor], Tensor], device: 
     """function, (B, D) → (B,), at points (N, D), in parts → (N,)."""
     parts = torch.from_numpy(points).float().split(PART)
     return torch.cat([function(part.to(device)).cpu() for part in parts]).numpy()
+
+
+def on_lattice(axes: Sequence[np.ndarray], function: Callable[[Tensor], Tensor], device: torch.device) -> np.ndarray:
+    """The same at all combinations of coordinates (M,), or (M,) across and (N,) up → (M,), or (N, M)."""
+    return values_at(lattice(*axes), function, device).reshape([len(axis) for axis in reversed(axes)])
 
 
 class DensityFigure(Figure):
@@ -37,71 +43,29 @@ class DensityFigure(Figure):
     def __init__(self, num_points: Count):
         self.num_points = num_points
 
-    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
-        if not isinstance(model, LogProb):
-            return NotShown("the model has no log_prob")
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
+        need(model, LogProb)
         if no_density := getattr(model, "no_density", None):
-            return NotShown(f"no density: {no_density}")
+            raise NotShown(f"no density: {no_density}")
         x, split = scene.held_out(self.num_points)
-        if not few_dimensions(x):
-            return not_few_dimensions(x)
-        mean = values_at(x.numpy(), model.log_prob, model.device).mean(dtype=float) - scene.data.log_volume
+        points = need_points(x).numpy()
+        mean = values_at(points, model.log_prob, model.device).mean(dtype=float) - scene.data.log_volume
         title = f"p(x) {scene.moment}, and {len(x):,} {split} points\nmean log p(x): {mean:.3f} nats"
-        truth = self._true_log_prob(scene)
-        if truth is not None:
-            title += f" (of the true density: {truth(x).mean():.3f})"
-        draw = self._on_line if x.shape[1] == 1 else self._on_plane
-        return draw(scene, x.numpy(), model, truth, title.replace("-", "−"))
+        truth = None
+        if isinstance(scene.data, LogProb):
+            with suppress(ValueError):  # there is no formula for some data
+                title += f" (of the true density: {scene.data.log_prob(x).mean():.3f})"
+                truth = scene.data.log_prob
+        from pmodel.plots.densities import density_on_line, density_on_plane
 
-    def _true_log_prob(self, scene: Scene) -> Callable[[Tensor], Tensor] | None:
-        """The data's own log_prob, if they have a formula for it."""
-        data = scene.data
-        if not isinstance(data, LogProb):
-            return None
-        try:
-            data.log_prob(torch.zeros(1, *data.shape))
-        except ValueError:
-            return None
-        return data.log_prob
-
-    def _on_line(
-        self,
-        scene: Scene,
-        x: np.ndarray,
-        model: LightningModule,
-        truth: Callable[[Tensor], Tensor] | None,
-        title: str,
-    ) -> np.ndarray:
-        from pmodel.plots.densities import density_on_line
-        from pmodel.plots.plots import axis_through
-
-        axis = axis_through(x[:, 0], 1600)
-        log_prob = values_at(axis[:, None], model.log_prob, model.device) - scene.data.log_volume
-        densities = {"model p(x)": np.exp(log_prob)}
-        if truth is not None:
-            densities["true density"] = np.exp(values_at(axis[:, None], truth, torch.device("cpu")))
-        (axis,) = scene.restored_axes([axis])
-        parts = []
-        if isinstance(model, GaussianComponents):
-            weights, means, covariances = map(torch.from_numpy, scene.restored_gaussians(model))
-            scales = covariances[:, 0, 0].sqrt()
-            normal = torch.distributions.Normal(means[:, 0], scales, validate_args=False)
-            parts = list((weights[:, None] * normal.log_prob(torch.from_numpy(axis)[:, None]).exp().T).numpy())
-        return density_on_line(scene.restored(x)[:, 0], axis, densities, parts, title, *scene.axis_names(1))
-
-    def _on_plane(
-        self,
-        scene: Scene,
-        x: np.ndarray,
-        model: LightningModule,
-        truth: Callable[[Tensor], Tensor] | None,
-        title: str,
-    ) -> np.ndarray:
-        from pmodel.plots.densities import density_on_plane
-        from pmodel.plots.plots import axis_through, lattice
-
-        across, up = axis_through(x[:, 0], 240), axis_through(x[:, 1], 240)
-        log_density = values_at(lattice(across, up), model.log_prob, model.device).reshape(len(up), len(across))
+        is_line = x.shape[1] == 1
+        axes = [axis_through(column, 1600 if is_line else 240) for column in points.T]
+        log_prob = on_lattice(axes, model.log_prob, model.device)
+        frame = scene.frame(axes, title.replace("-", "−"))
         gaussians = scene.restored_gaussians(model) if isinstance(model, GaussianComponents) else None
-        axes = scene.restored_axes([across, up])
-        return density_on_plane(scene.restored(x), *axes, log_density, gaussians, title, scene.axis_names(2))
+        if not is_line:
+            return density_on_plane(scene.restored(points), frame, log_prob, gaussians)
+        densities = {"model p(x)": np.exp(log_prob - scene.data.log_volume)}
+        if truth is not None:
+            densities["true density"] = np.exp(on_lattice(axes, truth, torch.device("cpu")))
+        return density_on_line(scene.restored(points), frame, densities, gaussians)

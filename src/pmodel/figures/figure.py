@@ -1,4 +1,4 @@
-"""What a figure is, and what it knows besides its model."""
+"""What a figure is, what it knows besides its model, and which models and data it fits."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -12,8 +12,60 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
-from pmodel.capabilities import GaussianComponents
+from pmodel.capabilities import Discriminates, GaussianComponents
+from pmodel.plots.frame import Frame
 from pmodel.settings.checked import check_arguments
+
+
+class NotShown(Exception):  # noqa: N818  (nothing is wrong)
+    """Raised by a figure: why there is no such image of a model or of its data, in a few words."""
+
+
+def need(model: LightningModule, *questions: type) -> None:
+    """Raises NotShown unless the model answers all of these questions of one method, in `pmodel.capabilities`."""
+    for question in questions:
+        if not isinstance(model, question):
+            method = next(name for name in vars(question) if not name.startswith("_"))
+            against = "only for models trained against a discriminator"
+            raise NotShown(against if question is Discriminates else f"the model has no {method}")
+
+
+def is_image(x: Tensor) -> bool:
+    """Whether examples (B, …) can be shown as images, (B, 1 or 3, H, W), and there are any."""
+    return x.dim() == 4 and x.shape[1] in (1, 3) and len(x) > 0
+
+
+def need_images(x: Tensor, split: str = "validation") -> Tensor:
+    """Examples (B, …) of a split; raises NotShown unless they can be shown as images."""
+    if len(x) == 0:
+        raise NotShown(f"there are no {split} examples")
+    if x.dim() != 4:
+        raise NotShown("the data are points, not images")
+    if not is_image(x):
+        raise NotShown(f"the images have {x.shape[1]} channels, not 1 or 3")
+    return x
+
+
+def need_points(x: Tensor, few: Sequence[int] = (1, 2)) -> Tensor:
+    """Examples (B, …); raises NotShown unless they are points, (B, D), of so few dimensions D."""
+    if x.dim() != 2:
+        raise NotShown("the data are images, not points")
+    if x.shape[1] not in few:
+        raise NotShown(f"the points have {dimensions(x.shape[1])}, not {' or '.join(map(str, few))}")
+    return x
+
+
+def are_images(x: Tensor, few: Sequence[int] = (1, 2)) -> bool:
+    """Whether examples (B, …) are images, and not points of so few dimensions; raises NotShown if they are neither."""
+    if x.dim() == 2 and len(x) > 0:
+        need_points(x, few)
+        return False
+    need_images(x)
+    return True
+
+
+def dimensions(D: int) -> str:
+    return "1 dimension" if D == 1 else f"{D} dimensions"
 
 
 @dataclass(frozen=True)
@@ -32,9 +84,12 @@ class Scene:
         """How far the training has come, for a title."""
         return f"after {self.epochs} {'epoch' if self.epochs == 1 else 'epochs'}"
 
+    def images(self, n: int) -> Tensor:
+        """n validation images (n, C, H, W), or as many as there are; raises NotShown if there are none."""
+        return need_images(self.data.examples("validation", n).x)
+
     def held_out(self, n: int) -> tuple[Tensor, str]:
-        """n validation examples (n, …), or as many of training where there are none; and which of the two, for a
-        title."""
+        """n validation examples (n, …), or training examples where there are none; and which of the two they are."""
         x = self.data.examples("validation", n).x
         return (x, "validation") if len(x) > 0 else (self.data.examples("train", n).x, "training")
 
@@ -42,11 +97,11 @@ class Scene:
         """Points (…, D) as the model has them in the units of their source, in which they are drawn."""
         return self.data.restore(torch.as_tensor(points)).numpy()
 
-    def restored_axes(self, axes: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Coordinates (M,) along each of D axes, likewise."""
-        longest = max(map(len, axes))
-        padded = np.stack([np.pad(axis, (0, longest - len(axis)), "edge") for axis in axes], 1)
-        return [column[: len(axis)] for column, axis in zip(self.restored(padded).T, axes, strict=True)]
+    def frame(self, axes: Sequence[np.ndarray], title: str) -> Frame:
+        """Of coordinates (M,) along each of D axes, likewise."""
+        D = len(axes)
+        restored = [self.restored(np.stack([axis] * D, 1))[:, d] for d, axis in enumerate(axes)]
+        return Frame(restored, self.axis_names(D), title)
 
     def restored_gaussians(self, model: GaussianComponents) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Weights (K,), means (K, D) and covariances (K, D, D) of a mixture, likewise."""
@@ -61,13 +116,6 @@ class Scene:
             return ["x"] if D == 1 else [f"$x_{{{i + 1}}}$" for i in range(D)]
         # A $ would begin a formula.
         return [(name if len(name) <= 40 else f"{name[:39]}…").replace("$", r"\$") for name in names]
-
-
-@dataclass(frozen=True)
-class NotShown:
-    """Why there is no such image of a model or of its data, in a few words."""
-
-    reason: str
 
 
 class Figure(ABC):
@@ -91,10 +139,11 @@ class Figure(ABC):
         check_arguments(cls, cls.__name__)
 
     @abstractmethod
-    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
-        """The image (height, width, 3), uint8, or why the model or the data have none.
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
+        """The image (height, width, 3), uint8, of a model in eval mode; no gradients are kept.
 
-        The model is in eval mode, and no gradients are kept.
+        Raises:
+            NotShown: if the model or the data have none.
         """
 
     def note(self, trainer: Trainer) -> None:  # noqa: B027  (most figures have no history)

@@ -8,8 +8,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from pmodel.capabilities import Decodes, Encodes, Reconstructs, Samples, SamplesClasses, SamplesLatents
-from pmodel.figures.figure import Figure, NotShown, Scene
-from pmodel.figures.shapes import few_dimensions, is_image, not_few_dimensions, not_images
+from pmodel.figures.figure import Figure, NotShown, Scene, are_images, need, need_images
 from pmodel.plots.grids import columns_for, image_grid, side_by_side
 from pmodel.settings.ranges import Count, Two
 
@@ -20,6 +19,16 @@ SEED = 0
 def fixed_generator(device: torch.device) -> torch.Generator:
     """The start of the images' noise, on the device."""
     return torch.Generator(device=device).manual_seed(SEED)
+
+
+def beside(scene: Scene, panels: dict[str, Tensor]) -> np.ndarray:
+    """As many images (N, C, H, W), or points (N, 1) or (N, 2), in each panel, side by side below their titles."""
+    (_, D, *is_image), *_ = (x.shape for x in panels.values())
+    if is_image:
+        return side_by_side({title: image_grid(x, columns_for(len(x))) for title, x in panels.items()})
+    from pmodel.plots.plots import clouds
+
+    return clouds({title: scene.restored(x.cpu()) for title, x in panels.items()}, scene.axis_names(D))
 
 
 class SampleGrid(Figure):
@@ -40,57 +49,39 @@ class SampleGrid(Figure):
     def __init__(self, num_images: Count):
         self.num_images = num_images
 
-    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
-        if not isinstance(model, Samples):
-            return NotShown("the model has no sample")
-        if isinstance(model, SamplesClasses) and model.num_classes is not None:
-            by_class = self._by_class(scene, model, model.num_classes)
-            if by_class is not None:
-                return by_class
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
+        need(model, Samples)
+        is_conditional = isinstance(model, SamplesClasses) and model.num_classes is not None
+        if is_conditional and len(scene.data.shape) == 3:
+            return self._by_class(scene, model, model.num_classes)
         x = model.sample(self.num_images, generator=fixed_generator(model.device))
-        if not is_image(x):
-            if few_dimensions(x):
-                return self._cloud(scene, model)
-            return not_images(x) if x.dim() == 4 else not_few_dimensions(x)
-        columns = columns_for(self.num_images)
-        panels = {"samples x ~ p(x)": image_grid(x, columns)}
+        if not are_images(x):
+            real, split = scene.held_out(2000)
+            samples = model.sample(len(real), generator=fixed_generator(model.device))
+            return beside(scene, {f"{split} examples": real, "samples x ~ p(x)": samples})
+        panels = {"samples x ~ p(x)": x}
         if isinstance(model, SamplesLatents) and isinstance(model, Decodes):
             means = model.decode(model.sample_latents(self.num_images, generator=fixed_generator(model.device)))
-            samples = panels.popitem()[1]
+            panels = {"samples x ~ p(x | z), z ~ p(z)": x, "means E[x | z] of the same z": means}
             # Not exactly, since some operations on a GPU differ from one time to the next.
             if (means - x).abs().mean() < 1e-3:
-                panels = {"samples x = G(z), z ~ p(z)": samples}
-            else:
-                panels = {
-                    "samples x ~ p(x | z), z ~ p(z)": samples,
-                    "means E[x | z] of the same z": image_grid(means, columns),
-                }
-        return side_by_side(panels)
+                panels = {"samples x = G(z), z ~ p(z)": x}
+        return beside(scene, panels)
 
-    def _by_class(self, scene: Scene, model: SamplesClasses, num_classes: int) -> np.ndarray | None:
+    def _by_class(self, scene: Scene, model: SamplesClasses, num_classes: int) -> np.ndarray:
         """A block of draws for each class; of many classes the first few, so that each has four where there can be."""
         shown = min(num_classes, max(1, self.num_images // 4))
         # All blocks together are nearly a square.
         columns = max(1, round(math.sqrt(self.num_images) / shown))
         count = self.num_images // (shown * columns) * columns
         label = torch.arange(shown, device=model.device).repeat_interleave(count)
-        x = model.sample_classes(label, generator=fixed_generator(model.device))
-        if not is_image(x):
-            return None
+        x = need_images(model.sample_classes(label, generator=fixed_generator(model.device)))
         names = scene.data.class_names or range(num_classes)
         blocks = {str(name): image_grid(part, columns) for name, part in zip(names, x.split(count), strict=False)}
         title = "samples x ~ p(x | class)"
         if shown < num_classes:
             title += f", the first {shown} of {num_classes:,} classes"
         return side_by_side({title: side_by_side(blocks, gap=4)})
-
-    def _cloud(self, scene: Scene, model: LightningModule) -> np.ndarray:
-        from pmodel.plots.plots import clouds
-
-        real, split = scene.held_out(2000)
-        samples = model.sample(len(real), generator=fixed_generator(model.device)).cpu()
-        panels = {f"{split} examples": scene.restored(real), "samples x ~ p(x)": scene.restored(samples)}
-        return clouds(panels, scene.axis_names(real.shape[1]))
 
 
 class ReconstructionGrid(Figure):
@@ -110,24 +101,12 @@ class ReconstructionGrid(Figure):
     def __init__(self, num_images: Count):
         self.num_images = num_images
 
-    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
-        if not isinstance(model, Reconstructs):
-            return NotShown("the model has no reconstruct")
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
+        need(model, Reconstructs)
         x = scene.data.examples("validation", self.num_images).x
-        if is_image(x):
-            columns = columns_for(len(x))
-            y = model.reconstruct(x.to(model.device))
-            return side_by_side(
-                {"validation examples": image_grid(x, columns), "reconstructions": image_grid(y, columns)}
-            )
-        if few_dimensions(x):
-            from pmodel.plots.plots import clouds
-
+        if not are_images(x):
             x = scene.data.examples("validation", 2000).x
-            y = model.reconstruct(x.to(model.device)).cpu()
-            panels = {"validation examples": scene.restored(x), "reconstructions": scene.restored(y)}
-            return clouds(panels, scene.axis_names(x.shape[1]))
-        return not_images(x) if x.dim() == 4 or len(x) == 0 else not_few_dimensions(x)
+        return beside(scene, {"validation examples": x, "reconstructions": model.reconstruct(x.to(model.device))})
 
 
 class Interpolations(Figure):
@@ -145,44 +124,33 @@ class Interpolations(Figure):
     def __init__(self, num_pairs: Count, num_steps: Two):
         self.num_pairs, self.num_steps = num_pairs, num_steps
 
-    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
-        if not isinstance(model, Decodes):
-            return NotShown("the model has no decode")
-        if isinstance(model, Encodes):
-            return self._between_examples(scene, model)
-        if isinstance(model, SamplesLatents):
-            return self._between_draws(model)
-        return NotShown("the model has neither encode nor sample_latents")
-
-    def _between_examples(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
-        x = scene.data.examples("validation", 2 * self.num_pairs).x.to(model.device)
-        if not is_image(x):
-            return not_images(x)
-        if len(x) < 2:
-            return NotShown("there is only one validation example")
-        x = x[: len(x) // 2 * 2]
-        start, end = model.encode(x).unflatten(0, (2, -1))
-        weights = torch.linspace(0, 1, self.num_steps, device=model.device)[:, None]
-        rows = [
-            torch.cat([first[None], model.decode(torch.lerp(a, b, weights)), last[None]])
-            for a, b, first, last in zip(start, end, *x.unflatten(0, (2, -1)), strict=True)
-        ]
-        title = "decoded codes between two validation examples, which stand at the ends"
-        return side_by_side({title: image_grid(torch.cat(rows), self.num_steps + 2)})
-
-    def _between_draws(self, model: LightningModule) -> np.ndarray | NotShown:
-        z = model.sample_latents(2 * self.num_pairs, generator=fixed_generator(model.device)).float()
-        start, end = z.unflatten(0, (2, -1))
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
+        need(model, Decodes)
         weights = torch.linspace(0, 1, self.num_steps, device=model.device)
-        D = model.latent_dim
-        # What follows the first D entries is a label.
-        labels = torch.lerp(start[:, None, D:], end[:, None, D:], weights[:, None])
-        codes = torch.cat([great_circle(start[:, :D], end[:, :D], weights), labels], 2)
-        x = model.decode(codes.flatten(0, 1))
-        if not is_image(x):
-            return not_images(x)
-        title = "decoded codes along great circles between two draws z ~ p(z), which stand at the ends"
-        return side_by_side({title: image_grid(x, self.num_steps)})
+        ends = []
+        if isinstance(model, Encodes):
+            x = scene.images(2 * self.num_pairs).to(model.device)
+            if len(x) < 2:
+                raise NotShown("there is only one validation example")
+            x = x[: len(x) // 2 * 2]
+            ends = x.unflatten(0, (2, -1))
+            start, end = model.encode(x).unflatten(0, (2, -1))
+            codes = torch.lerp(start[:, None], end[:, None], weights[:, None])
+            title = "decoded codes between two validation examples, which stand at the ends"
+        elif isinstance(model, SamplesLatents):
+            z = model.sample_latents(2 * self.num_pairs, generator=fixed_generator(model.device)).float()
+            start, end = z.unflatten(0, (2, -1))
+            D = model.latent_dim
+            # What follows the first D entries is a label.
+            labels = torch.lerp(start[:, None, D:], end[:, None, D:], weights[:, None])
+            codes = torch.cat([great_circle(start[:, :D], end[:, :D], weights), labels], 2)
+            title = "decoded codes along great circles between two draws z ~ p(z), which stand at the ends"
+        else:
+            raise NotShown("the model has neither encode nor sample_latents")
+        rows = need_images(model.decode(codes.flatten(0, 1))).unflatten(0, codes.shape[:2])
+        if len(ends):
+            rows = torch.cat([ends[0][:, None], rows, ends[1][:, None]], 1)
+        return side_by_side({title: image_grid(rows.flatten(0, 1), rows.shape[1])})
 
 
 def great_circle(start: Tensor, end: Tensor, weights: Tensor) -> Tensor:

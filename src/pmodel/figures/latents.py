@@ -5,18 +5,16 @@ import torch
 from lightning.pytorch import LightningModule
 
 from pmodel.capabilities import Decodes, Discriminates, Encodes, SamplesLatents
-from pmodel.figures.figure import Figure, NotShown, Scene
-from pmodel.figures.shapes import dimensions, is_image, not_images
+from pmodel.figures.figure import Figure, NotShown, Scene, dimensions, need, need_images
 from pmodel.plots.grids import image_grid, side_by_side
 from pmodel.settings.ranges import Count, Two
 
 
-def not_two_latents(model: LightningModule) -> NotShown | None:
-    """Why the codes of a model that has some aren't points in the plane; None if they are."""
+def need_two_latents(model: LightningModule) -> None:
+    """Raises NotShown unless the codes of a model that has some are points in the plane."""
     D = getattr(model, "latent_dim", None)
-    if D == 2:
-        return None
-    return NotShown("the model has no latent_dim" if D is None else f"the code has {dimensions(D)}, not 2")
+    if D != 2:
+        raise NotShown("the model has no latent_dim" if D is None else f"the code has {dimensions(D)}, not 2")
 
 
 class LatentManifold(Figure):
@@ -35,24 +33,18 @@ class LatentManifold(Figure):
     def __init__(self, num_per_axis: Two):
         self.num_per_axis = num_per_axis
 
-    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
-        if not isinstance(model, Decodes):
-            return NotShown("the model has no decode")
-        if not isinstance(model, SamplesLatents):
-            return NotShown("the model has no sample_latents")
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
+        need(model, Decodes, SamplesLatents)
         if isinstance(model, Discriminates):
-            return NotShown("not for models trained against a discriminator, whose prior may be uniform")
+            raise NotShown("not for models trained against a discriminator, whose prior may be uniform")
         if not getattr(model, "has_exact_kl", True):
-            return NotShown("the prior of the codes is not N(0, I)")
-        if (no := not_two_latents(model)) is not None:
-            return no
+            raise NotShown("the prior of the codes is not N(0, I)")
+        need_two_latents(model)
         n = self.num_per_axis
         axis = torch.special.ndtri((torch.arange(n) + 0.5) / n)
         # Rows from top to bottom are z2 from high to low, as on a plot's axes.
         z = torch.stack([axis.repeat(n), axis.flip(0).repeat_interleave(n)], dim=1)
-        x = model.decode(z.to(model.device))
-        if not is_image(x):
-            return not_images(x)
+        x = need_images(model.decode(z.to(model.device)))
         return side_by_side({"E[x | z] on a grid of equal probability in z": image_grid(x, n, gap=0)})
 
 
@@ -66,14 +58,12 @@ class LatentScatter(Figure):
     def __init__(self, num_examples: Count):
         self.num_examples = num_examples
 
-    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
-        if not isinstance(model, Encodes):
-            return NotShown("the model has no encode")
-        if (no := not_two_latents(model)) is not None:
-            return no
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
+        need(model, Encodes)
+        need_two_latents(model)
         x, label = scene.data.examples("validation", self.num_examples)
         if len(x) == 0:
-            return NotShown("there are no validation examples")
+            raise NotShown("there are no validation examples")
         from pmodel.plots.plots import labelled_scatter
 
         z = torch.cat([model.encode(part.to(model.device)).cpu() for part in x.split(1000)])

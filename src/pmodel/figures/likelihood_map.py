@@ -6,8 +6,7 @@ import numpy as np
 from lightning.pytorch import LightningModule
 
 from pmodel.capabilities import LogProbPerPixel
-from pmodel.figures.figure import Figure, NotShown, Scene
-from pmodel.figures.shapes import is_image, not_images
+from pmodel.figures.figure import Figure, NotShown, Scene, need
 from pmodel.metrics.likelihood import bits_per_dim
 from pmodel.settings.ranges import Count
 
@@ -25,19 +24,14 @@ class LikelihoodMap(Figure):
     def __init__(self, num_images: Count):
         self.num_images = num_images
 
-    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
-        if not isinstance(model, LogProbPerPixel):
-            return NotShown("the model has no log_prob_per_pixel")
-        x = scene.data.examples("validation", self.num_images).x
-        if not is_image(x):
-            return not_images(x)
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
+        need(model, LogProbPerPixel)
+        x = scene.images(self.num_images)
         if scene.data.num_levels is None:
-            return NotShown("the images are continuous, not on levels")
+            raise NotShown("the images are continuous, not on levels")
         from pmodel.plots.likelihoods import likelihood_maps
 
         log_prob = model.log_prob_per_pixel(x.to(model.device)).cpu().double()
-        captions = [
-            f"{-nats:,.1f} nats\n{bits_per_dim(nats, x[0].numel()):.2f} bits/dim"
-            for nats in log_prob.sum((1, 2)).tolist()
-        ]
+        totals = log_prob.sum((1, 2)).tolist()
+        captions = [f"{-nats:,.1f} nats\n{bits_per_dim(nats, x[0].numel()):.2f} bits/dim" for nats in totals]
         return likelihood_maps(x, -log_prob.numpy() / math.log(2), captions)

@@ -9,10 +9,8 @@ from torch import Tensor
 
 from pmodel.capabilities import Discriminates, Samples
 from pmodel.features.dataset_network import MAX_VALUES, feature_extractor
-from pmodel.features.extractor import FeatureExtractor
-from pmodel.figures.figure import Figure, NotShown, Scene
+from pmodel.figures.figure import Figure, Scene, need, need_images
 from pmodel.figures.images import fixed_generator
-from pmodel.figures.shapes import is_image, not_images
 from pmodel.metrics.nearest import nearest
 from pmodel.plots.grids import captioned_grid, side_by_side
 from pmodel.settings.ranges import Count
@@ -27,8 +25,8 @@ class NearestNeighbours(Figure):
     """Samples, and the training examples nearest to each: in pixels, and in features of a network; with the distances.
 
     The titles compare the median distance of samples to their nearest training example with that of validation
-    examples to theirs: a model that repeats its training examples is much nearer. All training examples are searched,
-    or as many as 2^28 numbers hold. For images.
+    examples to theirs: a model that repeats its training examples is much nearer. As many training examples are
+    searched as 2^28 numbers hold.
 
     Args:
         cache_dir: keeps the weights of the network for the next run; None: nowhere.
@@ -42,10 +40,6 @@ class NearestNeighbours(Figure):
         "Samples beside the training examples that are nearest to them: a sample that equals its neighbour "
         "was copied, not invented."
     )
-    caption_of_points = (
-        "Samples and the training points that are nearest to them: a sample that lies on its neighbour was "
-        "copied, not invented."
-    )
 
     def __init__(self, num_images: Count, num_neighbours: Count, cache_dir: str | None, all_models: bool) -> None:
         self.num_images, self.num_neighbours = num_images, num_neighbours
@@ -53,58 +47,36 @@ class NearestNeighbours(Figure):
         self.all_models = all_models
         # Of the training examples, and the median distances of validation examples to these: the same all the time.
         self._features: Tensor | None = None
-        self._real_medians: list[float] | None = None
+        self._real_medians: dict[str, float] = {}
 
-    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
-        if not isinstance(model, Samples):
-            return NotShown("the model has no sample")
-        if not (isinstance(model, Discriminates) or self.all_models):
-            return NotShown("only for models trained against a discriminator")
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
+        need(model, Samples)
+        if not self.all_models:
+            need(model, Discriminates)
         data = scene.data
-        train = data.examples("train", MAX_VALUES // math.prod(data.shape)).x
-        if not is_image(train):
-            return not_images(train, "training")
+        train = need_images(data.examples("train", MAX_VALUES // math.prod(data.shape)).x, "training")
         extractor = feature_extractor(data, self.cache_dir).to(model.device)
         if self._features is None:
             self._features = extractor.features(train)
         x = model.sample(max(NUM_COMPARED, self.num_images), generator=fixed_generator(model.device))
-        count = min(self.num_neighbours, len(train))
-        in_pixels, in_features = self._neighbours(x, train, extractor, count)
-        medians = [f"medians: {len(x)} samples {_median(found):.2f}" for found in (in_pixels, in_features)]
-        validation = data.examples("validation", NUM_COMPARED).x
-        if len(validation):
-            if self._real_medians is None:
-                found = self._neighbours(validation.to(model.device), train, extractor, 1)
-                self._real_medians = [_median(neighbours) for neighbours in found]
-            medians = [
-                f"{text}, {len(validation)} validation examples {real:.2f}"
-                for text, real in zip(medians, self._real_medians, strict=True)
-            ]
+        validation = data.examples("validation", NUM_COMPARED).x.to(model.device)
         shown = x[: self.num_images]
-        blocks = {
-            "samples": side_by_side({"": captioned_grid(shown, [""] * len(shown), 1, min_size=CELL)}),
-            "nearest in pixels": side_by_side({medians[0]: self._block(train, *in_pixels)}),
-            f"nearest in features: {extractor.name}": side_by_side({medians[1]: self._block(train, *in_features)}),
+        blocks = {"samples": side_by_side({"": captioned_grid(shown, [""] * len(shown), 1, min_size=CELL)})}
+        spaces = {
+            "pixels": (lambda x: x, train),
+            f"features: {extractor.name}": (extractor.features, self._features),
         }
-        searched = f"{len(train):,} training examples"
-        if len(train) < data.split_sizes["train"]:
-            searched = f"the first {searched}"
-        title = f"samples {scene.moment} and their distances to the nearest of {searched}"
+        for space, (features, among) in spaces.items():
+            distance, place = nearest(features(x), among, min(self.num_neighbours, len(train)))
+            medians = f"medians: {len(x)} samples {distance[:, 0].median():.2f}"
+            if len(validation):
+                if space not in self._real_medians:
+                    self._real_medians[space] = nearest(features(validation), among, 1)[0].median().item()
+                medians += f", {len(validation)} validation examples {self._real_medians[space]:.2f}"
+            neighbours = train[place[: len(shown)].flatten().cpu()]
+            captions = [f"{d:.2f}" for d in distance[: len(shown)].flatten().tolist()]
+            block = captioned_grid(neighbours, captions, place.shape[1], min_size=CELL)
+            blocks[f"nearest in {space}"] = side_by_side({medians: block})
+        first = "the first " if len(train) < data.split_sizes["train"] else ""
+        title = f"samples {scene.moment} and their distances to the nearest of {first}{len(train):,} training examples"
         return side_by_side({title: side_by_side(blocks)})
-
-    def _neighbours(
-        self, x: Tensor, train: Tensor, extractor: FeatureExtractor, k: int
-    ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        """Distances and places of the k nearest, in pixels and in features."""
-        return nearest(x, train, k), nearest(extractor.features(x), self._features, k)
-
-    def _block(self, train: Tensor, distance: Tensor, place: Tensor) -> np.ndarray:
-        rows = slice(self.num_images)
-        captions = [f"{d:.2f}" for d in distance[rows].flatten().tolist()]
-        return captioned_grid(train[place[rows].flatten().cpu()], captions, place.shape[1], min_size=CELL)
-
-
-def _median(neighbours: tuple[Tensor, Tensor]) -> float:
-    """Of the distances to the nearest."""
-    distance, _ = neighbours
-    return distance[:, 0].median().item()

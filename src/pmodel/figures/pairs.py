@@ -5,9 +5,8 @@ from lightning.pytorch import LightningModule
 
 from pmodel.capabilities import Assigns, Clusters, Samples
 from pmodel.figures.densities import values_at
-from pmodel.figures.figure import Figure, NotShown, Scene
+from pmodel.figures.figure import Figure, NotShown, Scene, dimensions
 from pmodel.figures.images import fixed_generator
-from pmodel.figures.shapes import dimensions
 from pmodel.settings.ranges import Count
 
 MIN_DIMS = 3
@@ -24,15 +23,15 @@ class Pairs(Figure):
     def __init__(self, num_points: Count, num_columns: Count):
         self.num_points, self.num_columns = num_points, num_columns
 
-    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
         x = scene.data.examples("train", self.num_points).x
         if x.dim() != 2:
-            return NotShown("the data are images, not points")
+            raise NotShown("the data are images, not points")
         if x.shape[1] < MIN_DIMS:
-            return NotShown(f"the points have {dimensions(x.shape[1])}, not {MIN_DIMS} or more")
+            raise NotShown(f"the points have {dimensions(x.shape[1])}, not {MIN_DIMS} or more")
         if not isinstance(model, Assigns | Samples):
-            return NotShown("the model has neither assign nor sample")
-        from pmodel.plots.pairs import pairs
+            raise NotShown("the model has neither assign nor sample")
+        from pmodel.plots.plots import pairs
 
         shown = min(self.num_columns, x.shape[1])
         labels = samples = centres = None

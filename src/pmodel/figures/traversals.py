@@ -6,11 +6,9 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from pmodel.capabilities import Decodes, Encodes, SamplesLatents
-from pmodel.figures.figure import Figure, NotShown, Scene
+from pmodel.figures.figure import Figure, NotShown, Scene, need, need_images
 from pmodel.figures.images import fixed_generator
-from pmodel.figures.shapes import is_image, not_images
-from pmodel.plots.grids import image_grid, side_by_side
-from pmodel.plots.rows import labelled_rows
+from pmodel.plots.grids import image_grid, labelled_rows, side_by_side
 from pmodel.settings.ranges import Count, Two
 
 # Codes that the ranges are taken from.
@@ -46,15 +44,12 @@ class Traversals(Figure):
     def __init__(self, num_rows: Count, num_steps: Two):
         self.num_rows, self.num_steps = num_rows, num_steps
 
-    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray | NotShown:
-        if not isinstance(model, Decodes):
-            return NotShown("the model has no decode")
+    def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
+        need(model, Decodes)
         panels = {}
         if isinstance(model, Encodes):
             x, split = scene.held_out(1)
-            if not is_image(x):
-                return not_images(x)
-            panels[f"{split} example"] = image_grid(x, 1)
+            panels[f"{split} example"] = image_grid(need_images(x), 1)
             code = model.encode(x.to(model.device))[0]
             examples = scene.data.examples("train", NUM_CODES).x
             codes = torch.cat([model.encode(part.to(model.device)) for part in examples.split(500)])
@@ -64,9 +59,8 @@ class Traversals(Figure):
             code, codes = z[0], z[:, : model.latent_dim]
             title = "a draw z ~ p(z), one dimension at a time from the 1 % to the 99 % quantile of p(z)"
         else:
-            return NotShown("the model has neither encode nor sample_latents")
-        if not is_image(first := model.decode(code[None])):
-            return not_images(first)
+            raise NotShown("the model has neither encode nor sample_latents")
+        need_images(model.decode(code[None]))
         low, high = np.quantile(codes.double().cpu().numpy(), ENDS, axis=0)
         paths = traversals(code, torch.from_numpy(low).to(code), torch.from_numpy(high).to(code), self.num_steps)
         # One dimension at a time: of long codes and large images, all would not fit.

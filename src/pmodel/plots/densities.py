@@ -4,12 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from pmodel.plots.plots import NAMES, frame_plane, new_figure, render, to_scale
+from pmodel.plots.frame import Frame, ratio, to_scale
+from pmodel.plots.plots import new_axes, new_figure, render
 
 # Highest-density regions are drawn that hold these shares of the probability.
 FRACTIONS = (0.1, 0.3, 0.5, 0.7, 0.9, 0.99)
@@ -35,43 +37,32 @@ def highest_density_levels(log_density: np.ndarray, area: np.ndarray, fractions:
 
 
 def density_on_line(
-    points: np.ndarray,
-    axis: np.ndarray,
-    curves: dict[str, np.ndarray],
-    parts: list[np.ndarray],
-    title: str,
-    name: str = "x",
+    points: np.ndarray, frame: Frame, curves: dict[str, np.ndarray], gaussians: Gaussians | None
 ) -> np.ndarray:
-    """The histogram of points (N,) under densities at the coordinates `axis` (M,); thin curves for their summands.
+    """The histogram of points (N, 1) under densities along the axis (M,); thin curves for the Gaussians of a mixture.
 
     curves: densities (M,) by name, the model's first
-    name: of the axis
     """
-    figure = new_figure(7, 4.4)
-    axes = figure.subplots()
+    axes, (axis,) = new_axes(7, 4.4), frame.axes
     bins = int(np.clip(2 * len(points) ** 0.5, 10, 80))
     heights, _, _ = axes.hist(points, bins, density=True, color="C0", alpha=0.35, label="points")
-    for (name, density), style in zip(curves.items(), ("C1-", "k--"), strict=False):
-        axes.plot(axis, density, style, linewidth=2 if style == "C1-" else 1.2, label=name)
-    for i, part in enumerate(parts):
+    for (label, density), style in zip(curves.items(), ("C1-", "k--"), strict=False):
+        axes.plot(axis, density, style, linewidth=2 if style == "C1-" else 1.2, label=label)
+    for i, (weight, (mean,), ((variance,),)) in enumerate(zip(*gaussians, strict=True) if gaussians else ()):
+        with np.errstate(all="ignore"):  # a component that has collapsed onto a point has no density
+            part = weight * np.exp(-0.5 * (axis - mean) ** 2 / variance) / np.sqrt(2 * np.pi * variance)
         axes.plot(axis, part, color="C1", linewidth=0.9, alpha=0.7, label=None if i else "the model's components")
     # A component that has collapsed onto a point would make the rest a flat line.
     highest = max([heights.max(), *(np.nanmax(density) for density in curves.values())])
-    axes.set(title=title, xlabel=name, ylabel="density", ylim=(0, 1.05 * min(highest, 2 * heights.max())))
-    axes.set_xlim(axis[0], axis[-1])
+    frame.put_around(axes)
+    axes.set(ylabel="density", ylim=(0, 1.05 * min(highest, 2 * heights.max())))
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
-    return render(figure)
+    return render(axes.figure)
 
 
 def density_on_plane(
-    points: np.ndarray,
-    x: np.ndarray,
-    y: np.ndarray,
-    log_density: np.ndarray,
-    gaussians: Gaussians | None,
-    title: str,
-    names: Sequence[str] = NAMES,
+    points: np.ndarray, frame: Frame, log_density: np.ndarray, gaussians: Gaussians | None
 ) -> np.ndarray:
     """Regions of highest density below points (N, 2), and the Gaussians of a mixture as ellipses.
 
@@ -79,32 +70,26 @@ def density_on_plane(
 
     log_density: (len(y), len(x)), on the lattice of the coordinates; −∞ where there is none
     """
+    x, y = frame.axes
     regions = Regions(x, y, log_density)
     window = regions.densest()
     small = window is not None and (np.ptp(window, axis=0) < 0.2 * np.array([np.ptp(x), np.ptp(y)])).all()
-    width, height = 5.4, 5.4 * (np.ptp(y) / np.ptp(x) if to_scale(x, y) else 1)
-    height = float(np.clip(height, 2.4, 6.5))
+    width, height = 5.4, float(np.clip(5.4 * ratio(x, y), 2.4, 6.5))
     # Room for the numbers at the left, which may have many digits.
     left = 0.7 + 0.09 * float(np.clip(len(f"{np.abs(y).max():.0f}") - 2, 0, 5))
     page = np.array([left + width + 2.2, max(height + 1.2, 4.6 if small else 3.6)])
     # Places in inches: a constrained layout cuts the title off beside a legend and axes to scale.
-    figure = new_figure(*page)
-    figure.set_layout_engine("none")
+    figure = new_figure(*page, layout=None)
     axes = figure.add_axes((*((left, (page[1] - height - 0.05) / 2) / page), *((width, height) / page)))
-    handles = regions.draw(axes) + _draw_points(axes, points, 4000 / len(points))
-    if gaussians is not None:
-        handles += _draw_gaussians(axes, *gaussians)
-    frame_plane(axes, x, y, names)
-    axes.set_title(title)
+    handles = regions.draw(axes) + _draw_points(axes, points, gaussians, 4000 / len(points))
+    frame.put_around(axes)
     corner = (left + width + 0.15, page[1] - 0.15) / page
     figure.legend(handles=handles, frameon=False, loc="upper left", bbox_to_anchor=corner, borderaxespad=0, fontsize=9)
     if small:
         closer = figure.add_axes((*((page[0] - 1.65, 0.3) / page), *((1.5, 1.5) / page)))
         regions.draw(closer)
         inside = ((points >= window[0]) & (points <= window[1])).all(1).sum()
-        _draw_points(closer, points, 600 / max(inside, 1))
-        if gaussians is not None:
-            _draw_gaussians(closer, *gaussians)
+        _draw_points(closer, points, gaussians, 600 / max(inside, 1))
         closer.set(xlim=window[:, 0], ylim=window[:, 1])
         closer.tick_params(labelsize=8)
         closer.xaxis.set_major_locator(MaxNLocator(3))
@@ -149,10 +134,8 @@ class Regions:
         inside = self.heights >= self.levels[0]
         place = np.array([self.x[column], self.y[row]])
         # A cross through the maximum: how far the region reaches along both axes.
-        reach = [
-            axis[_run(line, i)] for axis, line, i in ((self.x, inside[row], column), (self.y, inside[:, column], row))
-        ]
-        half = np.array([np.abs(ends - middle).max() for ends, middle in zip(reach, place, strict=True)])
+        reach = [self.x[_run(inside[row], column)], self.y[_run(inside[:, column], row)]]
+        half = np.abs(np.transpose(reach) - place).max(0)
         if to_scale(self.x, self.y):
             half[:] = half.max()
         return place + 1.5 * half * np.array([[-1], [1]]) if half.min() > 0 else None
@@ -160,20 +143,19 @@ class Regions:
 
 def _run(line: np.ndarray, i: int) -> list[int]:
     """The first and the last place of the unbroken run of True in a line (N,) around its i-th place."""
-    outside = np.flatnonzero(~line)
-    after = np.searchsorted(outside, i)
-    first = outside[after - 1] + 1 if after else 0
-    last = outside[after] - 1 if after < len(outside) else len(line) - 1
-    return [int(first), int(last)]
+    outside = np.flatnonzero(~np.pad(line, 1))  # these places are one more than those in the line
+    after = np.searchsorted(outside, i + 1)
+    return [int(outside[after - 1]), int(outside[after]) - 2]
 
 
-def _draw_points(axes: Axes, points: np.ndarray, size: float) -> list:
+def _draw_points(axes: Axes, points: np.ndarray, gaussians: Gaussians | None, size: float) -> list[Artist]:
+    """Points, and ellipses of one and two standard deviations, fainter for those of little weight; what the legend
+    shows."""
     size = float(np.clip(size, 1, 12))
-    return [axes.scatter(points[:, 0], points[:, 1], s=size, c="0.15", alpha=0.6, linewidths=0, label="points")]
-
-
-def _draw_gaussians(axes: Axes, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> list:
-    """Ellipses of one and two standard deviations, fainter for those of little weight; what the legend shows."""
+    drawn = [axes.scatter(*points.T, s=size, c="0.15", alpha=0.6, linewidths=0, label="points")]
+    if gaussians is None:
+        return drawn
+    weights, means, covariances = gaussians
     angle = np.linspace(0, 2 * np.pi, 100)
     circle = np.stack([np.cos(angle), np.sin(angle)])
     for weight, mean, covariance in zip(weights, means, covariances, strict=True):
@@ -183,5 +165,5 @@ def _draw_gaussians(axes: Axes, weights: np.ndarray, means: np.ndarray, covarian
             alpha = float(np.clip(weight * len(weights), 0.25, 1))
             for deviations, width in ((1, 1.6), (2, 0.9)):
                 axes.plot(*(mean[:, None] + deviations * shape), color="C1", linewidth=width, alpha=alpha)
-    (centres,) = axes.plot(means[:, 0], means[:, 1], "+", color="C3", markersize=5, label="means")
-    return [Line2D([], [], color="C1", label="standard deviations:\n1 and 2"), centres]
+    (centres,) = axes.plot(*means.T, "+", color="C3", markersize=5, label="means")
+    return [*drawn, Line2D([], [], color="C1", label="standard deviations:\n1 and 2"), centres]

@@ -1,11 +1,10 @@
 """A discriminator's verdicts on the line and in the plane, drawn with matplotlib: arrays in, one uint8 image out."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
-from pmodel.plots.plots import NAMES, frame_plane, new_figure, plane_size, render
+from pmodel.plots.frame import Frame
+from pmodel.plots.plots import new_axes, render
 
 REAL, GENERATED = "#0b4a99", "#cf4307"
 # Pale, so that points in the strong colours above stand out: what D takes for generated, unsure, for real.
@@ -35,64 +34,52 @@ def verdict_range(verdicts: np.ndarray) -> tuple[float, float]:
 
 
 def field_on_plane(
-    real: np.ndarray,
-    generated: np.ndarray,
-    x: np.ndarray,
-    y: np.ndarray,
-    verdicts: np.ndarray,
-    label: str,
-    title: str,
-    names: Sequence[str] = NAMES,
+    real: np.ndarray, generated: np.ndarray, frame: Frame, verdicts: np.ndarray, label: str
 ) -> np.ndarray:
     """Verdicts (len(y), len(x)) on the lattice of even coordinates as a field, below real and generated points (N, 2).
 
     Where all are between 0 and 1, as probabilities are, a line shows where they are ½.
+
+    label: what the verdicts are
     """
-    width, height = plane_size(x, y, 6.2)
-    figure = new_figure(width + 1.0, height + 0.3)
-    axes = figure.subplots()
+    width, height = frame.size(6.2)
+    axes = new_axes(width + 1.0, height + 0.3)
     low, high = verdict_range(verdicts)
-    extent = (x[0], x[-1], y[0], y[-1])
     field = axes.imshow(
-        verdicts, cmap=VERDICTS, vmin=low, vmax=high, origin="lower", extent=extent, interpolation="bilinear"
+        verdicts, cmap=VERDICTS, vmin=low, vmax=high, origin="lower", extent=frame.extent, interpolation="bilinear"
     )
     extend = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
-    figure.colorbar(field, label=label, extend=extend[bool((verdicts < low).any()), bool((verdicts > high).any())])
+    beyond = bool((verdicts < low).any()), bool((verdicts > high).any())
+    axes.figure.colorbar(field, label=label, extend=extend[beyond])
     if (low, high) == (0.0, 1.0) and np.isfinite(verdicts).all() and verdicts.min() < 0.5 < verdicts.max():
-        axes.contour(x, y, verdicts, [0.5], colors="0.45", linewidths=0.8)
+        axes.contour(*frame.axes, verdicts, [0.5], colors="0.45", linewidths=0.8)
         axes.plot([], [], color="0.45", linewidth=0.8, label="D(x) = ½")
     size = float(np.clip(8000 / len(real), 2, 14))
-    for points, colour, name in ((real, REAL, "real"), (generated, GENERATED, "generated")):
-        axes.scatter(points[:, 0], points[:, 1], s=size, color=colour, alpha=0.6, linewidths=0, label=name)
-    frame_plane(axes, x, y, names)
-    axes.set_title(title, fontsize=11)
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, markerscale=2)
-    return render(figure)
+    for points, colour, whose in ((real, REAL, "real"), (generated, GENERATED, "generated")):
+        axes.scatter(*points.T, s=size, color=colour, alpha=0.6, linewidths=0, label=whose)
+    frame.put_around(axes)
+    axes.title.set_fontsize(11)
+    axes.figure.legend(loc="outside lower center", ncols=3, frameon=False, markerscale=2)
+    return render(axes.figure)
 
 
 def field_on_line(
-    real: np.ndarray,
-    generated: np.ndarray,
-    axis: np.ndarray,
-    verdicts: np.ndarray,
-    label: str,
-    title: str,
-    name: str = "x",
+    real: np.ndarray, generated: np.ndarray, frame: Frame, verdicts: np.ndarray, label: str
 ) -> np.ndarray:
-    """Histograms of real and generated points (N,), and the curve of the verdicts (M,) at `axis` on a second scale."""
-    figure = new_figure(7.4, 4.6)
-    axes = figure.subplots()
+    """Histograms of real and generated points (N, 1), and the curve of the verdicts (M,) on a second scale."""
+    axes, (axis,) = new_axes(7.4, 4.6), frame.axes
     edges = np.linspace(axis[0], axis[-1], int(np.clip(2 * len(real) ** 0.5, 10, 80)) + 1)
-    for points, colour, name in ((real, REAL, "real"), (generated, GENERATED, "generated")):
-        weights = np.full(len(points), 1 / (max(len(points), 1) * (edges[1] - edges[0])))
+    for points, colour, whose in ((real, REAL, "real"), (generated, GENERATED, "generated")):
+        weights = np.full(points.shape, 1 / (max(len(points), 1) * (edges[1] - edges[0])))
         axes.hist(points, edges, weights=weights, color=colour, alpha=0.3)
-        axes.hist(points, edges, weights=weights, color=colour, histtype="step", linewidth=1.2, label=name)
-    axes.set(title=title, xlabel=name, ylabel="density", xlim=(axis[0], axis[-1]))
+        axes.hist(points, edges, weights=weights, color=colour, histtype="step", linewidth=1.2, label=whose)
+    frame.put_around(axes)
+    axes.set_ylabel("density")
     axes.title.set_fontsize(11)
     second = axes.twinx()
     second.plot(axis, verdicts, color="0.15", linestyle="--", linewidth=1.6, label="D(x)")
     low, high = verdict_range(verdicts)
     margin = 0.04 * (high - low)
     second.set(ylabel=label, ylim=(low - margin, high + margin))
-    figure.legend(loc="outside lower center", ncols=3, frameon=False)
-    return render(figure)
+    axes.figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    return render(axes.figure)

@@ -1,4 +1,4 @@
-"""Images side by side: tensors in, uint8 arrays out."""
+"""Images side by side, in grids, and in rows with labels or signs: tensors in, uint8 arrays out."""
 
 import importlib.util
 import math
@@ -28,8 +28,7 @@ def font(size: int) -> ImageFont.FreeTypeFont:
 
 def to_uint8(images: Tensor) -> np.ndarray:
     """Images (N, C, H, W) in [0, 1], one or three channels → (N, H, W, 3) uint8; values outside are clipped."""
-    array = (images.detach().float().cpu().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
-    return np.broadcast_to(array, (*array.shape[:3], 3)) if array.shape[3] == 1 else array
+    return (in_colour(images).detach().float().cpu().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
 
 
 def in_colour(images: Tensor) -> Tensor:
@@ -54,13 +53,10 @@ def image_grid(images: Tensor, columns: int, gap: int | None = None) -> np.ndarr
     """
     cells, factor = _enlarged(to_uint8(images))
     gap = max(2, factor) if gap is None else gap
-    count, height, width, _ = cells.shape
-    rows = -(-count // columns)
-    grid = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, 3), BACKGROUND, np.uint8)
-    for i, cell in enumerate(cells):
-        top, left = gap + i // columns * (height + gap), gap + i % columns * (width + gap)
-        grid[top : top + height, left : left + width] = cell
-    return grid
+    empty = -len(cells) % columns
+    cells = np.pad(cells, ((0, empty), (gap, 0), (gap, 0), (0, 0)), constant_values=BACKGROUND)
+    rows = [np.concatenate([*cells[start : start + columns]], 1) for start in range(0, len(cells), columns)]
+    return np.pad(np.concatenate(rows), ((0, gap), (0, gap), (0, 0)), constant_values=BACKGROUND)
 
 
 def captioned_grid(
@@ -114,16 +110,44 @@ def side_by_side(panels: dict[str, np.ndarray], gap: int = 24) -> np.ndarray:
     return np.asarray(page)
 
 
-def in_rows(panels: dict[str, np.ndarray], columns: int, gap: int = 24) -> np.ndarray:
+def in_rows(panels: dict[str, np.ndarray], columns: int) -> np.ndarray:
     """The same in rows of `columns`, below each other."""
-    titles = list(panels)
-    rows = [
-        side_by_side({title: panels[title] for title in titles[start : start + columns]}, gap)
-        for start in range(0, len(titles), columns)
-    ]
-    page = np.full((sum(len(row) for row in rows), max(row.shape[1] for row in rows), 3), BACKGROUND, np.uint8)
-    top = 0
-    for row in rows:
-        page[top : top + len(row), : row.shape[1]] = row
-        top += len(row)
-    return page
+    items = list(panels.items())
+    rows = [side_by_side(dict(items[start : start + columns])) for start in range(0, len(items), columns)]
+    width = max(row.shape[1] for row in rows)
+    fill = {"constant_values": BACKGROUND}
+    return np.concatenate([np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), **fill) for row in rows])
+
+
+def labelled_rows(rows: dict[str, Tensor]) -> np.ndarray:
+    """Rows of images, each (N, C, H, W) in [0, 1] with the same N, to the right of its label."""
+    (count, *_), *_ = (images.shape for images in rows.values())
+    grid = image_grid(torch.cat(list(rows.values())), count)
+    margin = math.ceil(max(font(13).getlength(label) for label in rows)) + 14
+    page = Image.new("RGB", (margin + grid.shape[1], grid.shape[0]), "white")
+    page.paste(Image.fromarray(grid), (margin, 0))
+    draw = ImageDraw.Draw(page)
+    for i, label in enumerate(rows):
+        middle = (i + 0.5) * grid.shape[0] / len(rows)
+        draw.text((margin - 8, middle), label, fill="black", font=font(13), anchor="rm")
+    return np.asarray(page)
+
+
+def equations(terms: Tensor, captions: list[list[str]], signs: str, gap: int) -> np.ndarray:
+    """A row for each equation: its terms as images above their captions, with signs between them.
+
+    terms: (N, M, C, H, W) in [0, 1], M terms in each of N equations
+    captions: N lists of M lines
+    signs: M − 1 of them, such as "−+="
+    gap: in pixels, with room for a sign
+    """
+    N, M = terms.shape[:2]
+    below = [caption for line in captions for caption in line]
+    page = Image.fromarray(captioned_grid(terms.flatten(0, 1), below, M, gap=gap))
+    draw = ImageDraw.Draw(page)
+    across, down = (page.width - gap) // M, (page.height - gap) // N
+    for row in range(N):
+        middle = gap + row * down + (down - gap - LINE - 4) // 2
+        for column, sign in enumerate(signs, 1):
+            draw.text((column * across + gap // 2, middle), sign, fill="black", font=font(20), anchor="mm")
+    return np.asarray(page)

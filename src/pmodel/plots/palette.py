@@ -6,3 +6,7 @@ CLUSTER_COLORS = [
     *("#0000ff", "#d200ff", "#004b0f", "#3c0f87", "#960069", "#7800ff", "#003c5a", "#ff00c3", "#4b69ff", "#87a5ff"),
     *("#69001e", "#8700b4", "#877800", "#d29687", "#ff0078"),
 ]
+
+
+def cluster_color(k: int) -> str:
+    return CLUSTER_COLORS[k % len(CLUSTER_COLORS)]

@@ -9,9 +9,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from pmodel.plots.frame import Frame, to_scale
+from pmodel.plots.palette import cluster_color
+
 DPI = 110
-# Of the axes of a plane.
-NAMES = ("$x_1$", "$x_2$")
 # Around text that stands on a plot.
 HALO = [patheffects.withStroke(linewidth=2.5, foreground="white")]
 
@@ -23,14 +24,19 @@ def new_figure(width: float, height: float, layout: str | None = "constrained") 
     return figure
 
 
+def new_axes(width: float, height: float) -> Axes:
+    """The only axes of a new figure."""
+    return new_figure(width, height).subplots()
+
+
 def render(figure: Figure) -> np.ndarray:
     """The figure as (height, width, 3), uint8."""
     figure.canvas.draw()
     return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
 
 
-def curves(series: dict[str, dict[str, tuple[list[float], list[float]]]], x_label: str = "epoch") -> np.ndarray:
-    """One panel per quantity, four in a row at most; in each, named curves (x values, y values).
+def curves(series: dict[str, dict[str, tuple[list[float], list[float]]]]) -> np.ndarray:
+    """One panel per quantity, four in a row at most; in each, named curves (epochs, values).
 
     `series` maps the panel's title to its curves, for example {"loss": {"train": (…), "val": (…)}}. Of several
     quantities in one panel the names are "quantity, split": a colour for each quantity, its second curve dashed.
@@ -40,11 +46,8 @@ def curves(series: dict[str, dict[str, tuple[list[float], list[float]]]], x_labe
     # Margins in inches: to look for the smallest takes longer than to draw, and this is drawn while a model learns.
     figure = new_figure(width, height, layout=None)
     figure.subplots_adjust(0.7 / width, 0.55 / height, 1 - 0.15 / width, 1 - 0.35 / height, 0.25, 0.4)
-    places = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in places[len(series) :]:
-        axes.remove()
     colours = {"train": "C0", "val": "C1"}
-    for axes, (title, lines) in zip(places, series.items(), strict=False):
+    for axes, (title, lines) in zip(panels(figure, len(series), 4), series.items(), strict=True):
         seen = set()
         for name, (x, y) in lines.items():
             quantity = name.partition(",")[0].removesuffix(" (averaged weights)")
@@ -57,7 +60,7 @@ def curves(series: dict[str, dict[str, tuple[list[float], list[float]]]], x_labe
         low, high = np.nanmin(values), np.nanmax(values)
         if np.isfinite([low, high]).all() and high > low:
             axes.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
-        axes.set(title=title, xlabel=x_label)
+        axes.set(title=title, xlabel="epoch")
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
     return render(figure)
@@ -67,6 +70,14 @@ def rows_and_columns(count: int, most: int) -> tuple[int, int]:
     """Rows and columns for `count` panels, `most` in a row: rows that are as full as each other, as far as can be."""
     rows = -(-count // most)
     return rows, -(-count // rows)
+
+
+def panels(figure: Figure, count: int, most: int, **shared: bool) -> list[Axes]:
+    """The axes of `count` panels, in such rows."""
+    places = figure.subplots(*rows_and_columns(count, most), squeeze=False, **shared).ravel()
+    for axes in places[count:]:
+        axes.remove()
+    return list(places[:count])
 
 
 def clouds(groups: dict[str, np.ndarray], names: Sequence[str] = ()) -> np.ndarray:
@@ -84,10 +95,7 @@ def clouds(groups: dict[str, np.ndarray], names: Sequence[str] = ()) -> np.ndarr
     figure = new_figure(4 * columns, rows * min(max(height, 1.8), 4.2))
     # Of axes to scale, another layout than that takes too little room for the titles.
     figure.set_layout_engine("compressed")
-    places = figure.subplots(rows, columns, squeeze=False, sharey=is_line).ravel()
-    for axes in places[len(groups) :]:
-        axes.remove()
-    for axes, (title, points) in zip(places, groups.items(), strict=False):
+    for axes, (title, points) in zip(panels(figure, len(groups), 4, sharey=is_line), groups.items(), strict=True):
         axes.set_title(title)
         axes.set_xlim(low[0] - margin[0], high[0] + margin[0])
         axes.set(**dict(zip(("xlabel", "ylabel"), names, strict=False)))
@@ -96,7 +104,7 @@ def clouds(groups: dict[str, np.ndarray], names: Sequence[str] = ()) -> np.ndarr
             axes.tick_params(labelleft=True)
             continue
         axes.set_ylim(low[1] - margin[1], high[1] + margin[1])
-        axes.scatter(points[:, 0], points[:, 1], s=4, alpha=0.5, linewidths=0)
+        axes.scatter(*points.T, s=4, alpha=0.5, linewidths=0)
         axes.set_aspect("equal" if is_to_scale else "auto")
         axes.locator_params(nbins=6)
     return render(figure)
@@ -108,37 +116,75 @@ def clouds_over(real: np.ndarray, groups: dict[str, np.ndarray], title: str) -> 
     figure = new_figure(max(2.3 * columns, 5), 2.5 * rows + 0.8)
     low, high = real.min(0), real.max(0)
     margin = 0.25 * (high - low) + 1e-6
-    places = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in places[len(groups) :]:
-        axes.remove()
-    for axes, (name, points) in zip(places, groups.items(), strict=False):
-        axes.scatter(real[:, 0], real[:, 1], s=3, color="0.75", linewidths=0, label="real")
-        axes.scatter(points[:, 0], points[:, 1], s=4, color="C1", alpha=0.7, linewidths=0, label="generated")
+    for axes, (name, points) in zip(panels(figure, len(groups), 6), groups.items(), strict=True):
+        axes.scatter(*real.T, s=3, color="0.75", linewidths=0, label="real")
+        axes.scatter(*points.T, s=4, color="C1", alpha=0.7, linewidths=0, label="generated")
         axes.set(xlim=(low[0] - margin[0], high[0] + margin[0]), ylim=(low[1] - margin[1], high[1] + margin[1]))
         axes.set_aspect("equal" if to_scale(*real.T) else "auto")
         axes.set_title(name, fontsize=10)
         axes.tick_params(labelbottom=False, labelleft=False, length=0)
     figure.suptitle(title)
-    figure.legend(
-        *places[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, markerscale=3
-    )
+    entries = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*entries, loc="outside lower center", ncols=2, frameon=False, markerscale=3)
+    return render(figure)
+
+
+def pairs(
+    points: np.ndarray,
+    labels: np.ndarray | None,
+    samples: np.ndarray | None,
+    centres: np.ndarray | None,
+    title: str,
+    names: Sequence[str],
+) -> np.ndarray:
+    """Each column of points (N, D) against each other, and histograms of each alone.
+
+    labels: (N,), colour the points; samples (M, D), of a model, drawn beside them; centres (K, D), marked; names (D,)
+    """
+    D = points.shape[1]
+    figure = new_figure(2.1 * D + 1, 2.1 * D + 0.6)
+    colors = "0.35" if labels is None else [cluster_color(k) for k in labels]
+    for i, row in enumerate(figure.subplots(D, D, squeeze=False, sharex="col")):
+        for axes in row[i + 1 :]:
+            axes.remove()
+        for j, axes in enumerate(row[: i + 1]):
+            if i == j:
+                bins = np.histogram_bin_edges(points[:, i], 40)
+                axes.hist(points[:, i], bins, density=True, color="0.6", label="data")
+                if samples is not None:
+                    axes.hist(samples[:, i], bins, density=True, histtype="step", color="C1", label="samples")
+                axes.set_yticks([])
+            else:
+                axes.scatter(points[:, j], points[:, i], s=4, c=colors, alpha=0.5, linewidths=0)
+                if samples is not None:
+                    axes.scatter(samples[:, j], samples[:, i], s=4, c="C1", alpha=0.5, linewidths=0)
+                if centres is not None:
+                    axes.scatter(centres[:, j], centres[:, i], s=30, c="white", marker="X", edgecolors="black")
+            axes.ticklabel_format(useOffset=False)
+            axes.tick_params(labelsize=7)
+            axes.locator_params(nbins=4)
+            if i == D - 1:
+                axes.set_xlabel(names[j])
+            if j == 0:
+                axes.set_ylabel(names[i])
+    if samples is not None:
+        figure.axes[0].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    figure.suptitle(title)
     return render(figure)
 
 
 def labelled_scatter(points: np.ndarray, labels: np.ndarray, title: str) -> np.ndarray:
     """2-D points (N, 2) coloured by their labels (N,); −1 stands for no label."""
-    figure = new_figure(6, 5.4)
-    axes = figure.subplots()
+    axes = new_axes(6, 5.4)
     classes = np.unique(labels)
     for i, label in enumerate(classes):
-        chosen = points[labels == label]
         name = "no label" if label < 0 else str(label)
-        axes.scatter(chosen[:, 0], chosen[:, 1], s=8, alpha=0.7, linewidths=0, color=f"C{i % 10}", label=name)
+        axes.scatter(*points[labels == label].T, s=8, alpha=0.7, linewidths=0, color=f"C{i % 10}", label=name)
     axes.set(title=title, xlabel="$z_1$", ylabel="$z_2$")
     axes.set_aspect("equal" if to_scale(*points.T) else "auto")
     if len(classes) > 1:
         axes.legend(frameon=False, markerscale=2, bbox_to_anchor=(1, 1), loc="upper left")
-    return render(figure)
+    return render(axes.figure)
 
 
 def cumulative_shares(shares: np.ndarray, height: int = 400) -> np.ndarray:
@@ -146,8 +192,7 @@ def cumulative_shares(shares: np.ndarray, height: int = 400) -> np.ndarray:
 
     height: in pixels
     """
-    figure = new_figure(5.4, height / DPI)
-    axes = figure.subplots()
+    axes = new_axes(5.4, height / DPI)
     total = np.concatenate([[0], 100 * np.cumsum(shares)])
     axes.plot(total, color="C0", marker="." if len(shares) < 40 else None)
     for percent in (50, 90, 95):
@@ -162,17 +207,16 @@ def cumulative_shares(shares: np.ndarray, height: int = 400) -> np.ndarray:
     axes.set(xlabel="components", ylabel="variance explained (%)", xlim=(0, len(shares) * 1.02), ylim=(0, 103))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
-    return render(figure)
+    return render(axes.figure)
 
 
 def principal_axes(
-    points: np.ndarray, mean: np.ndarray, tips: np.ndarray, shares: np.ndarray, names: Sequence[str] = NAMES
+    points: np.ndarray, mean: np.ndarray, tips: np.ndarray, shares: np.ndarray, frame: Frame
 ) -> np.ndarray:
     """Points (N, 2) and, from the mean (2,), arrows to the places (M, 2) one standard deviation along directions."""
-    x, y = (axis_through(column, 2) for column in points.T)
-    figure = new_figure(*plane_size(x, y, 6.4))
-    axes = figure.subplots()
-    axes.scatter(points[:, 0], points[:, 1], s=6, alpha=0.4, linewidths=0)
+    axes = new_axes(*frame.size(6.4))
+    axes.scatter(*points.T, s=6, alpha=0.4, linewidths=0)
+    x, y = frame.axes
     unit = 1.0 if to_scale(x, y) else np.array([np.ptp(x), np.ptp(y)])
     for k, (tip, share) in enumerate(zip(tips, shares, strict=True)):
         arrow = {"arrowstyle": "-|>", "color": "C1", "linewidth": 2.2, "shrinkA": 0, "shrinkB": 0}
@@ -181,39 +225,5 @@ def principal_axes(
         direction = seen / max(np.linalg.norm(seen), np.finfo(float).tiny)
         offset = {"xytext": tuple(direction * (30, 14)), "textcoords": "offset points", "ha": "center", "va": "center"}
         axes.annotate(f"{k + 1}: {share:.1%}", tip, **offset, path_effects=HALO)
-    frame_plane(axes, x, y, names)
-    axes.set_title("principal components: share of the variance,\narrows of one standard deviation")
-    return render(figure)
-
-
-def axis_through(values: np.ndarray, count: int) -> np.ndarray:
-    """Rising coordinates over the range of values (N,) and 15 % beyond: half of them even, half where the values are.
-
-    So a mode much narrower than the range has many of them too. At most `count`, and at least 2.
-    """
-    low, high = values.min(), values.max()
-    margin = 0.15 * (high - low) or 1.0
-    dense = np.quantile(values, np.linspace(0, 1, count - count // 2))
-    return np.unique(np.concatenate([np.linspace(low - margin, high + margin, max(2, count // 2)), dense]))
-
-
-def lattice(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """All pairs of coordinates (N,) and (M,), as points (M · N, 2), row by row."""
-    return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-
-
-def plane_size(x: np.ndarray, y: np.ndarray, width: float) -> tuple[float, float]:
-    """Width and height, in inches, of a figure whose axes show the ranges of these coordinates to scale."""
-    ratio = np.ptp(y) / np.ptp(x) if to_scale(x, y) else 1
-    return width, float(np.clip(0.85 * width * ratio + 1.1, 3.2, 1.1 * width))
-
-
-def to_scale(x: np.ndarray, y: np.ndarray) -> bool:
-    """Whether these coordinates' ranges are drawn to scale; not if that would make a thin strip."""
-    return bool(np.ptp(x) / 4 < np.ptp(y) < 4 * np.ptp(x))
-
-
-def frame_plane(axes: Axes, x: np.ndarray, y: np.ndarray, names: Sequence[str] = NAMES) -> None:
-    """Axes over the range of the coordinates, with their names."""
-    axes.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]), xlabel=names[0], ylabel=names[1])
-    axes.set_aspect("equal" if to_scale(x, y) else "auto")
+    frame.put_around(axes)
+    return render(axes.figure)

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from pmodel.plots.grids import font
-from pmodel.plots.palette import CLUSTER_COLORS
+from pmodel.plots.palette import cluster_color
 
 # A legend of more groups would be longer than the plot.
 MOST_NAMED = 20
@@ -27,29 +27,35 @@ def points(groups: dict[str, np.ndarray], names: list[str], title: str) -> np.nd
     """
     arrays = [group.astype(float) for group in groups.values()]
     ranges = [_range(column) for column in np.concatenate(arrays).T]
-    D, top = len(ranges), LINE * len(title.split("\n")) + GAP
+    D, top, left = len(ranges), LINE * len(title.split("\n")) + GAP, LEFT + LINE
     width, height = _panel_size(ranges)
-    left = LEFT + LINE
-    across, down = (width + GAP, height + GAP) if D > 2 else (width, height)
-    rows = 1 if D <= 2 else D
-    plots = left + rows * across
-    size = max(plots + GAP + _legend_width(groups), GAP + _widest(title.split("\n"), 15))
+    rows, across, down = (1, width, height) if D <= 2 else (D, width + GAP, height + GAP)
+    right = left + rows * across + GAP
+    legend = list(groups) if 1 < len(groups) <= MOST_NAMED else []
+    size = max(right + (_widest(legend, 12) + 30 if legend else 0), GAP + _widest(title.split("\n"), 15))
     page = Image.new("RGB", (size, top + rows * down + BELOW), "white")
     draw = ImageDraw.Draw(page)
     draw.multiline_text((GAP, 6), title, fill="black", font=font(15), spacing=LINE - 17)
     for i in range(rows):
         for j in range(i + 1):
             x, y = (0, 1 % D) if D <= 2 else (j, i)
-            corner, is_bars = (left + j * across, top + i * down), x == y
-            panel = _bars if is_bars else _discs
-            image, highest = panel(arrays, (x, y), (ranges[x], ranges[y]), (width, height))
-            page.paste(image, corner)
+            corner, up = (left + j * across, top + i * down), ranges[y]
+            if x == y:
+                panel, highest = _bars([array[:, x] for array in arrays], ranges[x], (width, height))
+                up = 0, highest
+            else:
+                panel = _discs([array[:, (x, y)] for array in arrays], (ranges[x], up), (width, height))
+            page.paste(panel, corner)
             draw.rectangle((*corner, corner[0] + width, corner[1] + height), outline=GREY)
             if i == rows - 1:
                 _mark_x(draw, corner, width, height, ranges[x], names[x])
-            if j == 0 and (not is_bars or D == 1):
-                _mark_y(page, corner, height, (0, highest) if D == 1 else ranges[y], "examples" if D == 1 else names[y])
-    _legend(draw, list(groups), (plots + GAP, top) if D <= 2 else (left + 2 * across, top))
+            if j == 0 and (x != y or D == 1):
+                _mark_y(page, corner, height, up, "examples" if D == 1 else names[y])
+    corner = (right, top) if D <= 2 else (left + 2 * across, top)
+    for k, name in enumerate(legend):
+        x, y = corner[0], corner[1] + LINE * k
+        draw.rectangle((x, y + 3, x + 10, y + 13), fill=cluster_color(k))
+        draw.text((x + 18, y), name, fill="black", font=font(12))
     return np.asarray(page)
 
 
@@ -69,32 +75,30 @@ def _panel_size(ranges: list[tuple[float, float]]) -> tuple[int, int]:
     return round(LARGE / max(1, ratio)), round(LARGE * min(1, ratio))
 
 
-def _discs(arrays: list, axes: tuple, ranges: tuple, size: tuple[int, int]) -> tuple[Image.Image, int]:
-    """A disc for each point, those of all groups mixed."""
+def _discs(arrays: list[np.ndarray], ranges: tuple, size: tuple[int, int]) -> Image.Image:
+    """A disc for each point (N_k, 2), those of all groups mixed."""
     panel = Image.new("RGB", (FINER * size[0], FINER * size[1]), "white")
     draw, radius = ImageDraw.Draw(panel), FINER * RADIUS
-    places = np.concatenate([array[:, axes] for array in arrays])
-    colours = [CLUSTER_COLORS[k % len(CLUSTER_COLORS)] for k, array in enumerate(arrays) for _ in array]
+    colours = [cluster_color(k) for k, array in enumerate(arrays) for _ in array]
     low, high = np.array(ranges).T
-    places = (places - low) / (high - low)
+    places = (np.concatenate(arrays) - low) / (high - low)
     xs, ys = places[:, 0] * panel.width, (1 - places[:, 1]) * panel.height
     for i in np.random.default_rng(0).permutation(len(places)).tolist():
         draw.ellipse((xs[i] - radius, ys[i] - radius, xs[i] + radius, ys[i] + radius), fill=colours[i])
-    return panel.resize(size, Image.Resampling.BOX), 0
+    return panel.resize(size, Image.Resampling.BOX)
 
 
-def _bars(arrays: list, axes: tuple, ranges: tuple, size: tuple[int, int]) -> tuple[Image.Image, int]:
-    """The histogram of a column, the groups on top of each other; and what its height stands for."""
+def _bars(arrays: list[np.ndarray], span: tuple, size: tuple[int, int]) -> tuple[Image.Image, float]:
+    """The histogram of values (N_k,), the groups on top of each other; and what its height stands for."""
     panel = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(panel)
-    counts = np.stack([np.histogram(array[:, axes[0]], BARS, ranges[0])[0] for array in arrays]).cumsum(0)
+    counts = np.stack([np.histogram(array, BARS, span)[0] for array in arrays]).cumsum(0)
     highest = 1.05 * counts[-1].max()
     edges = np.linspace(0, size[0], BARS + 1).round().astype(int)
     for k in reversed(range(len(arrays))):
         tops = (size[1] * (1 - counts[k] / highest)).round().astype(int)
         for b in counts[k].nonzero()[0].tolist():
-            box = (edges[b], tops[b], edges[b + 1] - 1, size[1])
-            draw.rectangle(box, fill=CLUSTER_COLORS[k % len(CLUSTER_COLORS)])
+            draw.rectangle((edges[b], tops[b], edges[b + 1] - 1, size[1]), fill=cluster_color(k))
     return panel, highest
 
 
@@ -136,22 +140,10 @@ def ticks(low: float, high: float, count: int) -> list[tuple[float, str]]:
             break
     largest = max((abs(value) for value in values), default=0)
     if step < 1e-4 or largest >= 1e7:
-        digits = max(1, math.ceil(math.log10(max(largest / step, 1)) + 1))
-        return [(value, f"{value:.{digits}g}".replace("-", "−")) for value in values]
-    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
-    return [(value, f"{value:,.{decimals}f}".replace("-", "−")) for value in values]
-
-
-def _legend_width(groups: dict[str, np.ndarray]) -> int:
-    return _widest(list(groups), 12) + 30 if 1 < len(groups) <= MOST_NAMED else 0
-
-
-def _legend(draw: ImageDraw.ImageDraw, names: list[str], corner: tuple[int, int]) -> None:
-    if 1 < len(names) <= MOST_NAMED:
-        for k, name in enumerate(names):
-            x, y = corner[0], corner[1] + LINE * k
-            draw.rectangle((x, y + 3, x + 10, y + 13), fill=CLUSTER_COLORS[k % len(CLUSTER_COLORS)])
-            draw.text((x + 18, y), name, fill="black", font=font(12))
+        form = f".{max(1, math.ceil(math.log10(max(largest / step, 1)) + 1))}g"
+    else:
+        form = f",.{max(0, -math.floor(math.log10(step) + 1e-9))}f"
+    return [(value, format(value, form).replace("-", "−")) for value in values]
 
 
 def _widest(lines: list[str], size: int) -> int:
