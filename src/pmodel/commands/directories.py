@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from pmodel.files.foreign import read_json
 from pmodel.files.printable import quoted, shown
+from pmodel.processes.ending import WRONG_INPUT, end
 from pmodel.processes.launch import Launch, launched, num_processes
 from pmodel.processes.stopping import defer
 from pmodel.runs.claim import Claim, InUse, reserve
@@ -156,8 +157,7 @@ def _check_processes(config: DictConfig, launch: Launch) -> None:
 
 def _refuse(line: str) -> NoReturn:
     """Ends the command as a wrong command line does."""
-    print(f"error: {line}", file=sys.stderr)
-    raise SystemExit(2)
+    end(WRONG_INPUT, f"error: {line}")
 
 
 def _slurm_name() -> str:

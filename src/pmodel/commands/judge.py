@@ -1,9 +1,7 @@
 """What eval.py does: opens runs, asks each what it can answer, draws its figures; all of it as plain values."""
 
 import json
-import os
 import re
-import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +25,8 @@ from pmodel.instantiate import instantiate
 from pmodel.plots.grids import image_grid, in_rows
 from pmodel.plots.plots import clouds
 from pmodel.processes.bar import Bar
+from pmodel.processes.ending import INTERRUPTED, end
+from pmodel.processes.launch import launched
 from pmodel.processes.shared_work import Workers
 from pmodel.runs.files import BEST, LAST, RESULTS, SCHEMA, STATUS
 from pmodel.runs.opening import Run, open_run
@@ -283,18 +283,13 @@ def one_line_errors(folder: Path, code: int) -> Iterator[None]:
 
     folder: removed again if nothing was written there, with the one around it if that holds nothing else
     """
-    # Only one of several processes speaks; those that Fabric starts have this from it.
-    is_first = os.environ.get("LOCAL_RANK", "0") == "0"
     try:
         yield
     except (ValueError, MisconfigurationException) as error:
         with suppress(OSError):
             folder.rmdir()
             folder.parent.rmdir()
-        if is_first:
-            print(f"error: {(str(error).strip() or repr(error)).splitlines()[0]}", file=sys.stderr, flush=True)
-        raise SystemExit(code) from None
+        line = f"error: {(str(error).strip() or repr(error)).splitlines()[0]}"
+        end(code, line if launched().is_first else "")
     except KeyboardInterrupt:
-        if is_first:
-            print("\nstopped; nothing was written but figures", file=sys.stderr)
-        raise SystemExit(130) from None
+        end(INTERRUPTED, "\nstopped; nothing was written but figures" if launched().is_first else "")

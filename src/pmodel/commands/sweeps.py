@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pmodel.commands.directories import finish_sweep, multirun_at_work
 from pmodel.files.printable import shown
+from pmodel.processes.ending import FAILED, end
 from pmodel.processes.launch import launched
 from pmodel.reporting.summary import table
 from pmodel.reporting.texts import label_of, spread_text
@@ -87,7 +88,7 @@ class SweepSummary(Callback):
             print(f"evaluate  {evaluate_command(shown(folder))}")
         if failed:
             first = f"{shown(failed[0].path)}: {failed[0].reason}"
-            sys.exit(f"error: {len(failed)} of {len(jobs)} jobs failed, the first in {first}")
+            end(FAILED, f"error: {len(failed)} of {len(jobs)} jobs failed, the first in {first}")
 
 
 def _says_why(folder: Path) -> bool:

@@ -17,7 +17,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import OmegaConf
 
 from pmodel.loggers.wandb_start import first_line, start
-from pmodel.runs.directory import in_multirun
+from pmodel.processes.ending import in_multirun
 from pmodel.runs.files import OVERRIDES
 from pmodel.runs.provenance import provenance
 from pmodel.runs.saved import without_folder

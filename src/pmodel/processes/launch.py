@@ -17,16 +17,13 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from pmodel.files.foreign import read_json
+from pmodel.processes.ending import STOPPED, end_by_force
 from pmodel.processes.signals import obey, obey_again
 
 # What a process needs to find the others, and what Lightning leaves behind.
 VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 # Tells another process which one started it.
 PARENT = "PMODEL_PARENT"
-# sysexits.h calls it a temporary failure: run again. What a batch script asks for before it requeues its job.
-TRY_AGAIN = 75
-# Exit codes of processes that were stopped, as this one will be: no deaths, unless this one goes on.
-STOPPED = (TRY_AGAIN, 130)
 # A signal that nobody else uses, by which one thread makes another one raise an error.
 INTERRUPTION = signal.SIGURG
 # Strategies that start their processes themselves, as copies of this one.
@@ -181,7 +178,7 @@ class Processes:
             for rank, process in enumerate(self.others, 1):
                 code = process.poll()
                 if code in STOPPED and time.monotonic() - stopped_at.setdefault(rank, time.monotonic()) < self.grace:
-                    continue  # this one is about to, or it is no stop
+                    continue  # no death: this one is about to be stopped too
                 if code:
                     self._death = self._describe(rank, process.returncode)
                     break
@@ -196,7 +193,7 @@ class Processes:
         if not self._left.wait(self.grace):
             self.on_death(self._death)
             self._end_others(patience=0.0)
-            os._exit(1)
+            end_by_force()
 
     def _describe(self, rank: int, code: int) -> str:
         process = f"process {rank + 1} of {self.count} (rank {rank})"
@@ -232,7 +229,7 @@ def end_with_parent() -> None:
             time.sleep(1.0)
         # An exchange with the first process, which is gone, ends this one by itself more often than not.
         time.sleep(5.0)
-        os._exit(1)
+        end_by_force()
 
     threading.Thread(target=watch, daemon=True, name="parent").start()
 

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from pmodel.files.atomic import NotWritten, write_atomically
 from pmodel.files.foreign import read_yaml
 from pmodel.files.printable import shown
+from pmodel.processes.ending import WRONG_INPUT, end_job, in_multirun
 from pmodel.runs.claim import Claim, InUse
 from pmodel.runs.files import SCHEMA, RunFiles
 from pmodel.runs.results import write_json
@@ -66,7 +65,7 @@ class RunDirectory(RunFiles):
         try:
             claim = Claim(self.path)
         except InUse as error:
-            raise end_of_job(f"error: {error}", str(error)) from None
+            end_job(str(error))
         before = self._content()
         try:
             try:
@@ -74,7 +73,7 @@ class RunDirectory(RunFiles):
                 if start.ended is None:
                     self._write_config(config, typed)
             except ValueError as error:
-                raise end_of_job(f"error: {error}", str(error), WRONG_INPUT) from None
+                end_job(str(error), WRONG_INPUT)
             yield start
         except SystemExit as end:
             if end.code == WRONG_INPUT:
@@ -212,22 +211,5 @@ class RunDirectory(RunFiles):
         write_json(self.status_file, {**content, "warnings": [*content.get("warnings", []), message]})
 
 
-def in_multirun() -> bool:
-    """Whether this run is a job of a multirun."""
-    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
-
-
-# The exit code where the command line, a config file or what they name is wrong, and nothing was written.
-WRONG_INPUT = 2
 # Folders that this process made for its run, the deepest first.
 made: list[Path] = []
-
-
-def end_of_job(line: str, short: str, code: int = 1) -> BaseException:
-    """What to raise where a job can't go on, with the line that says why; in a multirun the others do.
-
-    short: the same, for Hydra to repeat at the end of a multirun whose job left nothing behind
-    code: the exit code, where it is no multirun
-    """
-    print(line, file=sys.stderr, flush=True)
-    return CompactHydraException(f"a job failed: {short}") if in_multirun() else SystemExit(code)
