@@ -20,6 +20,7 @@ def main(config: DictConfig) -> None:
     from pmodel.commands.judge import Judge, one_line_errors
     from pmodel.commands.quiet import quieten_libraries
     from pmodel.files.printable import shown
+    from pmodel.processes.launch import is_first
     from pmodel.processes.shared_work import Workers
     from pmodel.reporting.comparison_markdown import comparison_markdown
     from pmodel.reporting.comparison_text import comparison_text
@@ -36,7 +37,7 @@ def main(config: DictConfig) -> None:
         judge = Judge(settings, workers)
     with one_line_errors(folder, 1):
         results = judge.results()
-        if not workers.is_first:
+        if not is_first():
             return
         results["overrides"] = list(HydraConfig.get().overrides.task)
         write_json(judge.folder / RESULTS, results)

@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "distributions": {"nets"},
     "training": {"data", "nets", "processes"},
     "models": {"data", "nets", "distributions", "training", "processes", "runs"},
-    "figures": {"metrics", "features", "plots"},
+    "figures": {"processes", "metrics", "features", "plots"},
     "evaluation": {"metrics", "features", "processes", "runs"},
     "loggers": {"processes", "runs"},
     "config": {"data", "processes", "runs"},
@@ -117,6 +117,13 @@ def test_one_module_ends_processes():
         return isinstance(node, ast.Call) and ending.fullmatch(ast.unparse(node.func)) is not None
 
     assert files_with(ends) == {"src/pmodel/processes/ending.py"}
+
+
+def test_one_module_decides_who_writes():
+    """Others ask it, and neither Lightning nor the environment."""
+    deciding = re.compile(r"(.*\.)?(is_global_zero|rank_zero_\w+)|.*\.\w*rank (==|!=|>) 0|'LOCAL_RANK'")
+    found = files_with(lambda node: isinstance(node, ast.expr) and deciding.fullmatch(ast.unparse(node)) is not None)
+    assert found == {"src/pmodel/processes/launch.py"}
 
 
 def test_one_module_names_the_files_of_a_run():

@@ -17,7 +17,6 @@ from pmodel.figures.figure import Scene
 class FakeTrainer:
     """As much of a trainer as figures ask for; an epoch has ten batches."""
 
-    is_global_zero = True
     global_step = 0  # as for a model without an optimizer
     callbacks: ClassVar[list] = []
     loggers: ClassVar[list] = []

@@ -88,7 +88,7 @@ class PlaneModel:
 class FakeTrainer:
     """As much of a trainer as figures ask for."""
 
-    is_global_zero, callbacks = True, ()
+    callbacks = ()
 
     def __init__(self, datamodule, model=None, epochs=1):
         self.datamodule, self.lightning_module = datamodule, model

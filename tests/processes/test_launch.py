@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
-from pmodel.processes.launch import PARENT, VARIABLES, Launch, Processes, launched, num_processes
+from pmodel.processes.launch import PARENT, VARIABLES, Launch, Processes, is_first, launched, num_processes
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def test_who_started_a_process_is_read_from_its_environment(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "4")
     assert launched() == Launch("pmodel", 1, 4, 1)
-    assert not launched().is_first
+    assert not is_first()
     for name, value in {"TORCHELASTIC_RUN_ID": "x", "RANK": "3", "GROUP_WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
     assert launched() == Launch("torchrun", 3, 4, 2)

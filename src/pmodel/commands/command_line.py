@@ -16,7 +16,7 @@ from pmodel.config.resuming import with_resumed_config
 from pmodel.config.tree import LONGEST, ConfigError, suggest
 from pmodel.files.foreign import check_links
 from pmodel.processes.ending import WRONG_INPUT, end
-from pmodel.processes.launch import launched
+from pmodel.processes.launch import is_first
 from pmodel.runs.saved import find_runs, read_config
 from pmodel.runs.typed import CONFIG_DIR
 
@@ -61,7 +61,7 @@ def _checked(config_name: str, argv: list[str]) -> list[str]:
         name = check_overrides(args.config_name or config_name, args.overrides, folders, multirun=bool(args.multirun))
     except ConfigError as error:
         _refuse(str(error))
-    if launched().is_first:
+    if is_first():
         # PyTorch and Lightning take seconds.
         print(f"{name}: loading …", flush=True)
     return argv

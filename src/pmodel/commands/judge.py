@@ -26,7 +26,7 @@ from pmodel.plots.grids import image_grid, in_rows
 from pmodel.plots.plots import clouds
 from pmodel.processes.bar import Bar
 from pmodel.processes.ending import INTERRUPTED, end
-from pmodel.processes.launch import launched
+from pmodel.processes.launch import is_first
 from pmodel.processes.shared_work import Workers
 from pmodel.runs.files import BEST, LAST, RESULTS, SCHEMA, STATUS
 from pmodel.runs.opening import Run, open_run
@@ -58,7 +58,7 @@ class Judge:
             raise ValueError("metric.features=null: expected metric/features=auto, classifier or inception")
         paths = settings["run"] if isinstance(settings["run"], list) else [settings["run"]]
         found, left_out = find_runs(paths)
-        for line in left_out if workers.is_first else ():
+        for line in left_out if is_first() else ():
             print(f"left out: {line}", flush=True)
         places = settings["data_dir"], settings["data"]["path"]
         self.runs = [open_run(run.checkpoint, *places, f"run={shown(run.folder)}") for run in found]
@@ -105,7 +105,7 @@ class Judge:
 
     def _entry(self, run: Run, label: str, subject: Subject) -> dict[str, Any]:
         place = f"run={shown(run.folder)}"
-        if self.workers.is_first:
+        if is_first():
             print(f"judging {label}  {shown(run.folder)}", flush=True)
         run.model.to(self.workers.device)
         numbers, missing, floors, curves = [], [], [], []
@@ -216,7 +216,7 @@ class Judge:
 
     def _figures(self, run: Run, label: str, data: Any) -> tuple[dict[str, str], dict[str, str]]:
         """The paths of the images that were drawn, and why others were not; by the figures' names."""
-        if self.figures is None or not self.workers.is_first:
+        if self.figures is None or not is_first():
             return {}, {}
         figures: Figures = instantiate(self.settings["callbacks"]["figures"])
         figures.load_state_dict(_history(run).get(figures.state_key, {}))
@@ -290,6 +290,6 @@ def one_line_errors(folder: Path, code: int) -> Iterator[None]:
             folder.rmdir()
             folder.parent.rmdir()
         line = f"error: {(str(error).strip() or repr(error)).splitlines()[0]}"
-        end(code, line if launched().is_first else "")
+        end(code, line if is_first() else "")
     except KeyboardInterrupt:
-        end(INTERRUPTED, "\nstopped; nothing was written but figures" if launched().is_first else "")
+        end(INTERRUPTED, "\nstopped; nothing was written but figures" if is_first() else "")

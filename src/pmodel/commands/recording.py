@@ -23,7 +23,7 @@ from pmodel.files.atomic import NotWritten
 from pmodel.files.printable import shown
 from pmodel.loggers.wandb_start import finish
 from pmodel.processes.ending import FAILED, WRONG_INPUT, code_of_signal, end, end_job, in_multirun
-from pmodel.processes.launch import Processes
+from pmodel.processes.launch import Processes, is_first
 from pmodel.processes.signals import STOP_SIGNALS, ignore_signals, obey, obey_again
 from pmodel.processes.stopping import is_worker, no_more_jobs, on_signal
 from pmodel.runs.directory import RunDirectory
@@ -42,7 +42,7 @@ class Warnings(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno != logging.WARNING:
             return  # a failure has a line of its own
-        if self.run.rank == 0:
+        if is_first():
             tqdm.write(f"warning: {record.getMessage()}", file=sys.stderr)  # above a progress bar
         with suppress(NotWritten):
             self.run.add_warning(record.getMessage())
@@ -87,7 +87,7 @@ def recorded(run: RunDirectory, settings: dict[str, Any], processes: Processes) 
             processes.ends()
             run.set_status("pruned", reason=str(reason), **reached)
             log.info("pruned: %s", reason)
-            if run.rank == 0:
+            if is_first():
                 print(f"pruned    {reason}")
         except (Stopped, KeyboardInterrupt, SystemExit) as ending:
             # Lightning turns a KeyboardInterrupt into SystemExit(1).
@@ -113,7 +113,7 @@ def recorded(run: RunDirectory, settings: dict[str, Any], processes: Processes) 
             root.removeHandler(handler)
             with suppress(OSError):
                 handler.close()
-            if code == 0 and run.rank > 0:
+            if code == 0 and not is_first():
                 run.status_file.unlink(missing_ok=True)
                 run.log.unlink(missing_ok=True)
 
@@ -140,7 +140,7 @@ def _stop(run: RunDirectory, number: int) -> int:
     reason = f"stopped by {signal.Signals(number).name}"
     run.set_status("stopped", reason=reason)
     log.info(reason)
-    if run.rank == 0:
+    if is_first():
         # A multirun says itself how it goes on.
         print(f"\n{reason}{'' if in_multirun() else run.how_to_go_on}", file=sys.stderr)
     return code_of_signal(number)
@@ -182,7 +182,7 @@ def _fail(run: RunDirectory, error: Exception, settings: dict[str, Any], process
     with suppress(NotWritten):
         run.set_status("failed", reason=f"{kind}{first_line}")
     log.exception("failed")
-    if run.rank > 0:
+    if not is_first():
         end(FAILED)
     written = run.has_trained or full or isinstance(error, NotWritten | Diverged)
     if (about_input or memory) and not (written or in_multirun()):

@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from pmodel.features.choice import Features
 from pmodel.features.dataset_network import seen_by_network
 from pmodel.features.tensor_files import read_tensors, sha256, write_tensors
+from pmodel.processes.launch import is_first
 from pmodel.processes.shared_work import Workers
 from pmodel.runs.results import Group, Number
 
@@ -182,7 +183,7 @@ class Subject:
             found = self.workers.from_first(lambda: read_tensors(file, f"its {what} are measured anew"))
         if found is None:
             found = compute()
-            if self.workers.is_first and file is not None and _size(found) <= MAX_FILE_BYTES:
+            if is_first() and file is not None and _size(found) <= MAX_FILE_BYTES:
                 write_tensors(file, found, f"the next evaluation measures its {what} anew")
         if _size(found) <= MAX_KEPT_BYTES:
             _kept[known] = found

@@ -10,6 +10,7 @@ from pmodel.figures.images import fixed_generator
 from pmodel.figures.shapes import dimensions
 from pmodel.plots.grids import side_by_side
 from pmodel.plots.rows import labelled_rows
+from pmodel.processes.launch import is_first
 from pmodel.settings.ranges import Count, Two
 
 # In a cloud of points.
@@ -54,7 +55,7 @@ class SamplesOverTime(Figure):
     def note(self, trainer: Trainer) -> None:
         model = trainer.lightning_module
         scene = scene_of(trainer)
-        if self._misfit(scene, model) is not None or not (trainer.is_global_zero and model.fitted):
+        if self._misfit(scene, model) is not None or not (is_first() and model.fitted):
             return
         kept = kept_epochs(scene.epochs, self.num_rows)
         self.state = {earlier: drawn for earlier, drawn in self.state.items() if earlier in kept}

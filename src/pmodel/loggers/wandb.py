@@ -12,12 +12,12 @@ from typing import Any, Literal
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.loggers.logger import DummyLogger, Logger, rank_zero_experiment
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.loggers.logger import DummyLogger, Logger
 from omegaconf import OmegaConf
 
 from pmodel.loggers.wandb_start import first_line, start
 from pmodel.processes.ending import in_multirun
+from pmodel.processes.launch import first_only, is_first
 from pmodel.runs.files import OVERRIDES
 from pmodel.runs.provenance import provenance
 from pmodel.runs.saved import without_folder
@@ -39,7 +39,7 @@ def guarded(method: Callable[..., None]) -> Callable[..., None]:
         except Exception as error:  # whatever W&B has, the training goes on
             self._warn_of(error)
 
-    return rank_zero_only(call)
+    return first_only(call)
 
 
 class WandbLogger(Logger):
@@ -101,9 +101,10 @@ class WandbLogger(Logger):
         return str(self.folder)
 
     @property
-    @rank_zero_experiment
     def experiment(self) -> Any:
         """The W&B run, `wandb.Run`, of the first process; of any other something that does nothing."""
+        if not is_first():
+            return DummyLogger().experiment
         if self._run is None:
             try:
                 self._run = start(self.folder, self._identified(), self.offline, self.settings)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from tqdm import tqdm
 
-from pmodel.processes.launch import launched
+from pmodel.processes.launch import is_first
 
 
 class Bar:
@@ -31,7 +31,7 @@ class Bar:
     def __enter__(self) -> "Bar":
         self._begun = time.monotonic()
         self._next = self._begun + self.DELAY
-        self._here = self.shown and launched().is_first
+        self._here = self.shown and is_first()
         if self._here and sys.stderr.isatty():
             form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
             self._bar = tqdm(total=self.total, desc=self.what, delay=self.DELAY, leave=False, bar_format=form)

@@ -4,6 +4,7 @@ Light to import: the other processes are started before anything heavy is loaded
 """
 
 import _thread
+import functools
 import os
 import signal
 import socket
@@ -38,11 +39,6 @@ class Launch(NamedTuple):
     count: int = 1
     nodes: int = 1
 
-    @property
-    def is_first(self) -> bool:
-        """Whether this process writes and prints."""
-        return self.rank == 0
-
 
 def launched() -> Launch:
     """How this process was started, as its environment says."""
@@ -58,6 +54,30 @@ def launched() -> Launch:
     if "LOCAL_RANK" in env:
         return Launch("pmodel", int(env["LOCAL_RANK"]), int(env.get("WORLD_SIZE", 1)))
     return Launch()
+
+
+def is_first() -> bool:
+    """Whether this process writes and prints: of those that share a training, or an evaluation, the first one alone."""
+    group = _process_group()
+    return (launched().rank if group is None else group.get_rank()) == 0
+
+
+def first_only(function: Callable[..., None]) -> Callable[..., None]:
+    """A function that does nothing in any other process than the first."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> None:
+        if is_first():
+            function(*args, **kwargs)
+
+    return call
+
+
+def _process_group() -> Any:
+    """torch.distributed, where this process and others have found one another; does not import it."""
+    torch = sys.modules.get("torch")
+    found = torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed if found else None
 
 
 def num_processes(trainer: dict[str, Any]) -> int:
@@ -242,10 +262,10 @@ def _free_port() -> int:
 
 def _leave_process_group() -> None:
     """Forgets the other processes, in PyTorch and in Lightning, so that a later training in this one can begin anew."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized():
+    group = _process_group()
+    if group is not None:
         with suppress(RuntimeError):
-            torch.distributed.destroy_process_group()
+            group.destroy_process_group()
     rank_zero = sys.modules.get("lightning.fabric.utilities.rank_zero")
     if rank_zero is not None:
         rank_zero.rank_zero_only.rank = 0

@@ -8,6 +8,7 @@ import torch
 from torch import distributed
 
 from pmodel.processes.bar import Bar
+from pmodel.processes.launch import is_first
 
 T = TypeVar("T")
 
@@ -37,11 +38,6 @@ class Workers:
             ) from None
         fabric.launch()
         return cls(fabric.device, fabric.global_rank, fabric.world_size)
-
-    @property
-    def is_first(self) -> bool:
-        """Whether this process writes and prints."""
-        return self.rank == 0
 
     def map(self, function: Callable[[int], T], pieces: range, what: str | None = None) -> list[T]:
         """[function(i) for i in pieces], on every process; each piece is computed by one of them.
@@ -77,7 +73,7 @@ class Workers:
         """What the first process makes of it, on every process; likewise a ValueError."""
         if self.count == 1:
             return function()
-        made: list[Any] = [self._attempt(function) if self.is_first else None]
+        made: list[Any] = [self._attempt(function) if is_first() else None]
         distributed.broadcast_object_list(made, src=0)
         return self._result(made[0])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 
 from pmodel.processes.ending import STOPPED, code_of_signal, end
-from pmodel.processes.launch import launched
+from pmodel.processes.launch import is_first
 from pmodel.processes.signals import STOP_SIGNALS, ignore_signals, obey, obey_again
 
 
@@ -60,7 +60,7 @@ def interruptible(cut: Callable[[], str]) -> Iterator[None]:
         hint = cut()
         line = hint if said else f"\nstopped by {signal.Signals(number).name}{'; ' if hint else ''}{hint}"
         previous.clear()  # they stay ignored until the process has ended
-        end(ending.code if said else code_of_signal(number), line if launched().is_first else "")
+        end(ending.code if said else code_of_signal(number), line if is_first() else "")
     finally:
         obey_again(previous)
 

@@ -16,8 +16,9 @@ from pmodel.files.atomic import NotWritten, write_atomically
 from pmodel.files.foreign import read_yaml
 from pmodel.files.printable import shown
 from pmodel.processes.ending import WRONG_INPUT, end_job, in_multirun
+from pmodel.processes.launch import is_first, launched
 from pmodel.runs.claim import Claim, InUse
-from pmodel.runs.files import SCHEMA, RunFiles
+from pmodel.runs.files import BEST, CONFIG, LAST, OVERRIDES, RESULTS, SCHEMA, STATUS
 from pmodel.runs.results import write_json
 from pmodel.runs.saved import ENDED, read_overrides, read_status, resume_command, without_folder
 from pmodel.runs.typed import only_typed, to_type
@@ -36,13 +37,21 @@ class Start(NamedTuple):
     threads: int | None = None
 
 
-class RunDirectory(RunFiles):
-    """A run directory that this process uses, and its status."""
+class RunDirectory:
+    """A run directory that this process uses, the paths in it, and its status."""
 
-    def __init__(self, path: str | Path, rank: int = 0):
-        super().__init__(path, rank)
+    def __init__(self, path: str | Path):
+        self.path, rank = Path(path), launched().rank
+        self.config, self.overrides, self.results = (self.path / name for name in (CONFIG, OVERRIDES, RESULTS))
+        self.best_checkpoint, self.last_checkpoint = (self.path / "checkpoints" / name for name in (BEST, LAST))
+        self.status_file = self.status_of(rank)
+        self.log = self.path / ("train.log" if rank == 0 else f"train_{rank}.log")
         self._to_type: list[str] = []  # for it to go on
         self.has_trained = False  # by this process: what is wrong with the input was said before that
+
+    def status_of(self, rank: int) -> Path:
+        """Where a process keeps its status."""
+        return self.path / (STATUS if rank == 0 else f"status_{rank}.json")
 
     @contextlib.contextmanager
     def begun(self, config: DictConfig, typed: list[str], resume: str | None, again: bool) -> Iterator[Start]:
@@ -58,7 +67,7 @@ class RunDirectory(RunFiles):
                 the directory, or if there is a run in it with which this one can't go on; nothing is written then.
         """
         self._to_type = to_type(config.get("data_dir"))
-        if self.rank > 0:
+        if not is_first():
             yield self._begun_by_first(resume, again)
             return
         missing = [path for path in (self.path, *self.path.parents) if not path.exists()]
