@@ -53,7 +53,7 @@ def train(run: RunDirectory, settings: dict[str, Any], start: Start, processes: 
     from pmodel.commands.strategies import adapted, plugins
     from pmodel.instantiate import instantiate
     from pmodel.processes.bar import Bar
-    from pmodel.processes.gather import compute_with, threads_for, threads_restored
+    from pmodel.processes.threads import compute_with, threads_for, threads_restored
     from pmodel.runs.opening import with_kept_parts
 
     with threads_restored(), recorded(run, settings, processes) as reached:

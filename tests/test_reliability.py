@@ -22,8 +22,8 @@ from support import ROOT, run_directory
 from pmodel.callbacks.timing import Timing
 from pmodel.commands.sweeps import read_jobs
 from pmodel.models.vae import VAE
-from pmodel.processes.gather import usual_threads
 from pmodel.processes.launch import Processes
+from pmodel.processes.threads import usual_threads
 
 SMALL = ["data.limit=64", "data.batch_size=16", "trainer.max_epochs=3", "callbacks=minimal", "logger=csv"]
 TWO = ["trainer=ddp_cpu"]
@@ -315,7 +315,7 @@ def test_jobs_of_a_multirun_compute_with_threads_of_their_own(train: Run, tmp_pa
     """The second is of two processes, and shares the processors out, though PyTorch was imported by the first."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)))
-    monkeypatch.setattr("pmodel.processes.gather.THREADS_PAY_FROM", 0)
+    monkeypatch.setattr("pmodel.processes.threads.THREADS_PAY_FROM", 0)
     before = usual_threads
     assert train("-m", "trainer=cpu,ddp_cpu,cpu", *SMALL, "trainer.max_epochs=1", "hydra.sweep.dir=sweep").code == 0
     jobs = sorted((tmp_path / "sweep").glob("*-*"))

@@ -58,7 +58,7 @@ class JoblibLauncher(_launcher_of("joblib", "JoblibLauncher")):
 
     def _places(self, overrides: Sequence[str]) -> tuple[int, list[str], int]:
         """The number of workers, the GPUs that they share out, and how many each has."""
-        from pmodel.commands.job_workers import places, visible_gpus
+        from pmodel.commands.workers import places, visible_gpus
 
         trainer = _composed(self, overrides).trainer
         gpus = [] if trainer.accelerator == "cpu" else visible_gpus()
@@ -67,8 +67,8 @@ class JoblibLauncher(_launcher_of("joblib", "JoblibLauncher")):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-        from pmodel.commands.job_workers import prepare
         from pmodel.commands.sweeps import cut
+        from pmodel.commands.workers import prepare
         from pmodel.processes.stopping import workers_stop_first
 
         num_workers, gpus, each = max(self._places(job) for job in job_overrides)
@@ -165,7 +165,7 @@ class SubmititLocalLauncher(_Submitit, _launcher_of("submitit", "LocalLauncher")
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         if self.params["gpus_per_node"] is None:
-            from pmodel.commands.job_workers import visible_gpus
+            from pmodel.commands.workers import visible_gpus
 
             # submitit hides all that are not asked for.
             self.params["gpus_per_node"] = len(visible_gpus())

@@ -26,8 +26,8 @@ from pmodel.plots.grids import image_grid, in_rows
 from pmodel.plots.plots import clouds
 from pmodel.processes.bar import Bar
 from pmodel.processes.ending import INTERRUPTED, end
+from pmodel.processes.group import ProcessGroup
 from pmodel.processes.launch import is_first
-from pmodel.processes.shared_work import Workers
 from pmodel.runs.files import BEST, LAST, RESULTS, SCHEMA, STATUS
 from pmodel.runs.opening import Run, open_run
 from pmodel.runs.provenance import provenance
@@ -51,8 +51,8 @@ class Judge:
     folder: what is written here
     """
 
-    def __init__(self, settings: dict[str, Any], workers: Workers):
-        self.settings, self.workers = settings, workers
+    def __init__(self, settings: dict[str, Any], group: ProcessGroup):
+        self.settings, self.group = settings, group
         self.folder = Path(settings["paths"]["run_dir"])
         if settings["metric"].get("features") is None:
             raise ValueError("metric.features=null: expected metric/features=auto, classifier or inception")
@@ -95,7 +95,7 @@ class Judge:
         return {
             "schema": SCHEMA,
             "split": self.settings["split"],
-            **provenance(self.workers.device, self.workers.count),
+            **provenance(self.group.device, self.group.count),
             "settings": self.settings["metric"],
             "meanings": {name: text for name in sorted(names) for m in self.metrics if (text := m.meaning(name))},
             "captions": self.figures.captions if self.figures else {},
@@ -107,7 +107,7 @@ class Judge:
         place = f"run={shown(run.folder)}"
         if is_first():
             print(f"judging {label}  {shown(run.folder)}", flush=True)
-        run.model.to(self.workers.device)
+        run.model.to(self.group.device)
         numbers, missing, floors, curves = [], [], [], []
         findings: list[Finding] = []
         with Bar(len(self.metrics), f"judging {label}") as bar:
@@ -182,7 +182,7 @@ class Judge:
             data,
             split,
             self.features,
-            self.workers,
+            self.group,
             None if cache_dir is None else Path(cache_dir).expanduser(),
             self.settings["batch_size"],
             about_training,
