@@ -67,9 +67,11 @@ class Figures(Callback):
     def _keep(self, trainer: Trainer, figure: Figure, image: np.ndarray | NotShown, moment: str | None = None) -> None:
         if isinstance(image, NotShown):
             return
-        self._save(image, self.figures_dir / f"{figure.name}.png")
-        if figure.keeps_history and moment:
-            self._save(image, self.figures_dir / figure.name / f"{moment}.png")
+        history = [f"{figure.name}/{moment}.png"] if figure.keeps_history and moment else []
+        for name in (f"{figure.name}.png", *history):
+            path = self.figures_dir / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(path)
         log_image(trainer.loggers, f"figures/{figure.name}", image, step_of_loggers(trainer))
 
     def drawn(self, scene: Scene, model: LightningModule) -> Iterator[tuple[Figure, np.ndarray | NotShown]]:
@@ -91,10 +93,6 @@ class Figures(Callback):
         """What a report says about each figure of a model, by their names, in its order."""
         figures = [figure for figure in self.figures if not figure.of_data]
         return {f.name: {"title": f.title, "caption": f.caption, "of_points": f.caption_of_points} for f in figures}
-
-    def _save(self, image: np.ndarray, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(path)
 
     def state_dict(self) -> dict[str, Any]:
         return {figure.name: figure.state for figure in self.figures if figure.state is not None}

@@ -12,7 +12,7 @@ from pmodel.evaluation.clusters import Clustering
 from pmodel.evaluation.likelihood import Likelihood, Parzen
 from pmodel.evaluation.points import Modes
 from pmodel.evaluation.subject import Subject
-from pmodel.loggers.hand import keep_numbers
+from pmodel.loggers.hand import keep
 from pmodel.processes.launch import is_first
 from pmodel.runs.results import Number
 from pmodel.settings.ranges import Count, Positive
@@ -57,7 +57,7 @@ class FinalNumbers(Callback):
                     self.numbers.append(number)
         except KeyboardInterrupt:
             print("final numbers left out: interrupted; the training itself is done")
-        keep_numbers(trainer.loggers, "final", {number["name"]: number["value"] for number in self.numbers})
+        keep(trainer.loggers, "numbers", "final", {number["name"]: number["value"] for number in self.numbers})
 
     def _measure(self, model: LightningModule, data: Any) -> Iterator[Number]:
         subject = Subject(model, data, "validation", batch_size=data.eval_batch_size)

@@ -83,7 +83,7 @@ class FrechetDistance(Callback):
             trainer.callback_metrics.pop(f"{split}/frechet", None)
 
     def _applies(self, trainer: Trainer, model: LightningModule) -> bool:
-        wanted = self.every_n_epochs is not None or _is_monitor(model)
+        wanted = self.every_n_epochs is not None or model.monitor == "val/frechet"
         return wanted and isinstance(model, Samples) and _count(trainer) > 1
 
     def _is_due(self, trainer: Trainer, model: LightningModule) -> bool:
@@ -110,10 +110,6 @@ class FrechetDistance(Callback):
             "feature_network": self.extractor.name,
             "feature_hash": self.extractor.hash,
         }
-
-
-def _is_monitor(model: LightningModule) -> bool:
-    return model.monitor == "val/frechet"
 
 
 def _reference(trainer: Trainer) -> str:

@@ -37,10 +37,8 @@ class Progress(ProgressBar):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._enabled and is_first() and sys.stderr.isatty():
-            total = self._total_steps(trainer)
-            self._bar = tqdm(
-                total=total, initial=self._steps_done(trainer), unit="step", dynamic_ncols=True, leave=False
-            )
+            steps = {"total": self._total_steps(trainer), "initial": self._steps_done(trainer), "unit": "step"}
+            self._bar = tqdm(**steps, dynamic_ncols=True, leave=False)
 
     @staticmethod
     def _total_steps(trainer: Trainer) -> int | None:

@@ -20,7 +20,7 @@ from pmodel.evaluation.samples import SampleQuality
 from pmodel.evaluation.subject import Subject, data_protocol
 from pmodel.figures.figure import NotShown, Scene
 from pmodel.figures.shapes import is_image
-from pmodel.files.printable import shown
+from pmodel.files.printable import first_line, shown
 from pmodel.instantiate import instantiate
 from pmodel.plots.grids import image_grid, in_rows
 from pmodel.plots.plots import clouds
@@ -87,8 +87,7 @@ class Judge:
             except ValueError as error:
                 if len(self.runs) == 1:
                     raise
-                reason = (str(error).strip() or repr(error)).splitlines()[0]
-                failed.append({"run": shown(run.folder), "label": label, "reason": reason})
+                failed.append({"run": shown(run.folder), "label": label, "reason": first_line(error)})
         if not entries:
             raise ValueError(f"none of {len(failed)} runs could be judged, the first: {failed[0]['reason']}")
         names = {number["name"] for entry in entries for number in (*entry["numbers"], *entry["missing"])}
@@ -289,7 +288,6 @@ def one_line_errors(folder: Path, code: int) -> Iterator[None]:
         with suppress(OSError):
             folder.rmdir()
             folder.parent.rmdir()
-        line = f"error: {(str(error).strip() or repr(error)).splitlines()[0]}"
-        end(code, line if is_first() else "")
+        end(code, f"error: {first_line(error)}" if is_first() else "")
     except KeyboardInterrupt:
         end(INTERRUPTED, "\nstopped; nothing was written but figures" if is_first() else "")

@@ -20,7 +20,7 @@ from pmodel.callbacks.pruning import Pruned
 from pmodel.commands.memory import out_of_memory_line
 from pmodel.commands.quiet import quieten_libraries
 from pmodel.files.atomic import NotWritten
-from pmodel.files.printable import shown
+from pmodel.files.printable import first_line, shown
 from pmodel.loggers.wandb_start import finish
 from pmodel.processes.ending import FAILED, WRONG_INPUT, code_of_signal, end, end_job, in_multirun
 from pmodel.processes.launch import Processes, is_first
@@ -174,20 +174,19 @@ def _fail(run: RunDirectory, error: Exception, settings: dict[str, Any], process
     about_input = isinstance(error, ValueError | MisconfigurationException) or misfit is not None
     death = None if memory or full or about_input else processes.death()
     processes.ends()
-    first_line = memory or death or misfit or (str(error).strip() or repr(error)).splitlines()[0]
+    line = memory or death or misfit or first_line(error)
     if full:
-        first_line = f"the disk is full: {first_line}"
+        line = f"the disk is full: {line}"
     hint = run.how_to_go_on if memory or full or death or isinstance(error, NotWritten) else ""
     kind = "" if memory or full or death else f"{type(error).__name__}: "
     with suppress(NotWritten):
-        run.set_status("failed", reason=f"{kind}{first_line}")
+        run.set_status("failed", reason=f"{kind}{line}")
     log.exception("failed")
     if not is_first():
         end(FAILED)
     written = run.has_trained or full or isinstance(error, NotWritten | Diverged)
     if (about_input or memory) and not (written or in_multirun()):
-        end_job(first_line, WRONG_INPUT)
+        end_job(line, WRONG_INPUT)
     if not (about_input or memory or full or death):
         traceback.print_exc()
-    message = f"{first_line}{hint} (traceback in {shown(run.log)})"
-    end_job(message, short=f"{first_line} ({shown(run.path)})")
+    end_job(f"{line}{hint} (traceback in {shown(run.log)})", short=f"{line} ({shown(run.path)})")

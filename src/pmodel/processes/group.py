@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from pmodel.files.printable import first_line
 from pmodel.processes.bar import Bar
 from pmodel.processes.launch import is_first
 
@@ -42,10 +43,8 @@ class ProcessGroup:
         try:
             fabric = Fabric(accelerator=accelerator, devices=devices)
         except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ValueError(
-                f"trainer.accelerator={accelerator}, trainer.devices={devices}: no such devices here: {reason}"
-            ) from None
+            place = f"trainer.accelerator={accelerator}, trainer.devices={devices}"
+            raise ValueError(f"{place}: no such devices here: {first_line(error)}") from None
         fabric.launch()
         return cls(fabric.device, fabric.global_rank, fabric.world_size)
 

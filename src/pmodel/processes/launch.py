@@ -194,18 +194,16 @@ class Processes:
 
     def _watch(self) -> None:
         stopped_at: dict[int, float] = {}
-        while not self._left.wait(self.SECONDS_BETWEEN_LOOKS):
+        while self._death is None:
+            if self._left.wait(self.SECONDS_BETWEEN_LOOKS):
+                return
             for rank, process in enumerate(self.others, 1):
                 code = process.poll()
                 if code in STOPPED and time.monotonic() - stopped_at.setdefault(rank, time.monotonic()) < self.grace:
                     continue  # no death: this one is about to be stopped too
                 if code:
-                    self._death = self._describe(rank, process.returncode)
+                    self._death = self._describe(rank, code)
                     break
-            if self._death is not None:
-                break
-        else:
-            return
         # An exchange with the dead one mostly fails by itself. Where this process is at work alone, it is interrupted;
         # where it waits within an exchange, no Python runs, and only force helps.
         if not self._left.wait(min(3.0, self.grace)):
@@ -226,18 +224,18 @@ class Processes:
         return f"{process} {how}{hint}"
 
     def _end_others(self, patience: float) -> None:
+        self._wait(patience)
+        for stop in ("terminate", "kill"):
+            for process in self.others:
+                if process.poll() is None:
+                    getattr(process, stop)()
+            self._wait(5.0)
+
+    def _wait(self, patience: float) -> None:
         until = time.monotonic() + patience
         for process in self.others:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.0, until - time.monotonic()))
-        for stop in (subprocess.Popen.terminate, subprocess.Popen.kill):
-            alive = [process for process in self.others if process.poll() is None]
-            for process in alive:
-                stop(process)
-            until = time.monotonic() + 5
-            for process in alive:
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(max(0.0, until - time.monotonic()))
 
 
 def end_with_parent() -> None:

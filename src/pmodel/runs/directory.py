@@ -117,28 +117,29 @@ class RunDirectory:
         status = read_status(self.status_of(0), shown(self.path))
         if resume is None and again and status.get("status") in ENDED:
             return Start(ended=status)
-        named = Path(resume) if resume is not None and Path(resume).is_file() else self.last_checkpoint
-        goes_on = (resume is not None or again) and named.is_file()
-        return Start(named if goes_on else None, threads=status.get("threads"))
+        checkpoint = self._checkpoint(resume)
+        goes_on = (resume is not None or again) and checkpoint.is_file()
+        return Start(checkpoint if goes_on else None, threads=status.get("threads"))
+
+    def _checkpoint(self, resume: str | None) -> Path:
+        return Path(resume) if resume is not None and Path(resume).is_file() else self.last_checkpoint
 
     def _begin(self, config: DictConfig, resume: str | None, again: bool) -> Start:
         status = read_status(self.status_file, shown(self.path))
-        if resume is not None:
-            checkpoint = Path(resume) if Path(resume).is_file() else self.last_checkpoint
-        elif not status:
-            return Start()
-        elif not again:
-            raise ValueError(
-                f"hydra.run.dir={shown(self.path)}: there is a run in it ({status.get('status')});"
-                f" {resume_command(shown(self.path), *self._to_type)} goes on with it"
-            )
-        elif self._settings_differ(config):
-            anew = "hydra.sweep.dir" if in_multirun() else "hydra.run.dir"
-            raise ValueError(f"{shown(self.path)}: its settings have changed since it began; {anew}=… begins anew")
-        elif status.get("status") in ENDED:
-            return Start(ended=status)
-        else:
-            checkpoint = self.last_checkpoint
+        if resume is None:
+            if not status:
+                return Start()
+            if not again:
+                raise ValueError(
+                    f"hydra.run.dir={shown(self.path)}: there is a run in it ({status.get('status')});"
+                    f" {resume_command(shown(self.path), *self._to_type)} goes on with it"
+                )
+            if self.config.is_file() and read_yaml(self.config) != self._portable(config):
+                anew = "hydra.sweep.dir" if in_multirun() else "hydra.run.dir"
+                raise ValueError(f"{shown(self.path)}: its settings have changed since it began; {anew}=… begins anew")
+            if status.get("status") in ENDED:
+                return Start(ended=status)
+        checkpoint = self._checkpoint(resume)
         if not checkpoint.is_file():
             self._check_without_last(status)
             return Start(threads=status.get("threads"))  # it was cut before it had one
@@ -166,12 +167,6 @@ class RunDirectory:
             raise ValueError(f"resume: {shown(last)} {what}{newest_whole(last)}")
         if status.get("status") in ENDED:
             raise ValueError(f"resume: that run is {status['status']}, but {shown(last)} is missing; there is no other")
-
-    def _settings_differ(self, config: DictConfig) -> bool:
-        if not self.config.is_file():
-            return False  # it was cut before it wrote one
-        before = read_yaml(self.config)
-        return before != self._portable(config)
 
     def _portable(self, config: DictConfig) -> dict[str, Any]:
         """The settings as plain values, with this directory's path left open."""
