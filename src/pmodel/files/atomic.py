@@ -34,10 +34,10 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except BaseException as error:
-        reason = _reason(error, path.parent, len(content)) if isinstance(error, OSError) else ""
+        reason = _reason(error, path.parent, len(content)) if isinstance(error, OSError) else None
         with contextlib.suppress(OSError):  # why it is there is being said
             temporary.unlink(missing_ok=True)
-        if not reason:
+        if reason is None:
             raise
         kept = "; what it held before is kept" if path.exists() else ""
         raise NotWritten(f"{path} can't be written: {reason}{kept}") from error
