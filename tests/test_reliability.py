@@ -211,9 +211,8 @@ def test_a_run_without_its_last_checkpoint_is_not_begun_again_over_what_it_has_l
     for file in (run / "checkpoints").iterdir():
         file.unlink()
     before = kept(run)
-    assert error(train(*words), 2).endswith(
-        ": that run is done, but run/checkpoints/last.ckpt is missing; there is no other"
-    )
+    line = error(train(*words), 2)
+    assert line == "error: resume: that run is done, but run/checkpoints/last.ckpt is missing; there is no other"
     assert kept(run) == before
 
 

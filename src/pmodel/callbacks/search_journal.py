@@ -96,9 +96,8 @@ class Search:
 
         # A sampler of Optuna's goes on from the state of its own generator, which is lost with the process.
         seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
-        if self.sampler == "random":
-            sampler = optuna.samplers.RandomSampler(seed=seed)
-        else:
+        sampler = optuna.samplers.RandomSampler(seed)
+        if self.sampler == "tpe":
             sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=self.num_startup_trials)
         # Asked of a copy: the study itself would write one setting after the other.
         copy = optuna.create_study(direction=self.study.direction, sampler=sampler)

@@ -14,8 +14,9 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from pmodel.files.foreign import read_json
 from pmodel.processes.ending import STOPPED, end_by_force
@@ -110,6 +111,7 @@ def threads_asked_for(setting: int | Literal["auto"]) -> int | None:
     return int(typed) if typed.isdigit() and int(typed) > 0 else None
 
 
+@dataclass
 class Processes:
     """The processes that share a training on this machine, this one and `count` − 1 others; a context.
 
@@ -124,19 +126,15 @@ class Processes:
     threads: how many threads each of the others computes with; None: it finds out itself
     """
 
-    SECONDS_BETWEEN_LOOKS = 0.2
+    count: int
+    command: list[str]
+    status_file: Callable[[int], Path]
+    on_death: Callable[[str], None]
+    threads: int | None = None
+    grace: float = 20.0
+    SECONDS_BETWEEN_LOOKS: ClassVar[float] = 0.2
 
-    def __init__(
-        self,
-        count: int,
-        command: list[str],
-        status_file: Callable[[int], Path],
-        on_death: Callable[[str], None],
-        threads: int | None = None,
-        grace: float = 20.0,
-    ):
-        self.count, self.command, self.status_file, self.on_death = count, command, status_file, on_death
-        self.threads, self.grace = threads, grace
+    def __post_init__(self) -> None:
         self.others: list[subprocess.Popen] = []
         self._before: dict[str, str | None] = {}
         self._handlers: dict[int, Any] = {}
