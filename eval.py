@@ -20,7 +20,8 @@ def main(config: DictConfig) -> None:
     from pmodel.commands.judge import Judge, one_line_errors
     from pmodel.commands.quiet import quieten_libraries
     from pmodel.files.printable import shown
-    from pmodel.processes.shared_work import Workers
+    from pmodel.processes.group import ProcessGroup
+    from pmodel.processes.launch import is_first
     from pmodel.reporting.comparison_markdown import comparison_markdown
     from pmodel.reporting.comparison_text import comparison_text
     from pmodel.reporting.report import write_report
@@ -31,12 +32,12 @@ def main(config: DictConfig) -> None:
     quieten_libraries()
     folder = Path(settings["paths"]["run_dir"])
     with one_line_errors(folder, 2):
-        workers = Workers.launch(settings["trainer"]["accelerator"], settings["trainer"]["devices"])
+        group = ProcessGroup.launch(settings["trainer"]["accelerator"], settings["trainer"]["devices"])
         lightning.seed_everything(0, verbose=False)
-        judge = Judge(settings, workers)
+        judge = Judge(settings, group)
     with one_line_errors(folder, 1):
         results = judge.results()
-        if not workers.is_first:
+        if not is_first():
             return
         results["overrides"] = list(HydraConfig.get().overrides.task)
         write_json(judge.folder / RESULTS, results)

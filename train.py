@@ -10,7 +10,7 @@ from pmodel.commands.command_line import checked_command_line
 from pmodel.commands.deferred import defer_imports
 from pmodel.commands.sweeps import cut
 from pmodel.files.printable import shown
-from pmodel.processes.launch import Processes, end_with_parent, launched, num_processes, threads_asked_for
+from pmodel.processes.launch import Processes, end_with_parent, is_first, launched, num_processes, threads_asked_for
 from pmodel.processes.stopping import at_once, interruptible, worker_is_done
 from pmodel.runs.directory import RunDirectory, Start
 from pmodel.runs.typed import arguments_of_run
@@ -25,7 +25,7 @@ def main(config: DictConfig) -> float | None:
         return None
     hydra_config, launch = HydraConfig.get(), launched()
     settings = OmegaConf.to_container(config, resolve=True)
-    run = RunDirectory(settings["paths"]["run_dir"], launch.rank)
+    run = RunDirectory(settings["paths"]["run_dir"])
     again = hydra_config.mode == RunMode.MULTIRUN or launch.by in ("torchrun", "slurm")
     with at_once(), run.begun(config, list(hydra_config.overrides.task), settings["resume"], again) as start:
         if start.ended:
@@ -53,7 +53,7 @@ def train(run: RunDirectory, settings: dict[str, Any], start: Start, processes: 
     from pmodel.commands.strategies import adapted, plugins
     from pmodel.instantiate import instantiate
     from pmodel.processes.bar import Bar
-    from pmodel.processes.gather import compute_with, threads_for, threads_restored
+    from pmodel.processes.threads import compute_with, threads_for, threads_restored
     from pmodel.runs.opening import with_kept_parts
 
     with threads_restored(), recorded(run, settings, processes) as reached:
@@ -80,7 +80,7 @@ def train(run: RunDirectory, settings: dict[str, Any], start: Start, processes: 
         trainer = instantiate(settings["trainer"], **chosen, **adapted(model, settings["trainer"]))
         usual = asked or threads_for(model, data, trainer)
         threads = start.threads or usual
-        if threads != usual and run.rank == 0:
+        if threads != usual and is_first():
             print(f"threads: {threads}, as when the run began (a new run would take {usual} here)", flush=True)
         compute_with(threads)
         run.set_status("running", threads=threads)

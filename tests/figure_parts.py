@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 class FakeTrainer:
     """An epoch has ten batches."""
 
-    is_global_zero, global_step = True, 0  # as for a model without an optimizer
+    global_step = 0  # as for a model without an optimizer
     callbacks: ClassVar[list] = []
     loggers: ClassVar[list] = []
 

@@ -1,8 +1,10 @@
 """The house's import rules, read off the syntax trees."""
 
 import ast
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,14 +24,14 @@ ALLOWED: dict[str, set[str]] = {
     "metrics": set(),
     "plots": set(),
     "features": {"processes"},
-    "runs": {"data"},
+    "runs": {"data", "processes"},
     "nets": set(),
     "distributions": {"nets"},
     "training": {"data", "nets", "processes"},
     "models": {"data", "nets", "distributions", "training", "processes", "runs"},
-    "figures": {"metrics", "features", "plots"},
+    "figures": {"processes", "metrics", "features", "plots"},
     "evaluation": {"metrics", "features", "processes", "runs"},
-    "loggers": {"runs"},
+    "loggers": {"processes", "runs"},
     "config": {"data", "processes", "runs"},
     "callbacks": {"metrics", "features", "figures", "evaluation", "loggers", "processes", "runs", "config"},
     "reporting": {"plots", "runs"},
@@ -94,24 +96,43 @@ def parsed() -> dict[str, ast.Module]:
     return found
 
 
+def files_with(is_it: Callable[[ast.AST], bool]) -> set[str]:
+    """The files in whose code there is such a node."""
+    return {file for file, tree in parsed().items() if any(map(is_it, ast.walk(tree)))}
+
+
 def test_one_module_sets_handlers_of_signals():
-    setting = {
-        file
-        for file, tree in parsed().items()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("signal.signal", "signal.sigaction")
-    }
-    assert setting == {"src/pmodel/processes/signals.py"}
+    setting = ("signal.signal", "signal.sigaction")
+    found = files_with(lambda node: isinstance(node, ast.Call) and ast.unparse(node.func) in setting)
+    assert found == {"src/pmodel/processes/signals.py"}
+
+
+def test_one_module_ends_processes():
+    """Others call it, or raise an error: none raises a SystemExit, or calls what does."""
+    ending = re.compile(r"(sys\.)?exit|quit|os\._exit|os\.abort|SystemExit")
+
+    def ends(node: ast.AST) -> bool:
+        if isinstance(node, ast.Raise):
+            return ast.unparse(node.exc or ast.Constant(None)) == "SystemExit"
+        return isinstance(node, ast.Call) and ending.fullmatch(ast.unparse(node.func)) is not None
+
+    assert files_with(ends) == {"src/pmodel/processes/ending.py"}
+
+
+def test_one_module_decides_who_writes():
+    """Others ask it, and neither Lightning nor the environment."""
+    deciding = re.compile(r"(.*\.)?(is_global_zero|rank_zero_\w+)|.*\.\w*rank (==|!=|>) 0|'LOCAL_RANK'")
+    found = files_with(lambda node: isinstance(node, ast.expr) and deciding.fullmatch(ast.unparse(node)) is not None)
+    assert found == {"src/pmodel/processes/launch.py"}
 
 
 def test_one_module_names_the_files_of_a_run():
     names = {"best.ckpt", "last.ckpt", "status.json", "config.yaml", "overrides.yaml", "results.json", "metrics.csv"}
-    naming = {
-        file
-        for file, tree in parsed().items()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.split("/")[-1] in names
-    }
+    naming = files_with(
+        lambda node: (
+            isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.split("/")[-1] in names
+        )
+    )
     assert naming == {"src/pmodel/runs/files.py"}
 
 

@@ -18,7 +18,7 @@ from support import ROOT
 
 from pmodel.commands.command_line import checked_command_line
 from pmodel.commands.directories import finish_sweep
-from pmodel.commands.job_workers import claim, gpus_of, places
+from pmodel.commands.workers import claim, gpus_of, places
 from pmodel.config.check import check_overrides
 from pmodel.config.resolvers import register_resolvers
 from pmodel.config.tree import ConfigError
@@ -188,7 +188,7 @@ import sys
 import time
 sys.path.insert(0, {source!r})
 from pathlib import Path
-from pmodel.commands.job_workers import prepare
+from pmodel.commands.workers import prepare
 prepare({folder!r}, 2, ["4", "6"], 1)
 import os
 print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)

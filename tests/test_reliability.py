@@ -9,21 +9,20 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import Run
+from conftest import Outcome, Run
 from forked import EVENT, start_forked
-from support import ROOT, run_directory
+from support import ROOT, run_directory, small_disk
 
 from pmodel.callbacks.timing import Timing
 from pmodel.commands.sweeps import read_jobs
 from pmodel.models.vae import VAE
-from pmodel.processes.gather import usual_threads
 from pmodel.processes.launch import Processes
+from pmodel.processes.threads import usual_threads
 
 SMALL = ["data.limit=64", "data.batch_size=16", "trainer.max_epochs=3", "callbacks=minimal", "logger=csv"]
 TWO = ["trainer=ddp_cpu"]
@@ -64,8 +63,16 @@ def same_weights(a: Path, b: Path) -> bool:
     return list(ours) == list(theirs) and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-def errors(text: str) -> list[str]:
-    return [line for line in text.splitlines() if line.startswith("error: ")]
+def error(outcome: Outcome, code: int = 1) -> str:
+    """The one line that says why it ended, with this exit code and without a traceback."""
+    assert outcome.code == code
+    assert "Traceback" not in outcome.err
+    (line,) = (line for line in outcome.err.splitlines() if line.startswith("error: "))
+    return line
+
+
+def kept(run: Path) -> dict[Path, bytes]:
+    return {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
 
 
 @pytest.mark.parametrize("rank", [0, 1])
@@ -93,12 +100,10 @@ def test_a_process_that_dies_ends_the_other_and_is_named(train: Run, tmp_path, m
     start = time.monotonic()
     outcome = train(*SMALL, *TWO)
     assert time.monotonic() - start < 200
-    assert outcome.code == 1
-    (line,) = errors(outcome.err)
+    line = error(outcome)
     run = run_directory(tmp_path / "logs").relative_to(tmp_path)
     assert "process 2 of 2 (rank 1) was killed by SIGKILL, as the system does when memory runs out" in line
     assert f"go on with: uv run train.py resume={run}" in line
-    assert "Traceback" not in outcome.err
     assert status(run)["status"] == "failed"
     assert checkpoint(run)["global_step"] == 4
 
@@ -106,44 +111,31 @@ def test_a_process_that_dies_ends_the_other_and_is_named(train: Run, tmp_path, m
 def test_a_failure_of_another_process_is_told_in_its_words(train: Run, tmp_path, monkeypatch, forked):
     monkeypatch.setenv(EVENT, "1 6 fail")
     outcome = train(*SMALL, *TWO)
-    assert outcome.code == 1
-    (line,) = errors(outcome.err)
+    line = error(outcome)
     assert "process 2 of 2 (rank 1): ValueError: the second one has had enough" in line
     run = run_directory(tmp_path / "logs")
     assert "Traceback" in (run / "train_1.log").read_text()
 
 
-@pytest.fixture
-def small_disk(tmp_path) -> Path:
-    """A disk of 40 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(disk)]
-    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("no right to mount a small disk")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
+def test_a_full_disk_leaves_the_last_good_checkpoint(train: Run, tmp_path, at_step):
+    with small_disk(tmp_path / "disk", megabytes=40) as disk:
 
+        def fill():
+            with (disk / "filler").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(2**16))
 
-def test_a_full_disk_leaves_the_last_good_checkpoint(train: Run, tmp_path, at_step, small_disk):
-    def fill():
-        with (small_disk / "filler").open("wb", buffering=0) as file, contextlib.suppress(OSError):
-            while True:
-                file.write(bytes(2**16))
-
-    at_step(6, fill)
-    outcome = train(*SMALL, "paths.log_dir=disk")
-    assert outcome.code == 1
-    (line,) = errors(outcome.err)
-    assert re.search(r"can't be written: the disk is full \(.* needed beside what it held, .* free\)", line)
-    assert "Traceback" not in outcome.err
-    run = run_directory(small_disk)
-    assert checkpoint(run)["global_step"] == 4
-    assert not list(run.rglob("*.tmp"))
-    at_step(-1, lambda: None)
-    (small_disk / "filler").unlink()
-    assert train(f"resume={run}").code == 0
-    assert checkpoint(run)["global_step"] == 12
+        at_step(6, fill)
+        outcome = train(*SMALL, "paths.log_dir=disk")
+        line = error(outcome)
+        assert re.search(r"can't be written: the disk is full \(.* needed beside what it held, .* free\)", line)
+        run = run_directory(disk)
+        assert checkpoint(run)["global_step"] == 4
+        assert not list(run.rglob("*.tmp"))
+        at_step(-1, lambda: None)
+        (disk / "filler").unlink()
+        assert train(f"resume={run}").code == 0
+        assert checkpoint(run)["global_step"] == 12
 
 
 def test_a_loss_that_is_no_number_stops_at_once_with_the_term_the_step_and_the_checkpoint(
@@ -158,8 +150,7 @@ def test_a_loss_that_is_no_number_stops_at_once_with_the_term_the_step_and_the_c
 
     monkeypatch.setattr(VAE, "loss", loss)
     outcome = train(*SMALL)
-    assert outcome.code == 1
-    (line,) = errors(outcome.err)
+    line = error(outcome)
     run = run_directory(tmp_path / "logs")
     assert re.search(r"loss is nan, .*reconstruction nan at step ", line)
     assert f"the last good checkpoint is {run.relative_to(tmp_path)}/checkpoints/last.ckpt" in line
@@ -175,12 +166,10 @@ def test_without_memory_the_settings_that_need_less_are_named(train: Run, tmp_pa
 
     at_step(6, run_out)
     outcome = train(*SMALL)
-    assert outcome.code == 1
-    (line,) = errors(outcome.err)
+    line = error(outcome)
     assert "out of memory on the GPU (2.00 GiB more were asked for): lower " in line
     assert "data.batch_size (now 16)" in line
     assert "go on with: uv run train.py resume=" in line
-    assert "Traceback" not in outcome.err
 
 
 def test_a_damaged_checkpoint_is_named_with_the_newest_whole_one(train: Run, tmp_path):
@@ -190,20 +179,13 @@ def test_a_damaged_checkpoint_is_named_with_the_newest_whole_one(train: Run, tmp
     last, best = run / "checkpoints" / "last.ckpt", run / "checkpoints" / "best.ckpt"
     last.write_bytes(last.read_bytes()[:1000])
     best.write_bytes(b"")
-    before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
-    outcome = train(f"resume={run}", "trainer.max_epochs=4")
-    assert outcome.code == 2
-    newest = "checkpoints/epoch_002.ckpt"
-    (line,) = errors(outcome.err)
+    before = kept(run)
+    line, newest = error(train(f"resume={run}", "trainer.max_epochs=4"), 2), "checkpoints/epoch_002.ckpt"
     assert "last.ckpt is no whole checkpoint" in line
     assert line.endswith(f"; the newest whole one has 3 epochs: resume={run.relative_to(tmp_path)}/{newest}")
-    assert before == {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
+    assert kept(run) == before
     assert train(f"resume={run / newest}", "trainer.max_epochs=4").code == 0
     assert same_weights(run, run_directory(tmp_path / "whole"))
-
-
-def kept(run: Path) -> dict[Path, bytes]:
-    return {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
 
 
 def test_a_run_without_its_last_checkpoint_is_not_begun_again_over_what_it_has_left(train: Run, tmp_path):
@@ -220,9 +202,7 @@ def test_a_run_without_its_last_checkpoint_is_not_begun_again_over_what_it_has_l
         make()
         before = kept(run)
         for words in (["resume=run", "trainer.max_epochs=4"], ["resume=run/", "trainer.max_steps=30"]):
-            outcome = train(*words)
-            assert outcome.code == 2
-            assert errors(outcome.err) == [f"error: resume: run/checkpoints/last.ckpt {what}{newest}"]
+            assert error(train(*words), 2) == f"error: resume: run/checkpoints/last.ckpt {what}{newest}"
         assert kept(run) == before
     last.unlink()
     for file in (run / "checkpoints").glob("epoch_*.ckpt"):
@@ -231,9 +211,8 @@ def test_a_run_without_its_last_checkpoint_is_not_begun_again_over_what_it_has_l
     for file in (run / "checkpoints").iterdir():
         file.unlink()
     before = kept(run)
-    assert errors(train(*words).err) == [
-        "error: resume: that run is done, but run/checkpoints/last.ckpt is missing; there is no other"
-    ]
+    line = error(train(*words), 2)
+    assert line == "error: resume: that run is done, but run/checkpoints/last.ckpt is missing; there is no other"
     assert kept(run) == before
 
 
@@ -253,14 +232,8 @@ def test_a_job_without_its_last_checkpoint_is_not_begun_again_either(train: Run,
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (
-            {"schema": 99},
-            "its form is 99, and this version of pmodel reads 2: a newer version wrote it",
-        ),
-        (
-            {"schema": 0},
-            "its form is 0, and this version of pmodel reads 2: an older version wrote it",
-        ),
+        ({"schema": 99}, "its form is 99, and this version of pmodel reads 2: a newer version wrote it"),
+        ({"schema": 0}, "its form is 0, and this version of pmodel reads 2: an older version wrote it"),
         ({"schema": "1"}, "its form is '1', and this version of pmodel reads 2: "),
         ({"schema": True}, "its form is True, and this version of pmodel reads 2: a newer"),
         ({"threads": 0}, "run/status.json says threads: 0; expected a number from 1 to 4096"),
@@ -270,16 +243,13 @@ def test_a_job_without_its_last_checkpoint_is_not_begun_again_either(train: Run,
 def test_a_status_of_another_form_is_refused_by_all_who_read_it(content, said, train: Run, evaluate: Run, trained):
     (trained / "status.json").write_text(json.dumps({"schema": 2, "status": "running"} | content))
     before = kept(trained)
-    for command, words, code in (
-        (train, ["resume=run"], 2),
-        (train, ["resume=run/checkpoints/last.ckpt", "trainer.max_epochs=4"], 2),
-        (evaluate, ["run=run"], 2),
-        (train, [*SMALL, "hydra.run.dir=run"], 2),
+    for command, words in (
+        (train, ["resume=run"]),
+        (train, ["resume=run/checkpoints/last.ckpt", "trainer.max_epochs=4"]),
+        (evaluate, ["run=run"]),
+        (train, [*SMALL, "hydra.run.dir=run"]),
     ):
-        outcome = command(*words)
-        (line,) = errors(outcome.err)
-        assert outcome.code == code, line
-        assert said in line
+        assert said in error(command(*words), 2)
         assert kept(trained) == before
     # A table of several runs has a row for it.
     (job,) = read_jobs(trained.parent)
@@ -315,7 +285,7 @@ def test_jobs_of_a_multirun_compute_with_threads_of_their_own(train: Run, tmp_pa
     """The second is of two processes, and shares the processors out, though PyTorch was imported by the first."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)))
-    monkeypatch.setattr("pmodel.processes.gather.THREADS_PAY_FROM", 0)
+    monkeypatch.setattr("pmodel.processes.threads.THREADS_PAY_FROM", 0)
     before = usual_threads
     assert train("-m", "trainer=cpu,ddp_cpu,cpu", *SMALL, "trainer.max_epochs=1", "hydra.sweep.dir=sweep").code == 0
     jobs = sorted((tmp_path / "sweep").glob("*-*"))

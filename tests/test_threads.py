@@ -10,8 +10,8 @@ from conftest import Run
 from support import build, run_directory
 from torch import nn
 
-from pmodel.processes import gather as processes
-from pmodel.processes.gather import THREADS_PAY_FROM, threads_for, work
+from pmodel.processes import threads as module
+from pmodel.processes.threads import THREADS_PAY_FROM, threads_for, work
 
 SMALL = ["data.limit=64", "trainer.max_epochs=1", "callbacks=minimal", "logger=csv", "trainer=cpu"]
 
@@ -30,8 +30,8 @@ def fake(batch_size: int, processes_here: int = 1, device: str = "cpu") -> tuple
 
 
 def test_small_steps_take_one_thread_and_large_ones_their_share(monkeypatch):
-    monkeypatch.setattr(processes, "usual_threads", 12)
-    monkeypatch.setattr(processes.os, "sched_getaffinity", lambda process: set(range(12)), raising=False)
+    monkeypatch.setattr(module, "usual_threads", 12)
+    monkeypatch.setattr(module.os, "sched_getaffinity", lambda process: set(range(12)), raising=False)
     model = nn.Linear(1000, 1000, bias=False)
     enough = int(THREADS_PAY_FROM) // 10**6
     assert threads_for(model, *fake(enough - 1)) == 1
@@ -64,14 +64,14 @@ def threads(run: Path) -> int:
 
 def test_the_choice_is_said_and_kept_and_can_be_made_by_the_user(train: Run, tmp_path, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS")
-    monkeypatch.setattr(processes, "usual_threads", 3)
+    monkeypatch.setattr(module, "usual_threads", 3)
     outcome = train(*SMALL)
     assert "1 × cpu with 1 thread\n" in outcome.out
     assert threads(run_directory(tmp_path / "logs")) == 1
     outcome = train(*SMALL, "threads=2", "hydra.run.dir=two")
     assert "1 × cpu with 2 threads\n" in outcome.out
     assert threads(tmp_path / "two") == 2
-    monkeypatch.setattr(processes, "THREADS_PAY_FROM", 0)
+    monkeypatch.setattr(module, "THREADS_PAY_FROM", 0)
     assert "with 3 threads\n" in train(*SMALL, "hydra.run.dir=all").out
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
     assert "with 4 threads\n" in train(*SMALL, "hydra.run.dir=four").out

@@ -6,7 +6,7 @@ from support import array_data
 from torch import Generator, Tensor
 
 from pmodel.evaluation.subject import Subject
-from pmodel.processes.shared_work import Workers
+from pmodel.processes.group import ProcessGroup
 
 
 class Draws:
@@ -20,7 +20,7 @@ class Draws:
         return torch.randn(n, 2, generator=generator)
 
 
-class OneOf(Workers):
+class OneOf(ProcessGroup):
     """One of several processes, of which the others have done their pieces already."""
 
     def __init__(self, rank: int, count: int, board: dict[int, list]):
@@ -33,10 +33,10 @@ class OneOf(Workers):
         return [value for _, value in own]
 
 
-def subject(model=None, workers=None, count: int = 103, batch_size: int = 500) -> Subject:
+def subject(model=None, group=None, count: int = 103, batch_size: int = 500) -> Subject:
     x = torch.arange(2 * count, dtype=torch.float32).reshape(count, 2)
     data = array_data(x, num_validation=count)
-    return Subject(model or Draws(), data, "validation", workers=workers, batch_size=batch_size)
+    return Subject(model or Draws(), data, "validation", group=group, batch_size=batch_size)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 103, 500])
@@ -52,7 +52,7 @@ def test_every_example_is_passed_once_in_its_order_whatever_the_batch_size(batch
 def test_pieces_are_shared_out_without_a_gap_or_a_repetition(count):
     board: dict[int, list] = {}
     for rank in range(count):
-        Workers.map(OneOf(0, 1, {}), lambda i: i, range(0))  # nothing to do is no error
+        ProcessGroup.map(OneOf(0, 1, {}), lambda i: i, range(0))  # nothing to do is no error
         OneOf(rank, count, board).map(lambda i: i, range(11))
     assert sorted(i for own in board.values() for i in own) == list(range(11))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support import small_disk
 
 from pmodel.files import atomic
 from pmodel.files.atomic import NotWritten, write_atomically
@@ -116,23 +117,12 @@ def test_a_process_killed_while_it_writes_leaves_a_whole_file(tmp_path):
         assert content == content[:8] * 500_000
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 2 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("no right to mount a tmpfs here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def test_a_disk_that_is_really_full_keeps_the_checkpoint_before(small_disk):
-    checkpoints, path = AtomicCheckpointIO(), small_disk / "checkpoints" / "last.ckpt"
-    checkpoints.save_checkpoint(BIG, path)
-    with pytest.raises(NotWritten, match=r"the disk is full \(1.2 MB needed beside what it held, 0.\d MB free\)"):
+def test_a_disk_that_is_really_full_keeps_the_checkpoint_before(tmp_path):
+    with small_disk(tmp_path / "disk", megabytes=2) as disk:
+        checkpoints, path = AtomicCheckpointIO(), disk / "checkpoints" / "last.ckpt"
         checkpoints.save_checkpoint(BIG, path)
-    assert names(path.parent) == {"last.ckpt"}
-    loaded = checkpoints.load_checkpoint(path, weights_only=True)
-    assert torch.equal(loaded["state_dict"]["w"], BIG["state_dict"]["w"])
+        with pytest.raises(NotWritten, match=r"the disk is full \(1.2 MB needed beside what it held, 0.\d MB free\)"):
+            checkpoints.save_checkpoint(BIG, path)
+        assert names(path.parent) == {"last.ckpt"}
+        loaded = checkpoints.load_checkpoint(path, weights_only=True)
+        assert torch.equal(loaded["state_dict"]["w"], BIG["state_dict"]["w"])

@@ -21,7 +21,6 @@ import pytest
 import torch
 import yaml
 from built import WandbLogger
-from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import OmegaConf
 from support import ROOT, run_directory
 
@@ -374,7 +373,7 @@ def test_the_end_of_wandbs_own_process_is_one_line_and_the_next_run_begins_anew(
 
 
 def test_only_the_first_process_talks_to_wandb(tmp_path, monkeypatch):
-    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    monkeypatch.setenv("LOCAL_RANK", "1")
     logger = WandbLogger(str(tmp_path / "run"), offline=True)
     logger.log_hyperparams({"seed": 1})
     logger.log_metrics({"val/loss": 1.0}, step=1)
@@ -382,7 +381,7 @@ def test_only_the_first_process_talks_to_wandb(tmp_path, monkeypatch):
     logger.experiment.log({"val/loss": 1.0})
     logger.finalize("success")
     assert not (tmp_path / "run").exists()
-    monkeypatch.setattr(rank_zero_only, "rank", 0)
+    monkeypatch.delenv("LOCAL_RANK")
     logger.log_metrics({"val/loss": 1.0}, step=1)
     assert len(wandb_runs(tmp_path / "run")) == 1
 

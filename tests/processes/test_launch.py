@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
-from pmodel.processes.launch import PARENT, VARIABLES, Launch, Processes, launched, num_processes
+from pmodel.processes.launch import PARENT, VARIABLES, Launch, Processes, is_first, launched, num_processes
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def test_who_started_a_process_is_read_from_its_environment(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "4")
     assert launched() == Launch("pmodel", 1, 4, 1)
-    assert not launched().is_first
+    assert not is_first()
     for name, value in {"TORCHELASTIC_RUN_ID": "x", "RANK": "3", "GROUP_WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
     assert launched() == Launch("torchrun", 3, 4, 2)
@@ -56,16 +56,15 @@ def test_a_task_of_a_slurm_step_is_one_of_several_and_a_batch_script_is_not(monk
 
 
 @pytest.mark.parametrize(
-    ("devices", "count"), [(1, 1), (4, 4), ("2", 2), ([0, 3, 5], 3), ("0,1", 2), ("0,", 1), (0, 1), ("many", 1)]
+    ("devices", "count"),
+    [
+        *((1, 1), (4, 4), ("2", 2), ([0, 3, 5], 3), ("0,1", 2), ("0,", 1), (0, 1), ("many", 1)),
+        *(("auto", 1), (-1, 1), ("-1", 1)),
+    ],
 )
-def test_processes_are_counted_from_the_trainers_devices(devices, count):
+def test_processes_are_counted_from_the_trainers_devices_and_all_of_a_cpu_are_one(devices, count):
     assert num_processes({"devices": devices, "strategy": "auto", "accelerator": "cpu"}) == count
     assert num_processes({"devices": devices, "strategy": "ddp_spawn", "accelerator": "cpu"}) == 1
-
-
-def test_all_devices_of_a_cpu_are_one():
-    for devices in ("auto", -1, "-1"):
-        assert num_processes({"devices": devices, "strategy": "auto", "accelerator": "cpu"}) == 1
 
 
 def test_each_process_knows_its_place_and_the_environment_is_as_before_afterwards(tmp_path, monkeypatch):

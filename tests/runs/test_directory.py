@@ -91,21 +91,24 @@ def test_what_was_typed_is_noted_once(tmp_path):
     assert OmegaConf.to_container(written)["figures"] == "${paths.run_dir}/figures"
 
 
-def test_another_process_than_the_first_writes_nothing_of_the_run(tmp_path):
+def test_another_process_than_the_first_writes_nothing_of_the_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
     last = tmp_path / "checkpoints" / "last.ckpt"
     last.parent.mkdir()
     last.write_bytes(b"")
-    run = RunDirectory(tmp_path, rank=1)
+    run = RunDirectory(tmp_path)
     with run.begun(config(tmp_path), [], str(last), again=False) as found:
         run.set_status("running")
     assert found == Start(last)
     assert {file.name for file in tmp_path.iterdir()} == {"status_1.json", "checkpoints"}
 
 
-def test_all_processes_find_the_same_to_go_on_with(tmp_path):
+def test_all_processes_find_the_same_to_go_on_with(tmp_path, monkeypatch):
     def found(rank: int, resume: str | None = None, again: bool = True) -> Start:
-        with RunDirectory(tmp_path, rank).begun(config(tmp_path), [], resume, again) as start:
-            return start
+        with monkeypatch.context() as patch:
+            patch.setenv("LOCAL_RANK", str(rank))
+            with RunDirectory(tmp_path).begun(config(tmp_path), [], resume, again) as start:
+                return start
 
     first = RunDirectory(tmp_path)
     assert found(1) == Start()

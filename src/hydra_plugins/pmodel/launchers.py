@@ -15,6 +15,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
+from pmodel.files.printable import first_line
 from pmodel.runs.files import STATUS
 
 
@@ -58,7 +59,7 @@ class JoblibLauncher(_launcher_of("joblib", "JoblibLauncher")):
 
     def _places(self, overrides: Sequence[str]) -> tuple[int, list[str], int]:
         """The number of workers, the GPUs that they share out, and how many each has."""
-        from pmodel.commands.job_workers import places, visible_gpus
+        from pmodel.commands.workers import places, visible_gpus
 
         trainer = _composed(self, overrides).trainer
         gpus = [] if trainer.accelerator == "cpu" else visible_gpus()
@@ -67,8 +68,8 @@ class JoblibLauncher(_launcher_of("joblib", "JoblibLauncher")):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-        from pmodel.commands.job_workers import prepare
         from pmodel.commands.sweeps import cut
+        from pmodel.commands.workers import prepare
         from pmodel.processes.stopping import workers_stop_first
 
         num_workers, gpus, each = max(self._places(job) for job in job_overrides)
@@ -102,7 +103,7 @@ class _Submitit(_launcher_of("submitit", "BaseSubmititLauncher")):
 
         from pmodel.processes.stopping import at_once
 
-        common = set(OmegaConf.structured(BaseQueueConf).keys())
+        common = vars(BaseQueueConf())
         asked = {key: value for key, value in self.params.items() if value is not None}
         own = {f"{self._EXECUTOR}_max_num_timeout": asked.pop("max_num_timeout")} if "max_num_timeout" in asked else {}
         executor = submitit.AutoExecutor(asked.pop("submitit_folder"), cluster=self._EXECUTOR, **own)
@@ -128,7 +129,7 @@ class _Submitit(_launcher_of("submitit", "BaseSubmititLauncher")):
         try:
             return job.results()[0]
         except Exception as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = first_line(error)
             print(f"error: job {number}: {reason} (its output: {job.paths.stderr})", file=sys.stderr)
             began = any(Path(self.config.hydra.sweep.dir).glob(f"{number}-*/**/{STATUS}"))
             died = JobReturn(status=JobStatus.COMPLETED if began else JobStatus.FAILED)
@@ -156,16 +157,11 @@ class SubmititLocalLauncher(_Submitit, _launcher_of("submitit", "LocalLauncher")
         gpus_per_node: int | None = None,
         stderr_to_stdout: bool = False,
     ):
-        super().__init__(
-            submitit_folder=submitit_folder,
-            timeout_min=timeout_min,
-            gpus_per_node=gpus_per_node,
-            stderr_to_stdout=stderr_to_stdout,
-        )
+        super().__init__(**_settings(locals()))
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         if self.params["gpus_per_node"] is None:
-            from pmodel.commands.job_workers import visible_gpus
+            from pmodel.commands.workers import visible_gpus
 
             # submitit hides all that are not asked for.
             self.params["gpus_per_node"] = len(visible_gpus())
@@ -201,26 +197,7 @@ class SlurmLauncher(_Submitit, _launcher_of("submitit", "SlurmLauncher")):
         additional_parameters: dict | None = None,
         stderr_to_stdout: bool = False,
     ):
-        super().__init__(
-            submitit_folder=submitit_folder,
-            name=name,
-            nodes=nodes,
-            tasks_per_node=tasks_per_node,
-            gpus_per_node=gpus_per_node,
-            cpus_per_task=cpus_per_task,
-            mem_gb=mem_gb,
-            timeout_min=timeout_min,
-            max_num_timeout=max_num_timeout,
-            signal_delay_s=signal_delay_s,
-            array_parallelism=array_parallelism,
-            partition=partition,
-            account=account,
-            qos=qos,
-            constraint=constraint,
-            setup=setup,
-            additional_parameters=additional_parameters,
-            stderr_to_stdout=stderr_to_stdout,
-        )
+        super().__init__(**_settings(locals()))
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         first = self._asked_for(job_overrides[0])
@@ -238,6 +215,11 @@ class SlurmLauncher(_Submitit, _launcher_of("submitit", "SlurmLauncher")):
         launcher = _composed(self, overrides).hydra.launcher
         per_job = ("nodes", "tasks_per_node", "gpus_per_node", "cpus_per_task", "mem_gb", "timeout_min")
         return {key: launcher[key] for key in per_job}
+
+
+def _settings(given: dict[str, Any]) -> dict[str, Any]:
+    """Of the names in a constructor, those of its arguments."""
+    return {name: value for name, value in given.items() if name not in ("self", "__class__")}
 
 
 def _composed(launcher: Launcher, overrides: Sequence[str]) -> DictConfig:

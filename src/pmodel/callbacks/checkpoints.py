@@ -10,7 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from pmodel.figures.figure import epochs_done
-from pmodel.loggers.hand import keep_checkpoint, keep_numbers
+from pmodel.loggers.hand import keep
 from pmodel.runs.files import BEST
 from pmodel.runs.saved import read_checkpoint
 from pmodel.settings.ranges import Count
@@ -24,6 +24,17 @@ PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
 
 class NamedCheckpoint(ModelCheckpoint):
     """A ModelCheckpoint whose key in the state is its class: Lightning's is made anew for each hook of each step."""
+
+    def __init__(self, dirpath: str, filename: str, monitor: str, **settings: Any):
+        super().__init__(
+            dirpath,
+            filename,
+            monitor,
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
+            save_on_train_epoch_end=True,
+            **settings,
+        )
 
     @property
     def state_key(self) -> str:
@@ -46,17 +57,8 @@ class Snapshots(NamedCheckpoint):
     """Keeps the newest `keep` of every n-th epoch, as epoch_012.ckpt."""
 
     def __init__(self, dirpath: str, every_n_epochs: Count, keep: Count):
-        super().__init__(
-            dirpath=dirpath,
-            filename="epoch_{epoch:03d}",
-            monitor="epoch",
-            mode="max",
-            save_top_k=keep,
-            every_n_epochs=every_n_epochs,
-            auto_insert_metric_name=False,
-            enable_version_counter=False,
-            save_on_train_epoch_end=True,
-        )
+        settings = {"mode": "max", "save_top_k": keep, "every_n_epochs": every_n_epochs}
+        super().__init__(dirpath, "epoch_{epoch:03d}", "epoch", **settings)
 
 
 def followed(trainer: Trainer, model: LightningModule) -> str:
@@ -69,14 +71,7 @@ class BestCheckpoint(NamedCheckpoint):
     """Keeps one file, best.ckpt, by the quantity that the model names in `monitor`, and remembers its numbers."""
 
     def __init__(self, dirpath: str):
-        super().__init__(
-            dirpath=dirpath,
-            filename=BEST.removesuffix(".ckpt"),
-            monitor="val/loss",
-            auto_insert_metric_name=False,
-            enable_version_counter=False,
-            save_on_train_epoch_end=True,
-        )
+        super().__init__(dirpath, BEST.removesuffix(".ckpt"), "val/loss")
         self.best_metrics: dict[str, float] = {}
         self.best_epoch: int | None = None
         self.best_counts: dict[str, int] = {}
@@ -122,8 +117,8 @@ class BestCheckpoint(NamedCheckpoint):
 
     def _hand_over(self, trainer: Trainer) -> None:
         numbers = {"epoch": self.best_epoch, **self.best_metrics}
-        keep_numbers(trainer.loggers, "best", numbers)
-        keep_checkpoint(trainer.loggers, "best", Path(self.dirpath) / BEST, numbers)
+        keep(trainer.loggers, "numbers", "best", numbers)
+        keep(trainer.loggers, "checkpoint", "best", Path(self.dirpath) / BEST, numbers)
 
     def state_dict(self) -> dict[str, Any]:
         own = {"best_metrics": self.best_metrics, "best_epoch": self.best_epoch, "best_counts": self.best_counts}

@@ -13,6 +13,7 @@ from pmodel.figures.figure import Figure, NotShown, Scene, epochs_done, evaluati
 from pmodel.instantiate import instantiate
 from pmodel.loggers.hand import log_image
 from pmodel.processes.bar import Bar
+from pmodel.processes.launch import is_first
 from pmodel.settings.ranges import Count
 
 # What learns fastest, k-means and EM, changes most in the first epochs.
@@ -40,7 +41,7 @@ class Figures(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         missing = [f for f in self.figures if f.of_data and not (self.figures_dir / f"{f.name}.png").exists()]
-        for figure in missing if trainer.is_global_zero else ():
+        for figure in missing if is_first() else ():
             self._keep(trainer, figure, image_of(figure, scene_of(trainer), pl_module))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -56,7 +57,7 @@ class Figures(Callback):
 
     def _show(self, trainer: Trainer, model: LightningModule, moment: str | None = None) -> None:
         self._drawn_at = batches_done(trainer)
-        if not (trainer.is_global_zero and model.fitted):
+        if not (is_first() and model.fitted):
             return
         with evaluating(trainer, model):
             for figure, image in self.drawn(scene_of(trainer), model):

@@ -12,7 +12,8 @@ from pmodel.evaluation.clusters import Clustering
 from pmodel.evaluation.likelihood import Likelihood, Parzen
 from pmodel.evaluation.points import Modes
 from pmodel.evaluation.subject import Subject
-from pmodel.loggers.hand import keep_numbers
+from pmodel.loggers.hand import keep
+from pmodel.processes.launch import is_first
 from pmodel.runs.results import Number
 from pmodel.settings.ranges import Count, Positive
 
@@ -43,9 +44,7 @@ class FinalNumbers(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         answers = isinstance(pl_module, LowerBound | LogProb | Assigns | Samples)
-        if not (
-            answers and pl_module.fitted and trainer.is_global_zero and trainer.datamodule.split_sizes.get("validation")
-        ):
+        if not (answers and pl_module.fitted and is_first() and trainer.datamodule.split_sizes.get("validation")):
             return
         best = next((c.best_model_path for c in trainer.callbacks if isinstance(c, BestCheckpoint)), "")
         if best:
@@ -58,7 +57,7 @@ class FinalNumbers(Callback):
                     self.numbers.append(number)
         except KeyboardInterrupt:
             print("final numbers left out: interrupted; the training itself is done")
-        keep_numbers(trainer.loggers, "final", {number["name"]: number["value"] for number in self.numbers})
+        keep(trainer.loggers, "numbers", "final", {number["name"]: number["value"] for number in self.numbers})
 
     def _measure(self, model: LightningModule, data: Any) -> Iterator[Number]:
         subject = Subject(model, data, "validation", batch_size=data.eval_batch_size)

@@ -12,6 +12,7 @@ from pmodel.features.extractor import FeatureExtractor
 from pmodel.figures.figure import epochs_done, evaluating
 from pmodel.figures.images import SEED, fixed_generator
 from pmodel.metrics.frechet import Moments, frechet_distance
+from pmodel.processes.launch import is_first
 from pmodel.runs.results import Number
 from pmodel.settings.ranges import Count, Two
 
@@ -46,7 +47,7 @@ class FrechetDistance(Callback):
         self.numbers: list[Number] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not (self._applies(trainer, pl_module) and trainer.is_global_zero):
+        if not (self._applies(trainer, pl_module) and is_first()):
             return
         data, split, count = trainer.datamodule, _reference(trainer), _count(trainer)
         print(f"Fréchet distances: features of {count:,} {split} examples", flush=True)
@@ -73,7 +74,7 @@ class FrechetDistance(Callback):
         split = {"validation": "val", "train": "train"}[_reference(trainer)]
         # An epoch that ends before its last batch is none: a run that goes on from there does not measure here.
         if trainer.is_last_batch and self._is_due(trainer, pl_module):
-            value = self._measure(trainer, pl_module) if trainer.is_global_zero else None
+            value = self._measure(trainer, pl_module) if is_first() else None
             pl_module.counts.setdefault(split, _count(trainer))
             pl_module.counts[f"{split}/frechet"] = _count(trainer)
             pl_module.log_epoch(split, {"frechet": trainer.strategy.broadcast(value)})
@@ -82,7 +83,7 @@ class FrechetDistance(Callback):
             trainer.callback_metrics.pop(f"{split}/frechet", None)
 
     def _applies(self, trainer: Trainer, model: LightningModule) -> bool:
-        wanted = self.every_n_epochs is not None or _is_monitor(model)
+        wanted = self.every_n_epochs is not None or model.monitor == "val/frechet"
         return wanted and isinstance(model, Samples) and _count(trainer) > 1
 
     def _is_due(self, trainer: Trainer, model: LightningModule) -> bool:
@@ -109,10 +110,6 @@ class FrechetDistance(Callback):
             "feature_network": self.extractor.name,
             "feature_hash": self.extractor.hash,
         }
-
-
-def _is_monitor(model: LightningModule) -> bool:
-    return model.monitor == "val/frechet"
 
 
 def _reference(trainer: Trainer) -> str:

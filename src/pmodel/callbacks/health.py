@@ -5,6 +5,7 @@ import logging
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from pmodel.figures.figure import epochs_done, evaluating
+from pmodel.processes.launch import is_first
 
 log = logging.getLogger("pmodel")
 
@@ -16,7 +17,7 @@ class Health(Callback):
         self.said: list[str] = []
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.is_global_zero:
+        if not is_first():
             return
         with evaluating(trainer, pl_module):
             concerns = pl_module.concerns()

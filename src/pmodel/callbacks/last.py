@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from torch import distributed
 
 from pmodel.figures.figure import epochs_done
-from pmodel.loggers.hand import keep_checkpoint
+from pmodel.loggers.hand import keep
 from pmodel.processes.signals import STOP_SIGNALS, obey, obey_again
 from pmodel.settings.ranges import Count
 
@@ -96,16 +96,12 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._restore_handlers()
-        keep_checkpoint(trainer.loggers, "last", self.path, {"epoch": epochs_done(trainer)})
+        keep(trainer.loggers, "checkpoint", "last", self.path, {"epoch": epochs_done(trainer)})
         if received := self._received_by_any():  # while the last figures were drawn
             raise Stopped(received)
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self._restore_handlers()
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self._restore_handlers()
-
-    def _restore_handlers(self) -> None:
+    def _restore_handlers(self, *arguments: Any, **named: Any) -> None:
         obey_again(self._previous)
         self._previous = {}
+
+    teardown = on_exception = _restore_handlers

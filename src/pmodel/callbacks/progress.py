@@ -9,6 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from tqdm import tqdm
 
+from pmodel.processes.launch import is_first
 from pmodel.settings.ranges import Positive
 
 
@@ -35,11 +36,9 @@ class Progress(ProgressBar):
         self._enabled = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._enabled and trainer.is_global_zero and sys.stderr.isatty():
-            total = self._total_steps(trainer)
-            self._bar = tqdm(
-                total=total, initial=self._steps_done(trainer), unit="step", dynamic_ncols=True, leave=False
-            )
+        if self._enabled and is_first() and sys.stderr.isatty():
+            steps = {"total": self._total_steps(trainer), "initial": self._steps_done(trainer), "unit": "step"}
+            self._bar = tqdm(**steps, dynamic_ncols=True, leave=False)
 
     @staticmethod
     def _total_steps(trainer: Trainer) -> int | None:
@@ -77,7 +76,7 @@ class Progress(ProgressBar):
         return [f"{name} {value:.4g}" for name, value in shown.items()]
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._bar is not None or not self._enabled or not trainer.is_global_zero:
+        if self._bar is not None or not self._enabled or not is_first():
             return
         epoch, steps = trainer.current_epoch + 1, self._total_steps(trainer)
         last = steps and math.ceil(steps / trainer.num_training_batches)
@@ -87,7 +86,7 @@ class Progress(ProgressBar):
             print(f"epoch {epoch}{of}  " + "  ".join(self._numbers(trainer, pl_module)), flush=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if pl_module.ending and self._enabled and trainer.is_global_zero:
+        if pl_module.ending and self._enabled and is_first():
             print(pl_module.ending, flush=True)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

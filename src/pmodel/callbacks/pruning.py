@@ -8,6 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from pmodel.callbacks.checkpoints import followed
 from pmodel.callbacks.search_journal import JOURNAL, STUDY, open_journal
 from pmodel.figures.figure import epochs_done
+from pmodel.processes.launch import is_first
 from pmodel.settings.ranges import Whole
 
 log = logging.getLogger("pmodel")
@@ -38,7 +39,7 @@ class Pruning(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._reason, reason = None, None
-        if trainer.is_global_zero and self._open():
+        if is_first() and self._open():
             # A trial that was cut after this epoch's report, and before its end, is judged now as it was then.
             epoch = epochs_done(trainer)
             if epoch and self._storage.get_trial(self._trial_id).last_step == epoch:

@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from pmodel.loggers.csv import forget_rows, write_rows
-from pmodel.processes.gather import of_all_processes
+from pmodel.processes.group import of_all_processes
 
 
 class ExactResume(Callback):

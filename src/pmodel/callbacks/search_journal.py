@@ -4,6 +4,7 @@ Optuna is imported where it is used: it is an extra.
 """
 
 import math
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -58,14 +59,8 @@ class Search:
         self.study = optuna.create_study(
             storage=open_journal(journal), study_name=STUDY, direction=direction, load_if_exists=True
         )
-        about = {
-            **{key: _plain(dimension) for key, dimension in space.items()},
-            **(conditions or {}),
-            "direction": direction,
-            "seed": seed,
-            "sampler": sampler,
-            "num_startup_trials": num_startup_trials,
-        }
+        about = {key: _plain(dimension) for key, dimension in space.items()} | (conditions or {})
+        about |= {"direction": direction, "seed": seed, "sampler": sampler, "num_startup_trials": num_startup_trials}
         known = self.study.user_attrs.get("about")
         if known is None:
             self.study.set_user_attr("about", about)
@@ -86,12 +81,10 @@ class Search:
         Those that were cut come first. What they were launched beside is asked for as if nothing had happened: before
         any of them has ended.
         """
-        unfinished = self._unfinished()
         count = len(self.trials())
-        batches = math.ceil(count / num_jobs) if unfinished else count // num_jobs + 1
-        while count < min(batches * num_jobs, num_trials):
-            self._ask(count)
-            count += 1
+        batches = math.ceil(count / num_jobs) if self._unfinished() else count // num_jobs + 1
+        for number in range(count, min(batches * num_jobs, num_trials)):
+            self._ask(number)
         return self._unfinished()[:num_jobs]
 
     def _unfinished(self) -> list[int]:
@@ -103,9 +96,8 @@ class Search:
 
         # A sampler of Optuna's goes on from the state of its own generator, which is lost with the process.
         seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
-        if self.sampler == "random":
-            sampler = optuna.samplers.RandomSampler(seed=seed)
-        else:
+        sampler = optuna.samplers.RandomSampler(seed)
+        if self.sampler == "tpe":
             sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=self.num_startup_trials)
         # Asked of a copy: the study itself would write one setting after the other.
         copy = optuna.create_study(direction=self.study.direction, sampler=sampler)
@@ -145,9 +137,8 @@ class Search:
         failed."""
         trials = self.trials()
         done = {trial.number: trial.value for trial in trials if trial.state.name == "COMPLETE"}
-        pruned = {trial.number: trial.value for trial in trials if trial.state.name == "PRUNED"}
-        last = {number: value for number, value in pruned.items() if value is not None}
-        return done, last, sum(trial.state.name == "FAIL" for trial in trials)
+        pruned = {t.number: t.value for t in trials if t.state.name == "PRUNED" and t.value is not None}
+        return done, pruned, sum(trial.state.name == "FAIL" for trial in trials)
 
 
 def open_journal(path: Path) -> "optuna.storages.JournalStorage":
@@ -160,12 +151,8 @@ def open_journal(path: Path) -> "optuna.storages.JournalStorage":
 
 def _repair(journal: Path) -> None:
     """Cuts off a last line that was not written to its end: a next one would be joined to it, and neither be read."""
-    if journal.exists():
-        content = journal.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            with journal.open("r+b") as file:
-                file.truncate(whole)
+    if journal.exists() and not (content := journal.read_bytes()).endswith(b"\n"):
+        os.truncate(journal, content.rfind(b"\n") + 1)
 
 
 def _shortened(dimension: Dimension, value: Any) -> Any:

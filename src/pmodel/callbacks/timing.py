@@ -13,12 +13,11 @@ class Timing(Callback):
         self.examples, self.seconds = 0, 0.0
         self._since = 0.0
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # A run that is resumed within an epoch doesn't start one.
+    def _go_on(self, *arguments: Any) -> None:
         self._since = time.perf_counter()
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._since = time.perf_counter()
+    # A run that is resumed within an epoch doesn't start one.
+    on_train_start = on_train_epoch_start = on_validation_end = _go_on
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -30,9 +29,6 @@ class Timing(Callback):
         if trainer.is_last_batch:
             # For curves of loss against time.
             pl_module.log("timing/seconds", self.seconds, on_step=False, on_epoch=True, batch_size=1)
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._since = time.perf_counter()
 
     @property
     def examples_per_second(self) -> float:

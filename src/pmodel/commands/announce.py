@@ -12,6 +12,7 @@ from pmodel.callbacks.timing import Timing
 from pmodel.capabilities import SamplesClasses
 from pmodel.figures.data import classes, missing_labels, sizes
 from pmodel.files.printable import shown
+from pmodel.processes.launch import is_first
 from pmodel.reporting.summary import numbers_table, paths_table
 from pmodel.runs.directory import RunDirectory
 from pmodel.runs.provenance import provenance
@@ -38,7 +39,7 @@ class Announcement(Callback):
             raise ValueError(f"model.class_conditional=true: {said}")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.is_global_zero:
+        if is_first():
             data = trainer.datamodule
             counts = data.split_sizes
             device = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
@@ -65,7 +66,7 @@ def report(run: RunDirectory, name: str, trainer: Trainer, check: bool = False) 
     Returns:
         The best value of what the model is judged by; None if it was not measured.
     """
-    if trainer.is_global_zero:
+    if is_first():
         numbers = collect_numbers(trainer, trainer.datamodule.protocol())
         write_results(run.results, numbers, _context(run, trainer))
         print(f"\n{name}\n{numbers_table(numbers)}\n{paths_table(run.path, sorted(run.path.glob('figures/*.png')))}")

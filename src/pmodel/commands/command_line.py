@@ -2,7 +2,6 @@
 
 import gc
 import re
-import sys
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,7 +15,8 @@ from pmodel.config.resolvers import eval_dir, register_resolvers
 from pmodel.config.resuming import with_resumed_config
 from pmodel.config.tree import LONGEST, ConfigError, suggest
 from pmodel.files.foreign import check_links
-from pmodel.processes.launch import launched
+from pmodel.processes.ending import WRONG_INPUT, end
+from pmodel.processes.launch import is_first
 from pmodel.runs.saved import find_runs, read_config
 from pmodel.runs.typed import CONFIG_DIR
 
@@ -61,7 +61,7 @@ def _checked(config_name: str, argv: list[str]) -> list[str]:
         name = check_overrides(args.config_name or config_name, args.overrides, folders, multirun=bool(args.multirun))
     except ConfigError as error:
         _refuse(str(error))
-    if launched().is_first:
+    if is_first():
         # PyTorch and Lightning take seconds.
         print(f"{name}: loading …", flush=True)
     return argv
@@ -74,8 +74,7 @@ LONG_WORD = re.compile(rf"\S{{{LONGEST},}}")
 
 
 def _refuse(line: str) -> NoReturn:
-    print(f"error: {re.sub(LONG_WORD, _shortened, line)}", file=sys.stderr)
-    raise SystemExit(2)
+    end(WRONG_INPUT, f"error: {re.sub(LONG_WORD, _shortened, line)}")
 
 
 def _shortened(word: re.Match[str]) -> str:

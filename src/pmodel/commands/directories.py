@@ -16,7 +16,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from pmodel.files.foreign import read_json
 from pmodel.files.printable import quoted, shown
-from pmodel.processes.launch import Launch, launched, num_processes
+from pmodel.processes.ending import WRONG_INPUT, end
+from pmodel.processes.launch import Launch, is_first, launched, num_processes
 from pmodel.processes.stopping import defer
 from pmodel.runs.claim import Claim, InUse, reserve
 from pmodel.runs.directory import made
@@ -156,8 +157,7 @@ def _check_processes(config: DictConfig, launch: Launch) -> None:
 
 def _refuse(line: str) -> NoReturn:
     """Ends the command as a wrong command line does."""
-    print(f"error: {line}", file=sys.stderr)
-    raise SystemExit(2)
+    end(WRONG_INPUT, f"error: {line}")
 
 
 def _slurm_name() -> str:
@@ -183,7 +183,7 @@ def _agreed(folder: Path, launch: Launch) -> Path:
     # torchrun itself serves it, and keeps it over restarts.
     store = TCPStore(host, port, is_master=False)
     key = "pmodel/run_dir"
-    if launch.is_first and not store.check([key]):
+    if is_first() and not store.check([key]):
         store.set(key, str(reserve(folder).absolute()))
     return Path(store.get(key).decode())
 

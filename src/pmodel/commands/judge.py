@@ -1,9 +1,7 @@
 """What eval.py does: opens runs, asks each what it can answer, draws its figures; all of it as plain values."""
 
 import json
-import os
 import re
-import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,12 +19,14 @@ from pmodel.evaluation.memorization import Memorization
 from pmodel.evaluation.samples import SampleQuality
 from pmodel.evaluation.subject import Subject, data_protocol
 from pmodel.figures.figure import NotShown, Scene, is_image
-from pmodel.files.printable import shown
+from pmodel.files.printable import first_line, shown
 from pmodel.instantiate import instantiate
 from pmodel.plots.grids import image_grid, in_rows
 from pmodel.plots.plots import clouds
 from pmodel.processes.bar import Bar
-from pmodel.processes.shared_work import Workers
+from pmodel.processes.ending import INTERRUPTED, end
+from pmodel.processes.group import ProcessGroup
+from pmodel.processes.launch import is_first
 from pmodel.runs.files import BEST, LAST, RESULTS, SCHEMA, STATUS
 from pmodel.runs.opening import Run, open_run
 from pmodel.runs.provenance import provenance
@@ -50,14 +50,14 @@ class Judge:
     folder: what is written here
     """
 
-    def __init__(self, settings: dict[str, Any], workers: Workers):
-        self.settings, self.workers = settings, workers
+    def __init__(self, settings: dict[str, Any], group: ProcessGroup):
+        self.settings, self.group = settings, group
         self.folder = Path(settings["paths"]["run_dir"])
         if settings["metric"].get("features") is None:
             raise ValueError("metric.features=null: expected metric/features=auto, classifier or inception")
         paths = settings["run"] if isinstance(settings["run"], list) else [settings["run"]]
         found, left_out = find_runs(paths)
-        for line in left_out if workers.is_first else ():
+        for line in left_out if is_first() else ():
             print(f"left out: {line}", flush=True)
         places = settings["data_dir"], settings["data"]["path"]
         self.runs = [open_run(run.checkpoint, *places, f"run={shown(run.folder)}") for run in found]
@@ -86,15 +86,14 @@ class Judge:
             except ValueError as error:
                 if len(self.runs) == 1:
                     raise
-                reason = (str(error).strip() or repr(error)).splitlines()[0]
-                failed.append({"run": shown(run.folder), "label": label, "reason": reason})
+                failed.append({"run": shown(run.folder), "label": label, "reason": first_line(error)})
         if not entries:
             raise ValueError(f"none of {len(failed)} runs could be judged, the first: {failed[0]['reason']}")
         names = {number["name"] for entry in entries for number in (*entry["numbers"], *entry["missing"])}
         return {
             "schema": SCHEMA,
             "split": self.settings["split"],
-            **provenance(self.workers.device, self.workers.count),
+            **provenance(self.group.device, self.group.count),
             "settings": self.settings["metric"],
             "meanings": {name: text for name in sorted(names) for m in self.metrics if (text := m.meaning(name))},
             "captions": self.figures.captions if self.figures else {},
@@ -104,9 +103,9 @@ class Judge:
 
     def _entry(self, run: Run, label: str, subject: Subject) -> dict[str, Any]:
         place = f"run={shown(run.folder)}"
-        if self.workers.is_first:
+        if is_first():
             print(f"judging {label}  {shown(run.folder)}", flush=True)
-        run.model.to(self.workers.device)
+        run.model.to(self.group.device)
         numbers, missing, floors, curves = [], [], [], []
         findings: list[Finding] = []
         with Bar(len(self.metrics), f"judging {label}") as bar:
@@ -181,7 +180,7 @@ class Judge:
             data,
             split,
             self.features,
-            self.workers,
+            self.group,
             None if cache_dir is None else Path(cache_dir).expanduser(),
             self.settings["batch_size"],
             about_training,
@@ -215,7 +214,7 @@ class Judge:
 
     def _figures(self, run: Run, label: str, data: Any) -> tuple[dict[str, str], dict[str, str]]:
         """The paths of the images that were drawn, and why others were not; by the figures' names."""
-        if self.figures is None or not self.workers.is_first:
+        if self.figures is None or not is_first():
             return {}, {}
         figures: Figures = instantiate(self.settings["callbacks"]["figures"])
         figures.load_state_dict(_history(run).get(figures.state_key, {}))
@@ -282,18 +281,12 @@ def one_line_errors(folder: Path, code: int) -> Iterator[None]:
 
     folder: removed again if nothing was written there, with the one around it if that holds nothing else
     """
-    # Only one of several processes speaks; those that Fabric starts have this from it.
-    is_first = os.environ.get("LOCAL_RANK", "0") == "0"
     try:
         yield
     except (ValueError, MisconfigurationException) as error:
         with suppress(OSError):
             folder.rmdir()
             folder.parent.rmdir()
-        if is_first:
-            print(f"error: {(str(error).strip() or repr(error)).splitlines()[0]}", file=sys.stderr, flush=True)
-        raise SystemExit(code) from None
+        end(code, f"error: {first_line(error)}" if is_first() else "")
     except KeyboardInterrupt:
-        if is_first:
-            print("\nstopped; nothing was written but figures", file=sys.stderr)
-        raise SystemExit(130) from None
+        end(INTERRUPTED, "\nstopped; nothing was written but figures" if is_first() else "")

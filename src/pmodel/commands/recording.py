@@ -20,12 +20,13 @@ from pmodel.callbacks.pruning import Pruned
 from pmodel.commands.memory import out_of_memory_line
 from pmodel.commands.quiet import quieten_libraries
 from pmodel.files.atomic import NotWritten
-from pmodel.files.printable import shown
+from pmodel.files.printable import first_line, shown
 from pmodel.loggers.wandb_start import finish
-from pmodel.processes.launch import Processes
+from pmodel.processes.ending import FAILED, WRONG_INPUT, code_of_signal, end, end_job, in_multirun
+from pmodel.processes.launch import Processes, is_first
 from pmodel.processes.signals import STOP_SIGNALS, ignore_signals, obey, obey_again
-from pmodel.processes.stopping import exit_code, is_worker, no_more_jobs, on_signal
-from pmodel.runs.directory import WRONG_INPUT, RunDirectory, end_of_job, in_multirun
+from pmodel.processes.stopping import is_worker, no_more_jobs, on_signal
+from pmodel.runs.directory import RunDirectory
 from pmodel.training.divergence import Diverged
 
 log = logging.getLogger("pmodel")
@@ -41,7 +42,7 @@ class Warnings(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno != logging.WARNING:
             return  # a failure has a line of its own
-        if self.run.rank == 0:
+        if is_first():
             tqdm.write(f"warning: {record.getMessage()}", file=sys.stderr)  # above a progress bar
         with suppress(NotWritten):
             self.run.add_warning(record.getMessage())
@@ -81,19 +82,19 @@ def recorded(run: RunDirectory, settings: dict[str, Any], processes: Processes) 
             processes.ends()
             run.set_status("done", **reached)
             log.info("done")
-        except Pruned as end:
+        except Pruned as reason:
             code = 0
             processes.ends()
-            run.set_status("pruned", reason=str(end), **reached)
-            log.info("pruned: %s", end)
-            if run.rank == 0:
-                print(f"pruned    {end}")
-        except (Stopped, KeyboardInterrupt, SystemExit) as end:
+            run.set_status("pruned", reason=str(reason), **reached)
+            log.info("pruned: %s", reason)
+            if is_first():
+                print(f"pruned    {reason}")
+        except (Stopped, KeyboardInterrupt, SystemExit) as ending:
             # Lightning turns a KeyboardInterrupt into SystemExit(1).
-            if isinstance(end, SystemExit) and not isinstance(end.__context__, KeyboardInterrupt):
-                run.set_status("failed", reason=f"exit code {end.code}")
+            if isinstance(ending, SystemExit) and not isinstance(ending.__context__, KeyboardInterrupt):
+                run.set_status("failed", reason=f"exit code {ending.code}")
                 raise
-            number = getattr(end, "signal_number", signal.SIGINT)
+            number = getattr(ending, "signal_number", signal.SIGINT)
             processes.ends()
             code = _stop(run, number)
             if callable(previous.get(number)) and previous[number] not in (on_signal, signal.default_int_handler):
@@ -102,7 +103,7 @@ def recorded(run: RunDirectory, settings: dict[str, Any], processes: Processes) 
                 signal.raise_signal(number)
             if not is_worker():
                 previous.clear()  # signals stay ignored until the process has ended
-                raise SystemExit(code) from None
+                end(code)
             no_more_jobs(number)
         except Exception as error:
             _fail(run, error, settings, processes)
@@ -112,7 +113,7 @@ def recorded(run: RunDirectory, settings: dict[str, Any], processes: Processes) 
             root.removeHandler(handler)
             with suppress(OSError):
                 handler.close()
-            if code == 0 and run.rank > 0:
+            if code == 0 and not is_first():
                 run.status_file.unlink(missing_ok=True)
                 run.log.unlink(missing_ok=True)
 
@@ -139,10 +140,10 @@ def _stop(run: RunDirectory, number: int) -> int:
     reason = f"stopped by {signal.Signals(number).name}"
     run.set_status("stopped", reason=reason)
     log.info(reason)
-    if run.rank == 0:
+    if is_first():
         # A multirun says itself how it goes on.
         print(f"\n{reason}{'' if in_multirun() else run.how_to_go_on}", file=sys.stderr)
-    return exit_code(number)
+    return code_of_signal(number)
 
 
 def _misfit(error: Exception) -> str | None:
@@ -173,20 +174,19 @@ def _fail(run: RunDirectory, error: Exception, settings: dict[str, Any], process
     about_input = isinstance(error, ValueError | MisconfigurationException) or misfit is not None
     death = None if memory or full or about_input else processes.death()
     processes.ends()
-    first_line = memory or death or misfit or (str(error).strip() or repr(error)).splitlines()[0]
+    line = memory or death or misfit or first_line(error)
     if full:
-        first_line = f"the disk is full: {first_line}"
+        line = f"the disk is full: {line}"
     hint = run.how_to_go_on if memory or full or death or isinstance(error, NotWritten) else ""
     kind = "" if memory or full or death else f"{type(error).__name__}: "
     with suppress(NotWritten):
-        run.set_status("failed", reason=f"{kind}{first_line}")
+        run.set_status("failed", reason=f"{kind}{line}")
     log.exception("failed")
-    if run.rank > 0:
-        raise SystemExit(1) from None
+    if not is_first():
+        end(FAILED)
     written = run.has_trained or full or isinstance(error, NotWritten | Diverged)
     if (about_input or memory) and not (written or in_multirun()):
-        raise end_of_job(f"error: {first_line}", first_line, WRONG_INPUT) from None
+        end_job(line, WRONG_INPUT)
     if not (about_input or memory or full or death):
         traceback.print_exc()
-    message = f"error: {first_line}{hint} (traceback in {shown(run.log)})"
-    raise end_of_job(message, f"{first_line} ({shown(run.path)})") from None
+    end_job(f"{line}{hint} (traceback in {shown(run.log)})", short=f"{line} ({shown(run.path)})")

@@ -20,7 +20,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from pmodel.commands.directories import finish_sweep, multirun_at_work
 from pmodel.files.printable import shown
-from pmodel.processes.launch import launched
+from pmodel.processes.ending import FAILED, end
+from pmodel.processes.launch import is_first
 from pmodel.reporting.summary import table
 from pmodel.reporting.texts import label_of, spread_text
 from pmodel.runs.files import OVERRIDES, RESULTS, STATUS
@@ -62,7 +63,7 @@ class SweepSummary(Callback):
         self.figures = {name: Curves(**arguments) for name, arguments in (plain or {}).items() if arguments}
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        if config.hydra.mode != RunMode.MULTIRUN or not launched().is_first:
+        if config.hydra.mode != RunMode.MULTIRUN or not is_first():
             return
         write_csv(Path(config.hydra.sweep.dir) / "summary.csv", read_jobs(Path(config.hydra.sweep.dir)))
         if job_return.status == JobStatus.FAILED and _says_why(Path(config.hydra.runtime.output_dir)):
@@ -87,7 +88,7 @@ class SweepSummary(Callback):
             print(f"evaluate  {evaluate_command(shown(folder))}")
         if failed:
             first = f"{shown(failed[0].path)}: {failed[0].reason}"
-            sys.exit(f"error: {len(failed)} of {len(jobs)} jobs failed, the first in {first}")
+            end(FAILED, f"error: {len(failed)} of {len(jobs)} jobs failed, the first in {first}")
 
 
 def _says_why(folder: Path) -> bool:

@@ -42,5 +42,5 @@ class Cost(Metric):
             "unit": "ms",
             "group": self.group,
             "better": "lower",
-            "protocol": {"batch_size": subject.PART, "device": subject.workers.device.type},
+            "protocol": {"batch_size": subject.PART, "device": subject.group.device.type},
         }

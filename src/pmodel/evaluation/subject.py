@@ -14,7 +14,8 @@ from torch import Generator, Tensor
 from pmodel.features.choice import Features
 from pmodel.features.dataset_network import seen_by_network
 from pmodel.features.tensor_files import read_tensors, sha256, write_tensors
-from pmodel.processes.shared_work import Workers
+from pmodel.processes.group import ProcessGroup
+from pmodel.processes.launch import is_first
 from pmodel.runs.results import Group, Number
 
 # Of all noise of an evaluation.
@@ -57,13 +58,13 @@ class Subject:
         data: Any,
         split: str = "test",
         features: Features | None = None,
-        workers: Workers | None = None,
+        group: ProcessGroup | None = None,
         cache_dir: Path | None = None,
         batch_size: int = 500,
         about_training: list[Number] | None = None,
     ):
         self.model, self.data, self.split = model, data, split
-        self.workers = workers or Workers(model.device)
+        self.group = group or ProcessGroup(model.device)
         self.chosen_features, self.cache_dir = features or Features("auto", None), cache_dir
         self.batch_size, self.about_training = batch_size, about_training or []
         self._drawn: list[Tensor] = []
@@ -102,16 +103,16 @@ class Subject:
         """The values of a function of examples and noise, one for each of x (N, …), on the CPU; each example is passed
         once, by one of the processes.
 
-        what: see `Workers.map`
+        what: see `ProcessGroup.map`
         """
         parts = x.split(batch_size or self.batch_size)
-        device = self.workers.device
+        device = self.group.device
 
         def values(i: int) -> Tensor:
             with torch.no_grad():
                 return function(parts[i].to(device), Generator(device).manual_seed(_seed(i))).cpu()
 
-        return torch.cat(self.workers.map(values, range(len(parts)), what))
+        return torch.cat(self.group.map(values, range(len(parts)), what))
 
     def log_densities(
         self,
@@ -128,13 +129,13 @@ class Subject:
         """The first n draws of the model, the same each time, (n, …), on the CPU."""
         wanted = -(-n // self.PART)
         if wanted > len(self._drawn):
-            drawn = self.workers.map(self._draw, range(len(self._drawn), wanted), "drawing samples")
+            drawn = self.group.map(self._draw, range(len(self._drawn), wanted), "drawing samples")
             self._drawn += [x for x, _ in drawn]
             self._seconds += [seconds for _, seconds in drawn]
         return torch.cat(self._drawn[:wanted])[:n]
 
     def _draw(self, i: int) -> tuple[Tensor, float]:
-        device = self.workers.device
+        device = self.group.device
         begin = time.perf_counter()
         with torch.no_grad():
             x = self.model.sample(self.PART, generator=Generator(device).manual_seed(_seed(i))).cpu()
@@ -150,11 +151,11 @@ class Subject:
     def extractor(self) -> Any:
         """The network of `features`, on the processes' device."""
         # The others find what the first one has trained or downloaded.
-        self.workers.from_first(self._make_extractor)
+        self.group.from_first(self._make_extractor)
         return self._make_extractor()
 
     def _make_extractor(self) -> Any:
-        return self.chosen_features.extractor(self.data, self.cache_dir).to(self.workers.device)
+        return self.chosen_features.extractor(self.data, self.cache_dir).to(self.group.device)
 
     def features_of(self, x: Tensor) -> Tensor:
         """Features (N, D) of examples."""
@@ -179,10 +180,10 @@ class Subject:
         file = None if self.cache_dir is None else self.cache_dir / f"{what}-{known[1][:24]}.pt"
         found = None
         if file is not None:
-            found = self.workers.from_first(lambda: read_tensors(file, f"its {what} are measured anew"))
+            found = self.group.from_first(lambda: read_tensors(file, f"its {what} are measured anew"))
         if found is None:
             found = compute()
-            if self.workers.is_first and file is not None and _size(found) <= MAX_FILE_BYTES:
+            if is_first() and file is not None and _size(found) <= MAX_FILE_BYTES:
                 write_tensors(file, found, f"the next evaluation measures its {what} anew")
         if _size(found) <= MAX_KEPT_BYTES:
             _kept[known] = found

@@ -11,6 +11,7 @@ from pmodel.capabilities import Discriminates, Samples
 from pmodel.figures.figure import Figure, NotShown, Scene, are_images, evaluating, need, scene_of
 from pmodel.figures.images import fixed_generator
 from pmodel.plots.grids import labelled_rows, side_by_side
+from pmodel.processes.launch import is_first
 from pmodel.settings.ranges import Count, Two
 
 # In a cloud of points.
@@ -54,7 +55,7 @@ class SamplesOverTime(Figure):
         model, scene = trainer.lightning_module, scene_of(trainer)
         with suppress(NotShown):
             self._are_images(scene, model)
-            if not (trainer.is_global_zero and model.fitted):
+            if not (is_first() and model.fitted):
                 return
             kept = kept_epochs(scene.epochs, self.num_rows)
             self.state = {earlier: drawn for earlier, drawn in self.state.items() if earlier in kept}

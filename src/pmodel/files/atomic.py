@@ -33,44 +33,26 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
                 os.fchmod(file.fileno(), path.stat().st_mode & 0o7777)
         os.replace(temporary, path)
         _sync_folder(path.parent)
-    except OSError as error:
-        free = _free_bytes(path.parent)  # before the removal gives some back
-        _remove(temporary)
+    except BaseException as error:
+        reason = _reason(error, path.parent, len(content)) if isinstance(error, OSError) else None
+        with contextlib.suppress(OSError):  # why it is there is being said
+            temporary.unlink(missing_ok=True)
+        if reason is None:
+            raise
         kept = "; what it held before is kept" if path.exists() else ""
-        raise NotWritten(f"{path} can't be written: {_reason(error, len(content), free)}{kept}") from error
-    except BaseException:
-        _remove(temporary)
-        raise
+        raise NotWritten(f"{path} can't be written: {reason}{kept}") from error
 
 
-def _reason(error: OSError, needed: int, free: int) -> str:
+def _reason(error: OSError, folder: Path, needed: int) -> str:
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return error.strerror or str(error)
     what = "the disk is full" if error.errno == errno.ENOSPC else "the disk quota is used up"
-    return f"{what} ({_megabytes(needed)} needed beside what it held, {_megabytes(free)} free)"
-
-
-def _megabytes(count: int) -> str:
-    return f"{count / 1e6:,.1f} MB"
-
-
-def _free_bytes(folder: Path) -> int:
-    try:
-        return shutil.disk_usage(folder).free
-    except OSError:
-        return 0
-
-
-def _remove(path: Path) -> None:
-    # Why it is there is being said.
-    with contextlib.suppress(OSError):
-        path.unlink(missing_ok=True)
+    free = shutil.disk_usage(folder).free if folder.exists() else 0
+    return f"{what} ({needed / 1e6:,.1f} MB needed beside what it held, {free / 1e6:,.1f} MB free)"
 
 
 def _sync_folder(folder: Path) -> None:
-    """Brings the names in a folder to the disk, where the system can."""
-    if os.name != "posix":
-        return
+    """Brings the names in a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -103,7 +103,10 @@ def check_places(settings: dict[str, Any], folder: Path, data_dir: str) -> list[
     data = settings["data"].get("data_dir")
     for key, value in _texts({node: settings.get(node) for node in WRITING} | {"data": {"data_dir": data}}):
         path, is_place = Path(value).expanduser(), key.rpartition(".")[2].lower().endswith(PLACES)
-        if not (is_place or path.is_absolute() or ".." in path.parts) or _is_plain_filename(key, value):
+        in_another = (
+            key.endswith("filename") and value == Path(value).name != ".."
+        )  # in a folder that another setting names
+        if in_another or not (is_place or path.is_absolute() or ".." in path.parts):
             continue
         if _is_below(path, folder) or _is_below(path, data_dir):
             continue
@@ -134,11 +137,6 @@ def _normal(path: str | Path) -> Path:
 
 def _is_below(path: str | Path, folder: str | Path) -> bool:
     return _normal(path).is_relative_to(_normal(folder))
-
-
-def _is_plain_filename(key: str, value: str) -> bool:
-    """Whether it is a name in a folder that another setting names."""
-    return key.endswith("filename") and value == Path(value).name != ".."
 
 
 def _texts(node: Any, key: str = "") -> Iterator[tuple[str, str]]:

@@ -29,3 +29,8 @@ def shown(path: Path) -> str:
     """The path in one line, relative to the working directory where it lies below it."""
     path = Path(path).absolute()
     return printable(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without the rest."""
+    return (str(error).strip() or repr(error)).splitlines()[0]

@@ -10,9 +10,9 @@ from typing import Any
 from lightning.fabric.utilities.apply_func import convert_tensors_to_scalars
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities import rank_zero_only
 
 from pmodel.files.atomic import NotWritten, write_atomically
+from pmodel.processes.launch import first_only
 from pmodel.runs.files import METRICS
 
 log = logging.getLogger("pmodel")
@@ -47,7 +47,7 @@ class CSVLogger(Logger):
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: config.yaml holds them."""
 
-    @rank_zero_only
+    @first_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         step = step or 0
         # Later rows were written by a process that was cut after its last checkpoint.
@@ -59,12 +59,12 @@ class CSVLogger(Logger):
         while self.rows and next(reversed(self.rows)) >= step:
             self.rows.popitem()
 
-    @rank_zero_only
+    @first_only
     def save(self) -> None:
         if time.monotonic() - self._written > self.SECONDS_BETWEEN_WRITES:
             self.flush()
 
-    @rank_zero_only
+    @first_only
     def finalize(self, status: str) -> None:
         try:
             self.flush()
@@ -73,7 +73,7 @@ class CSVLogger(Logger):
                 raise
             log.warning(str(error))  # what ended the training is being said
 
-    @rank_zero_only
+    @first_only
     def flush(self) -> None:
         """Has metrics.csv hold all rows.
 

@@ -1,8 +1,6 @@
 """What callbacks hand to loggers, besides the numbers that Lightning does: images, and what a run is worth."""
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from numpy import ndarray
@@ -17,15 +15,8 @@ def log_image(loggers: list[Logger], name: str, image: ndarray, step: int) -> No
             logger.log_image(name, [image], step)
 
 
-def keep_numbers(loggers: list[Logger], group: str, numbers: Mapping[str, float]) -> None:
-    """Has each logger that can keep numbers of the whole run, in place of those of that group that it had."""
+def keep(loggers: list[Logger], what: Literal["numbers", "checkpoint"], *arguments: Any) -> None:
+    """Has each logger that can, such as W&B's, keep numbers of the whole run, or a checkpoint as it is at its end."""
     for logger in loggers:
-        if hasattr(logger, "keep_numbers"):
-            logger.keep_numbers(group, numbers)
-
-
-def keep_checkpoint(loggers: list[Logger], name: str, path: str | Path, about: Mapping[str, Any]) -> None:
-    """Has each logger that can keep a checkpoint, as it is when training ends."""
-    for logger in loggers:
-        if hasattr(logger, "keep_checkpoint"):
-            logger.keep_checkpoint(name, path, about)
+        if method := getattr(logger, f"keep_{what}", None):
+            method(*arguments)

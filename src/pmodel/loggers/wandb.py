@@ -12,15 +12,15 @@ from typing import Any, Literal
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.loggers.logger import DummyLogger, Logger, rank_zero_experiment
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.loggers.logger import DummyLogger, Logger
 from omegaconf import OmegaConf
 
-from pmodel.loggers.wandb_start import first_line, start
-from pmodel.runs.directory import in_multirun
-from pmodel.runs.files import OVERRIDES
+from pmodel.files.printable import first_line
+from pmodel.loggers.wandb_start import start
+from pmodel.processes.ending import in_multirun
+from pmodel.processes.launch import first_only, is_first
 from pmodel.runs.provenance import provenance
-from pmodel.runs.saved import without_folder
+from pmodel.runs.saved import read_overrides, without_folder
 from pmodel.settings.ranges import Positive
 
 log = logging.getLogger("pmodel")
@@ -39,7 +39,7 @@ def guarded(method: Callable[..., None]) -> Callable[..., None]:
         except Exception as error:  # whatever W&B has, the training goes on
             self._warn_of(error)
 
-    return rank_zero_only(call)
+    return first_only(call)
 
 
 class WandbLogger(Logger):
@@ -101,9 +101,10 @@ class WandbLogger(Logger):
         return str(self.folder)
 
     @property
-    @rank_zero_experiment
     def experiment(self) -> Any:
         """The W&B run, `wandb.Run`, of the first process; of any other something that does nothing."""
+        if not is_first():
+            return DummyLogger().experiment
         if self._run is None:
             try:
                 self._run = start(self.folder, self._identified(), self.offline, self.settings)
@@ -195,18 +196,15 @@ class WandbLogger(Logger):
         # A run that was stopped has little time left, and will be resumed.
         if status != "success" or self._run is None:
             return
+        import wandb
+
         self.experiment.summary.update({k: v for numbers in self._numbers.values() for k, v in numbers.items()})
         for name, (path, about) in self._checkpoints.items():
             if (self.log_model is True or self.log_model == name) and Path(path).exists():
-                self._keep(name, path, about)
-
-    def _keep(self, which: str, path: str, metadata: dict[str, Any]) -> None:
-        """Makes a checkpoint the newest version of an artifact of this run: one for each time that training ended."""
-        import wandb
-
-        artifact = wandb.Artifact(f"{which}-{self.version}", type="model", metadata=metadata)
-        artifact.add_file(str(path))
-        self.experiment.log_artifact(artifact, aliases=["latest"])
+                # A new version of this run's artifact, each time that training ends.
+                artifact = wandb.Artifact(f"{name}-{self.version}", type="model", metadata=about)
+                artifact.add_file(path)
+                self.experiment.log_artifact(artifact, aliases=["latest"])
 
 
 def multirun_of(folder: Path) -> Path | None:
@@ -219,11 +217,10 @@ def multirun_of(folder: Path) -> Path | None:
 
 def differing_settings(folder: Path, multirun: Path) -> list[str]:
     """What was typed for one job of a multirun and not for all, as short texts."""
-    typed, shared = folder / OVERRIDES, multirun / "multirun.yaml"
-    own = OmegaConf.to_container(OmegaConf.load(typed)) if typed.exists() else []
+    shared = multirun / "multirun.yaml"
     common = OmegaConf.select(OmegaConf.load(shared), "hydra.overrides.task") if shared.exists() else []
     parse = OverridesParser.create().parse_overrides
     # Hydra writes a job's values its own way: true, which was typed, as True.
     for_all = {(o.key_or_group, str(o.value())) for o in parse(list(common)) if not o.is_sweep_override()}
-    lines = [o.input_line for o in parse(own) if (o.key_or_group, str(o.value())) not in for_all]
+    lines = [o.input_line for o in parse(read_overrides(folder, "")) if (o.key_or_group, str(o.value())) not in for_all]
     return list(dict.fromkeys(line[:LONGEST_TAG] for line in lines))

@@ -10,7 +10,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from pmodel.files.printable import shown
+from pmodel.files.printable import first_line, shown
 
 
 def start(folder: Path, about: dict[str, Any], offline: bool, settings: dict[str, Any]) -> Any:
@@ -23,29 +23,24 @@ def start(folder: Path, about: dict[str, Any], offline: bool, settings: dict[str
     wandb.teardown()  # it keeps the settings of an earlier run of this process
     wandb.setup(settings=wandb.Settings(silent=True))
     # Another run of this process would otherwise be resumed.
-    common = {
-        **about,
-        "dir": str(folder),
-        "settings": wandb.Settings(silent=True, **settings),
-        "reinit": "finish_previous",
-    }
+    common = {**about, "dir": str(folder), "reinit": "finish_previous"}
+    common["settings"] = wandb.Settings(silent=True, **settings)
     if os.environ.get("WANDB_MODE") in ("offline", "dryrun", "disabled"):
         return wandb.init(**common)
-    reason = None
-    if not offline:
-        if not wandb.login(prompt=False, verify=False):
-            reason = "no account on this machine, so this run is logged offline (`uv run wandb login` changes that)"
-        else:
-            url = wandb.setup().settings.base_url
-            problem = unreachable(url, settings["init_timeout"])
-            if problem is None:
-                try:
-                    run = wandb.init(**common, resume="allow")
-                    print(f"W&B: {run.url}", flush=True)
-                    return run
-                except Exception as error:  # an expired key, a full disk at W&B, an answer that makes no sense
-                    problem = first_line(error)
-            reason = f"{url} can't be reached ({problem}), so this run is kept offline"
+    reason = "this run is logged offline"
+    if not offline and not wandb.login(prompt=False, verify=False):
+        reason = "no account on this machine, so this run is logged offline (`uv run wandb login` changes that)"
+    elif not offline:
+        url = wandb.setup().settings.base_url
+        problem = unreachable(url, settings["init_timeout"])
+        if problem is None:
+            try:
+                run = wandb.init(**common, resume="allow")
+                print(f"W&B: {run.url}", flush=True)
+                return run
+            except Exception as error:  # an expired key, a full disk at W&B, an answer that makes no sense
+                problem = first_line(error)
+        reason = f"{url} can't be reached ({problem}), so this run is kept offline"
     try:
         wandb.teardown()  # else the id is still in use, where the run could not begin
         # Or its statistics of itself would be sent, and hold up the end of the process where nobody answers. Not by
@@ -55,8 +50,7 @@ def start(folder: Path, about: dict[str, Any], offline: bool, settings: dict[str
     except Exception as error:
         print(f"W&B: not even an offline run can be kept here ({first_line(error)})", flush=True)
         return wandb.init(mode="disabled")
-    line = reason or "this run is logged offline"
-    print(f"W&B: {line}; to send it later: uv run wandb sync {shown(Path(run.dir).parent)}", flush=True)
+    print(f"W&B: {reason}; to send it later: uv run wandb sync {shown(Path(run.dir).parent)}", flush=True)
     return run
 
 
@@ -89,8 +83,3 @@ def unreachable(url: str, timeout: float) -> str | None:
     except OSError as error:
         return str(error)
     return None
-
-
-def first_line(error: Exception) -> str:
-    """What an exception says, without the rest."""
-    return (str(error).strip() or repr(error)).splitlines()[0]

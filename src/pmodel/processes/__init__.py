@@ -1,1 +1,1 @@
-"""Who runs: the processes of a training, what they share, and how they are stopped."""
+"""Who runs and who writes: the processes of a training, what they share, how they are stopped and how they end."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from tqdm import tqdm
 
-from pmodel.processes.launch import launched
+from pmodel.processes.launch import is_first
 
 
 class Bar:
@@ -17,21 +17,21 @@ class Bar:
     one shows it.
 
     total: of the work, in any unit
-    what: it is, in a word or two
+    what: it is, in a word or two; None: without a bar
     """
 
     DELAY, BETWEEN = 2.0, 30.0
     # trainer.enable_progress_bar=false turns all of them off.
     shown: ClassVar[bool] = True
 
-    def __init__(self, total: float, what: str):
+    def __init__(self, total: float, what: str | None):
         self.total, self.what, self.done = total, what, 0.0
         self._bar: tqdm | None = None
 
     def __enter__(self) -> "Bar":
         self._begun = time.monotonic()
         self._next = self._begun + self.DELAY
-        self._here = self.shown and launched().is_first
+        self._here = self.shown and self.what is not None and is_first()
         if self._here and sys.stderr.isatty():
             form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
             self._bar = tqdm(total=self.total, desc=self.what, delay=self.DELAY, leave=False, bar_format=form)

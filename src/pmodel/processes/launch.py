@@ -4,6 +4,7 @@ Light to import: the other processes are started before anything heavy is loaded
 """
 
 import _thread
+import functools
 import os
 import signal
 import socket
@@ -13,20 +14,18 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from pmodel.files.foreign import read_json
+from pmodel.processes.ending import STOPPED, end_by_force
 from pmodel.processes.signals import obey, obey_again
 
 # What a process needs to find the others, and what Lightning leaves behind.
 VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 # Tells another process which one started it.
 PARENT = "PMODEL_PARENT"
-# sysexits.h calls it a temporary failure: run again. What a batch script asks for before it requeues its job.
-TRY_AGAIN = 75
-# Exit codes of processes that were stopped, as this one will be: no deaths, unless this one goes on.
-STOPPED = (TRY_AGAIN, 130)
 # A signal that nobody else uses, by which one thread makes another one raise an error.
 INTERRUPTION = signal.SIGURG
 # Strategies that start their processes themselves, as copies of this one.
@@ -40,11 +39,6 @@ class Launch(NamedTuple):
     rank: int = 0
     count: int = 1
     nodes: int = 1
-
-    @property
-    def is_first(self) -> bool:
-        """Whether this process writes and prints."""
-        return self.rank == 0
 
 
 def launched() -> Launch:
@@ -61,6 +55,30 @@ def launched() -> Launch:
     if "LOCAL_RANK" in env:
         return Launch("pmodel", int(env["LOCAL_RANK"]), int(env.get("WORLD_SIZE", 1)))
     return Launch()
+
+
+def is_first() -> bool:
+    """Whether this process writes and prints: of those that share a training, or an evaluation, the first one alone."""
+    group = _process_group()
+    return (launched().rank if group is None else group.get_rank()) == 0
+
+
+def first_only(function: Callable[..., None]) -> Callable[..., None]:
+    """A function that does nothing in any other process than the first."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> None:
+        if is_first():
+            function(*args, **kwargs)
+
+    return call
+
+
+def _process_group() -> Any:
+    """torch.distributed, where this process and others have found one another; does not import it."""
+    torch = sys.modules.get("torch")
+    found = torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed if found else None
 
 
 def num_processes(trainer: dict[str, Any]) -> int:
@@ -93,6 +111,7 @@ def threads_asked_for(setting: int | Literal["auto"]) -> int | None:
     return int(typed) if typed.isdigit() and int(typed) > 0 else None
 
 
+@dataclass
 class Processes:
     """The processes that share a training on this machine, this one and `count` − 1 others; a context.
 
@@ -107,19 +126,15 @@ class Processes:
     threads: how many threads each of the others computes with; None: it finds out itself
     """
 
-    SECONDS_BETWEEN_LOOKS = 0.2
+    count: int
+    command: list[str]
+    status_file: Callable[[int], Path]
+    on_death: Callable[[str], None]
+    threads: int | None = None
+    grace: float = 20.0
+    SECONDS_BETWEEN_LOOKS: ClassVar[float] = 0.2
 
-    def __init__(
-        self,
-        count: int,
-        command: list[str],
-        status_file: Callable[[int], Path],
-        on_death: Callable[[str], None],
-        threads: int | None = None,
-        grace: float = 20.0,
-    ):
-        self.count, self.command, self.status_file, self.on_death = count, command, status_file, on_death
-        self.threads, self.grace = threads, grace
+    def __post_init__(self) -> None:
         self.others: list[subprocess.Popen] = []
         self._before: dict[str, str | None] = {}
         self._handlers: dict[int, Any] = {}
@@ -177,18 +192,16 @@ class Processes:
 
     def _watch(self) -> None:
         stopped_at: dict[int, float] = {}
-        while not self._left.wait(self.SECONDS_BETWEEN_LOOKS):
+        while self._death is None:
+            if self._left.wait(self.SECONDS_BETWEEN_LOOKS):
+                return
             for rank, process in enumerate(self.others, 1):
                 code = process.poll()
                 if code in STOPPED and time.monotonic() - stopped_at.setdefault(rank, time.monotonic()) < self.grace:
-                    continue  # this one is about to, or it is no stop
+                    continue  # no death: this one is about to be stopped too
                 if code:
-                    self._death = self._describe(rank, process.returncode)
+                    self._death = self._describe(rank, code)
                     break
-            if self._death is not None:
-                break
-        else:
-            return
         # An exchange with the dead one mostly fails by itself. Where this process is at work alone, it is interrupted;
         # where it waits within an exchange, no Python runs, and only force helps.
         if not self._left.wait(min(3.0, self.grace)):
@@ -196,7 +209,7 @@ class Processes:
         if not self._left.wait(self.grace):
             self.on_death(self._death)
             self._end_others(patience=0.0)
-            os._exit(1)
+            end_by_force()
 
     def _describe(self, rank: int, code: int) -> str:
         process = f"process {rank + 1} of {self.count} (rank {rank})"
@@ -209,18 +222,18 @@ class Processes:
         return f"{process} {how}{hint}"
 
     def _end_others(self, patience: float) -> None:
+        self._wait(patience)
+        for stop in ("terminate", "kill"):
+            for process in self.others:
+                if process.poll() is None:
+                    getattr(process, stop)()
+            self._wait(5.0)
+
+    def _wait(self, patience: float) -> None:
         until = time.monotonic() + patience
         for process in self.others:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.0, until - time.monotonic()))
-        for stop in (subprocess.Popen.terminate, subprocess.Popen.kill):
-            alive = [process for process in self.others if process.poll() is None]
-            for process in alive:
-                stop(process)
-            until = time.monotonic() + 5
-            for process in alive:
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(max(0.0, until - time.monotonic()))
 
 
 def end_with_parent() -> None:
@@ -232,7 +245,7 @@ def end_with_parent() -> None:
             time.sleep(1.0)
         # An exchange with the first process, which is gone, ends this one by itself more often than not.
         time.sleep(5.0)
-        os._exit(1)
+        end_by_force()
 
     threading.Thread(target=watch, daemon=True, name="parent").start()
 
@@ -245,10 +258,10 @@ def _free_port() -> int:
 
 def _leave_process_group() -> None:
     """Forgets the other processes, in PyTorch and in Lightning, so that a later training in this one can begin anew."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized():
+    group = _process_group()
+    if group is not None:
         with suppress(RuntimeError):
-            torch.distributed.destroy_process_group()
+            group.destroy_process_group()
     rank_zero = sys.modules.get("lightning.fabric.utilities.rank_zero")
     if rank_zero is not None:
         rank_zero.rank_zero_only.rank = 0

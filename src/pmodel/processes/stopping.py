@@ -2,14 +2,14 @@
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from pmodel.processes.launch import TRY_AGAIN, launched
+from pmodel.processes.ending import STOPPED, code_of_signal, end
+from pmodel.processes.launch import is_first
 from pmodel.processes.signals import STOP_SIGNALS, ignore_signals, obey, obey_again
 
 
@@ -27,11 +27,6 @@ class _State:
     noted = 0
     deferred = False
     worker = False
-
-
-def exit_code(number: int) -> int:
-    """130 for Ctrl-C, as everywhere; 75 for what asks to be started again."""
-    return 128 + number if number == signal.SIGINT else TRY_AGAIN
 
 
 def on_signal(number: int, frame: FrameType | None = None) -> None:
@@ -56,18 +51,16 @@ def interruptible(cut: Callable[[], str]) -> Iterator[None]:
     _State.noted, _State.deferred = 0, False
     try:
         yield
-    except (KeyboardInterrupt, SystemExit) as end:
-        if isinstance(end, SystemExit) and end.code not in (exit_code(signal.SIGINT), TRY_AGAIN):
+    except (KeyboardInterrupt, SystemExit) as ending:
+        said = isinstance(ending, SystemExit)
+        if said and ending.code not in STOPPED:
             raise
         ignore_signals()
-        said = isinstance(end, SystemExit)
-        number = signal.SIGINT if said else getattr(end, "signal_number", signal.SIGINT)
+        number = getattr(ending, "signal_number", signal.SIGINT)
         hint = cut()
-        if launched().is_first and (hint or not said):
-            line = hint if said else f"\nstopped by {signal.Signals(number).name}{'; ' if hint else ''}{hint}"
-            print(line, file=sys.stderr, flush=True)
+        line = hint if said else f"\nstopped by {signal.Signals(number).name}{'; ' if hint else ''}{hint}"
         previous.clear()  # they stay ignored until the process has ended
-        raise SystemExit(end.code if said else exit_code(number)) from None
+        end(ending.code if said else code_of_signal(number), line if is_first() else "")
     finally:
         obey_again(previous)
 

@@ -25,8 +25,7 @@ class Claim:
 
     def __init__(self, folder: Path):
         self.path = folder / self.NAME
-        self._file: IO[str] | None = None
-        while self._file is None:
+        while True:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 file = self.path.open("a+", encoding="utf-8")
@@ -42,13 +41,13 @@ class Claim:
             except OSError:
                 pass  # a file system without locks
             # The one that held it may have removed it between our opening and our taking it.
-            if self.path.exists() and self.path.stat().st_ino == os.fstat(file.fileno()).st_ino:
-                self._file = file
-            else:
-                file.close()
-        self._file.truncate(0)
-        self._file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        self._file.flush()
+            if self.path.exists() and os.path.samestat(self.path.stat(), os.fstat(file.fileno())):
+                break
+            file.close()
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        self._file: IO[str] | None = file
 
     def release(self) -> None:
         """Gives the folder free."""

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from pmodel.files.atomic import NotWritten, write_atomically
 from pmodel.files.foreign import read_yaml
 from pmodel.files.printable import shown
+from pmodel.processes.ending import WRONG_INPUT, end_job, in_multirun
+from pmodel.processes.launch import is_first, launched
 from pmodel.runs.claim import Claim, InUse
-from pmodel.runs.files import SCHEMA, RunFiles
+from pmodel.runs.files import BEST, CONFIG, LAST, OVERRIDES, RESULTS, SCHEMA, STATUS
 from pmodel.runs.results import write_json
 from pmodel.runs.saved import ENDED, read_overrides, read_status, resume_command, without_folder
 from pmodel.runs.typed import only_typed, to_type
@@ -37,13 +37,21 @@ class Start(NamedTuple):
     threads: int | None = None
 
 
-class RunDirectory(RunFiles):
-    """A run directory that this process uses, and its status."""
+class RunDirectory:
+    """A run directory that this process uses, the paths in it, and its status."""
 
-    def __init__(self, path: str | Path, rank: int = 0):
-        super().__init__(path, rank)
+    def __init__(self, path: str | Path):
+        self.path, rank = Path(path), launched().rank
+        self.config, self.overrides, self.results = (self.path / name for name in (CONFIG, OVERRIDES, RESULTS))
+        self.best_checkpoint, self.last_checkpoint = (self.path / "checkpoints" / name for name in (BEST, LAST))
+        self.status_file = self.status_of(rank)
+        self.log = self.path / ("train.log" if rank == 0 else f"train_{rank}.log")
         self._to_type: list[str] = []  # for it to go on
         self.has_trained = False  # by this process: what is wrong with the input was said before that
+
+    def status_of(self, rank: int) -> Path:
+        """Where a process keeps its status."""
+        return self.path / (STATUS if rank == 0 else f"status_{rank}.json")
 
     @contextlib.contextmanager
     def begun(self, config: DictConfig, typed: list[str], resume: str | None, again: bool) -> Iterator[Start]:
@@ -59,14 +67,14 @@ class RunDirectory(RunFiles):
                 the directory, or if there is a run in it with which this one can't go on; nothing is written then.
         """
         self._to_type = to_type(config.get("data_dir"))
-        if self.rank > 0:
+        if not is_first():
             yield self._begun_by_first(resume, again)
             return
         missing = [path for path in (self.path, *self.path.parents) if not path.exists()]
         try:
             claim = Claim(self.path)
         except InUse as error:
-            raise end_of_job(f"error: {error}", str(error)) from None
+            end_job(str(error))
         before = self._content()
         try:
             try:
@@ -74,7 +82,7 @@ class RunDirectory(RunFiles):
                 if start.ended is None:
                     self._write_config(config, typed)
             except ValueError as error:
-                raise end_of_job(f"error: {error}", str(error), WRONG_INPUT) from None
+                end_job(str(error), WRONG_INPUT)
             yield start
         except SystemExit as end:
             if end.code == WRONG_INPUT:
@@ -109,28 +117,29 @@ class RunDirectory(RunFiles):
         status = read_status(self.status_of(0), shown(self.path))
         if resume is None and again and status.get("status") in ENDED:
             return Start(ended=status)
-        named = Path(resume) if resume is not None and Path(resume).is_file() else self.last_checkpoint
-        goes_on = (resume is not None or again) and named.is_file()
-        return Start(named if goes_on else None, threads=status.get("threads"))
+        checkpoint = self._checkpoint(resume)
+        goes_on = (resume is not None or again) and checkpoint.is_file()
+        return Start(checkpoint if goes_on else None, threads=status.get("threads"))
+
+    def _checkpoint(self, resume: str | None) -> Path:
+        return Path(resume) if resume is not None and Path(resume).is_file() else self.last_checkpoint
 
     def _begin(self, config: DictConfig, resume: str | None, again: bool) -> Start:
         status = read_status(self.status_file, shown(self.path))
-        if resume is not None:
-            checkpoint = Path(resume) if Path(resume).is_file() else self.last_checkpoint
-        elif not status:
-            return Start()
-        elif not again:
-            raise ValueError(
-                f"hydra.run.dir={shown(self.path)}: there is a run in it ({status.get('status')});"
-                f" {resume_command(shown(self.path), *self._to_type)} goes on with it"
-            )
-        elif self._settings_differ(config):
-            anew = "hydra.sweep.dir" if in_multirun() else "hydra.run.dir"
-            raise ValueError(f"{shown(self.path)}: its settings have changed since it began; {anew}=… begins anew")
-        elif status.get("status") in ENDED:
-            return Start(ended=status)
-        else:
-            checkpoint = self.last_checkpoint
+        if resume is None:
+            if not status:
+                return Start()
+            if not again:
+                raise ValueError(
+                    f"hydra.run.dir={shown(self.path)}: there is a run in it ({status.get('status')});"
+                    f" {resume_command(shown(self.path), *self._to_type)} goes on with it"
+                )
+            if self.config.is_file() and read_yaml(self.config) != self._portable(config):
+                anew = "hydra.sweep.dir" if in_multirun() else "hydra.run.dir"
+                raise ValueError(f"{shown(self.path)}: its settings have changed since it began; {anew}=… begins anew")
+            if status.get("status") in ENDED:
+                return Start(ended=status)
+        checkpoint = self._checkpoint(resume)
         if not checkpoint.is_file():
             self._check_without_last(status)
             return Start(threads=status.get("threads"))  # it was cut before it had one
@@ -158,12 +167,6 @@ class RunDirectory(RunFiles):
             raise ValueError(f"resume: {shown(last)} {what}{newest_whole(last)}")
         if status.get("status") in ENDED:
             raise ValueError(f"resume: that run is {status['status']}, but {shown(last)} is missing; there is no other")
-
-    def _settings_differ(self, config: DictConfig) -> bool:
-        if not self.config.is_file():
-            return False  # it was cut before it wrote one
-        before = read_yaml(self.config)
-        return before != self._portable(config)
 
     def _portable(self, config: DictConfig) -> dict[str, Any]:
         """The settings as plain values, with this directory's path left open."""
@@ -212,22 +215,5 @@ class RunDirectory(RunFiles):
         write_json(self.status_file, {**content, "warnings": [*content.get("warnings", []), message]})
 
 
-def in_multirun() -> bool:
-    """Whether this run is a job of a multirun."""
-    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
-
-
-# The exit code where the command line, a config file or what they name is wrong, and nothing was written.
-WRONG_INPUT = 2
 # Folders that this process made for its run, the deepest first.
 made: list[Path] = []
-
-
-def end_of_job(line: str, short: str, code: int = 1) -> BaseException:
-    """What to raise where a job can't go on, with the line that says why; in a multirun the others do.
-
-    short: the same, for Hydra to repeat at the end of a multirun whose job left nothing behind
-    code: the exit code, where it is no multirun
-    """
-    print(line, file=sys.stderr, flush=True)
-    return CompactHydraException(f"a job failed: {short}") if in_multirun() else SystemExit(code)

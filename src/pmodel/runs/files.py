@@ -13,8 +13,6 @@ eval/           what eval.py wrote, a folder each time, with a results.json of i
 Of several processes, all but the first have a status_1.json and a train_1.log of their own, until the run is done.
 """
 
-from pathlib import Path
-
 # Of a run directory and of results.json: counts up with every change after which an older one can't be read any more.
 # It is in status.json too; where that has none, it is this one.
 SCHEMA = 2
@@ -23,23 +21,3 @@ RESULTS, METRICS = "results.json", "metrics.csv"
 BEST, LAST = "best.ckpt", "last.ckpt"
 # In a multirun's directory: what was typed, and how far it has come.
 SWEEP = "sweep.json"
-
-
-class RunFiles:
-    """The paths in a run directory, for one of the processes of the run.
-
-    rank: which of them; only the first, 0, writes what is not its own
-    """
-
-    def __init__(self, path: str | Path, rank: int = 0):
-        self.path, self.rank = Path(path), rank
-        self.config, self.overrides = self.path / CONFIG, self.path / OVERRIDES
-        self.status_file = self.status_of(rank)
-        self.log = self.path / ("train.log" if rank == 0 else f"train_{rank}.log")
-        self.results = self.path / RESULTS
-        self.best_checkpoint = self.path / "checkpoints" / BEST
-        self.last_checkpoint = self.path / "checkpoints" / LAST
-
-    def status_of(self, rank: int) -> Path:
-        """Where a process keeps its status."""
-        return self.path / (STATUS if rank == 0 else f"status_{rank}.json")

@@ -11,7 +11,7 @@ from lightning.pytorch import LightningDataModule, LightningModule
 
 from pmodel.data.torchvision_images import TorchvisionImages
 from pmodel.files.foreign import read_json
-from pmodel.files.printable import shown
+from pmodel.files.printable import first_line, shown
 from pmodel.instantiate import check_target, instantiate
 from pmodel.runs.files import RESULTS
 from pmodel.runs.saved import find_run, read_checkpoint, read_config
@@ -149,22 +149,18 @@ def open_run(
             model.load_state_dict(content["state_dict"])
             epochs = epochs_trained(content)
         except (RuntimeError, TypeError, KeyError, ValueError, AttributeError, ImportError) as error:
-            raise ValueError(f"{place}: {shown(found.checkpoint)} does not fit {target}: {_reason(error)}") from None
+            raise ValueError(f"{place}: {shown(found.checkpoint)} does not fit {target}: {first_line(error)}") from None
     try:
         check_target(config["data"]["_target_"], ("pmodel.data.",))
         data = instantiate(config["data"])
         data.keep_units(content.get(type(data).__qualname__, {}).get("units", {}))
     except (TypeError, AttributeError, ImportError, KeyError) as error:
-        raise ValueError(f"{place}: the data in its config.yaml don't fit this version: {_reason(error)}") from None
+        raise ValueError(f"{place}: the data in its config.yaml don't fit this version: {first_line(error)}") from None
     if isinstance(data, TorchvisionImages):
         data.download = data_dir is not None or not to_type(config["data"].get("data_dir"))
     sha256 = hashlib.sha256(read).hexdigest()[:12]
     state = content.get("callbacks", {})
     return Run(found.folder, found.checkpoint, sha256, config, model.eval(), data, epochs, state)
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip() or repr(error)).splitlines()[0]
 
 
 def epochs_trained(checkpoint: dict[str, Any]) -> int:

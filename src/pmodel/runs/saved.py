@@ -27,6 +27,7 @@ NODES = (
 )
 # What a checkpoint of a model holds, besides what a training needs to go on.
 NEEDED = ("state_dict", "hyper_parameters")
+NOT_WHOLE = "is no whole checkpoint of a model"
 
 
 # What the parts of a number in results.json are; others are texts.
@@ -62,9 +63,11 @@ def find_run(path: str | Path, place: str) -> SavedRun:
     else:
         raise ValueError(f"{place}: there is no such run directory or checkpoint")
     if not (folder / CONFIG).is_file():
-        missing = folder / CONFIG
-        raise ValueError(f"{place}: expected a run directory or a checkpoint in one, but there is no {missing}")
-    _check_status(folder, place, of_checkpoint=path.is_file())
+        raise ValueError(f"{place}: expected a run directory or a checkpoint in one, but there is no {folder / CONFIG}")
+    status = read_status(folder / STATUS, place)
+    if status.get("status") == "failed" and not path.is_file():
+        reason = status.get("reason", "")
+        raise ValueError(f"{place}: that run failed ({reason}); a checkpoint in it can be named instead")
     checkpoint = next((option for option in options if option.is_file()), None)
     if checkpoint is None:
         raise ValueError(f"{place}: there is no checkpoint in it yet (expected {options[0]})")
@@ -171,14 +174,6 @@ def _is_number(entry: Any) -> bool:
     return isinstance(sizes, dict) and all(type(size) is int for size in sizes.values())
 
 
-def _check_status(folder: Path, place: str, of_checkpoint: bool) -> None:
-    """Refuses a run that failed, unless one of its checkpoints is named."""
-    status = read_status(folder / STATUS, place)
-    if status.get("status") == "failed" and not of_checkpoint:
-        reason = status.get("reason", "")
-        raise ValueError(f"{place}: that run failed ({reason}); a checkpoint in it can be named instead")
-
-
 def read_config(folder: Path, place: str, parts: tuple[str, ...] = ("model", "data")) -> dict[str, Any]:
     """config.yaml as plain values, with the folder's own path where the run's stood.
 
@@ -198,14 +193,11 @@ def read_config(folder: Path, place: str, parts: tuple[str, ...] = ("model", "da
     except (OSError, ValueError, TypeError) as error:
         reason = str(error) if type(error) is ValueError else type(error).__name__
         raise ValueError(f"{place}: {file} can't be read: {reason}") from None
-    missing = [part for part in parts if not isinstance(_target(plain.get(part)), str)]
+    targets = {part: node.get("_target_") if isinstance(node := plain.get(part), dict) else None for part in parts}
+    missing = [part for part, target in targets.items() if not isinstance(target, str)]
     if missing:
         raise ValueError(f"{place}: {file} describes no {' and '.join(missing)}")
     return plain
-
-
-def _target(node: Any) -> Any:
-    return node.get("_target_") if isinstance(node, dict) else None
 
 
 def read_overrides(folder: Path, place: str) -> list[str]:
@@ -251,16 +243,11 @@ def read_checkpoint(file: Path, place: str, content: bytes | None = None) -> dic
             found = torch.load(source, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         asked = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if asked:
-            raise ValueError(
-                f"{place}: {file} is refused, nothing of it was run: it holds more than tensors and plain values"
-                f" ({asked[1]})"
-            ) from None
-        raise ValueError(f"{place}: {file} is no whole checkpoint of a model (not in PyTorch's format)") from None
+        refused = "is refused, nothing of it was run: it holds more than tensors and plain values"
+        reason = f"{refused} ({asked[1]})" if asked else f"{NOT_WHOLE} (not in PyTorch's format)"
+        raise ValueError(f"{place}: {file} {reason}") from None
     except (RuntimeError, EOFError, OSError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
-        raise ValueError(
-            f"{place}: {file} is no whole checkpoint of a model ({type(error).__name__} while reading it)"
-        ) from None
+        raise ValueError(f"{place}: {file} {NOT_WHOLE} ({type(error).__name__} while reading it)") from None
     missing = [key for key in NEEDED if not (isinstance(found, dict) and isinstance(found.get(key), dict))]
     if missing:
         raise ValueError(f"{place}: {file} is no checkpoint of a model of pmodel (it has no {missing[0]})")

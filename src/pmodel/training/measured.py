@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 
 from pmodel.data.batch import StepBatch, as_step_batch
 from pmodel.nets.batch_share import share
-from pmodel.processes.gather import of_all_processes
+from pmodel.processes.group import of_all_processes
 from pmodel.settings.checked import check_arguments
 from pmodel.training.divergence import Diverged, all_finite, diverged, not_finite
 from pmodel.training.epoch_means import EpochMeans, merged

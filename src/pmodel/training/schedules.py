@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from tqdm import tqdm
 
 from pmodel.instantiate import instantiate
+from pmodel.processes.launch import is_first
 
 log = logging.getLogger("pmodel")
 
@@ -190,7 +191,7 @@ class LearningRates(Callback):
     @staticmethod
     def _say(trainer: Trainer, line: str) -> None:
         log.info("learning rate: %s", line)
-        if trainer.is_global_zero:
+        if is_first():
             tqdm.write(f"learning rate: {line}")  # above a progress bar
 
 

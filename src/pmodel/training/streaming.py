@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from pmodel.processes.gather import of_all_processes
+from pmodel.processes.group import of_all_processes
 from pmodel.settings.ranges import Count, NonNegative
 from pmodel.training.divergence import all_finite
 from pmodel.training.epoch_means import merged

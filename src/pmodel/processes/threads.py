@@ -1,10 +1,9 @@
-"""What each of several processes has, brought together; and how many threads each computes with."""
+"""With how many threads a process computes."""
 
 import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
@@ -17,18 +16,6 @@ from torch import nn
 THREADS_PAY_FROM = 1e9
 # PyTorch's own number, in a process that nobody has told another one yet.
 usual_threads = torch.get_num_threads()
-
-
-def of_all_processes(value: Any) -> list[Any]:
-    """The value of each process, in the order of their ranks; all of them have to ask, and each gets it.
-
-    value: plain values and tensors on the CPU
-    """
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return [value]
-    gathered: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(gathered, value)
-    return gathered
 
 
 def work(model: nn.Module, shape: list[int], batch_size: float) -> float:

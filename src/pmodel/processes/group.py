@@ -1,19 +1,31 @@
-"""The processes that share an evaluation."""
+"""What processes that work on the same give one another."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any, TypeVar
 
 import torch
-from torch import distributed
 
+from pmodel.files.printable import first_line
 from pmodel.processes.bar import Bar
+from pmodel.processes.launch import is_first
 
 T = TypeVar("T")
 
 
-class Workers:
-    """One process, or as many as there are devices: pieces of work are shared out, and no piece is done twice.
+def of_all_processes(value: Any) -> list[Any]:
+    """The value of each process, in the order of their ranks; all of them have to ask, and each gets it.
+
+    value: plain values and tensors on the CPU
+    """
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return [value]
+    gathered: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(gathered, value)
+    return gathered
+
+
+class ProcessGroup:
+    """The processes that share an evaluation, one for each device: no piece of work is done twice.
 
     rank, count: which process this is, and of how many
     device: what it computes on
@@ -23,7 +35,7 @@ class Workers:
         self.device, self.rank, self.count = torch.device(device), rank, count
 
     @classmethod
-    def launch(cls, accelerator: str = "auto", devices: int | str | list[int] = 1) -> "Workers":
+    def launch(cls, accelerator: str = "auto", devices: int | str | list[int] = 1) -> "ProcessGroup":
         """Starts a process for each device, by Lightning's Fabric; each comes back from here."""
         from lightning.fabric import Fabric
         from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -31,17 +43,10 @@ class Workers:
         try:
             fabric = Fabric(accelerator=accelerator, devices=devices)
         except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ValueError(
-                f"trainer.accelerator={accelerator}, trainer.devices={devices}: no such devices here: {reason}"
-            ) from None
+            place = f"trainer.accelerator={accelerator}, trainer.devices={devices}"
+            raise ValueError(f"{place}: no such devices here: {first_line(error)}") from None
         fabric.launch()
         return cls(fabric.device, fabric.global_rank, fabric.world_size)
-
-    @property
-    def is_first(self) -> bool:
-        """Whether this process writes and prints."""
-        return self.rank == 0
 
     def map(self, function: Callable[[int], T], pieces: range, what: str | None = None) -> list[T]:
         """[function(i) for i in pieces], on every process; each piece is computed by one of them.
@@ -53,43 +58,38 @@ class Workers:
         Raises:
             ValueError: what one of them raises, on all.
         """
-        own_pieces = pieces[self.rank :: self.count]
 
         def work() -> dict[int, T]:
-            found = {}
-            with Bar(len(own_pieces), what) if what else nullcontext() as bar:
-                for i in own_pieces:
+            own, found = pieces[self.rank :: self.count], {}
+            with Bar(len(own), what) as bar:
+                for i in own:
                     found[i] = function(i)
-                    if bar is not None:
-                        bar.update()
+                    bar.update()
             return found
 
         if self.count == 1:
             return list(work().values())
-        own = self._attempt(work)
-        everyone: list[Any] = [None] * self.count
-        distributed.all_gather_object(everyone, (pieces, own))
+        everyone = of_all_processes((pieces, _attempt(work)))
         assert all(asked == pieces for asked, _ in everyone), "the processes are at different pieces of work"
-        parts = [self._result(attempt) for _, attempt in everyone]
+        parts = [_result(*attempt) for _, attempt in everyone]
         return [parts[place % self.count][i] for place, i in enumerate(pieces)]
 
     def from_first(self, function: Callable[[], T]) -> T:
         """What the first process makes of it, on every process; likewise a ValueError."""
         if self.count == 1:
             return function()
-        made: list[Any] = [self._attempt(function) if self.is_first else None]
-        distributed.broadcast_object_list(made, src=0)
-        return self._result(made[0])
+        return _result(*of_all_processes(_attempt(function) if is_first() else None)[0])
 
-    def _attempt(self, function: Callable[[], T]) -> tuple[T | None, str | None]:
-        """What a function gives, or what is wrong with the user's input: the others wait for it."""
-        try:
-            return function(), None
-        except ValueError as error:
-            return None, str(error)
 
-    def _result(self, attempt: tuple[Any, str | None]) -> Any:
-        value, error = attempt
-        if error is not None:
-            raise ValueError(error)
-        return value
+def _attempt(function: Callable[[], T]) -> tuple[T | None, str | None]:
+    """What a function gives, or what is wrong with the user's input: the others wait for it."""
+    try:
+        return function(), None
+    except ValueError as error:
+        return None, str(error)
+
+
+def _result(value: T, error: str | None) -> T:
+    if error is not None:
+        raise ValueError(error)
+    return value
