@@ -56,7 +56,7 @@ def again_rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         start = time.perf_counter()
         judged = subject.Subject(Noise(), data, cache_dir=Path(folder))
         for metric in (SampleQuality(None, None, 3, 5), Memorization(1000, None, None)):
-            assert list(metric.measure(judged))
+            assert list(metric.ask(judged))
         return time.perf_counter() - start
 
     with tempfile.TemporaryDirectory() as kept:

@@ -67,7 +67,7 @@ def training(threads: str, epochs: int) -> float:
         environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
         subprocess.run([*COMMAND, *typed], check=True, stdout=subprocess.DEVNULL, env=environment)
         numbers = json.loads((run / "results.json").read_text(encoding="utf-8"))["numbers"]
-    return next(number["value"] for number in numbers if number["name"] == "training time")
+    return next(number["value"] for number in numbers if number["name"] == "training_time")
 
 
 @contextmanager

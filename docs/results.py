@@ -3,7 +3,7 @@
     uv run docs/results.py                    # both pages anew
     uv run docs/results.py logs/train/… …     # after taking in runs: their newest evaluation, and their curves
 
-A run is taken in as `eval.py` judged it; runs that differ by their seed alone become one row, with their spread.
+A run is taken in as `eval.py` evaluated it; runs that differ by their seed alone become one row, with their spread.
 """
 
 import csv
@@ -16,8 +16,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from pmodel.evaluation import declared
 from pmodel.reporting.decimals import with_error
-from pmodel.reporting.texts import label_of, spread_text
+from pmodel.reporting.texts import spread_text
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -57,7 +58,7 @@ def take_in(folder: Path) -> list[Path]:
     """Adds the newest evaluation of a run, or of a multirun's jobs, to the results files of their commands."""
     evaluations = sorted(folder.glob("eval/*/results.json"))
     if not evaluations:
-        sys.exit(f"error: {folder}: expected a run that eval.py has judged, but there is no eval/*/results.json")
+        sys.exit(f"error: {folder}: expected a run that eval.py has evaluated, but there is no eval/*/results.json")
     evaluation = json.loads(evaluations[-1].read_text(encoding="utf-8"))
     jobs = (folder / "multirun.yaml").exists()
     return [
@@ -77,14 +78,14 @@ def take_in_run(folder: Path, run: dict[str, Any], evaluation: dict[str, Any]) -
     content = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"command": command, "runs": []}
     rows = epochs_of(folder)
     if "overrides" not in evaluation:
-        sys.exit(f"error: {folder}: its evaluation does not say what was typed for it: judge it again")
+        sys.exit(f"error: {folder}: its evaluation does not say what was typed for it: evaluate it again")
     asked = " ".join(word for word in evaluation["overrides"] if not word.startswith(ASIDE_OF_EVALUATION))
     entry = {
         **{key: run[key] for key in ("seed", "epoch", "status", "checkpoint_sha256", "data")},
         "split": evaluation["split"],
         **({"max_time": given["trainer.max_time"]} if "trainer.max_time" in given else {}),
         **({"features": checkpoint_hash(Path(given["model.encoder.run"]))} if "model.encoder.run" in given else {}),
-        # Without a metrics.csv nothing chose an epoch, so the judged one is the last.
+        # Without a metrics.csv nothing chose an epoch, so the evaluated one is the last.
         "epochs": len(rows) or run["epoch"],
         "seconds": float(rows[-1]["seconds"]) if rows and "seconds" in rows[-1] else training_time(run),
         **{key: evaluation[key] for key in ("hardware", "versions", "code")},
@@ -117,7 +118,7 @@ def take_in_run(folder: Path, run: dict[str, Any], evaluation: dict[str, Any]) -
 
 def training_time(run: dict[str, Any]) -> float | None:
     """The seconds of a run's training, as its evaluation says."""
-    return next((number["value"] for number in run["numbers"] if number["name"] == "training time"), None)
+    return next((number["value"] for number in run["numbers"] if number["name"] == "training_time"), None)
 
 
 def checkpoint_hash(path: Path) -> str:
@@ -127,15 +128,15 @@ def checkpoint_hash(path: Path) -> str:
 
 
 def what_it_is(number: dict[str, Any]) -> tuple[Any, ...]:
-    """A number's name, the network that it looked through, and how many samples it is of."""
+    """A number's name, the network that it looked through, and how many samples, of x and of z, it is of."""
     protocol = number.get("protocol", {})
-    return number["name"], protocol.get("feature_network"), protocol.get("num_generated")
+    return number["name"], *map(protocol.get, ("feature_network", "num_generated", "num_samples"))
 
 
 def own_part(number: dict[str, Any], data: dict[str, Any], asked: str) -> dict[str, Any]:
     """A number without what its run says of the data already, and what eval.py was asked for when it was measured."""
     protocol = {key: value for key, value in number.get("protocol", {}).items() if data.get(key) != value}
-    rest = {key: value for key, value in number.items() if key not in ("protocol", "group", "better")}
+    rest = {key: value for key, value in number.items() if key not in ("protocol", "label", "group", "better")}
     return {**rest, **({"protocol": protocol} if protocol else {}), **({"evaluation": asked} if asked else {})}
 
 
@@ -203,6 +204,7 @@ class Row:
     def __init__(self, table: dict[str, Any], row: dict[str, Any]):
         self.table, self.row, self.published = table, row, row["published"]
         self.name = row.get("number", table.get("number"))
+        self.measured_by = table.get("measured_by", {}) | row.get("measured_by", {})
         self.file = results_file(row["command"])
         split = table.get("split", "test")
         runs = json.loads(self.file.read_text(encoding="utf-8"))["runs"] if self.file.exists() else []
@@ -210,7 +212,7 @@ class Row:
         self.values = [self._value(run) for run in self.runs]
 
     def _number(self, run: dict[str, Any], name: str | None = None) -> dict[str, Any] | None:
-        asked = self.table.get("protocol", {}) if name is None else {}
+        asked = self.measured_by if name is None else {}
         for number in run["numbers"]:
             protocol = number.get("protocol", {})
             if number["name"] == (name or self.name) and all(protocol.get(key) == asked[key] for key in asked):
@@ -274,7 +276,7 @@ class Row:
     @property
     def label(self) -> str:
         """What is measured, as readers know it."""
-        return "errors" if self.table.get("percent_error") else label_of(self.name)
+        return "errors" if self.table.get("percent_error") else declared()[self.name].label.format_map(self.measured_by)
 
     @property
     def title(self) -> str:
@@ -290,7 +292,7 @@ class Row:
 
     @property
     def commands(self) -> str:
-        """What trains and what judges ours, as one types it."""
+        """What trains and what evaluates ours, as one types it."""
         features = " model.encoder.run=…" if self.row.get("after") else ""
         text = f"`uv run train.py {self.command}{features}`, `{f'uv run eval.py run=… {self.evaluation}'.strip()}`"
         if features:

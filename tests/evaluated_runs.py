@@ -1,5 +1,6 @@
 """A results document of nine runs on one data set, as eval.py would leave it, with images: digits and noise."""
 
+import re
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from support import config
 
+from pmodel.evaluation import declared
 from pmodel.instantiate import instantiate
 from pmodel.plots.grids import image_grid
 from pmodel.plots.plots import curves
@@ -45,10 +47,22 @@ COST = {"kmeans": 7_840, "gmm": 61_550, "pca": 39_984, "autoencoder": 1_153_616,
 COST |= {"pixelrnn": 1_012_033, "gan": 1_486_353, "dcgan": 3_574_656}
 
 
-def number(name: str, value: float, unit: str, group: str, better: str | None = None, **more: Any) -> dict[str, Any]:
+def name_of(label: str) -> str:
+    return re.sub(r"\W+", "_", label).strip("_").lower()
+
+
+def number(label: str, value: float, unit: str, group: str, better: str | None = None, **more: Any) -> dict[str, Any]:
     """One number, measured on all test examples."""
     own = more.pop("protocol", {})
-    whole = {"name": name, "value": value, "unit": unit, "group": group, "split": "test", "count": 10_000}
+    whole = {
+        "name": name_of(label),
+        "label": label,
+        "value": value,
+        "unit": unit,
+        "group": group,
+        "split": "test",
+        "count": 10_000,
+    }
     return whole | ({"better": better} if better else {}) | {"protocol": {**DATA, **own}} | more
 
 
@@ -56,11 +70,11 @@ def run(label: str, data: dict[str, Any] = DATA) -> dict[str, Any]:
     """One run's part of the document, without figures."""
     numbers, missing = [], []
 
-    def measure(values: dict[str, float], name: str, unit: str, group: str, better: str, reason: str, **more: Any):
+    def measure(values: dict[str, float], words: str, unit: str, group: str, better: str, reason: str, **more: Any):
         if label in values:
-            numbers.append(number(name, values[label], unit, group, better, **more))
+            numbers.append(number(words, values[label], unit, group, better, **more))
         else:
-            missing.append({"name": name.partition(" (")[0], "group": group, "reason": reason})
+            missing.append({"name": name_of(words), "label": words, "group": group, "reason": reason})
 
     bits = {"bits_per_dim": -EXACT.get(label, -86.2) / 784 / np.log(2), "standard_error": 0.2431}
     measure(EXACT, "log-likelihood", "nats", "likelihood", "higher", "the model has no log_prob", kind="exact", **bits)
@@ -92,14 +106,22 @@ def run(label: str, data: dict[str, Any] = DATA) -> dict[str, Any]:
     measure(CLUSTERS, "clustering accuracy", "", "clusters", "higher", "the model has no assign")
     measure(CODES, "linear probe accuracy", "", "codes", "higher", "the model has no encode")
     numbers.append({"name": "parameters", "value": COST[label], "unit": "", "group": "cost"})
-    numbers.append({"name": "training time", "value": 311.2 * len(label), "unit": "seconds", "group": "cost"})
-    missing.append({"name": "modes covered", "group": "samples", "reason": "the data are no known mixture"})
-    floors = [number("Fréchet distance", 0.412, unit, "samples", "lower")]
-    floors += [number("kernel distance", 0.0003, unit, "samples", "lower")]
-    floors += [number("precision", 0.944, "", "samples", "higher"), number("recall", 0.938, "", "samples", "higher")]
-    floors += [number("distance to the nearest training example", 6.01, "pixels", "memorization", "higher")]
+    numbers.append({"name": "training_time", "value": 311.2 * len(label), "unit": "seconds", "group": "cost"})
+    missing.append({"name": "modes_covered", "group": "samples", "reason": "the data are no known mixture"})
+    references = [number("Fréchet distance", 0.412, unit, "samples", "lower")]
+    references += [number("kernel distance", 0.0003, unit, "samples", "lower")]
+    references += [
+        number("precision", 0.944, "", "samples", "higher"),
+        number("recall", 0.938, "", "samples", "higher"),
+    ]
+    references += [number("distance to the nearest training example", 6.01, "pixels", "memorization", "higher")]
     bounds = [[-90.07, -88.1, -86.9, -86.2]] if label == "vae" else [[-91.5, -89.2, -88.2, -87.9]]
-    curve = {"name": "importance-weighted bound over K", "x": [1, 10, 100, 500], "y": bounds[0]}
+    curve = {
+        "name": "bound_over_num_samples",
+        "label": "importance-weighted bound over K",
+        "x": [1, 10, 100, 500],
+        "y": bounds[0],
+    }
     curve |= {"error": [0.25, 0.24, 0.24, 0.24], "x_label": "K", "y_label": "nats", "log_x": True}
     return {
         "run": f"logs/train/{label}-mnist/2026-11-20_12-00-00",
@@ -112,7 +134,7 @@ def run(label: str, data: dict[str, Any] = DATA) -> dict[str, Any]:
         "data": data,
         "numbers": numbers,
         "missing": missing,
-        "floors": floors,
+        "references": references,
         "curves": [curve] if label in ("vae", "autoencoder") else [],
         "figures": {},
         "missing_figures": {},
@@ -185,7 +207,5 @@ def captions() -> dict[str, dict[str, str | None]]:
 
 def meanings() -> dict[str, str]:
     """What the project's metrics say of the numbers of these documents."""
-    numbers = [number["name"] for label in MODELS for number in run(label)["numbers"]]
-    nodes = config("run=x", "cache_dir=null", name="eval")["metric"]
-    metrics = [instantiate(node) for name, node in nodes.items() if name != "features"]
-    return {name: text for name in numbers for metric in metrics if (text := metric.meaning(name))}
+    names = {number["name"] for label in MODELS for number in run(label)["numbers"]}
+    return {name: quantity.meaning for name, quantity in declared().items() if name in names}

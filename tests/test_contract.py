@@ -367,18 +367,22 @@ def test_an_evaluation_has_a_number_or_a_reason_for_each_question(case, monkeypa
     nodes = config("run=x", "cache_dir=null", name="eval")["metric"]
     metrics = [instantiate(node | METRICS.get(name, {})) for name, node in nodes.items() if name != "features"]
 
-    def judged(someone: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    def evaluated(someone: Any) -> tuple[dict[str, Any], dict[str, str]]:
         subject = Subject(someone, data, "test")
-        findings = [finding for metric in metrics for finding in metric.measure(subject)]
+        findings = [finding for metric in metrics for finding in metric.ask(subject)]
         reasons = {finding.name: finding.reason for finding in findings if isinstance(finding, Missing)}
         return {finding["name"]: finding for finding in findings if isinstance(finding, dict)}, reasons
 
-    numbers, reasons = judged(model)
+    numbers, reasons = evaluated(model)
     assert not set(numbers) & set(reasons)
-    assert set(numbers) | set(reasons) >= set(judged(Silent())[1])
+    subject = Subject(model, data, "test")
+    asked = {quantity.name: quantity for metric in metrics for quantity in metric.asked(subject)}
+    assert set(numbers) | set(reasons) == set(asked)
+    assert set(evaluated(Silent())[0]) == {"parameters"}
     assert all(reasons.values())
-    assert all(any(metric.meaning(name) for metric in metrics) for name in {*numbers, *reasons})
     for name, number in numbers.items():
+        question = asked[name].question
+        assert question is None or isinstance(model, question), name
         assert math.isfinite(number["value"]), name
         if name != "parameters":
             assert number["protocol"]

@@ -62,7 +62,7 @@ def read(folder: Path) -> dict[str, Any]:
 def without_times(results: dict[str, Any]) -> dict[str, Any]:
     for run in results["runs"]:
         for number in run["numbers"]:
-            if number["name"] == "time per sample":
+            if number["name"] == "time_per_sample":
                 number["value"] = None
     return results
 
@@ -85,17 +85,17 @@ def test_an_evaluation_is_a_table_a_json_file_and_a_page_in_the_run(evaluate: Ru
     assert results["failed"] == []
     (run,) = results["runs"]
     numbers = {number["name"]: number for number in run["numbers"]}
-    assert numbers["negative importance-weighted bound (K = 10)"]["count"] == 96
+    assert numbers["negative_importance_weighted_bound"]["count"] == 96
     for name, number in numbers.items():
-        if name not in ("parameters", "time per sample", "training time"):
-            assert number["split"] == ("drawn" if name == "Inception score" else "test"), name
+        if name not in ("parameters", "time_per_sample", "training_time"):
+            assert number["split"] == ("drawn" if name == "inception_score" else "test"), name
             assert number["protocol"]["binarize"] == "none"
-    frechet = numbers["Fréchet distance"]["protocol"]
+    frechet = numbers["frechet_distance"]["protocol"]
     assert (frechet["num_generated"], frechet["num_real"]) == (60, 96)
     assert {"feature_network", "feature_hash", "resizer", "noise_seed"} <= set(frechet)
-    assert {floor["name"] for floor in run["floors"]} >= {
-        "Fréchet distance",
-        "kernel distance",
+    assert {reference["name"] for reference in run["references"]} >= {
+        "frechet_distance",
+        "kernel_distance",
         "precision",
         "coverage",
     }
@@ -119,8 +119,8 @@ def test_several_runs_stand_in_one_document_without_an_unexplained_hole(
     for own, explained in zip(names, reasons, strict=True):
         assert own | explained >= everything
         assert not own & explained
-    assert "negative log-likelihood" in names[2]
-    assert "negative log-likelihood" in reasons[0]
+    assert "negative_log_likelihood" in names[2]
+    assert "negative_log_likelihood" in reasons[0]
 
 
 def test_a_density_beside_levels_leaves_no_hole_without_a_reason(
@@ -137,7 +137,7 @@ def test_a_density_beside_levels_leaves_no_hole_without_a_reason(
     assert "negative ELBO, of a density" in outcome.out.replace("\n  ", " ")
     results = read(tmp_path / "logs" / "eval")
     (table,) = comparison_tables(results)
-    assert {"negative ELBO", "negative ELBO, of a density"} <= {column.name for column in table.columns}
+    assert {"negative_elbo", "negative_elbo_of_density"} <= {column.name for column in table.columns}
     assert "not measured" not in {footnote.reason for footnote in table.footnotes}
 
 
@@ -180,7 +180,7 @@ def test_two_devices_give_the_numbers_of_one_each_example_counted_once(evaluate:
     assert two["hardware"].startswith("2 ×")
     for a, b in zip(one["runs"][0]["numbers"], two["runs"][0]["numbers"], strict=True):
         assert a == b
-        if a["name"] in ("negative ELBO", "reconstruction error", "linear probe accuracy", "Fréchet distance"):
+        if a["name"] in ("negative_elbo", "reconstruction_error", "linear_probe_accuracy", "frechet_distance"):
             assert a["count"] == 97
     assert one["runs"] == two["runs"]
 
@@ -456,7 +456,7 @@ def test_a_run_that_was_judged_has_that_as_its_results(evaluate: Run, quick: lis
     assert evaluate(f"run={vae}", *quick, "callbacks.figures=null").code == 0
     results = pmodel.open_run(vae).results
     assert results["split"] == "test"
-    assert "Fréchet distance" in {number["name"] for number in results["numbers"]}
+    assert "frechet_distance" in {number["name"] for number in results["numbers"]}
 
 
 def test_a_folder_of_images_that_was_moved_is_found_by_data_path(

@@ -334,7 +334,7 @@ def test_a_run_that_was_cut_after_its_last_step_is_brought_to_its_end(train: Run
         for folder in (run, whole)
     )
     assert ours.keys() == theirs.keys()
-    assert all(ours[name] == theirs[name] for name in ours if name not in ("training time", "throughput"))
+    assert all(ours[name] == theirs[name] for name in ours if name not in ("training_time", "throughput"))
     for figure in ("samples", "reconstructions"):
         assert (run / f"figures/{figure}.png").read_bytes() == (whole / f"figures/{figure}.png").read_bytes()
 

@@ -87,7 +87,7 @@ def test_real_examples_are_near_and_a_broken_model_is_far(monkeypatch):
     broken = fit(model, data, max_epochs=1, callbacks=[callback]).callback_metrics["val/frechet"].item()
     assert 0 < callback.floor < broken / 10
     (number,) = callback.numbers
-    assert number["name"] == "Fréchet distance, real train against real validation"
+    assert number["label"] == "Fréchet distance, real train against real validation"
     assert (number["value"], number["split"], number["count"]) == (callback.floor, "validation", 250)
     assert number["protocol"]["num_train"] == 648
     assert number["protocol"]["split_sizes"] == data.split_sizes

@@ -214,15 +214,15 @@ def test_a_density_is_that_of_the_files_units_whether_standardized_or_not(model,
         subject = Subject(chosen.eval(), data, "validation")
         logged = {k: v.item() for k, v in trainer.callback_metrics.items() if k.endswith("/nll")}
         # And BIC and AIC, where there are.
-        numbers = {n["name"]: n["value"] for n in Likelihood().measure(subject) if isinstance(n, dict)}
-        (parzen,) = Parzen(2000).measure(subject)
+        numbers = {n["name"]: n["value"] for n in Likelihood().ask(subject) if isinstance(n, dict)}
+        (parzen,) = Parzen(2000).ask(subject)
         found.append({**logged, **numbers, "parzen": parzen["value"]})
         train = data.restore(data.examples("train", 1000).x).numpy()
     for name in found[0].keys() - {"parzen"}:
         precision = {"abs": 1e-6, "rel": 1e-6} if model[0] == "gaussian" else {"abs": 1e-3}
         assert found[1][name] == pytest.approx(found[0][name], **precision), name
     # The bandwidth of one size for all columns is a good one where these are standardized only.
-    assert found[1]["parzen"] == pytest.approx(-found[1]["negative log-density"], abs=0.3)
+    assert found[1]["parzen"] == pytest.approx(-found[1]["negative_log_density"], abs=0.3)
     if model[0] == "gaussian":
         nll = 0.5 * np.linalg.slogdet(2 * math.pi * math.e * np.cov(train.T, bias=True))[1]
         assert found[1]["train/nll"] == pytest.approx(nll, abs=1e-6)

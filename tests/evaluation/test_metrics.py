@@ -15,7 +15,7 @@ from pmodel.config.check import check_overrides
 from pmodel.config.tree import ConfigError
 from pmodel.evaluation.clusters import Clustering
 from pmodel.evaluation.codes import Classification
-from pmodel.evaluation.findings import Floor, without_labels
+from pmodel.evaluation.findings import Reference, without_labels
 from pmodel.evaluation.likelihood import CRITERIA, DECIDED, UNBOUNDED, bound_name
 from pmodel.evaluation.reconstruction import Reconstruction
 from pmodel.evaluation.subject import Subject, _seed
@@ -75,7 +75,7 @@ def plane(count: int = 600, num_validation: int = 200):
 
 
 def found(metric, model, data) -> list:
-    return list(metric.measure(Subject(model, data, "validation")))
+    return list(metric.ask(Subject(model, data, "validation")))
 
 
 def numbers(findings) -> dict:
@@ -99,7 +99,7 @@ def test_likelihoods_are_means_of_the_models_own_with_their_standard_errors():
     findings = found(Likelihood(num_samples=20), model, data)
     by_name = numbers(findings)
     log_prob = model.log_prob(data.parts["validation"]).double()
-    exact = by_name["negative log-density"]
+    exact = by_name["negative_log_density"]
     assert exact["value"] == pytest.approx(-log_prob.mean().item())
     assert exact["standard_error"] == pytest.approx(log_prob.std().item() / math.sqrt(200))
     assert (exact["kind"], exact["count"], exact["better"]) == ("exact", 200, "lower")
@@ -110,7 +110,7 @@ def test_likelihoods_are_means_of_the_models_own_with_their_standard_errors():
         assert by_name[name]["kind"] == "bound"
         assert by_name[name]["protocol"]["num_samples"] == k
     # The tightest bound is the main number; the other says what it is beside it.
-    assert list(by_name) == ["negative log-density", bound_name(20, continuous=True), bound_name(1, continuous=True)]
+    assert list(by_name) == ["negative_log_density", bound_name(20, continuous=True), bound_name(1, continuous=True)]
     assert [number.get("remark") for number in by_name.values()] == [None, None, "the bound with K = 1"]
     (alone,) = [f for f in found(Likelihood(num_samples=1), model, data) if "ELBO" in str(f) and isinstance(f, dict)]
     assert "remark" not in alone
@@ -142,7 +142,7 @@ def test_a_density_of_dequantized_data_has_no_caveat_and_bounds_their_levels():
     data.dequantize, data.source_levels = True, 17
     by_name = numbers(found(Likelihood(num_samples=1), StandardNormal(), data))
     assert not any("caveats" in number for number in by_name.values())
-    of_levels, density = by_name["negative log-likelihood of levels"], by_name["negative log-density"]
+    of_levels, density = by_name["negative_log_likelihood_of_levels"], by_name["negative_log_density"]
     assert density["value"] + 2 * math.log(17) == pytest.approx(of_levels["value"], abs=5)
 
 
@@ -157,8 +157,8 @@ def test_a_regularizer_decides_what_it_changes_by_more_than_the_error(nats, of_d
             return nats
 
     by_name = numbers(found(Likelihood(num_samples=1), Fitted(), plane()))
-    assert by_name["negative log-density"]["standard_error"] == pytest.approx(0.07, abs=0.02)
-    assert by_name["negative log-density"].get("caveats", []) == [DECIDED] * of_density
+    assert by_name["negative_log_density"]["standard_error"] == pytest.approx(0.07, abs=0.02)
+    assert by_name["negative_log_density"].get("caveats", []) == [DECIDED] * of_density
     assert all(by_name[name].get("caveats", []) == [DECIDED] * of_criteria for name in CRITERIA)
 
 
@@ -166,21 +166,21 @@ def test_a_model_without_a_density_for_these_data_says_why():
     model = StandardNormal()
     model.no_density = "model.num_components=3: …"
     findings = found(Likelihood(num_samples=1), model, plane())
-    assert "negative log-density" not in numbers(findings)
-    (missing,) = (f for f in findings if isinstance(f, Missing) and f.name == "negative log-density")
+    assert "negative_log_density" not in numbers(findings)
+    (missing,) = (f for f in findings if isinstance(f, Missing) and f.name == "negative_log_density")
     assert missing.reason == "no density: model.num_components=3: …"
 
 
 def test_training_examples_are_no_unseen_ones():
     data = labelled()
     for metric, model in ((Memorization(50), StandardNormal()), (LinearProbe(), Sign())):
-        findings = list(metric.measure(Subject(model, data, "train")))
+        findings = list(metric.ask(Subject(model, data, "train")))
         assert findings
         assert all(isinstance(f, Missing) and f.reason.startswith("split=train: ") for f in findings)
     for metric in (SampleQuality(50), Clouds(50)):
-        findings = list(metric.measure(Subject(StandardNormal(), data, "train")))
+        findings = list(metric.ask(Subject(StandardNormal(), data, "train")))
         assert numbers(findings)
-        assert not [f for f in findings if isinstance(f, Floor)]
+        assert not [f for f in findings if isinstance(f, Reference)]
 
 
 def test_balls_need_more_examples_than_neighbours():
@@ -193,7 +193,7 @@ def test_balls_need_more_examples_than_neighbours():
 
 def test_counts_are_of_what_was_compared():
     by_name = numbers(found(SampleQuality(num_samples=60, num_real=100), StandardNormal(), plane()))
-    assert by_name["Fréchet distance"]["count"] == 100
+    assert by_name["frechet_distance"]["count"] == 100
     assert by_name["precision"]["count"] == by_name["precision"]["protocol"]["num_compared"] == 60
 
 
@@ -204,14 +204,14 @@ def test_clouds_of_one_point_have_a_reason():
 
 def test_a_bound_of_fewer_examples_says_so():
     by_name = numbers(found(Likelihood(num_samples=1, num_examples=30), StandardNormal(), plane()))
-    assert by_name["negative ELBO, of a density"]["count"] == 30
-    assert by_name["negative log-density"]["count"] == 200
+    assert by_name["negative_elbo_of_density"]["count"] == 30
+    assert by_name["negative_log_density"]["count"] == 200
 
 
 def test_the_parzen_window_of_true_samples_is_near_their_density_and_half_of_the_examples_chooses_its_width():
     data = plane()
     by_name = numbers(found(Parzen(2000), StandardNormal(), data))
-    estimate = by_name["Parzen-window estimate"]
+    estimate = by_name["parzen_window_estimate"]
     assert estimate["count"] == 100
     expected = StandardNormal().log_prob(data.parts["validation"][100:]).mean().item()
     assert estimate["value"] == pytest.approx(expected, abs=0.1)
@@ -226,14 +226,14 @@ def test_the_parzen_window_has_the_width_that_other_examples_choose():
     data.parts |= {"validation": at_samples, "test": far}
     narrow, wide = choose_sigma(at_samples, samples), choose_sigma(far, samples)
     assert narrow < 0.5 < wide
-    (number,) = Parzen(20).measure(Subject(StandardNormal(), data, "test"))
+    (number,) = Parzen(20).ask(Subject(StandardNormal(), data, "test"))
     assert number["protocol"]["sigma"] == narrow
     assert number["protocol"]["sigma_chosen_on"] == "validation"
     assert number["value"] == pytest.approx(parzen_log_prob(far, samples, narrow).mean().item())
     # Validation examples are judged by a width that their first half chooses.
     data = plane()
     data.parts["validation"] = torch.cat([at_samples, far])
-    (number,) = Parzen(20).measure(Subject(StandardNormal(), data, "validation"))
+    (number,) = Parzen(20).ask(Subject(StandardNormal(), data, "validation"))
     assert number["protocol"]["sigma"] == narrow
     assert number["value"] == pytest.approx(parzen_log_prob(far, samples, narrow).mean().item())
 
@@ -262,28 +262,28 @@ def test_the_kernel_of_clouds_is_as_wide_as_the_real_points():
             return 5 * super().sample(n, generator=generator)
 
     subject = Subject(Wide(), plane(), "validation")
-    number = numbers(Clouds(100).measure(subject))["squared maximum mean discrepancy"]
+    number = numbers(Clouds(100).ask(subject))["squared_mmd"]
     real = subject.examples.x
     assert number["protocol"]["bandwidth"] == median_distance(real)
     assert number["value"] == pytest.approx(mmd(subject.samples(100), real))
 
 
-def test_true_draws_have_distances_like_the_floor_and_shifted_ones_are_far():
+def test_true_draws_have_distances_like_the_reference_and_shifted_ones_are_far():
     data = plane()
 
     class Shifted(StandardNormal):
         def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
             return super().sample(n, generator=generator) + 2
 
-    for metric, name in ((SampleQuality(400), "Fréchet distance"), (Clouds(400), "sliced Wasserstein distance")):
+    for metric, name in ((SampleQuality(400), "frechet_distance"), (Clouds(400), "sliced_wasserstein_distance")):
         good, bad = found(metric, StandardNormal(), data), found(metric, Shifted(), data)
-        floors = {f.number["name"]: f.number for f in good if isinstance(f, Floor)}
+        references = {f.number["name"]: f.number for f in good if isinstance(f, Reference)}
         near, far = numbers(good)[name]["value"], numbers(bad)[name]["value"]
-        assert far > 4 * floors[name]["value"]
-        assert near < 3 * floors[name]["value"]
-        assert floors[name]["count"] == 200
-        assert floors[name]["protocol"]["num_train"] == 200
-        assert [f for f in bad if isinstance(f, Floor)] == [f for f in good if isinstance(f, Floor)]
+        assert far > 4 * references[name]["value"]
+        assert near < 3 * references[name]["value"]
+        assert references[name]["count"] == 200
+        assert references[name]["protocol"]["num_train"] == 200
+        assert [f for f in bad if isinstance(f, Reference)] == [f for f in good if isinstance(f, Reference)]
 
 
 def test_numbers_of_samples_are_those_of_their_metrics_of_real_examples_and_samples():
@@ -293,14 +293,14 @@ def test_numbers_of_samples_are_those_of_their_metrics_of_real_examples_and_samp
 
     data = plane()
     subject = Subject(Blob(), data, "validation")
-    findings = list(SampleQuality(150, k_precision_recall=2, k_density_coverage=4).measure(subject))
-    floors = {f.number["name"]: f.number for f in findings if isinstance(f, Floor)}
+    findings = list(SampleQuality(150, k_precision_recall=2, k_density_coverage=4).ask(subject))
+    references = {f.number["name"]: f.number for f in findings if isinstance(f, Reference)}
     real = subject.real_features(data.parts["validation"])
     others = subject.features_of_samples(150), subject.real_features(data.parts["train"][200:350])
-    for found_of, other in zip((numbers(findings), floors), others, strict=True):
+    for found_of, other in zip((numbers(findings), references), others, strict=True):
         expected = precision_recall(real[:150], other, 2)._asdict() | density_coverage(real[:150], other, 4)._asdict()
-        expected["Fréchet distance"] = frechet_distance(Moments.of(real), Moments.of(other))
-        expected["kernel distance"] = kernel_distance(other, real)
+        expected["frechet_distance"] = frechet_distance(Moments.of(real), Moments.of(other))
+        expected["kernel_distance"] = kernel_distance(other, real)
         assert {name: number["value"] for name, number in found_of.items()} == pytest.approx(expected)
         assert [number["count"] for number in found_of.values()] == [200, 200, 150, 150, 150, 150]
     # What is exchanged would show.
@@ -311,7 +311,7 @@ def test_numbers_of_samples_are_those_of_their_metrics_of_real_examples_and_samp
 def test_fourier_features_know_no_classes():
     findings = found(SampleQuality(100), StandardNormal(), plane())
     (reason,) = {f for f in findings if isinstance(f, Missing)}
-    assert reason.name == "Inception score"
+    assert reason.name == "inception_score"
     assert reason.reason == "its random Fourier features know no classes"
 
 
@@ -423,47 +423,47 @@ class Slow:
 def test_bounds_take_about_the_seconds_that_they_are_given(seconds, expected, monkeypatch):
     model = Slow(monkeypatch)
     subject = Subject(model, array_data(torch.rand(1000, 1, 4, 4), num_validation=1000), "validation")
-    found = [f for f in Likelihood(500, None, seconds).measure(subject) if isinstance(f, dict)]
+    found = [f for f in Likelihood(500, None, seconds).ask(subject) if isinstance(f, dict)]
     assert {number["count"] for number in found} == {expected}
     if seconds == 100:
         assert 90 < model.now < 120
 
 
-def test_models_are_scored_with_as_many_samples_as_the_floor_has_examples_that_the_network_has_not_seen():
+def test_models_are_scored_with_as_many_samples_as_the_reference_has_examples_that_the_network_has_not_seen():
     data = plane()
     x = data.parts["train"]
-    for metric, name in ((SampleQuality(), "Fréchet distance"), (Clouds(), "sliced Wasserstein distance")):
+    for metric, name in ((SampleQuality(), "frechet_distance"), (Clouds(), "sliced_wasserstein_distance")):
         findings = found(metric, StandardNormal(), data)
-        floors = {f.number["name"]: f.number for f in findings if isinstance(f, Floor)}
-        assert numbers(findings)[name]["protocol"]["num_generated"] == floors[name]["protocol"]["num_train"] == 200
-        assert floors[name]["protocol"]["train_part"] == "second half"
+        references = {f.number["name"]: f.number for f in findings if isinstance(f, Reference)}
+        assert numbers(findings)[name]["protocol"]["num_generated"] == references[name]["protocol"]["num_train"] == 200
+        assert references[name]["protocol"]["train_part"] == "second half"
     subject = Subject(StandardNormal(), data, "validation")
-    assert torch.equal(subject.floor_examples, x[200:])
+    assert torch.equal(subject.reference_examples, x[200:])
     assert [subject.num_samples(typed) for typed in (None, 7, 900)] == [200, 7, 900]
     assert numbers(found(SampleQuality(900), StandardNormal(), data))["recall"]["protocol"]["num_generated"] == 900
 
 
-def test_a_single_training_example_leaves_no_floor():
+def test_a_single_training_example_leaves_no_reference():
     data = plane()
     data.parts["train"] = data.parts["train"][:1]
     for metric in (SampleQuality(), Clouds()):
         findings = found(metric, StandardNormal(), data)
         assert numbers(findings)
-        assert not [f for f in findings if isinstance(f, Floor)]
+        assert not [f for f in findings if isinstance(f, Reference)]
 
 
 def test_every_number_of_samples_has_a_standard_error_and_says_how_it_was_found():
     data = plane()
     for metric in (SampleQuality(100), Clouds(100), Memorization(100)):
         findings = found(metric, StandardNormal(), data)
-        both = [*numbers(findings).values(), *(f.number for f in findings if isinstance(f, Floor))]
+        both = [*numbers(findings).values(), *(f.number for f in findings if isinstance(f, Reference))]
         assert len(both) >= 2
         assert all(number["standard_error"] > 0 and number["protocol"]["error_by"] for number in both)
     quality = numbers(found(SampleQuality(100), StandardNormal(), data))
-    assert quality["Fréchet distance"]["protocol"]["error_by"] == "64 random partitions into 2 parts"
+    assert quality["frechet_distance"]["protocol"]["error_by"] == "64 random partitions into 2 parts"
     assert quality["precision"]["protocol"]["error_by"] == "32 random partitions into 2 parts"
-    assert quality["kernel distance"]["protocol"]["subset_size"] == "all"
-    assert quality["kernel distance"]["least"] == 0
+    assert quality["kernel_distance"]["protocol"]["subset_size"] == "all"
+    assert quality["kernel_distance"]["least"] == 0
     scores = [*numbers(found(Clustering(), Sign(), labelled())).values(), *found(LinearProbe(), Sign(), labelled())]
     assert all("standard_error" in number for number in scores)
 
@@ -471,4 +471,4 @@ def test_every_number_of_samples_has_a_standard_error_and_says_how_it_was_found(
 def test_too_few_examples_for_parts_have_a_number_without_an_error():
     by_name = numbers(found(SampleQuality(num_samples=8, num_real=8), StandardNormal(), plane()))
     assert "standard_error" not in by_name["density"]
-    assert "standard_error" in by_name["Fréchet distance"]
+    assert "standard_error" in by_name["frechet_distance"]

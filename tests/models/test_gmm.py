@@ -240,8 +240,8 @@ def test_bic_and_aic_are_scikit_learns_of_the_same_parameters(covariance_type):
     if model.gaussians.triangular:
         root = torch.linalg.cholesky(torch.linalg.inv(covariances))
     oracle.precisions_cholesky_ = root.numpy()
-    found = {n["name"]: n for n in Likelihood().measure(Subject(model, data, "validation")) if isinstance(n, dict)}
-    for name, expected in (("BIC", oracle.bic(x.numpy())), ("AIC", oracle.aic(x.numpy()))):
+    found = {n["name"]: n for n in Likelihood().ask(Subject(model, data, "validation")) if isinstance(n, dict)}
+    for name, expected in (("bic", oracle.bic(x.numpy())), ("aic", oracle.aic(x.numpy()))):
         number = found[name]
         assert number["value"] == pytest.approx(expected, rel=1e-9)
         assert (number["split"], number["count"], number["better"]) == ("train", 600, "lower")
@@ -254,8 +254,8 @@ def test_parameters_of_before_convergence_are_said_beside_numbers_of_the_trainin
     x = blobs()
     model, data = started(x, "full"), array_data(x, num_validation=50)
     fit(model, data, max_epochs=2)
-    for split, said in (("validation", {"BIC", "AIC"}), ("train", {"BIC", "AIC", "negative log-density"})):
-        found = [n for n in Likelihood().measure(Subject(model, data, split)) if isinstance(n, dict)]
+    for split, said in (("validation", {"bic", "aic"}), ("train", {"bic", "aic", "negative_log_density"})):
+        found = [n for n in Likelihood().ask(Subject(model, data, split)) if isinstance(n, dict)]
         assert {n["name"] for n in found if n.get("caveats") == [STOPPED]} == said
 
 
@@ -265,7 +265,7 @@ def test_a_density_that_the_regularizer_decides_is_no_quality_of_the_model():
     for dims, caveats in ((3, [DECIDED]), (2, None)):
         model, data = Gaussian([dims]), array_data(x[:, :dims], num_validation=50)
         fit(model, data, max_epochs=3)
-        found = [n for n in Likelihood().measure(Subject(model, data, "validation")) if isinstance(n, dict)]
+        found = [n for n in Likelihood().ask(Subject(model, data, "validation")) if isinstance(n, dict)]
         assert [n.get("caveats") for n in found] == [caveats] * 3
         assert [n["protocol"].get("regularized_nats") for n in found] == [caveats and 0.5 * math.log(10)] * 3
 

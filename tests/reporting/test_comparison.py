@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from evaluated_runs import DATA, EXACT, MODELS, SAMPLE, document
 
-from pmodel.reporting.comparison import FLOOR, GROUPS, MARKED, Column, Table, comparison_tables, not_ranked
+from pmodel.reporting.comparison import GROUPS, MARKED, REFERENCE, Column, Table, comparison_tables, not_ranked
 from pmodel.reporting.comparison_markdown import comparison_markdown
 from pmodel.reporting.comparison_text import LABEL_WIDTH, comparison_text, superscript
 from pmodel.reporting.conditions import conditions, counted_elsewhere
@@ -32,7 +32,7 @@ def score(value: float | None, **more) -> dict:
 
 
 def column_of(table: Table, name: str) -> Column:
-    (column,) = [column for column in table.columns if column.name == name]
+    (column,) = [column for column in table.columns if column.label == name]
     return column
 
 
@@ -219,10 +219,10 @@ def test_an_exact_value_and_a_bound_of_one_name_never_share_a_column_nor_do_unit
     }
 
 
-def test_the_floor_is_never_best_and_does_not_keep_a_run_from_it():
+def test_the_reference_is_never_best_and_does_not_keep_a_run_from_it():
     (table,) = comparison_tables(document())
     column = column_of(table, "Fréchet distance")
-    assert column.floor["value"] < min(SAMPLE.values())
+    assert column.reference["value"] < min(SAMPLE.values())
     assert [label for label, best in zip(table.labels, column.best, strict=True) if best] == ["pixelrnn"]
     row = next(line for line in comparison_text(document(), 200).splitlines() if "2.874*" in line)
     assert row.endswith("0.4120")
@@ -237,9 +237,8 @@ def test_each_hole_leads_to_the_reason_that_its_run_gives_and_equal_reasons_are_
             assert (number is None) == (note is not None)
             if number is None:
                 footnote = table.footnotes[note]
-                # A bound's name goes on with its K.
                 given = {missing["name"]: missing["reason"] for missing in run["missing"]}
-                assert footnote.reason == given[column.name.partition(" (")[0]]
+                assert footnote.reason == given[column.name]
                 assert footnote.runs.count(run["label"]) == 1
     assert table.absent == [("the data are no known mixture", ["modes covered"], list(MODELS))]
 
@@ -248,18 +247,17 @@ def test_what_is_missing_for_one_reason_of_the_same_runs_is_one_line():
     results = results_of([score(1.0)], [score(2.0)])
     lacks = [("nmi", "the model has no assign"), ("loss", "no loss"), ("ari", "the model has no assign")]
     for run, reasons in zip(results["runs"], (lacks, lacks[:2]), strict=True):
-        run["missing"] = [{"name": name, "group": "clusters", "reason": reason} for name, reason in reasons]
+        run["missing"] = [
+            {"name": name, "label": f"the {name}", "group": "clusters", "reason": reason} for name, reason in reasons
+        ]
     text = comparison_text(results, 100)
     assert text.endswith(
-        "\nnot measured:\n  the model has no assign: normalized mutual information\n  no loss: loss"
-        "\n  the model has no assign (a): adjusted Rand index"
+        "\nnot measured:\n  the model has no assign: the nmi\n  no loss: the loss"
+        "\n  the model has no assign (a): the ari"
     )
     results["runs"][1]["missing"] = results["runs"][0]["missing"]
     text = comparison_text(results, 100)
-    assert text.endswith(
-        "\nnot measured:\n  the model has no assign: normalized mutual information, adjusted Rand index"
-        "\n  no loss: loss"
-    )
+    assert text.endswith("\nnot measured:\n  the model has no assign: the nmi, the ari\n  no loss: the loss")
 
 
 def test_a_hole_that_nobody_explains_says_so():
@@ -303,7 +301,7 @@ def test_the_terminals_table_has_each_value_below_its_run_whatever_the_width(wid
         assert f"{superscript(i)} {footnote.reason}" in text.replace("\n  ", " ")
 
 
-def test_a_single_run_is_a_list_below_headings_with_the_floor_beside_its_numbers():
+def test_a_single_run_is_a_list_below_headings_with_the_reference_beside_its_numbers():
     results = document(["vae"])
     few = next(number for number in results["runs"][0]["numbers"] if number["name"] == "recall")
     few["count"] = 500
@@ -316,7 +314,7 @@ def test_a_single_run_is_a_list_below_headings_with_the_floor_beside_its_numbers
         "9.270",
         "± 0.031",
         "distance of features",
-        "floor 0.4120",
+        "reference 0.4120",
     ]
     # Only what was measured on others says on how many.
     assert [line.split("\u00a0")[0].strip() for line in lines if "examples)" in line] == ["recall"]
@@ -327,7 +325,7 @@ def test_a_single_run_is_a_list_below_headings_with_the_floor_beside_its_numbers
         *("samples", "memorization", "reconstruction", "codes", "cost"),
     ]
     assert lines[lines.index("likelihood, bound") + 1].startswith("  elbo (K = 1)\u00a0↑")
-    assert f"{FLOOR} in place of samples" in text
+    assert f"{REFERENCE} in place of samples" in text
     assert "\n  the model has no log_prob: log-likelihood" in text
     assert "*" not in text
 
@@ -390,14 +388,14 @@ def test_where_numbers_are_best_stands_beside_their_names():
             assert len([line for line in lines if re.match(rf"  {re.escape(name)} +[\d.]+( |$)", line)]) == 1
 
 
-def test_runs_that_did_not_end_or_were_not_judged_are_named():
+def test_runs_that_did_not_end_or_were_not_evaluated_are_named():
     results = results_of([score(1.0)], [score(2.0)], [score(3.0)])
     for run, status in zip(results["runs"], ("stopped", "done", None), strict=True):
         run["status"] = status
     results["failed"] = [{"run": "logs/x", "label": "gan", "reason": "the model was not fitted yet"}]
     text = comparison_text(results, 100)
     assert re.search(r"a \(stopped\) +b +c\n", text)
-    assert text.endswith("\n\nnot judged:\n  gan (logs/x): the model was not fitted yet")
+    assert text.endswith("\n\nnot evaluated:\n  gan (logs/x): the model was not fitted yet")
     results["runs"] = results["runs"][:1]
     assert comparison_text(results, 100).startswith("a (stopped): 10,000 test examples of mnist\n")
 

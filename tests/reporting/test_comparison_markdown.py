@@ -23,7 +23,7 @@ def test_each_value_stands_below_its_run_and_the_best_is_bold():
     assert len(rows) == len(table.columns)
     for row, column in zip(rows, table.columns, strict=True):
         assert len(row) == len(head)
-        assert row[0].startswith(column.name.replace("_", "\\_"))
+        assert row[0].startswith(column.label)
         for cell, number, best in zip(row[1:5], column.numbers, column.best, strict=True):
             if number is None:
                 assert cell.startswith("–<sup>")
@@ -45,7 +45,7 @@ def test_what_stands_beside_a_main_number_says_so():
     results = document(["vae", "pixelcnn"])
     bound = next(number for number in results["runs"][0]["numbers"] if number.get("kind") == "bound")
     bound["remark"] = "in half a line"
-    line = f"{bound['name']}: in half a line"
+    line = f"{bound['label']}: in half a line"
     assert f"- {line}\n" in comparison_markdown(results)
     assert f"\n{line}\n" in comparison_text(results, 100)
     assert "(in half a line)" in comparison_text(results | {"runs": results["runs"][:1]}, 100)
@@ -69,7 +69,7 @@ def test_examples_conditions_reasons_and_runs_that_failed_stand_around_the_table
     assert "- features: labels, 91d0c8a2b7e4\n" in text
     assert f"bold type marks {MARKED}" in text
     assert "- the data are no known mixture: modes covered\n" in text
-    assert text.endswith("Not judged:\n\n- dcgan (logs/a\\_run): no checkpoint\n")
+    assert text.endswith("Not evaluated:\n\n- dcgan (logs/a\\_run): no checkpoint\n")
 
 
 def test_an_ideal_stands_in_the_place_of_an_arrow():

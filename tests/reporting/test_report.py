@@ -8,13 +8,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from built import Likelihood
 from evaluated_runs import DATA, MODELS, document, with_figures
 from PIL import Image
 
-from pmodel.reporting.comparison import FLOOR, MARKED
+from pmodel.reporting.comparison import MARKED, REFERENCE
 from pmodel.reporting.report import _explanation as explanation
 from pmodel.reporting.report import write_report
+from pmodel.reporting.texts import label_of
 
 EVIL = '<script>alert("1")</script> & \'<b onclick="x">\''
 # Elements without an end.
@@ -152,7 +152,7 @@ def test_no_other_text_of_the_document_becomes_markup(tmp_path):
         run["missing_figures"] = dict.fromkeys(run["missing_figures"], EVIL)
         for missing in run["missing"]:
             missing["reason"] = EVIL + missing["reason"]
-        for number in run["numbers"] + run["floors"]:
+        for number in run["numbers"] + run["references"]:
             number["name"] += EVIL
             number["unit"] += EVIL
             number["protocol"] = {"feature_network": EVIL}
@@ -171,7 +171,7 @@ def test_the_summary_has_a_row_for_each_run_and_marks_the_best_with_more_than_co
     start, end = nine[1].index('aria-label="Quality of samples"'), nine[1].index('aria-label="Memorization"')
     rows = nine[1][start:end].split("<tr>")[1:]
     labels = [re.search(r'<span class="label">(.*?)</span>', row) for row in rows]
-    assert [match[1] for match in labels if match] == [*MODELS, FLOOR]
+    assert [match[1] for match in labels if match] == [*MODELS, REFERENCE]
     best = [row for row in rows if 'class="best"' in row]
     assert len(best) == 1
     assert "pixelrnn" in best[0]
@@ -192,13 +192,17 @@ def test_exact_values_bounds_and_estimates_are_headed_apart(nine):
         (
             ["vae"],
             "vae on mnist",
-            "One trained model, vae, is judged on the 10,000 test examples of mnist "
+            "One trained model, vae, is evaluated on the 10,000 test examples of mnist "
             "(28 × 28 pixels, grey, 2 levels, binarization: static).",
         ),
-        (["vae", "gan"], "Two models on mnist", "Two trained models are judged on the 10,000 test examples of mnist"),
+        (
+            ["vae", "gan"],
+            "Two models on mnist",
+            "Two trained models are evaluated on the 10,000 test examples of mnist",
+        ),
     ],
 )
-def test_title_and_introduction_say_what_was_judged_on_what(labels, title, introduction, tmp_path):
+def test_title_and_introduction_say_what_was_evaluated_on_what(labels, title, introduction, tmp_path):
     page = page_of(document(labels), tmp_path)
     assert [text for around, text in page.texts if around[-1] in ("title", "h1")] == [title, title]
     assert introduction in page.text()
@@ -259,7 +263,7 @@ def test_more_columns_than_a_page_is_wide_go_on_in_a_second_table(tmp_path):
     results = document(["vae", "gan"])
     for run in results["runs"]:
         (one,) = [number for number in run["numbers"] if number["name"] == "precision"]
-        run["numbers"] += [one | {"name": f"more {i}"} for i in range(6)]
+        run["numbers"] += [one | {"name": f"more_{i}", "label": f"more {i}"} for i in range(6)]
     text = write_report(results, tmp_path).read_text(encoding="utf-8")
     heads = []
     for title in ("Quality of samples", "Quality of samples, continued"):
@@ -270,7 +274,7 @@ def test_more_columns_than_a_page_is_wide_go_on_in_a_second_table(tmp_path):
     assert [["run</th>", *names[:5]], ["run</th>", *names[5:]]] == heads
 
 
-def test_a_run_that_was_stopped_or_could_not_be_judged_says_so(tmp_path):
+def test_a_run_that_was_stopped_or_could_not_be_evaluated_says_so(tmp_path):
     results = with_figures(document(["vae", "gan"]), tmp_path)
     results["runs"][0]["status"], results["runs"][1]["status"] = "stopped", "done"
     results["failed"] = [{"run": "logs/x", "label": "dcgan", "reason": EVIL}]
@@ -279,13 +283,13 @@ def test_a_run_that_was_stopped_or_could_not_be_judged_says_so(tmp_path):
     assert set(tags) == {"stopped"}
     assert [text for around, text in page.texts if around[-1] == "figcaption"][:2] == ["vae (stopped)", "gan"]
     assert "done" not in page.text()
-    assert f"Not judged dcgan (logs/x): {EVIL}" in page.text()
-    assert "Not judged" not in page_of(document(), tmp_path).text()
+    assert f"Not evaluated dcgan (logs/x): {EVIL}" in page.text()
+    assert "Not evaluated" not in page_of(document(), tmp_path).text()
 
 
 def test_a_caveat_stands_below_its_table(tmp_path):
     results = document(["vae", "pixelcnn"])
-    number = next(n for n in results["runs"][0]["numbers"] if n["name"] == "Fréchet distance")
+    number = next(n for n in results["runs"][0]["numbers"] if n.get("label") == "Fréchet distance")
     number["caveats"] = ["it has no bound"]
     assert "Not ranked: it has no bound: Fréchet distance (vae)." in page_of(results, tmp_path).text()
 
@@ -354,7 +358,7 @@ def test_each_number_has_its_protocol_and_checkpoints_their_hashes(nine):
     for run in results["runs"]:
         assert run["checkpoint_sha256"] in text
         for number in run["numbers"]:
-            assert number["name"] in protocol
+            assert label_of(number) in protocol
             assert results["meanings"].get(number["name"], "") in protocol
     assert "sigma 0.13 (gmm, vae, gan); 0.18 (pixelcnn, pixelrnn); 0.15 (dcgan)" in protocol
     # What the data say for all is said once.
@@ -378,13 +382,3 @@ def test_curves_with_holes_are_drawn_without_them(tmp_path):
     curve["y"][1] = None
     del curve["error"]
     assert "vae -90.07 – -86.90" in page_of(results, tmp_path).text()
-
-
-def test_meanings_are_those_of_the_longest_name_that_fits():
-    metric = Likelihood()
-    assert metric.meaning("negative log-likelihood of levels") == metric.meanings["negative log-likelihood of levels"]
-    assert metric.meaning("negative log-likelihood") == metric.meanings["negative log-likelihood"]
-    bound = metric.meanings["negative importance-weighted bound"]
-    assert metric.meaning("negative importance-weighted bound (K = 7)") == bound
-    assert metric.meaning("a number of tomorrow") is None
-    assert all(text.endswith(".") for text in metric.meanings.values())

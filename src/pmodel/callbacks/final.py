@@ -9,7 +9,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from pmodel.callbacks.checkpoints import BestCheckpoint
 from pmodel.capabilities import Assigns, LogProb, LowerBound, Samples
 from pmodel.evaluation.clusters import Clustering
-from pmodel.evaluation.likelihood import Likelihood, Parzen
+from pmodel.evaluation.likelihood import Likelihood
+from pmodel.evaluation.parzen import Parzen
 from pmodel.evaluation.points import Modes
 from pmodel.evaluation.subject import Subject
 from pmodel.loggers.hand import keep
@@ -68,4 +69,4 @@ class FinalNumbers(Callback):
             Clustering(),
         )
         for metric in metrics:
-            yield from (finding for finding in metric.measure(subject) if isinstance(finding, dict))
+            yield from (finding for finding in metric.ask(subject) if isinstance(finding, dict))

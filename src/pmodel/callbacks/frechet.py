@@ -59,7 +59,8 @@ class FrechetDistance(Callback):
             x = data.examples("train", seen + self.num_samples).x[seen:]
             self.floor = frechet_distance(Moments.of(self.extractor.features(x)), self.real)
             number: Number = {
-                "name": "Fréchet distance, real train against real validation",
+                "name": "frechet_distance_of_training_examples",
+                "label": "Fréchet distance, real train against real validation",
                 "value": self.floor,
                 "unit": "distance of features",
                 "split": split,

@@ -113,12 +113,12 @@ def collect_numbers(trainer: Trainer, protocol: dict[str, Any]) -> list[Number]:
         if frechet is not None:
             numbers += frechet.numbers
         if best.best_epoch is not None:
-            numbers.append({"name": "best epoch", "value": best.best_epoch, "unit": f"of {trainer.current_epoch}"})
+            numbers.append({"name": "best_epoch", "value": best.best_epoch, "unit": f"of {trainer.current_epoch}"})
     if final is not None:
         numbers += [number for number in final.numbers if number not in likelihoods]
     numbers.append({"name": "parameters", "value": model.num_parameters, "unit": ""})
     if timing is not None:
-        numbers.append({"name": "training time", "value": timing.seconds, "unit": "seconds"})
+        numbers.append({"name": "training_time", "value": timing.seconds, "unit": "seconds"})
         numbers.append({"name": "throughput", "value": timing.examples_per_second, "unit": "examples/s"})
     return numbers
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pmodel.callbacks.figures import Figures
 from pmodel.capabilities import Samples
-from pmodel.evaluation.findings import Finding, Floor, Metric
+from pmodel.evaluation.findings import Finding, Metric, Reference
 from pmodel.evaluation.memorization import Memorization
 from pmodel.evaluation.samples import SampleQuality
 from pmodel.evaluation.subject import Subject, data_protocol
@@ -95,7 +95,7 @@ class Judge:
             "split": self.settings["split"],
             **provenance(self.group.device, self.group.count),
             "settings": self.settings["metric"],
-            "meanings": {name: text for name in sorted(names) for m in self.metrics if (text := m.meaning(name))},
+            "meanings": {q.name: q.meaning for m in self.metrics for q in m.quantities if q.name in names},
             "captions": self.figures.captions if self.figures else {},
             "runs": entries,
             "failed": failed,
@@ -106,18 +106,18 @@ class Judge:
         if is_first():
             print(f"judging {label}  {shown(run.folder)}", flush=True)
         run.model.to(self.group.device)
-        numbers, missing, floors, curves = [], [], [], []
+        numbers, missing, references, curves = [], [], [], []
         findings: list[Finding] = []
         with Bar(len(self.metrics), f"judging {label}") as bar:
             for metric in self.metrics:
-                findings += metric.measure(subject)
+                findings += metric.ask(subject)
                 bar.update()
         for finding in findings:
             match finding:
                 case Missing():
                     missing.append(finding._asdict())
-                case Floor():
-                    floors.append(finding.number)
+                case Reference():
+                    references.append(finding.number)
                 case Curve():
                     curves.append(finding._asdict())
                 case _:
@@ -143,7 +143,7 @@ class Judge:
             "data": data_protocol(subject.data),
             "numbers": numbers,
             "missing": missing,
-            "floors": floors,
+            "references": references,
             "curves": curves,
             "figures": figures,
             "missing_figures": missing_figures,
@@ -172,7 +172,7 @@ class Judge:
         about_training = trained["numbers"]
         self._check_sizes(run, about_training)
         for number in about_training:
-            if number.get("name") == "training time":
+            if number.get("name") == "training_time":
                 number["protocol"] = {"hardware": trained.get("hardware")}
         cache_dir = self.settings["cache_dir"]
         return Subject(

@@ -29,7 +29,7 @@ from pmodel.runs.results import Number
 from pmodel.runs.saved import ENDED, evaluate_command, find_runs, read_results, read_status, resume_command
 from pmodel.runs.typed import only_typed
 
-TIME = "training time"
+TIME = "training_time"
 # Jobs that differ in nothing else are repetitions of one another.
 REPEATS = ("seed", "data.label_seed", "data.split_seed")
 
@@ -252,7 +252,8 @@ def summary_table(jobs: list[Job], columns: int) -> str:
         names.append(TIME)
     # Where there is one job in each line, its number is what its directory begins with.
     single = len(jobs) > 1 and all(len(group) == 1 for group in groups.values())
-    heads = [f"{name}, s" if name == TIME else label_of(name) for name in names]
+    labels = {name: _label(number) for job in jobs for name, number in job.numbers.items()}
+    heads = [f"{labels[name]}, s" if name == TIME else labels[name] for name in names]
     rows = [[*(["job"] if single else []), *settings, "jobs", *heads]]
     for key, group in groups.items():
         number = [group[0].path.name.partition("-")[0]] if single else []
@@ -262,6 +263,10 @@ def summary_table(jobs: list[Job], columns: int) -> str:
         turned = [list(column) for column in zip(*rows, strict=True)]
         lines = min(lines, table(turned, right=set(range(1, len(turned[0])))), key=_width)
     return f"{lines}\nsd: the standard deviation over jobs" if "(sd " in lines else lines
+
+
+def _label(number: Number) -> str:
+    return f"train {label_of(number)}" if number.get("split") == "train" else label_of(number)
 
 
 def _statuses(jobs: list[Job]) -> str:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pmodel.capabilities import Assigns
-from pmodel.evaluation.findings import Finding, Metric, without_labels
+from pmodel.evaluation.findings import Finding, Metric, Quantity, without_labels
 from pmodel.evaluation.subject import Subject
 from pmodel.metrics.clustering import clustering_scores
 from pmodel.metrics.errors import Partitions, partition_error
@@ -15,35 +15,44 @@ from pmodel.runs.results import Group
 
 # For the errors.
 PARTITIONS = Partitions(2, 32)
-NAMES = ("clustering_accuracy", "nmi", "ari")
 
 
 class Clustering(Metric):
     """Agreement of a model's clusters with labels of the split, which no model has seen; see `clustering_scores`."""
 
     group: ClassVar[Group] = "clusters"
-    meanings: ClassVar[dict[str, str]] = {
-        "clustering_accuracy": (
-            "The share of examples in a cluster that is matched with their label, under the best one-to-one matching."
-        ),
-        "nmi": "Normalized mutual information of clusters and labels: 0 if independent, 1 if the same partition.",
-        "ari": "Adjusted Rand index: agreement of clusters and labels on pairs of examples, 0 by chance, 1 at best.",
-    }
+    quantities: ClassVar[tuple[Quantity, ...]] = tuple(
+        Quantity(name, label, "of 1", meaning, Assigns, better="higher")
+        for name, label, meaning in (
+            (
+                "clustering_accuracy",
+                "clustering accuracy",
+                "The share of examples in a cluster that is matched with their label, under the best one-to-one "
+                "matching.",
+            ),
+            (
+                "nmi",
+                "normalized mutual information",
+                "Normalized mutual information of clusters and labels: 0 if independent, 1 if the same partition.",
+            ),
+            (
+                "ari",
+                "adjusted Rand index",
+                "Adjusted Rand index: agreement of clusters and labels on pairs of examples, 0 by chance, 1 at best.",
+            ),
+        )
+    )
 
     def measure(self, subject: Subject) -> Iterator[Finding]:
         x, label = subject.examples
         model = subject.model
-        if not isinstance(model, Assigns):
-            yield from self.missing("the model has no assign", *NAMES)
-        elif reason := without_labels(label):
-            yield from self.missing(reason, *NAMES)
-        else:
-            cluster = subject.over(lambda part, _: model.assign(part), x)
-            errors = partition_error(_scores, torch.stack([cluster, label], 1), partitions=PARTITIONS).tolist()
-            own = {"error_by": str(PARTITIONS)}
-            for (name, value), error in zip(clustering_scores(cluster, label).items(), errors, strict=True):
-                rest = {"better": "higher", "standard_error": error, "protocol": own}
-                yield subject.number(name, value, "of 1", self.group, **rest)
+        if reason := without_labels(label):
+            yield from self.missing(reason, *(part.name for part in self.quantities))
+            return
+        cluster = subject.over(lambda part, _: model.assign(part), x)
+        errors = partition_error(_scores, torch.stack([cluster, label], 1), partitions=PARTITIONS).tolist()
+        for (name, value), error in zip(clustering_scores(cluster, label).items(), errors, strict=True):
+            yield self.number(subject, name, value, error, protocol={"error_by": str(PARTITIONS)})
 
 
 def _scores(pairs: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from pmodel.capabilities import Classifies, Encodes
-from pmodel.evaluation.findings import Finding, Metric, without_labels
+from pmodel.evaluation.findings import Finding, Metric, Quantity, without_labels
 from pmodel.evaluation.subject import Subject
 from pmodel.metrics.errors import share_error
 from pmodel.metrics.likelihood import estimate
@@ -21,21 +21,25 @@ class LinearProbe(Metric):
     """
 
     group: ClassVar[Group] = "codes"
-    meanings: ClassVar[dict[str, str]] = {
-        "linear probe accuracy": "How well a linear classifier on the codes finds the labels, which the model was "
-        "never told.",
-    }
+    quantities: ClassVar[tuple[Quantity, ...]] = (
+        Quantity(
+            "linear_probe_accuracy",
+            "linear probe accuracy",
+            "of 1",
+            "How well a linear classifier on the codes finds the labels, which the model was never told.",
+            Encodes,
+            better="higher",
+        ),
+    )
 
     def __init__(self, num_train: Two | None):
         self.num_train = num_train
 
     def measure(self, subject: Subject) -> Iterator[Finding]:
-        name, model = "linear probe accuracy", subject.model
+        name, model = "linear_probe_accuracy", subject.model
         train = subject.training_examples
         x, label = train.x[: self.num_train], train.label[: self.num_train]
-        if not isinstance(model, Encodes):
-            yield from self.missing("the model has no encode", name)
-        elif isinstance(model, Classifies):
+        if isinstance(model, Classifies):
             yield from self.missing("the model was told the labels", name)
         elif subject.split == "train":
             yield from self.missing("split=train: the probe is fitted on these examples", name)
@@ -47,26 +51,29 @@ class LinearProbe(Metric):
             codes = [subject.over(lambda part, _: model.encode(part), part) for part in (x, subject.examples.x)]
             value = linear_probe(codes[0], label, codes[1], subject.examples.label)
             own = {"num_train": len(x), "code_dim": codes[0].shape[1], "error_by": "binomial"}
-            error = share_error(value, len(codes[1]))
-            yield subject.number(name, value, "of 1", self.group, better="higher", standard_error=error, protocol=own)
+            yield self.number(subject, name, value, share_error(value, len(codes[1])), protocol=own)
 
 
 class Classification(Metric):
     """The share of the split's examples whose most probable label is right."""
 
     group: ClassVar[Group] = "codes"
-    meanings: ClassVar[dict[str, str]] = {
-        "accuracy": "The share of examples whose most probable label is right.",
-    }
+    quantities: ClassVar[tuple[Quantity, ...]] = (
+        Quantity(
+            "accuracy",
+            "accuracy",
+            "of 1",
+            "The share of examples whose most probable label is right.",
+            Classifies,
+            better="higher",
+        ),
+    )
 
     def measure(self, subject: Subject) -> Iterator[Finding]:
-        name, model = "accuracy", subject.model
+        model = subject.model
         x, label = subject.examples
-        if not isinstance(model, Classifies):
-            yield from self.missing("the model has no classify", name)
-        elif reason := without_labels(label):
-            yield from self.missing(reason, name)
+        if reason := without_labels(label):
+            yield from self.missing(reason, "accuracy")
         else:
             right = subject.over(lambda part, _: model.classify(part).argmax(1), x) == label
-            mean, error, count = estimate(right)
-            yield subject.number(name, mean, "of 1", self.group, count, better="higher", standard_error=error)
+            yield self.number(subject, "accuracy", *estimate(right))

@@ -4,11 +4,9 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from pmodel.capabilities import Samples
-from pmodel.evaluation.findings import Finding, Metric
+from pmodel.evaluation.findings import Finding, Metric, Quantity
 from pmodel.evaluation.subject import Subject
 from pmodel.runs.results import Group
-
-TRAINING, TIME = "training time", "time per sample"
 
 
 class Cost(Metric):
@@ -18,29 +16,39 @@ class Cost(Metric):
     """
 
     group: ClassVar[Group] = "cost"
-    meanings: ClassVar[dict[str, str]] = {
-        "parameters": "Trainable ones; of models without a gradient, the numbers that a fit chooses.",
-        "training time": "Seconds of training, without validation, figures and checkpoints.",
-        "time per sample": "When 500 are drawn at once: the median over such draws.",
-    }
+    quantities: ClassVar[tuple[Quantity, ...]] = (
+        Quantity(
+            "parameters",
+            "parameters",
+            "",
+            "Trainable ones; of models without a gradient, the numbers that a fit chooses.",
+        ),
+        Quantity(
+            "training_time",
+            "training time",
+            "seconds",
+            "Seconds of training, without validation, figures and checkpoints.",
+            better="lower",
+        ),
+        Quantity(
+            "time_per_sample",
+            "time per sample",
+            "ms",
+            "When 500 are drawn at once: the median over such draws.",
+            Samples,
+            better="lower",
+        ),
+    )
 
     def measure(self, subject: Subject) -> Iterator[Finding]:
-        model = subject.model
-        yield {"name": "parameters", "value": model.num_parameters, "unit": "", "group": self.group}
-        training = next((number for number in subject.about_training if number["name"] == TRAINING), None)
+        yield self.plain_number("parameters", subject.model.num_parameters)
+        training = next((number for number in subject.about_training if number["name"] == "training_time"), None)
         if training is None:
-            yield from self.missing("the run left no results.json that has it", TRAINING)
+            yield from self.missing("the run left no results.json that has it", "training_time")
         else:
-            yield {**training, "group": self.group, "better": "lower"}
-        if not isinstance(model, Samples):
-            yield from self.missing("the model has no sample", TIME)
-            return
-        subject.samples(subject.PART)
-        yield {
-            "name": TIME,
-            "value": 1000 * subject.seconds_per_sample,
-            "unit": "ms",
-            "group": self.group,
-            "better": "lower",
-            "protocol": {"batch_size": subject.PART, "device": subject.group.device.type},
-        }
+            rest = {key: training[key] for key in ("unit", "protocol") if key in training}
+            yield self.plain_number("training_time", training["value"], **rest)
+        if isinstance(subject.model, Samples):
+            subject.samples(subject.PART)
+            drawn = {"batch_size": subject.PART, "device": subject.group.device.type}
+            yield self.plain_number("time_per_sample", 1000 * subject.seconds_per_sample, protocol=drawn)

@@ -1,8 +1,10 @@
-"""What a metric gives: numbers, each with its protocol; curves; and for what it can't give, the reason."""
+"""What a metric declares and gives: numbers, each with its protocol; curves; and for what it can't give, the reason."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, ClassVar, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 from torch import Tensor
 
@@ -11,42 +13,104 @@ from pmodel.runs.results import Curve, Group, Missing, Number
 from pmodel.settings.checked import check_arguments
 
 
-class Floor(NamedTuple):
+class Reference(NamedTuple):
     """A number that real training examples have in the place of samples."""
 
     number: Number
 
 
-Finding = Number | Missing | Curve | Floor
+Finding = Number | Missing | Curve | Reference
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number, declared once: files, tables, pages and docs read it here.
+
+    name: its key in files, an identifier
+    label: its words; "{num_samples}" stands for that setting of the metric
+    meaning: a sentence to a reader who sees the number for the first time
+    question: the protocol of `pmodel.capabilities` that a model must answer; None: every model has the number
+    better, ideal, least, kind: as in `Number`
+    """
+
+    name: str
+    label: str
+    unit: str
+    meaning: str
+    question: Any = None
+    better: Literal["lower", "higher"] | None = None
+    ideal: float | None = None
+    least: float | None = None
+    kind: Literal["exact", "bound", "estimate"] | None = None
 
 
 class Metric(ABC):
-    """Something that models are asked; which of them can answer is for the metric to say.
+    """Something that models are asked.
 
     group: the part of the table in which its numbers stand
-    meanings: a sentence for each number, or for all whose names begin so, to a reader who sees it for the first time
+    quantities: the numbers that it may give
     """
 
     group: ClassVar[Group]
-    meanings: ClassVar[dict[str, str]]
+    quantities: ClassVar[tuple[Quantity, ...]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         check_arguments(cls, cls.__name__)
 
+    def ask(self, subject: Subject) -> Iterator[Finding]:
+        """The numbers of a model, and the reasons for those that it does not have."""
+        asked = self.asked(subject)
+        answered = [part for part in asked if part.question is None or isinstance(subject.model, part.question)]
+        for part in asked:
+            if part not in answered:
+                yield from self.missing(self.lack(part.question, subject.model), part.name)
+        if answered:
+            yield from self.measure(subject)
+
+    def asked(self, subject: Subject) -> list[Quantity]:
+        """The quantities that there are of the subject's data."""
+        return list(self.quantities)
+
+    def lack(self, question: Any, model: Any) -> str:
+        """Why a model has no number whose question it does not answer."""
+        first = (get_args(question) or (question,))[0]
+        return f"the model has no {next(name for name in vars(first) if not name.startswith('_'))}"
+
     @abstractmethod
     def measure(self, subject: Subject) -> Iterator[Finding]:
-        """The numbers of a model, or the reasons why it has none."""
-
-    def meaning(self, name: str) -> str | None:
-        """The sentence for a number of that name; None if it is not one of this metric."""
-        fitting = [start for start in self.meanings if name.startswith(start)]
-        return self.meanings[max(fitting, key=len)] if fitting else None
+        """The numbers of a model that answers at least one of the questions, or the reasons why it has none."""
 
     def missing(self, reason: str, *names: str) -> Iterator[Missing]:
         """The same reason for several numbers."""
         for name in names:
-            yield Missing(name, self.group, reason)
+            yield Missing(name, self.label(name), self.group, reason)
+
+    def label(self, name: str) -> str:
+        """The words for a number of that name."""
+        return self._declared(name).label.format_map(vars(self))
+
+    def plain_number(self, name: str, value: float, **rest: Any) -> Number:
+        """A number with what is declared of it, and the entries in `rest` that are not None."""
+        part = self._declared(name)
+        own = {"name": name, "label": self.label(name), "value": value, "unit": part.unit, "group": self.group}
+        own |= {key: getattr(part, key) for key in ("better", "ideal", "least", "kind")} | rest
+        return {key: entry for key, entry in own.items() if entry is not None}
+
+    def number(
+        self, subject: Subject, name: str, value: float, error: float = math.nan, count: int | None = None, **rest: Any
+    ) -> Number:
+        """A number over `count` examples of the split, all by default, with its protocol: what its data say, and the
+        entries of `protocol` in `rest`. A standard error that is not finite is left out."""
+        rest = {
+            "split": subject.split,
+            "count": len(subject.examples.x) if count is None else count,
+            "standard_error": error if math.isfinite(error) else None,
+        } | rest
+        return self.plain_number(name, value, **rest | {"protocol": subject.protocol(**rest.get("protocol", {}))})
+
+    def _declared(self, name: str) -> Quantity:
+        return next(part for part in self.quantities if part.name == name)
 
 
 def without_labels(*labels: Tensor) -> str | None:

@@ -1,4 +1,4 @@
-"""Likelihoods: exact ones, bounds, and Parzen windows; each under a name of its own."""
+"""Likelihoods: exact ones and bounds, each under a name of its own."""
 
 import math
 import time
@@ -14,13 +14,11 @@ from pmodel.capabilities import (
     LogProb,
     LowerBound,
     MaximizesLikelihood,
-    Samples,
     SamplesClasses,
 )
-from pmodel.evaluation.findings import Finding, Metric
+from pmodel.evaluation.findings import Finding, Metric, Quantity
 from pmodel.evaluation.subject import SEED, Subject
-from pmodel.metrics.likelihood import Estimate, bits_per_dim, estimate
-from pmodel.metrics.parzen import parzen_estimate
+from pmodel.metrics.likelihood import Mean, bits_per_dim, estimate
 from pmodel.processes.bar import Bar
 from pmodel.runs.results import Curve, Group, Number
 from pmodel.settings.ranges import Count, Positive
@@ -30,11 +28,9 @@ PART = 100
 # The numbers of samples at which the bound is drawn, besides the largest.
 CURVE = (1, 5, 50)
 
-EXACT = "negative log-likelihood"
-DENSITY = "negative log-density"
-OF_LEVELS = "negative log-likelihood of levels"
-ELBO = "negative ELBO"
-CRITERIA = ("BIC", "AIC")
+EXACT, DENSITY = "negative_log_likelihood", "negative_log_density"
+OF_LEVELS = "negative_log_likelihood_of_levels"
+CRITERIA = ("bic", "aic")
 UNBOUNDED = "a density of data on levels has no bound; data.dequantize=true gives numbers that compare"
 DECIDED = "model.reg_covar decides the density, not the data"
 STOPPED = "parameters from before the fit had converged; best.ckpt follows val/nll where there are validation examples"
@@ -42,8 +38,12 @@ STOPPED = "parameters from before the fit had converged; best.ckpt follows val/n
 
 def bound_name(k: int, continuous: bool) -> str:
     """The name of the bound with k samples, of the probability of levels or of a density."""
-    name = ELBO if k == 1 else f"negative importance-weighted bound (K = {k})"
-    return f"{name}, of a density" if continuous else name
+    name = "negative_elbo" if k == 1 else "negative_importance_weighted_bound"
+    return f"{name}_of_density" if continuous else name
+
+
+def _nats(name: str, label: str, meaning: str, question: Any, kind: str) -> Quantity:
+    return Quantity(name, label, "nats", meaning, question, better="lower", kind=kind)
 
 
 class Likelihood(Metric):
@@ -69,65 +69,110 @@ class Likelihood(Metric):
     """
 
     group: ClassVar[Group] = "likelihood"
-    meanings: ClassVar[dict[str, str]] = {
-        "negative log-likelihood": (
-            "The mean of −log p(x) over the examples, exact: how improbable the model finds images that it "
-            "has never seen."
+    quantities: ClassVar[tuple[Quantity, ...]] = (
+        _nats(
+            EXACT,
+            "negative log-likelihood",
+            "The mean of −log p(x) over the examples, exact: how improbable the model finds images that it has never "
+            "seen.",
+            LogProb,
+            "exact",
         ),
-        "negative log-likelihood of levels": "What a density says at most about −log p of the levels, from examples "
-        "with uniform noise added.",
-        "negative log-density": (
-            "The mean negative logarithm of a density, which depends on the unit of x and compares with no probability."
+        _nats(
+            DENSITY,
+            "negative log-density",
+            "The mean of −log p(x) of a density, which depends on the unit of x and compares with no probability.",
+            LogProb,
+            "exact",
         ),
-        "negative ELBO": (
-            "The negative evidence lower bound: −log p(x) is at most that high; the importance-weighted bound "
-            "with one sample of the code."
+        _nats(
+            OF_LEVELS,
+            "negative log-likelihood of levels",
+            "What a density says at most about −log p of the levels, from examples with uniform noise added.",
+            LogProb | LowerBound,
+            "bound",
         ),
-        "negative importance-weighted bound": "An upper bound on −log p(x) from K weighted samples of the code; it "
-        "tightens as K grows.",
-        "BIC": (
-            "The Bayesian information criterion of the training examples, −2 log-likelihood + parameters · ln "
-            "N: to choose among fits to the same data, and no quality across data."
+        *(
+            _nats(
+                bound_name(2, continuous),
+                f"negative importance-weighted bound (K = {{num_samples}}){', of a density' * continuous}",
+                "An upper bound on −log p(x) from K weighted samples of the code; it tightens as K grows.",
+                ImportanceBound,
+                "bound",
+            )
+            for continuous in (False, True)
         ),
-        "AIC": "Akaike's information criterion of the training examples, −2 log-likelihood + 2 · parameters: likewise.",
-    }
+        *(
+            _nats(
+                bound_name(1, continuous),
+                f"negative ELBO{', of a density' * continuous}",
+                "The negative evidence lower bound: −log p(x) is at most that high; the importance-weighted bound with "
+                "one sample of the code.",
+                LowerBound,
+                "bound",
+            )
+            for continuous in (False, True)
+        ),
+        Quantity(
+            "bic",
+            "BIC",
+            "",
+            "The Bayesian information criterion of the training examples, −2 log-likelihood + parameters · ln N: to "
+            "choose among fits to the same data, and no quality across data.",
+            MaximizesLikelihood,
+            better="lower",
+        ),
+        Quantity(
+            "aic",
+            "AIC",
+            "",
+            "Akaike's information criterion of the training examples, −2 log-likelihood + 2 · parameters: likewise.",
+            MaximizesLikelihood,
+            better="lower",
+        ),
+    )
 
     def __init__(self, num_samples: Count, num_examples: Count | None, seconds: Positive | None):
         self.num_samples, self.num_examples, self.seconds = num_samples, num_examples, seconds
+
+    def asked(self, subject: Subject) -> list[Quantity]:
+        left_out = {bound_name(2, continuous) for continuous in (False, True) if self.num_samples == 1}
+        left_out |= set() if getattr(subject.data, "dequantize", False) else {OF_LEVELS}
+        return [part for part in self.quantities if part.name not in left_out]
+
+    def lack(self, question: Any, model: Any) -> str:
+        if question is MaximizesLikelihood:
+            return "the model has no fit of greatest likelihood"
+        if question is ImportanceBound and not isinstance(model, LowerBound):
+            question = LowerBound
+        reason = super().lack(question, model)
+        return f"{reason}, only a bound" if question is LogProb and isinstance(model, LowerBound) else reason
 
     def measure(self, subject: Subject) -> Iterator[Finding]:
         data, model = subject.data, subject.model
         continuous = data.num_levels is None or (isinstance(model, ContinuousDensity) and model.continuous_density)
         regularized = model.regularized_nats() if isinstance(model, MaximizesLikelihood) else 0.0
-        of_levels = [OF_LEVELS] if getattr(data, "dequantize", False) else []
         own, other = (DENSITY, EXACT) if continuous else (EXACT, DENSITY)
         kind = "a density, which knows nothing of levels" if continuous else "of levels, no density"
-        if isinstance(model, LogProb) and getattr(model, "no_density", None):
-            yield from self.missing(f"no density: {model.no_density}", own, *of_levels)
+        of_levels = [OF_LEVELS] if getattr(data, "dequantize", False) else []
+        if isinstance(model, LogProb):
             yield from self.missing(f"its log_prob is {kind}", other)
-        elif isinstance(model, LogProb):
-            found = estimate(subject.log_densities(lambda x, _: model.log_prob(x), subject.examples.x))
-            protocol = _conditional(model) | ({"regularized_nats": regularized} if regularized else {})
-            caveats = _caveats(subject, continuous, regularized, found)
-            yield _number(subject, own, found, "exact", bits=not continuous, protocol=protocol, caveats=caveats)
-            if of_levels:
-                yield _of_levels(subject, found, protocol, caveats)
-            yield from self.missing(f"its log_prob is {kind}", other)
-        elif isinstance(model, LowerBound):
-            yield from self.missing("the model has no log_prob, only a bound", EXACT, DENSITY)
-        else:
-            yield from self.missing("the model has no log_prob", EXACT, DENSITY, *of_levels)
-        ks = dict.fromkeys([1, self.num_samples])
+            if reason := getattr(model, "no_density", None):
+                yield from self.missing(f"no density: {reason}", own, *of_levels)
+            else:
+                found = estimate(subject.log_densities(lambda x, _: model.log_prob(x), subject.examples.x))
+                protocol = _conditional(model) | ({"regularized_nats": regularized} if regularized else {})
+                caveats = _caveats(subject, continuous, regularized, found)
+                yield self._nats(subject, own, found, not continuous, protocol, caveats)
+                if of_levels:
+                    yield self._of_levels(subject, found, protocol, caveats)
         if isinstance(model, LowerBound):
-            yield from self._bounds(subject, continuous, self.num_samples if isinstance(model, ImportanceBound) else 1)
+            tightens = isinstance(model, ImportanceBound)
+            yield from self._bounds(subject, continuous, self.num_samples if tightens else 1)
+            ks = dict.fromkeys([1, self.num_samples] if tightens else [1])
             yield from self.missing(f"its elbo is {kind}", *(bound_name(k, not continuous) for k in ks))
-        else:
-            # The names with "of a density" begin with these.
-            yield from self.missing("the model has no elbo", *(bound_name(k, False) for k in ks))
         if isinstance(model, MaximizesLikelihood):
-            yield from _criteria(subject, regularized)
-        else:
-            yield from self.missing("the model has no fit of greatest likelihood", *CRITERIA)
+            yield from self._criteria(subject, regularized)
 
     def _bounds(self, subject: Subject, continuous: bool, most: int) -> Iterator[Finding]:
         """The bounds with `most` samples and with one, and the curve between them."""
@@ -136,7 +181,7 @@ class Likelihood(Metric):
         if self.seconds is not None:
             x = x[: _affordable(subject, x, sum(ks), self.seconds)]
         what = f"bounding log p(x) of {len(x):,} {subject.split} examples with {most} samples of z each"
-        found: dict[int, Estimate] = {}
+        found: dict[int, Mean] = {}
         with Bar(sum(ks) * len(x), what) as bar:
             for k in ks:
 
@@ -149,13 +194,13 @@ class Likelihood(Metric):
         for k in dict.fromkeys([most, 1]):
             protocol = {"num_samples": k, "noise_seed": SEED}
             name, caveats = bound_name(k, continuous), _caveats(subject, continuous, 0.0, found[k])
-            number = _number(subject, name, found[k], "bound", not continuous, protocol, caveats)
-            yield number if k == most else {**number, "remark": f"the bound with K = {k}"}
-        if getattr(subject.data, "dequantize", False):
-            protocol = {"num_samples": most, "noise_seed": SEED}
-            yield _of_levels(subject, found[most], protocol, [])
+            remark = None if k == most else f"the bound with K = {k}"
+            yield self._nats(subject, name, found[k], not continuous, protocol, caveats, remark)
+        if getattr(subject.data, "dequantize", False) and not isinstance(subject.model, LogProb):
+            yield self._of_levels(subject, found[most], {"num_samples": most, "noise_seed": SEED}, [])
         if len(found) > 1:
             yield Curve(
+                "bound_of_density_over_num_samples" if continuous else "bound_over_num_samples",
                 f"upper bound on −log p(x){', a density,' if continuous else ''} over the number of samples",
                 list(map(float, found)),
                 [-f.mean for f in found.values()],
@@ -165,8 +210,38 @@ class Likelihood(Metric):
                 log_x=True,
             )
 
+    def _criteria(self, subject: Subject, regularized: float) -> Iterator[Number]:
+        """BIC and AIC of the training examples: −2 times the log-likelihood of all, and a price for each parameter."""
+        model, x = subject.model, subject.training_examples.x
+        deviance = -2 * subject.log_densities(lambda part, _: model.log_prob(part), x).double().sum().item()
+        protocol = {"num_parameters": model.num_parameters, "converged": model.converged}
+        protocol |= {"regularized_nats": regularized} if regularized else {}
+        rest = {"split": "train", "protocol": protocol, "caveats": _caveats(subject, True, regularized) or None}
+        for name, price in zip(CRITERIA, (math.log(len(x)), 2.0), strict=True):
+            yield self.number(subject, name, deviance + price * model.num_parameters, count=len(x), **rest)
 
-def _caveats(subject: Subject, continuous: bool, regularized: float, found: Estimate | None = None) -> list[str]:
+    def _of_levels(self, subject: Subject, density: Mean, protocol: dict[str, Any], caveats: list[str]) -> Number:
+        """What the density of dequantized examples says at most about −log p of their levels: a level is a cell of
+        volume L^−D."""
+        cell = math.prod(subject.data.shape) * math.log(subject.data.source_levels)
+        return self._nats(subject, OF_LEVELS, density._replace(mean=density.mean - cell), True, protocol, caveats)
+
+    def _nats(
+        self,
+        subject: Subject,
+        name: str,
+        found: Mean,
+        bits: bool,
+        protocol: dict[str, Any],
+        caveats: list[str],
+        remark: str | None = None,
+    ) -> Number:
+        rest = {"protocol": protocol, "caveats": caveats or None, "remark": remark}
+        rest["bits_per_dim"] = bits_per_dim(found.mean, math.prod(subject.data.shape)) if bits else None
+        return self.number(subject, name, -found.mean, *found[1:], **rest)
+
+
+def _caveats(subject: Subject, continuous: bool, regularized: float, found: Mean | None = None) -> list[str]:
     """Why a log-density, as found or of the training examples, is no quality of its model.
 
     regularized: by how many nats per training example a tenth of the model's regularizer would raise it
@@ -180,26 +255,6 @@ def _caveats(subject: Subject, continuous: bool, regularized: float, found: Esti
     if (found is None or subject.split == "train") and not getattr(subject.model, "converged", True):
         reasons.append(STOPPED)
     return reasons
-
-
-def _criteria(subject: Subject, regularized: float) -> Iterator[Number]:
-    """BIC and AIC of the training examples: −2 times the log-likelihood of all, and a price for each parameter."""
-    model, x = subject.model, subject.training_examples.x
-    deviance = -2 * subject.log_densities(lambda part, _: model.log_prob(part), x).double().sum().item()
-    protocol = {"num_parameters": model.num_parameters, "converged": model.converged}
-    protocol |= {"regularized_nats": regularized} if regularized else {}
-    caveats = _caveats(subject, True, regularized)
-    rest: dict[str, Any] = {"split": "train", "better": "lower", "protocol": protocol}
-    rest |= {"caveats": caveats} if caveats else {}
-    for name, price in zip(CRITERIA, (math.log(len(x)), 2.0), strict=True):
-        yield subject.number(name, deviance + price * model.num_parameters, "", "likelihood", len(x), **rest)
-
-
-def _of_levels(subject: Subject, density: Estimate, protocol: dict[str, Any], caveats: list[str]) -> Number:
-    """What the density of dequantized examples says at most about −log p of their levels: a level is a cell of volume
-    L^−D."""
-    cell = math.prod(subject.data.shape) * math.log(subject.data.source_levels)
-    return _number(subject, OF_LEVELS, density._replace(mean=density.mean - cell), "bound", True, protocol, caveats)
 
 
 def _conditional(model: Any) -> dict[str, Any]:
@@ -228,66 +283,3 @@ def _affordable(subject: Subject, x: Tensor, num_samples: int, seconds: float) -
 
 def _bound_with(model: LowerBound, k: int, x: Tensor, noise: Any) -> Tensor:
     return model.elbo(x, generator=noise) if k == 1 else model.importance_bound(x, k, generator=noise)
-
-
-class Parzen(Metric):
-    """The Parzen-window estimate of a model's samples: the bandwidth is chosen on validation examples, the value is the
-    mean log-density of the split's.
-
-    Where there are no validation examples, or these are judged themselves, one half of the split chooses and the other
-    is judged.
-
-    Args:
-        num_samples: None: no such estimate.
-    """
-
-    group: ClassVar[Group] = "likelihood"
-    meanings: ClassVar[dict[str, str]] = {
-        "Parzen-window estimate": "The log-density of examples under Gaussian kernels on samples: an estimate, and a "
-        "poor judge.",
-    }
-
-    def __init__(self, num_samples: Count | None):
-        self.num_samples = num_samples
-
-    def measure(self, subject: Subject) -> Iterator[Finding]:
-        if self.num_samples is None:
-            return
-        name = "Parzen-window estimate"
-        if not isinstance(subject.model, Samples):
-            yield from self.missing("the model has no sample", name)
-            return
-        x = subject.examples.x
-        others = subject.data.examples("validation", len(x)).x if subject.split == "test" else x[:0]
-        chosen_by = "validation"
-        if len(others) == 0:
-            if len(x) < 2:
-                yield from self.missing("there are fewer than two examples", name)
-                return
-            others, x = x.chunk(2)
-            chosen_by = f"the other half of the {subject.split} examples"
-        found, sigma = parzen_estimate(subject.samples(self.num_samples), others, x)
-        found = found._replace(mean=found.mean - subject.data.log_volume)
-        own = {"num_generated": self.num_samples, "noise_seed": SEED, "sigma": sigma, "sigma_chosen_on": chosen_by}
-        number = _number(subject, name, found, "estimate", bits=False, protocol=own)
-        # As the papers have it: of the log-density itself.
-        yield {**number, "value": found.mean, "better": "higher"}
-
-
-def _number(
-    subject: Subject,
-    name: str,
-    found: Estimate,
-    kind: str,
-    bits: bool,
-    protocol: dict[str, Any] | None = None,
-    caveats: list[str] | None = None,
-) -> Number:
-    rest: dict[str, Any] = {"kind": kind, "better": "lower", "protocol": protocol or {}}
-    if caveats:
-        rest["caveats"] = caveats
-    if not math.isnan(found.standard_error):
-        rest["standard_error"] = found.standard_error
-    if bits:
-        rest["bits_per_dim"] = bits_per_dim(found.mean, math.prod(subject.data.shape))
-    return subject.number(name, -found.mean, "nats", "likelihood", found.count, **rest)

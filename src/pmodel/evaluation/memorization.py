@@ -1,19 +1,19 @@
 """Whether samples are nearer to training examples than unseen examples are."""
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from pmodel.capabilities import Samples
-from pmodel.evaluation.findings import Finding, Metric
+from pmodel.evaluation.findings import Finding, Metric, Quantity
 from pmodel.evaluation.subject import SEED, Subject
 from pmodel.metrics.copying import copying, copying_error
 from pmodel.metrics.nearest import nearest
 from pmodel.runs.results import Group
 from pmodel.settings.ranges import Count
 
-NAME = "nearer to training than unseen"
+COORDINATES = {3: "pixels", 1: "coordinates"}
 
 
 class Memorization(Metric):
@@ -31,60 +31,57 @@ class Memorization(Metric):
     """
 
     group: ClassVar[Group] = "memorization"
-    meanings: ClassVar[dict[str, str]] = {
-        "nearer to training than unseen": (
-            "Of all pairs of a sample and an unseen example, the share in which the sample is nearer to its "
-            "nearest training example: 0.5 if the model invents as it should, towards 1 the more it copies, "
-            "below where samples are unlike the data."
-        ),
-    }
+    quantities: ClassVar[tuple[Quantity, ...]] = tuple(
+        Quantity(
+            f"nearer_to_training_in_{what}",
+            f"nearer to training than unseen, {what}",
+            "of 1",
+            "Of all pairs of a sample and an unseen example, the share in which the sample is nearer to its nearest "
+            "training example: 0.5 if the model invents as it should, towards 1 the more it copies, below where "
+            "samples are unlike the data.",
+            Samples,
+            ideal=0.5,
+        )
+        for what in (*COORDINATES.values(), "features")
+    )
 
     def __init__(self, num_samples: Count, num_examples: Count | None, num_train: Count | None):
         self.num_samples, self.num_examples, self.num_train = num_samples, num_examples, num_train
 
+    def asked(self, subject: Subject) -> list[Quantity]:
+        own = COORDINATES[len(subject.data.shape)]
+        return [part for part in self.quantities if part.name.endswith((own, "features"))]
+
     def measure(self, subject: Subject) -> Iterator[Finding]:
-        coordinates = "pixels" if len(subject.data.shape) == 3 else "coordinates"
-        names = (f"{NAME}, {coordinates}", f"{NAME}, features")
-        if not isinstance(subject.model, Samples):
-            yield from self.missing("the model has no sample", *names)
-            return
+        in_coordinates, in_features = (part.name for part in self.asked(subject))
         if subject.split == "train":
-            yield from self.missing("split=train: these examples are not unseen", *names)
+            yield from self.missing("split=train: these examples are not unseen", in_coordinates, in_features)
             return
-        train = subject.training_examples.x[: self.num_train]
+        count, train = self.num_samples, subject.training_examples.x[: self.num_train]
         unseen = subject.examples.x[: self.num_examples]
-        samples = subject.samples(self.num_samples)
-        in_coordinates = (samples, unseen, train)
-        in_features = (
-            subject.features_of_samples(self.num_samples),
-            subject.real_features(unseen),
-            subject.real_features(train),
-        )
-        for name, (fake, real, among) in zip(names, (in_coordinates, in_features), strict=True):
-            unseen_distances = subject.kept(
-                "distances", (real, among), lambda real=real, among=among: {"nearest": _distances(real, among, subject)}
-            )["nearest"]
-            distances = _distances(fake, among, subject), unseen_distances
-            own = {
-                "num_generated": len(fake),
-                "noise_seed": SEED,
-                "num_train": len(among),
-                "median_distance_of_samples": distances[0].median().item(),
-                "median_distance_of_unseen": distances[1].median().item(),
-            }
-            if fake is in_features[0]:
-                extractor = subject.extractor
-                own |= {
-                    "feature_network": extractor.name,
-                    "feature_hash": extractor.hash,
-                    "resizer": extractor.resizer,
-                }
-            if not distances[0].isfinite().all():
-                yield from self.missing("some of the samples are not finite", name)
-                continue
-            value, error = copying(*distances), copying_error(*distances)
-            rest = {"ideal": 0.5, "standard_error": error, "protocol": own | {"error_by": "placements of both sets"}}
-            yield subject.number(name, value, "of 1", self.group, len(real), **rest)
+        features = subject.features_of_samples(count), subject.real_features(unseen), subject.real_features(train)
+        yield from self._compared(subject, in_coordinates, subject.samples(count), unseen, train, {})
+        yield from self._compared(subject, in_features, *features, subject.network)
+
+    def _compared(
+        self, subject: Subject, name: str, fake: Tensor, real: Tensor, among: Tensor, network: dict[str, Any]
+    ) -> Iterator[Finding]:
+        kept = subject.kept("distances", (real, among), lambda: {"nearest": _distances(real, among, subject)})
+        distances = _distances(fake, among, subject), kept["nearest"]
+        own = {
+            "num_generated": len(fake),
+            "noise_seed": SEED,
+            "num_train": len(among),
+            "median_distance_of_samples": distances[0].median().item(),
+            "median_distance_of_unseen": distances[1].median().item(),
+            **network,
+            "error_by": "placements of both sets",
+        }
+        if distances[0].isfinite().all():
+            shares = copying(*distances), copying_error(*distances)
+            yield self.number(subject, name, *shares, len(real), protocol=own)
+        else:
+            yield from self.missing("some of the samples are not finite", name)
 
 
 def _distances(x: Tensor, among: Tensor, subject: Subject) -> Tensor:

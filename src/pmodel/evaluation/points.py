@@ -1,70 +1,80 @@
 """How clouds of points compare, where examples are points and not images."""
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
 from pmodel.capabilities import Samples
-from pmodel.evaluation.findings import Finding, Floor, Metric
-from pmodel.evaluation.subject import FLOOR_PART, SEED, Subject
+from pmodel.evaluation.findings import Finding, Metric, Quantity, Reference
+from pmodel.evaluation.subject import REFERENCE_PART, SEED, Subject
 from pmodel.metrics.clouds import PARTITIONS, sliced_wasserstein, sliced_wasserstein_error
 from pmodel.metrics.kernel import median_distance, mmd_estimate
 from pmodel.metrics.modes import NUM_STDS, SMALLEST_SHARE, mode_errors, mode_scores
 from pmodel.runs.results import Group
 from pmodel.settings.ranges import Count, Two
 
-WASSERSTEIN, MMD = "sliced Wasserstein distance", "squared maximum mean discrepancy"
+WASSERSTEIN, MMD = "sliced_wasserstein_distance", "squared_mmd"
 # What "high quality" and "covered" mean.
 RULE = {"high_quality_within_stds": NUM_STDS, "covered_from_share": SMALLEST_SHARE}
 
 
 class Clouds(Metric):
     """Distances between a cloud of samples and that of the split, in the coordinates themselves; and of training
-    points, the floor.
+    points, the reference.
 
     Args:
         num_samples: drawn from the model, and at most as many training points; None: as in `SampleQuality`.
     """
 
     group: ClassVar[Group] = "samples"
-    meanings: ClassVar[dict[str, str]] = {
-        "sliced Wasserstein distance": "How far points have to move for one cloud to become the other, seen from "
-        "many directions.",
-        "squared maximum mean discrepancy": "How two clouds of points differ at the width of a Gaussian kernel; 0 on "
-        "average for equal ones.",
-    }
+    quantities: ClassVar[tuple[Quantity, ...]] = (
+        Quantity(
+            WASSERSTEIN,
+            "sliced Wasserstein distance",
+            "of the coordinates",
+            "How far points have to move for one cloud to become the other, seen from many directions.",
+            Samples,
+            better="lower",
+        ),
+        Quantity(
+            MMD,
+            "squared maximum mean discrepancy",
+            "of 1",
+            "How two clouds of points differ at the width of a Gaussian kernel; 0 on average for equal ones.",
+            Samples,
+            better="lower",
+            least=0.0,
+        ),
+    )
 
     def __init__(self, num_samples: Two | None):
         self.num_samples = num_samples
 
+    def asked(self, subject: Subject) -> list[Quantity]:
+        return super().asked(subject) if len(subject.data.shape) == 1 else []
+
     def measure(self, subject: Subject) -> Iterator[Finding]:
-        if len(subject.data.shape) != 1:
-            return
-        if not isinstance(subject.model, Samples):
-            yield from self.missing("the model has no sample", WASSERSTEIN, MMD)
-            return
         real = subject.examples.x
         if len(real) < 2 or median_distance(real.double()) == 0:
             yield from self.missing("the examples are too few, or mostly the same", WASSERSTEIN, MMD)
             return
         count = subject.num_samples(self.num_samples)
-        train, drawn = subject.floor_examples[:count], subject.samples(count)
+        train, drawn = subject.reference_examples[:count], subject.samples(count)
         yield from self._compare(subject, drawn, {"num_generated": len(drawn), "noise_seed": SEED})
         if subject.split != "train" and len(train) > 1:
-            yield from map(Floor, self._compare(subject, train, {"num_train": len(train), "train_part": FLOOR_PART}))
+            own = {"num_train": len(train), "train_part": REFERENCE_PART}
+            yield from map(Reference, self._compare(subject, train, own))
 
-    def _compare(self, subject: Subject, x: torch.Tensor, own: dict) -> Iterator[Finding]:
+    def _compare(self, subject: Subject, x: Tensor, own: dict[str, Any]) -> Iterator[Finding]:
         real = subject.examples.x
-        value, error = sliced_wasserstein(x, real), sliced_wasserstein_error(x, real)
         protocol = {**own, "error_by": str(PARTITIONS)}
-        rest = {"better": "lower", "standard_error": error, "protocol": protocol}
-        yield subject.number(WASSERSTEIN, value, "of the coordinates", self.group, **rest)
+        distance = sliced_wasserstein(x, real), sliced_wasserstein_error(x, real)
+        yield self.number(subject, WASSERSTEIN, *distance, protocol=protocol)
         bandwidth = median_distance(real.double())
-        value, error = mmd_estimate(x, real, bandwidth)
         protocol = {**own, "bandwidth": bandwidth, "error_by": "variance of a U-statistic"}
-        rest = {"better": "lower", "least": 0.0, "standard_error": error, "protocol": protocol}
-        yield subject.number(MMD, value, "of 1", self.group, **rest)
+        yield self.number(subject, MMD, *mmd_estimate(x, real, bandwidth), protocol=protocol)
 
 
 class Modes(Metric):
@@ -75,32 +85,40 @@ class Modes(Metric):
     """
 
     group: ClassVar[Group] = "samples"
-    meanings: ClassVar[dict[str, str]] = {
-        "modes covered": "How many modes of the known mixture get their share of samples.",
-        "high-quality samples": "The share of samples within three standard deviations of the nearest mode.",
-    }
+    quantities: ClassVar[tuple[Quantity, ...]] = (
+        Quantity(
+            "modes_covered",
+            "modes covered",
+            "of all modes",
+            "How many modes of the known mixture get their share of samples.",
+            Samples,
+            better="higher",
+        ),
+        Quantity(
+            "high_quality_samples",
+            "high-quality samples",
+            "of 1",
+            "The share of samples within three standard deviations of the nearest mode.",
+            Samples,
+            better="higher",
+        ),
+    )
 
     def __init__(self, num_samples: Count):
         self.num_samples = num_samples
 
+    def asked(self, subject: Subject) -> list[Quantity]:
+        return [] if getattr(subject.data, "mixture", None) is None else super().asked(subject)
+
     def measure(self, subject: Subject) -> Iterator[Finding]:
-        mixture = getattr(subject.data, "mixture", None)
-        if mixture is None:
-            return
-        names = ("modes covered", "high-quality samples")
-        if not isinstance(subject.model, Samples):
-            yield from self.missing("the model has no sample", *names)
-            return
-        samples = subject.samples(self.num_samples)
+        mixture, samples = subject.data.mixture, subject.samples(self.num_samples)
         of_mixture = tuple(map(torch.tensor, (mixture.means, mixture.stds, mixture.weights)))
         scores, errors = mode_scores(samples, *of_mixture), mode_errors(samples, *of_mixture)
         drawn = {
-            "split": "drawn",
             "count": len(samples),
-            "better": "higher",
-            "group": self.group,
-            "protocol": subject.protocol(**RULE, noise_seed=SEED, error_by="binomial"),
+            "split": "drawn",
+            "protocol": RULE | {"noise_seed": SEED, "error_by": "binomial"},
         }
-        units, values = (f"of {scores.num_modes}", "of 1"), (scores.covered, scores.high_quality)
-        for name, unit, value, error in zip(names, units, values, errors, strict=True):
-            yield {"name": name, "value": value, "unit": unit, "standard_error": error, **drawn}
+        covered = {"unit": f"of {scores.num_modes}", **drawn}
+        yield self.number(subject, "modes_covered", scores.covered, errors[0], **covered)
+        yield self.number(subject, "high_quality_samples", scores.high_quality, errors[1], **drawn)

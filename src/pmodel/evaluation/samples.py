@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from pmodel.capabilities import Samples
-from pmodel.evaluation.findings import Finding, Floor, Metric
-from pmodel.evaluation.subject import FLOOR_PART, SEED, Subject
+from pmodel.evaluation.findings import Finding, Metric, Quantity, Reference
+from pmodel.evaluation.subject import REFERENCE_PART, SEED, Subject
 from pmodel.metrics.errors import Partitions, partition_error
 from pmodel.metrics.frechet import Moments, frechet_distance
 from pmodel.metrics.inception_score import inception_score
@@ -18,16 +18,14 @@ from pmodel.metrics.manifolds import density_coverage, precision_recall
 from pmodel.runs.results import Group
 from pmodel.settings.ranges import Count, Two
 
-FRECHET, KERNEL, SCORE = "Fréchet distance", "kernel distance", "Inception score"
+FRECHET, KERNEL, SCORE = "frechet_distance", "kernel_distance", "inception_score"
 MANIFOLDS = ("precision", "recall", "density", "coverage")
-BETTER = {FRECHET: "lower", KERNEL: "lower", SCORE: "higher", **dict.fromkeys(MANIFOLDS, "higher")}
 # For the error of a Fréchet distance of more features than this, which takes seconds.
 FEW, MANY_FEATURES = Partitions(2, 4), 256
-UNITS = {FRECHET: "distance of features", KERNEL: "distance of features", SCORE: "classes"}
 
 
 class SampleQuality(Metric):
-    """Compares samples with real examples of the split, by features; and real training examples likewise, the floor.
+    """Compares samples with real examples of the split, by features; likewise real training examples, the reference.
 
     - Fréchet distance: of Inception's features the FID (Heusel et al., 2017, arXiv 1706.08500)
     - kernel distance: of Inception's features the KID (Bińkowski et al., 2018, arXiv 1801.01401)
@@ -40,34 +38,59 @@ class SampleQuality(Metric):
     over fresh samples and fresh real examples, as large as these (`pmodel.metrics.errors`; of the kernel distance the
     variance of a U-statistic).
 
-    The floor is what training examples have that the data set's own network has not seen: the half of the training
+    The reference is what training examples have that the data set's own network has not seen: the half of the training
     split that it is not trained on, in the split's order. Of Inception's features it is the same half.
 
     Args:
-        num_samples: drawn from the model, and at most as many training examples for the floor; None: as many as the
-            floor has, 10,000 at most.
+        num_samples: drawn from the model, and at most as many training examples for the reference; None: as many as
+            the reference has, 10,000 at most.
         num_real: examples of the split; None: all.
         k_precision_recall, k_density_coverage: to which neighbour the balls reach.
     """
 
     group: ClassVar[Group] = "samples"
-    meanings: ClassVar[dict[str, str]] = {
-        "Fréchet distance": (
-            "The Fréchet distance between Gaussians fitted to the features of real and of generated examples; "
-            "it depends on the feature network and on both counts."
+    quantities: ClassVar[tuple[Quantity, ...]] = (
+        Quantity(
+            FRECHET,
+            "Fréchet distance",
+            "distance of features",
+            "The Fréchet distance between Gaussians fitted to the features of real and of generated examples; it "
+            "depends on the feature network and on both counts.",
+            Samples,
+            better="lower",
         ),
-        "kernel distance": (
-            "The squared maximum mean discrepancy of the features of real and of generated examples: unlike "
-            "the Fréchet distance it has no bias of the count, so equal sets can fall below 0."
+        Quantity(
+            KERNEL,
+            "kernel distance",
+            "distance of features",
+            "The squared maximum mean discrepancy of the features of real and of generated examples: unlike the "
+            "Fréchet distance it has no bias of the count, so equal sets can fall below 0.",
+            Samples,
+            better="lower",
+            least=0.0,
         ),
-        "Inception score": (
-            "How sure a classifier is about each sample and how varied its verdicts are; real examples play no part."
+        Quantity(
+            SCORE,
+            "Inception score",
+            "classes",
+            "How sure a classifier is about each sample and how varied its verdicts are; real examples play no part.",
+            Samples,
+            better="higher",
         ),
-        "precision": "The share of samples that lie among the real examples: whether what is drawn looks real.",
-        "recall": "The share of real examples that lie among the samples: whether all that is real is drawn.",
-        "density": "How many real examples' neighbourhoods a sample lies in, on average.",
-        "coverage": "The share of real examples that have a sample nearby.",
-    }
+        *(
+            Quantity(name, name, "of 1", meaning, Samples, better="higher")
+            for name, meaning in zip(
+                MANIFOLDS,
+                (
+                    "The share of samples that lie among the real examples: whether what is drawn looks real.",
+                    "The share of real examples that lie among the samples: whether all that is real is drawn.",
+                    "How many real examples' neighbourhoods a sample lies in, on average.",
+                    "The share of real examples that have a sample nearby.",
+                ),
+                strict=True,
+            )
+        ),
+    )
 
     def __init__(
         self,
@@ -80,35 +103,21 @@ class SampleQuality(Metric):
         self.k_precision_recall, self.k_density_coverage = k_precision_recall, k_density_coverage
 
     def measure(self, subject: Subject) -> Iterator[Finding]:
-        if not isinstance(subject.model, Samples):
-            yield from self.missing("the model has no sample", *BETTER)
-            return
-        extractor = subject.extractor
         real = subject.real_features(subject.examples.x[: self.num_real])
         count = subject.num_samples(self.num_samples)
         fake = subject.features_of_samples(count)
-        own = {
-            "num_generated": len(fake),
-            "noise_seed": SEED,
-            "num_real": len(real),
-            "feature_network": extractor.name,
-            "feature_hash": extractor.hash,
-            "resizer": extractor.resizer,
-        }
+        own = {"num_generated": len(fake), "noise_seed": SEED, "num_real": len(real), **subject.network}
         yield from self._numbers(subject, self._values(subject, real, fake), own, fake)
         if subject.split == "train":
             return  # real training examples are what samples are compared with
-        train = subject.floor_examples[:count]
+        train = subject.reference_examples[:count]
         if len(train) < 2:
             return
-        own = {**own, "num_train": len(train), "train_part": FLOOR_PART}
-        del own["noise_seed"], own["num_generated"]
-        key = (f"{self.k_precision_recall}, {self.k_density_coverage}", extractor.hash, real, train)
+        own = {"num_real": len(real), **subject.network, "num_train": len(train), "train_part": REFERENCE_PART}
+        key = (f"{self.k_precision_recall}, {self.k_density_coverage}", subject.extractor.hash, real, train)
         other = subject.real_features(train)
-        floor = subject.kept("floors", key, lambda: self._values(subject, real, other))
-        for number in self._numbers(subject, floor, own, other):
-            if isinstance(number, dict):
-                yield Floor(number)
+        values = subject.kept("references", key, lambda: self._values(subject, real, other))
+        yield from (Reference(n) for n in self._numbers(subject, values, own, other) if isinstance(n, dict))
 
     def _values(self, subject: Subject, real: Tensor, other: Tensor) -> dict[str, Tensor]:
         """Each number and its standard error, (2,), float64; NaN where there is none."""
@@ -135,25 +144,22 @@ class SampleQuality(Metric):
         self, subject: Subject, values: dict[str, Tensor], own: dict[str, Any], other: Tensor
     ) -> Iterator[Finding]:
         ks = dict(zip(MANIFOLDS, [self.k_precision_recall] * 2 + [self.k_density_coverage] * 2, strict=True))
-        num_others = len(other)
         for name, (value, error) in values.items():
             count, protocol, rest = own["num_real"], own, {}
             if name in ks:
-                count = min(own["num_real"], num_others)
+                count = min(own["num_real"], len(other))
                 protocol = own | {"k": ks[name], "num_compared": count}
             elif name == SCORE:
                 # It looks at no real example.
-                count, rest = num_others, {"split": "drawn" if "num_generated" in own else "train"}
+                count, rest = len(other), {"split": "drawn" if "num_generated" in own else "train"}
                 protocol = {key: entry for key, entry in own.items() if key != "num_real"}
             elif name == KERNEL:
-                protocol, rest = own | {"subset_size": "all"}, {"least": 0.0}
+                protocol = own | {"subset_size": "all"}
             if not value.isfinite():
                 yield from self.missing(self._reason(subject, name, count, ks.get(name)), name)
                 continue
-            unit = UNITS.get(name, "of 1")
-            rest |= {"better": BETTER[name], "standard_error": error.item()}
-            protocol = protocol | {"error_by": _error_by(name, other[:count])}
-            yield subject.number(name, value.item(), unit, self.group, count, protocol=protocol, **rest)
+            rest |= {"protocol": protocol | {"error_by": _error_by(name, other[:count])}}
+            yield self.number(subject, name, value.item(), error.item(), count, **rest)
 
     def _reason(self, subject: Subject, name: str, count: int, k: int | None) -> str:
         """Why a number is NaN."""

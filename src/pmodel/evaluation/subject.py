@@ -1,4 +1,4 @@
-"""A model that is judged, and what several metrics need of it, made once."""
+"""A model that is evaluated, and what several metrics need of it, made once."""
 
 import hashlib
 import math
@@ -16,14 +16,14 @@ from pmodel.features.dataset_network import seen_by_network
 from pmodel.features.tensor_files import read_tensors, sha256, write_tensors
 from pmodel.processes.group import ProcessGroup
 from pmodel.processes.launch import is_first
-from pmodel.runs.results import Group, Number
+from pmodel.runs.results import Number
 
 # Of all noise of an evaluation.
 SEED = 0
 # Part of the names of kept files: counts up with every change that makes other values of the same examples.
 RECIPE = 2
-# Which training examples the floor is of, for the protocol.
-FLOOR_PART = "second half"
+# Which training examples the reference is, for the protocol.
+REFERENCE_PART = "second half"
 # The most samples that are drawn, where no number is typed.
 MAX_SAMPLES = 10_000
 # Numbers in all examples of a split that are held at once: 2^28 float32 are 1 GiB.
@@ -37,12 +37,12 @@ _kept: dict[tuple[str, str], dict[str, Tensor]] = {}
 
 
 class Subject:
-    """A model, the data that it is judged on, and the processes that do it.
+    """A model, the data that it is evaluated on, and the processes that do it.
 
     The model is on their device and in eval mode.
 
     Args:
-        split: whose examples the model is judged by.
+        split: whose examples the model is evaluated on.
         features: which network's features tell sets of examples apart.
         cache_dir: keeps that network and the features of real examples; None: nowhere.
         batch_size: examples that are passed through the model at once.
@@ -83,15 +83,15 @@ class Subject:
         return self.data.examples("train", MAX_VALUES // math.prod(self.data.shape))
 
     @property
-    def floor_examples(self) -> Tensor:
+    def reference_examples(self) -> Tensor:
         """The training examples that the data set's own feature network has not seen, on the CPU: what they have in the
-        place of samples is the floor."""
+        place of samples is the reference."""
         x = self.training_examples.x
         return x[seen_by_network(len(x)) :]
 
     def num_samples(self, typed: int | None) -> int:
-        """How many samples are compared with real examples: as many as the floor has, 10,000 at most."""
-        return max(2, min(len(self.floor_examples), MAX_SAMPLES)) if typed is None else typed
+        """How many samples are compared with real examples: as many as the reference has, 10,000 at most."""
+        return max(2, min(len(self.reference_examples), MAX_SAMPLES)) if typed is None else typed
 
     def over(
         self,
@@ -157,6 +157,12 @@ class Subject:
     def _make_extractor(self) -> Any:
         return self.chosen_features.extractor(self.data, self.cache_dir).to(self.group.device)
 
+    @property
+    def network(self) -> dict[str, Any]:
+        """What a number that looks through it depends on, for its protocol."""
+        extractor = self.extractor
+        return {"feature_network": extractor.name, "feature_hash": extractor.hash, "resizer": extractor.resizer}
+
     def features_of(self, x: Tensor) -> Tensor:
         """Features (N, D) of examples."""
         return self.over(lambda part, _: self.extractor.features(part), x, self.extractor.part, "features")
@@ -199,14 +205,6 @@ class Subject:
     def protocol(self, **own: Any) -> dict[str, Any]:
         """What a number depends on besides the model, in plain values."""
         return {**data_protocol(self.data), **own}
-
-    def number(self, name: str, value: float, unit: str, group: Group, count: int | None = None, **rest: Any) -> Number:
-        """A number over `count` examples of the split, all by default; `protocol` in `rest` are entries of its own."""
-        rest["protocol"] = self.protocol(**rest.get("protocol", {}))
-        count = len(self.examples.x) if count is None else count
-        if not math.isfinite(rest.get("standard_error", 0.0)):
-            del rest["standard_error"]
-        return {"name": name, "value": value, "unit": unit, "group": group, "split": self.split, "count": count, **rest}
 
 
 def data_protocol(data: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 
-class Estimate(NamedTuple):
+class Mean(NamedTuple):
     """A mean over examples, its standard error, and the count of examples."""
 
     mean: float
@@ -14,11 +14,11 @@ class Estimate(NamedTuple):
     count: int
 
 
-def estimate(values: Tensor) -> Estimate:
+def estimate(values: Tensor) -> Mean:
     """The mean of one number per example (N,), in float64."""
     values = values.double()
     error = values.std().item() / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    return Estimate(values.mean().item(), error, len(values))
+    return Mean(values.mean().item(), error, len(values))
 
 
 def bits_per_dim(nats: float, num_dims: int) -> float:

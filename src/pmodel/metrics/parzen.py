@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pmodel.metrics.likelihood import Estimate, estimate
+from pmodel.metrics.likelihood import Mean, estimate
 
 # Squared distances that are held at once: 2^22 float64 are 32 MiB.
 CHUNK = 2**22
@@ -15,7 +15,7 @@ CHUNK = 2**22
 class ParzenEstimate(NamedTuple):
     """The mean log-density of test examples, nats, and the bandwidth that validation examples chose."""
 
-    log_prob: Estimate
+    log_prob: Mean
     sigma: float
 
 

@@ -21,7 +21,7 @@ OF_MODEL = {
 UNMARKED = {"cost"}
 MARKED = "the best of those measured alike, and what is within the standard error of it"
 ERROR = "± is the standard error"
-FLOOR = "real training examples"
+REFERENCE = "real training examples"
 
 
 class Column(NamedTuple):
@@ -36,6 +36,7 @@ class Column(NamedTuple):
     """
 
     name: str
+    label: str
     unit: str
     group: str
     kind: str | None
@@ -43,15 +44,10 @@ class Column(NamedTuple):
     ideal: float | None
     numbers: list[Number | None]
     notes: list[int | None]
-    floor: Number | None
+    reference: Number | None
     best: list[bool]
     difference: str
     caveats: dict[str, list[str]]
-
-    @property
-    def label(self) -> str:
-        """The name as readers know it."""
-        return label_of(self.name)
 
     @property
     def remark(self) -> str:
@@ -72,10 +68,10 @@ class Footnote(NamedTuple):
 
 
 class Absence(NamedTuple):
-    """A reason, the numbers that no run of a table has, and the runs that lack them for it."""
+    """A reason, the labels of the numbers that no run of a table has, and the runs that lack them for it."""
 
     reason: str
-    names: list[str]
+    labels: list[str]
     runs: list[str]
 
 
@@ -125,16 +121,16 @@ def comparison_tables(results: dict[str, Any]) -> list[Table]:
 
 
 def failures(results: dict[str, Any]) -> list[str]:
-    """A line for each run that could not be judged: its name, its directory, and why."""
+    """A line for each run that could not be evaluated: its name, its directory, and why."""
     return [f"{run['label']} ({run['run']}): {run['reason']}" for run in results.get("failed", [])]
 
 
 def absences(table: Table) -> list[str]:
     """A line for each reason: what is not measured for it, and of which runs if not of all."""
     lines = []
-    for reason, names, runs in table.absent:
+    for reason, labels, runs in table.absent:
         users = "" if set(runs) == set(table.labels) else f" ({', '.join(runs)})"
-        lines.append(f"{reason}{users}: {', '.join(map(label_of, names))}")
+        lines.append(f"{reason}{users}: {', '.join(labels)}")
     return lines
 
 
@@ -150,7 +146,7 @@ def not_ranked(columns: list[Column]) -> list[str]:
 def _table(runs: list[dict[str, Any]], told: dict[str, Any], split: str) -> Table:
     data = runs[0]["data"]
     found = [{_key(number): number for number in run["numbers"]} for run in runs]
-    floors = {number["name"]: number for run in reversed(runs) for number in run.get("floors", [])}
+    references = {number["name"]: number for run in reversed(runs) for number in run.get("references", [])}
     reasons: dict[str, list[str]] = {}
     columns = []
     for key in sorted(dict.fromkeys(key for numbers in found for key in numbers), key=_rank):
@@ -174,12 +170,11 @@ def _table(runs: list[dict[str, Any]], told: dict[str, Any], split: str) -> Tabl
         for run, number in zip(runs, numbers, strict=True):
             for caveat in (number or {}).get("caveats", []):
                 caveats.setdefault(caveat, []).append(run["label"])
-        floor = floors.get(name)
-        columns.append(
-            Column(name, shown_unit, group, kind, better, ideal, numbers, notes, floor, best, difference, caveats)
-        )
+        label, reference = label_of(measured[0]), references.get(name)
+        rest = better, ideal, numbers, notes, reference, best, difference, caveats
+        columns.append(Column(name, label, shown_unit, group, kind, *rest))
     footnotes = [Footnote(reason, users) for reason, users in reasons.items()]
-    absent = _absent(runs, [column.name for column in columns])
+    absent = _absent(runs, {column.name for column in columns})
     return Table(data_title(data), told, _examples(runs, split), runs, columns, footnotes, absent)
 
 
@@ -206,10 +201,10 @@ def _rank(key: tuple[str, str | None, str, str]) -> tuple[int, int]:
 
 
 def _reason(run: dict[str, Any], key: tuple[str, str | None, str, str]) -> str:
-    """Why a run lacks a number: that of its very name, or of a name that it continues, as a bound's with its K."""
+    """Why a run lacks a number."""
     _, _, name, _ = key
-    for missing in sorted(run["missing"], key=lambda missing: missing["name"] != name):
-        if _continues(name, missing["name"]):
+    for missing in run["missing"]:
+        if missing["name"] == name:
             return missing["reason"]
     other = next((number for number in run["numbers"] if number["name"] == name), None)
     if other is not None:
@@ -217,21 +212,17 @@ def _reason(run: dict[str, Any], key: tuple[str, str | None, str, str]) -> str:
     return "not measured"
 
 
-def _continues(name: str, shorter: str) -> bool:
-    return name == shorter or name.startswith((f"{shorter} (", f"{shorter}, "))
-
-
-def _absent(runs: list[dict[str, Any]], present: list[str]) -> list[Absence]:
+def _absent(runs: list[dict[str, Any]], present: set[str]) -> list[Absence]:
     """What some run says to lack, and no column is of: in one place what the same runs lack for the same reason."""
     found: dict[tuple[str, str], list[str]] = {}
     for run in runs:
         for missing in run["missing"]:
-            if not any(_continues(name, missing["name"]) for name in present):
-                found.setdefault((missing["reason"], missing["name"]), []).append(run["label"])
+            if missing["name"] not in present:
+                found.setdefault((missing["reason"], label_of(missing)), []).append(run["label"])
     together: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for (reason, name), users in found.items():
-        together.setdefault((reason, tuple(users)), []).append(name)
-    return [Absence(reason, names, list(users)) for (reason, users), names in together.items()]
+    for (reason, label), users in found.items():
+        together.setdefault((reason, tuple(users)), []).append(label)
+    return [Absence(reason, labels, list(users)) for (reason, users), labels in together.items()]
 
 
 def _difference(numbers: list[Number | None], runs: list[dict[str, Any]]) -> str:

@@ -4,8 +4,8 @@ from typing import Any
 
 from pmodel.reporting.comparison import (
     ERROR,
-    FLOOR,
     MARKED,
+    REFERENCE,
     Column,
     Table,
     absences,
@@ -14,7 +14,7 @@ from pmodel.reporting.comparison import (
     not_ranked,
 )
 from pmodel.reporting.conditions import conditions, counted_elsewhere
-from pmodel.reporting.texts import bits_text, error_text, label_of, value_text
+from pmodel.reporting.texts import bits_text, error_text, value_text
 from pmodel.runs.results import Number
 
 
@@ -22,15 +22,16 @@ def comparison_markdown(results: dict[str, Any]) -> str:
     """A table for all runs on the same data: a row for each number, a column for each run; the best in bold type."""
     parts = []
     for part in comparison_tables(results):
-        floor = any(column.floor for column in part.columns)
-        head = ["", *map(_escaped, part.heads), *([FLOOR] if floor else [])]
+        referred = any(column.reference for column in part.columns)
+        head = ["", *map(_escaped, part.heads), *([REFERENCE] if referred else [])]
         rows = [head, ["---", *["---:"] * (len(head) - 1)]]
         for column in part.columns:
             cells = [
                 _cell(number, best, f"<sup>{note + 1}</sup>" if note is not None else "")
                 for number, best, note in zip(column.numbers, column.best, column.notes, strict=True)
             ]
-            rows.append([_name(column), *cells, *([_cell(column.floor, False, "") if column.floor else ""] * floor)])
+            reference = _cell(column.reference, False, "") if column.reference else ""
+            rows.append([_name(column), *cells, *([reference] * referred)])
         parts.append(f"**{_escaped(f'{part.examples} of {part.heading}')}**")
         parts.append("\n".join("| " + " | ".join(row) + " |" for row in rows))
         notes = _notes(part)
@@ -40,7 +41,7 @@ def comparison_markdown(results: dict[str, Any]) -> str:
         if part.absent:
             parts.append("\n".join(["Not measured:", "", *(f"- {_escaped(line)}" for line in absences(part))]))
     if failed := failures(results):
-        parts.append("\n".join(["Not judged:", "", *(f"- {_escaped(line)}" for line in failed)]))
+        parts.append("\n".join(["Not evaluated:", "", *(f"- {_escaped(line)}" for line in failed)]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -48,7 +49,7 @@ def _notes(part: Table) -> list[str]:
     """What all numbers share, what bold type means, and what was measured differently."""
     notes = conditions(part) + ([ERROR] if part.has_errors else [])
     notes += [f"{column.label}: {column.remark}" for column in part.columns if column.remark]
-    notes += [f"{label_of(name)}: on {examples}" for name, examples in counted_elsewhere(part).items()]
+    notes += [f"{label}: on {examples}" for label, examples in counted_elsewhere(part).items()]
     if any(any(column.best) for column in part.columns):
         notes.append(f"bold type marks {MARKED}")
     notes += [f"not ranked: {line}" for line in not_ranked(part.columns)]
@@ -59,7 +60,7 @@ def _notes(part: Table) -> list[str]:
 
 
 def _name(column: Column) -> str:
-    kind = f", {column.kind}" if column.kind and column.kind not in column.name else ""
+    kind = f", {column.kind}" if column.kind and column.kind not in column.label else ""
     unit = f", {column.unit}" if column.unit else ""
     where = column.direction
     return _escaped(f"{column.label}{kind}{unit}{where and (f' {where}' if len(where) == 1 else f' ({where})')}")

@@ -7,8 +7,8 @@ from typing import Any
 
 from pmodel.reporting.comparison import (
     ERROR,
-    FLOOR,
     MARKED,
+    REFERENCE,
     Column,
     Table,
     absences,
@@ -18,7 +18,7 @@ from pmodel.reporting.comparison import (
 )
 from pmodel.reporting.conditions import conditions, counted_elsewhere
 from pmodel.reporting.summary import table
-from pmodel.reporting.texts import bits_text, error_text, label_of, value_text
+from pmodel.reporting.texts import bits_text, error_text, value_text
 from pmodel.runs.results import Number
 
 # A run's label is broken into lines of that length, a number's name into lines of the other.
@@ -29,7 +29,7 @@ def comparison_text(results: dict[str, Any], width: int) -> str:
     """All numbers of a results document: a list for one run, for several a table with a column for each run.
 
     A table that is wider than `width` characters goes on below, with the runs that are left. Below it stand the
-    conditions that its numbers share, what there is to note, and at last the runs that could not be judged.
+    conditions that its numbers share, what there is to note, and at last the runs that could not be evaluated.
     """
     tables = comparison_tables(results)
     parts = []
@@ -43,12 +43,12 @@ def comparison_text(results: dict[str, Any], width: int) -> str:
         parts.append("\n".join(line for note in notes for line in textwrap.wrap(note, width, subsequent_indent="    ")))
     if failed := failures(results):
         lines = [line for note in failed for line in textwrap.wrap(note, width, subsequent_indent="    ")]
-        parts.append("\n".join(["not judged:", *(f"  {line}" for line in lines)]))
+        parts.append("\n".join(["not evaluated:", *(f"  {line}" for line in lines)]))
     return "\n\n".join(filter(None, parts))
 
 
 def _list(part: Table) -> str:
-    """One line per number of the only run below its group's heading, and the floor beside it."""
+    """One line per number of the only run below its group's heading, and the reference beside it."""
     rows, headings = [], {}
     elsewhere = counted_elsewhere(part)
     for column in part.columns:
@@ -56,7 +56,7 @@ def _list(part: Table) -> str:
             headings[len(rows)] = _heading(column)
         (number,) = column.numbers
         error, bits = error_text(number), bits_text(number)
-        about = list(filter(None, [column.remark, elsewhere.get(column.name)]))
+        about = list(filter(None, [column.remark, elsewhere.get(column.label)]))
         rows.append(
             [
                 f"  {_named(column, '')}",
@@ -65,7 +65,7 @@ def _list(part: Table) -> str:
                 column.unit,
                 f"{bits} bits/dim" if bits else "",
                 f"({'; '.join(about)})" if about else "",
-                f"floor {value_text(column.floor)}" if column.floor else "",
+                f"reference {value_text(column.reference)}" if column.reference else "",
             ]
         )
     lines = table(rows, right={1, 2, 4}).split("\n") if rows else ["no number was measured"]
@@ -78,11 +78,11 @@ def _notes(part: Table) -> list[str]:
     notes = [f"* marks {MARKED}"] if any(any(column.best) for column in part.columns) else []
     if part.has_errors and alone:
         notes.append(ERROR)
-    if any(column.floor for column in part.columns) and alone:
-        notes.append(f"floor: {FLOOR} in place of samples")
+    if any(column.reference for column in part.columns) and alone:
+        notes.append(f"reference: {REFERENCE} in place of samples")
     if not alone:
         notes += [f"{column.label}: {column.remark}" for column in part.columns if column.remark]
-        notes += [f"{label_of(name)}: on {examples}" for name, examples in counted_elsewhere(part).items()]
+        notes += [f"{label}: on {examples}" for label, examples in counted_elsewhere(part).items()]
     notes += [f"not ranked: {line}" for line in not_ranked(part.columns)]
     notes += [
         f"{column.label}: measured differently: {column.difference}" for column in part.columns if column.difference
@@ -95,7 +95,7 @@ def _notes(part: Table) -> list[str]:
 
 
 def _blocks(part: Table, width: int) -> list[str]:
-    """Numbers as rows, runs and the floor as columns, in as many blocks as the width asks for."""
+    """Numbers as rows, runs and the reference as columns, in as many blocks as the width asks for."""
     names, columns = _cells(part)
     left = max(map(len, names))
     blocks: list[list[str]] = []
@@ -103,7 +103,7 @@ def _blocks(part: Table, width: int) -> list[str]:
         size = 1 + max(map(len, cells))
         if not blocks or len(blocks[-1][0]) + size > width:
             blocks.append([name.ljust(left) for name in names])
-            alone = i == len(part.runs)  # the floor, which few numbers have
+            alone = i == len(part.runs)  # the reference, which few numbers have
         blocks[-1] = [line + cell.rjust(size) for line, cell in zip(blocks[-1], cells, strict=True)]
     if alone:
         blocks[-1] = _filled(blocks[-1], left)
@@ -124,9 +124,9 @@ def _filled(block: list[str], left: int) -> list[str]:
 
 
 def _cells(part: Table) -> tuple[list[str], list[list[str]]]:
-    """The names of all lines, and for each run and the floor the cells beside them."""
-    floor = any(column.floor for column in part.columns)
-    heads = [_broken_label(label) for label in part.heads] + ([_broken(FLOOR, 8)] if floor else [])
+    """The names of all lines, and for each run and the reference the cells beside them."""
+    referred = any(column.reference for column in part.columns)
+    heads = [_broken_label(label) for label in part.heads] + ([_broken(REFERENCE, 8)] if referred else [])
     height = max(map(len, heads))
     names = [""] * height
     # A mark's place stays free where there is none, so that digits stand below digits.
@@ -142,11 +142,11 @@ def _cells(part: Table) -> tuple[list[str], list[list[str]]]:
         if _heading(column) != heading:
             heading = _heading(column)
             add(heading, [""] * len(columns))
-        numbers = [*column.numbers, *([column.floor] if floor else [])]
+        numbers = [*column.numbers, *([column.reference] if referred else [])]
         *above, last = _broken(_named(column, column.unit), NAME_WIDTH)
         for line in above:
             add(f"  {line}", [""] * len(columns))
-        add(f"  {last}", _values(column) + ([_with_place(column.floor, value_text)] if floor else []))
+        add(f"  {last}", _values(column) + ([_with_place(column.reference, value_text)] if referred else []))
         for text, label in ((error_text, "± standard error"), (bits_text, "bits/dim")):
             cells = [_with_place(number, text) for number in numbers]
             if any(cell.strip() for cell in cells):

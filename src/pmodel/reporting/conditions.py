@@ -24,13 +24,13 @@ def conditions(table: Table) -> list[str]:
 
 
 def counted_elsewhere(table: Table) -> dict[str, str]:
-    """Numbers that were measured on other real examples than the table's, by their names: on which."""
+    """Numbers that were measured on other real examples than the table's, by their labels: on which."""
     found: dict[str, str] = {}
     for column in table.columns:
         places = [(number.get("count"), number["split"]) for number in column.numbers if number and "split" in number]
         texts = dict.fromkeys(examples_text(*place) for place in places if place[1] != "drawn")
         if texts and list(texts) != [table.examples]:
-            found[column.name] = " or ".join(texts)
+            found[column.label] = " or ".join(texts)
     return found
 
 

@@ -8,8 +8,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pmodel.plots.plots import rows_and_columns
 from pmodel.reporting.comparison import (
     ERROR,
-    FLOOR,
     MARKED,
+    REFERENCE,
     Column,
     Table,
     absences,
@@ -19,7 +19,7 @@ from pmodel.reporting.comparison import (
 )
 from pmodel.reporting.conditions import conditions, counted_elsewhere
 from pmodel.reporting.report_images import Image, curves_of, image_of
-from pmodel.reporting.texts import as_typed, bits_text, error_text, flat, label_of, label_text, rounded, value_text
+from pmodel.reporting.texts import as_typed, bits_text, error_text, flat, label_text, rounded, value_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 TITLES = {
@@ -93,7 +93,6 @@ def _environment() -> Environment:
         "value": value_text,
         "error": error_text,
         "bits": bits_text,
-        "label": label_of,
         "flat": flat,
         "typed": as_typed,
         "by_group": _by_group,
@@ -105,7 +104,7 @@ def _environment() -> Environment:
         "by_kind": _by_kind,
         "protocol": _protocol,
     }
-    environment.globals |= {"ERROR": ERROR, "FLOOR": FLOOR, "MARKED": MARKED, "TITLES": TITLES}
+    environment.globals |= {"ERROR": ERROR, "MARKED": MARKED, "REFERENCE": REFERENCE, "TITLES": TITLES}
     return environment
 
 
@@ -123,14 +122,14 @@ def _many(runs: list[dict[str, Any]]) -> str:
 
 
 def _introduction(results: dict[str, Any], tables: list[Table]) -> str:
-    """What was judged, on what, and how many examples of it."""
+    """What was evaluated, on what, and how many examples of it."""
     runs = [run for table in tables for run in table.runs]
     subject = f"One trained model, {label_text(runs[0])}, is" if len(runs) == 1 else f"{_many(runs)} trained models are"
     places = []
     for table in tables:
         description = _description(table.runs[0]["data"])
         places.append(f"the {table.examples} of {table.title}{f' ({description})' if description else ''}")
-    first = f"{subject} judged on {'; on '.join(dict.fromkeys(places))}."
+    first = f"{subject} evaluated on {'; on '.join(dict.fromkeys(places))}."
     if results["split"] == "test":
         first += " No model was trained on these examples."
     if len(tables) > 1:

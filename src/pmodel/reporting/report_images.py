@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from pmodel.reporting.texts import error_text, is_finite, value_text
+from pmodel.reporting.texts import error_text, is_finite, label_of, value_text
 
 
 class PageImage(NamedTuple):
@@ -21,7 +21,7 @@ class PageImage(NamedTuple):
 class Curve(NamedTuple):
     """Curves of one name: the plot of all runs, and their values."""
 
-    name: str
+    label: str
     image: PageImage
     x_label: str
     y_label: str
@@ -42,10 +42,10 @@ def curves_of(runs: list[dict[str, Any]]) -> list[Curve]:
     for run in runs:
         for curve in run.get("curves", []):
             found.setdefault(curve["name"], []).append((run["label"], curve))
-    return [_curve(name, lines) for name, lines in found.items()]
+    return [_curve(lines) for lines in found.values()]
 
 
-def _curve(name: str, lines: list[tuple[str, dict[str, Any]]]) -> Curve:
+def _curve(lines: list[tuple[str, dict[str, Any]]]) -> Curve:
     # Imports matplotlib.
     from pmodel.plots.sweeps import curves_with_spread
 
@@ -58,6 +58,7 @@ def _curve(name: str, lines: list[tuple[str, dict[str, Any]]]) -> Curve:
             if is_finite(y)
         }
     first = lines[0][1]
+    title = label_of(first)
     x_label, y_label = first.get("x_label", ""), first.get("y_label", "")
     drawn = {_plain(label): [(x, *values) for x, values in by_x.items()] for label, by_x in points.items() if by_x}
     buffer = io.BytesIO()
@@ -66,9 +67,8 @@ def _curve(name: str, lines: list[tuple[str, dict[str, Any]]]) -> Curve:
     xs = sorted({x for _, curve in lines for x in curve["x"]})
     rows = [(label, [_point(by_x.get(x)) for x in xs]) for label, by_x in points.items()]
     labels = ", ".join(points)
-    return Curve(
-        name, image_of(buffer.getvalue(), f"{name}: {labels}"), x_label, y_label, [f"{x:.6g}" for x in xs], rows
-    )
+    image = image_of(buffer.getvalue(), f"{title}: {labels}")
+    return Curve(title, image, x_label, y_label, [f"{x:.6g}" for x in xs], rows)
 
 
 def _point(value_and_error: tuple[float, float] | None) -> str:

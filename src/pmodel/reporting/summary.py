@@ -27,7 +27,7 @@ def numbers_table(numbers: list[Number]) -> str:
     """
     rows = [
         [
-            label_of(number["name"]),
+            label_of(number),
             value_text(number),
             f"± {error}" if (error := error_text(number)) else "",
             number["unit"],
@@ -39,7 +39,7 @@ def numbers_table(numbers: list[Number]) -> str:
     caveats: dict[str, list[str]] = {}
     for number in numbers:
         for caveat in number.get("caveats", []):
-            caveats.setdefault(caveat, []).append(label_of(number["name"]))
+            caveats.setdefault(caveat, []).append(label_of(number))
     lines = [f"{', '.join(names)}: {caveat}" for caveat, names in caveats.items()]
     return "\n".join([table(rows, right={1, 2, 4}), *lines])
 

@@ -3,13 +3,12 @@
 import json
 import math
 import statistics
+from collections.abc import Mapping
 from typing import Any
 
 from pmodel.reporting.decimals import with_error
 from pmodel.runs.results import Number
 
-# What stands for the names that are abbreviations; in all others "_" is a space.
-LABELS = {"nmi": "normalized mutual information", "ari": "adjusted Rand index"}
 ARROWS = {"lower": "↓", "higher": "↑", None: ""}
 
 
@@ -18,9 +17,9 @@ def is_finite(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
-def label_of(name: str) -> str:
-    """A number's name as readers know it: "clustering accuracy" of clustering_accuracy."""
-    return LABELS.get(name, name.replace("_", " "))
+def label_of(entry: Mapping[str, Any]) -> str:
+    """The words of a number, or of one that is missing: its label, or where it has none its name with spaces."""
+    return entry.get("label") or entry["name"].replace("_", " ")
 
 
 def value_text(number: Number) -> str:

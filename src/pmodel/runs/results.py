@@ -15,6 +15,8 @@ Group = Literal["likelihood", "samples", "memorization", "reconstruction", "clus
 class Number(TypedDict):
     """One measured number; `split` and `count` say on which examples.
 
+    `name` is an identifier, `label` its words where they are not the name's own.
+
     `bits_per_dim` is the same number in that unit. `better` says which of two values is, where one is, and `ideal`
     what is best where it lies between; `least` is what the true value is at least, of an unbiased estimate that can be
     below it; `kind` of a likelihood whether it is exact, a bound or an estimate; `group` where it stands in a table;
@@ -23,6 +25,7 @@ class Number(TypedDict):
     """
 
     name: str
+    label: NotRequired[str]
     value: float
     unit: str
     split: NotRequired[str]
@@ -43,6 +46,7 @@ class Missing(NamedTuple):
     """A number that there isn't, and why."""
 
     name: str
+    label: str
     group: Group
     reason: str
 
@@ -51,6 +55,7 @@ class Curve(NamedTuple):
     """A number over a setting: `y` at `x`, both of the same length, with the standard errors of `y`."""
 
     name: str
+    label: str
     x: list[float]
     y: list[float]
     error: list[float]
