@@ -75,9 +75,9 @@ data.binarize=dynamicc → @: expected one of none, static, dynamic, threshold; 
 data.dequantize=1 → @: expected true or false
 data=mnst → @: data has no option 'mnst'; did you mean mnist? (options: …
 data=points data.name=rings → @: expected one of ring, moons, grid, mixture_1d; did you mean ring?
-data=image_folder → data.path must be set: type data.path=… (train leaves it open)
+data=image_folder → data.path must be set: type data.path=… (conf/data/image_folder.yaml leaves it open)
 data=image_folder data.path=nowhere → @: there is no such file or folder
-data=table → data.path must be set: type data.path=… (train leaves it open)
+data=table → data.path must be set: type data.path=… (conf/data/table.yaml leaves it open)
 data=points_csv → @: expected a name of this version; it is called data=table now
 data=points data.name=csv → @: expected a name of this version; it is called data=table now
 model=classifier model.features=nowhere → @: expected a name of this version; it is called model/encoder=run model.encoder.run now

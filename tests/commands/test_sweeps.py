@@ -245,7 +245,7 @@ def test_few_labels_is_a_sweep_by_itself_and_draws_its_curve(train, data_dir, tm
     [
         (
             [],
-            "model.encoder.run must be set: type model.encoder.run=… (a run of experiment=features_mnist, for example)",
+            "model.encoder.run must be set: type model.encoder.run=… (conf/model/encoder/run.yaml leaves it open)",
         ),
         (["model.encoder.run=x", "model.mode=probed"], "did you mean probe?"),
         (["model.encoder.run=x", "data.num_labels=many,10"], "data.num_labels=many"),

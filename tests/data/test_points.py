@@ -29,13 +29,9 @@ def test_splits_are_points_of_the_asked_sizes_and_differ(name):
 
 @pytest.mark.parametrize("name", DIMS)
 def test_config_knows_the_number_of_components(name):
-    from pmodel.config.resolvers import point_classes
-
-    assert point_classes(name) == build(name).num_classes
     message = f"data.num_classes=99: expected {build(name).num_classes}, or null, with data=points"
     with pytest.raises(ValueError, match=message):
         build(name, num_classes=99).examples("train", 1)
-    assert point_classes("csv") is None
 
 
 def test_points_follow_the_split_seed_alone():

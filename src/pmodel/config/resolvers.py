@@ -17,24 +17,17 @@ from pmodel.runs.typed import project_data_dir
 def register_resolvers() -> None:
     """Registers the functions below, by the names they have in conf/: `${num_levels:…}`."""
     OmegaConf.register_new_resolver("num_levels", num_levels, replace=True)
-    OmegaConf.register_new_resolver("likelihood", default_likelihood, replace=True)
     OmegaConf.register_new_resolver("code_dim", default_code_dim, replace=True)
-    OmegaConf.register_new_resolver("kernel", default_kernel, replace=True)
-    OmegaConf.register_new_resolver("num_clusters", default_num_clusters, replace=True)
     OmegaConf.register_new_resolver("num_components", default_num_components, replace=True)
-    OmegaConf.register_new_resolver("point_classes", point_classes, replace=True)
     OmegaConf.register_new_resolver("table_shape", table_shape, replace=True)
     OmegaConf.register_new_resolver("table_classes", table_classes, replace=True)
     OmegaConf.register_new_resolver("classifier_mode", classifier_mode, replace=True)
     OmegaConf.register_new_resolver("epochs_for", epochs_for, replace=True)
-    OmegaConf.register_new_resolver("required", required, replace=True)
     OmegaConf.register_new_resolver("choose", choose, replace=True)
     OmegaConf.register_new_resolver("if_images", if_images, replace=True)
     OmegaConf.register_new_resolver("features_dir", features_dir, replace=True)
     OmegaConf.register_new_resolver("eval_dir", eval_dir, replace=True)
     OmegaConf.register_new_resolver("num_devices", num_devices, replace=True)
-    OmegaConf.register_new_resolver("gpus_per_node", gpus_per_node, replace=True)
-    OmegaConf.register_new_resolver("if_equal", lambda a, b, yes, no: yes if a == b else no, replace=True)
 
 
 def num_levels(binarize: str, dequantize: bool, source_levels: int) -> int | None:
@@ -44,26 +37,10 @@ def num_levels(binarize: str, dequantize: bool, source_levels: int) -> int | Non
     return None if dequantize else source_levels
 
 
-def default_likelihood(levels: int | None) -> Literal["bernoulli", "discretized_logistic", "gaussian"]:
-    """The likelihood that fits data of so many levels: a density for continuous data, else exact probabilities.
-
-    For more than two levels the discretized logistic, which knows that neighbouring levels are alike: on the digits'
-    17 levels its ELBO is 6 nats above that of a categorical distribution.
-    """
-    if levels is None:
-        return "gaussian"
-    return "bernoulli" if levels == 2 else "discretized_logistic"
-
-
 def default_code_dim(shape: list[int]) -> int:
     """The size of an autoencoder's code: a 24th of the data's dimensions, between 16 and 256, and no more than all."""
     dims = math.prod(shape)
     return min(dims, 256, max(16, dims // 24))
-
-
-def point_classes(name: str) -> int | None:
-    """How many components the toy density `data.name` has, which are its points' labels; None for another name."""
-    return {"ring": 8, "grid": 25, "moons": 2, "mixture_1d": 3}.get(name)
 
 
 def table_shape(path: str, header: Header, columns: list[Column] | None, label_column: Column | None) -> list[int]:
@@ -111,19 +88,9 @@ def _is_table(path: Any, header: Any, columns: Any, label_column: Any) -> bool:
     )
 
 
-def default_num_clusters(num_classes: int | None) -> int:
-    """As many as the data have classes; 10 where these are unknown."""
-    return num_classes or 10
-
-
 def default_num_components(shape: list[int], num_classes: int | None) -> int:
     """As many Gaussians as the data have classes, at least 10, and on the line, where that draws wiggles, 3."""
     return max(num_classes or 0, 3 if list(shape) == [1] else 10)
-
-
-def default_kernel(shape: list[int]) -> Literal["diagonal", "isotropic"]:
-    """A bandwidth per dimension for points, whose columns may have different units; one for all pixels of images."""
-    return "isotropic" if len(shape) == 3 else "diagonal"
 
 
 def classifier_mode(encoder: Mapping) -> Literal["scratch", "fine_tune"]:
@@ -173,17 +140,3 @@ def num_devices(devices: int | str | list[int]) -> int:
     if count is None:
         raise ConfigError(f"trainer.devices={devices}: expected a number; the launcher asks for so many")
     return count
-
-
-def gpus_per_node(accelerator: str, devices: int | str | list[int]) -> int | None:
-    """How many GPUs to ask a cluster for: one for each device; None where the CPU trains."""
-    return None if accelerator == "cpu" else num_devices(devices)
-
-
-def required(key: str, hint: str) -> None:
-    """For a setting that an experiment leaves to the user, though its group has a default: `???` can't replace one.
-
-    Raises:
-        ConfigError: always; what is typed takes its place.
-    """
-    raise ConfigError(f"{key} must be set: type {key}=… ({hint})")

@@ -55,7 +55,7 @@ class Origins:
 
 def _has(node: Any, parts: list[str]) -> bool:
     for part in parts:
-        if not isinstance(node, DictConfig) or part not in node:
+        if not isinstance(node, DictConfig) or part not in list(node):  # `in` alone overlooks ???
             return False
         node = node._get_node(part)
     return True
