@@ -169,12 +169,13 @@ def page(table: list[Mutation], rows: dict[str, dict[str, Any]]) -> str:
     lines = [
         "# Mutations",
         "",
-        f"{len(table)} ways to be wrong, and the test that fails then. Tests see {killed} of them;"
-        f" {sum(m.equivalent is not None for m in table)} change nothing that a test could see. The exact text of each"
-        " change is in `benchmarks/mutations.toml`; `uv run benchmarks/mutations.py` makes them in a copy, one at a"
-        " time, and writes this page (`--only NAME`: one of them). It refuses a change whose text is no longer there.",
+        f"This page lists {len(table)} faults that are put into the code on purpose, and the test that finds each."
+        f" Tests find {killed} of them; {sum(m.equivalent is not None for m in table)} change nothing that a test could"
+        " see. `benchmarks/mutations.toml` has the exact text of each. `uv run benchmarks/mutations.py` puts them into"
+        " a copy, one at a time, and writes this page (`--only NAME`: one of them). It refuses a fault whose place has"
+        " changed.",
         "",
-        "| name | place | what is wrong then | test that fails |",
+        "| name | place | fault | test that finds it |",
         "| --- | --- | --- | --- |",
     ]
     for mutation in table:

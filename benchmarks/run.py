@@ -65,8 +65,9 @@ def page() -> str:
     """docs/benchmarks.md: a table for each benchmark and device."""
     parts = [
         "# Benchmarks",
-        "Ours against a plain rival in the same process, in turn (A B A B …): medians, and the median and range of"
-        " rival/ours over the pairs; above 1, ours is faster. `uv run benchmarks/run.py` writes this page.",
+        "This page says how fast our code is beside a plain rival. Both run in the same process, in turn (A B A B …)."
+        " The tables show the medians of both, and the median and range of rival/ours over the pairs: above 1, ours is"
+        " faster. `uv run benchmarks/run.py` writes this page.",
     ]
     for device in ("cpu", "cuda"):
         for name in BENCHMARKS:
@@ -103,7 +104,7 @@ def ratios(rows: list[dict[str, Any]]) -> list[str]:
 def terms(rows: list[dict[str, Any]]) -> list[str]:
     """The largest parts of a step, and the least that they could take."""
     lines = [
-        "| step | its time | term | takes | GFLOP | GB | floor |",
+        "| step | its time | term | takes | GFLOP | GB | least time |",
         "| --- | ---: | --- | ---: | ---: | ---: | ---: |",
     ]
     for row in rows:
@@ -115,7 +116,7 @@ def terms(rows: list[dict[str, Any]]) -> list[str]:
     _, moved = rows[0]["rates"]
     kinds = {row["name"].rpartition(" ")[2]: row["rates"][0] for row in rows}
     peak = " and ".join(f"{rate / 1e12:.3g} TFLOP/s in {kind}" for kind, rate in kinds.items())
-    return [*lines, "", f"Floors: {peak}, {moved / 1e9:.3g} GB/s."]
+    return [*lines, "", f"The least times assume {peak}, {moved / 1e9:.3g} GB/s."]
 
 
 if __name__ == "__main__":

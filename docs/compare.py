@@ -30,19 +30,19 @@ SHORT = (
 def main(folder: Path) -> None:
     evaluations = sorted(folder.glob("eval/*/table.md"))
     if not evaluations:
-        sys.exit(f"error: {folder}: expected a multirun that eval.py has judged, but there is no eval/*/table.md")
+        sys.exit(f"error: {folder}: expected a multirun that eval.py has evaluated, but there is no eval/*/table.md")
     evaluation = evaluations[-1].parent
     table = evaluations[-1].read_text(encoding="utf-8")
     results = json.loads((evaluation / "results.json").read_text(encoding="utf-8"))
     versions, seed = results["versions"], results["runs"][0]["seed"]
     parts = [
         "# One model of each family",
-        "`uv run docs/compare.py` writes this page from a multirun that `eval.py` has judged; nothing here is typed by"
-        " hand.",
+        "This page compares one model of each family on the same data. `uv run docs/compare.py` writes it from a"
+        " multirun that `eval.py` has evaluated.",
         "```\nuv run train.py experiment=compare\nuv run eval.py run=logs/multirun/…\n```",
         f"On {results['hardware']}, with pmodel {versions['pmodel']} and torch {versions['torch']}. One run of each,"
-        f" with seed {seed}: another seed gives other numbers, and what is said of a family is said of this run of it."
-        " What each number means: [metrics.md](metrics.md).",
+        f" with seed {seed}. Another seed gives other numbers, so each number is of this run, not of the whole family."
+        " [metrics.md](metrics.md) says what each number means.",
         "![Samples of each model, side by side](images/compare.png)",
         table,
     ]
