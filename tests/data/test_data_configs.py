@@ -12,12 +12,18 @@ FILES = sorted((Path(__file__).parents[2] / "conf" / "data").glob("*.yaml"))
 
 @pytest.fixture(params=FILES, ids=lambda path: path.stem)
 def config(request):
-    return OmegaConf.load(request.param)
+    return with_shared(request.param)
+
+
+def with_shared(path):
+    """The settings of a file, and of the files that it begins with."""
+    own = OmegaConf.load(path)
+    shared = [name.removesuffix("@_here_") for name in own.pop("defaults", []) if name != "_self_"]
+    return OmegaConf.unsafe_merge(*(with_shared(FILES[0].parent / f"{name}.yaml") for name in shared), own)
 
 
 def test_config_has_every_argument_of_its_class(config):
-    shared = OmegaConf.load(FILES[0].parent / f"{config['defaults'][0].removesuffix('@_here_')}.yaml")
-    assert {*shared, *config} - {"_target_", "defaults"} == set(signature(config["_target_"]).parameters)
+    assert {*config} - {"_target_"} == set(signature(config["_target_"]).parameters)
 
 
 def test_config_gives_models_the_number_of_classes():

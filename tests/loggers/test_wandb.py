@@ -126,7 +126,7 @@ def test_summary_has_last_and_best_values_and_those_of_the_best_checkpoint(jobs)
     # After each epoch that of the best so far, which a sweep's early end needs.
     assert run.values("best/val/loss") == [min(loss[: i + 1]) for i in range(5)]
     numbers = json.loads((folder / "results.json").read_text())["numbers"]
-    final = {number["name"]: number["value"] for number in numbers if number["name"].startswith("negative ")}
+    final = {number["name"]: number["value"] for number in numbers if number["name"].startswith("negative_")}
     assert len(final) == 2
     assert {name: run.summary[f"final/{name}"] for name in final} == pytest.approx(final)
 
