@@ -59,9 +59,9 @@ class Announcement(Callback):
 
 
 def report(run: RunDirectory, name: str, trainer: Trainer, check: bool = False) -> float | None:
-    """Writes results.json, and shows its numbers, the paths of the run's files and the command that judges it.
+    """Writes results.json, and shows its numbers, the paths of the run's files and the command that evaluates it.
 
-    check: it was one batch only, which nobody judges
+    check: it was one batch only, which nobody evaluates
 
     Returns:
         The best value of what the model is judged by; None if it was not measured.

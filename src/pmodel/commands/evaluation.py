@@ -35,15 +35,15 @@ from pmodel.runs.saved import find_runs, read_checkpoint, read_overrides, read_r
 
 # Draws of each run in samples.png.
 NUM_IMAGES, NUM_CLOUD = 36, 1000
-# Settings of data that concern training alone, and what they are when a run is judged.
-JUDGED_WITH = {"flip": False, "redraw": False, "num_labels": None, "label_seed": 0, "seed": 0, "batch_size": 500}
+# Settings of data that concern training alone, and what they are when a run is evaluated.
+EVALUATED_WITH = {"flip": False, "redraw": False, "num_labels": None, "label_seed": 0, "seed": 0, "batch_size": 500}
 # Settings that tell no runs apart, and the length of a label.
 UNSEEN = ("logger", "callbacks", "paths.", "data_dir", "cache_dir", "hydra")
 LONGEST = 60
 
 
-class Judge:
-    """Judges the runs that settings, those of conf/eval.yaml, name.
+class Evaluation:
+    """Evaluates the runs that settings, those of conf/eval.yaml, name.
 
     All of the processes make one each and ask for `results`, which are the same on all; the first draws the figures.
 
@@ -77,8 +77,8 @@ class Judge:
         self.figures: Figures | None = (node := settings["callbacks"].get("figures")) and instantiate(node)
 
     def results(self) -> dict[str, Any]:
-        """The results document: see docs/evaluation.md. A run that can't be judged does not stop the others, unless it
-        is the only one."""
+        """The results document: see docs/evaluation.md. A run that can't be evaluated does not stop the others, unless
+        it is the only one."""
         entries, failed = [], []
         for run, label, subject in zip(self.runs, self.labels, self.subjects, strict=True):
             try:
@@ -88,7 +88,7 @@ class Judge:
                     raise
                 failed.append({"run": shown(run.folder), "label": label, "reason": first_line(error)})
         if not entries:
-            raise ValueError(f"none of {len(failed)} runs could be judged, the first: {failed[0]['reason']}")
+            raise ValueError(f"none of {len(failed)} runs could be evaluated, the first: {failed[0]['reason']}")
         names = {number["name"] for entry in entries for number in (*entry["numbers"], *entry["missing"])}
         return {
             "schema": SCHEMA,
@@ -104,11 +104,11 @@ class Judge:
     def _entry(self, run: Run, label: str, subject: Subject) -> dict[str, Any]:
         place = f"run={shown(run.folder)}"
         if is_first():
-            print(f"judging {label}  {shown(run.folder)}", flush=True)
+            print(f"evaluating {label}  {shown(run.folder)}", flush=True)
         run.model.to(self.group.device)
         numbers, missing, references, curves = [], [], [], []
         findings: list[Finding] = []
-        with Bar(len(self.metrics), f"judging {label}") as bar:
+        with Bar(len(self.metrics), f"evaluating {label}") as bar:
             for metric in self.metrics:
                 findings += metric.ask(subject)
                 bar.update()
@@ -163,7 +163,7 @@ class Judge:
 
     def _subject(self, run: Run, label: str) -> Subject:
         split, place = self.settings["split"], f"run={shown(run.folder)}"
-        data = self._judging_data(run)
+        data = self._evaluation_data(run)
         if not data.split_sizes.get(split):
             raise ValueError(f"split={split}: the data of {label} have no {split} examples")
         if not run.model.fitted:
@@ -186,10 +186,10 @@ class Judge:
             about_training,
         )
 
-    def _judging_data(self, run: Run) -> Any:
+    def _evaluation_data(self, run: Run) -> Any:
         """The run's data without what concerns its training alone: models on the same data are judged by the same
         examples, whether their training mirrored images, drew them anew, or knew all labels."""
-        node = run.config["data"] | {key: value for key, value in JUDGED_WITH.items() if key in run.config["data"]}
+        node = run.config["data"] | {key: value for key, value in EVALUATED_WITH.items() if key in run.config["data"]}
         key = json.dumps([node, run.data.units], sort_keys=True)
         if key not in self._data:
             data = instantiate(node)
@@ -204,7 +204,7 @@ class Judge:
         if run.config["data"].get("num_labels") is not None:
             return
         recorded = next((n["protocol"]["split_sizes"] for n in numbers if "split_sizes" in n.get("protocol", {})), {})
-        sizes = self._judging_data(run).split_sizes
+        sizes = self._evaluation_data(run).split_sizes
         for split, size in recorded.items():
             if sizes.get(split, size) != size:
                 raise ValueError(

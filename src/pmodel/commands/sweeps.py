@@ -84,7 +84,7 @@ class SweepSummary(Callback):
             path = folder / f"{name}.png"
             reason = figure.save(path, jobs)
             print(f"figure    {shown(path) if reason is None else f'{name}: {reason}'}")
-        if can_be_judged(folder):
+        if can_be_evaluated(folder):
             print(f"evaluate  {evaluate_command(shown(folder))}")
         if failed:
             first = f"{shown(failed[0].path)}: {failed[0].reason}"
@@ -206,7 +206,7 @@ def _read_job(path: Path) -> Job:
     return Job(path, settings, str(status.get("status")), status.get("reason", ""), named)
 
 
-def can_be_judged(folder: Path) -> bool:
+def can_be_evaluated(folder: Path) -> bool:
     """Whether eval.py takes a multirun's directory: a job of it has a checkpoint, and has not failed."""
     try:
         find_runs([str(folder)])
