@@ -8,7 +8,6 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from support import config
 
-from pmodel import build
 from pmodel.commands.command_line import checked_command_line
 from pmodel.config.check import check_overrides
 from pmodel.config.resolvers import register_resolvers
@@ -47,11 +46,6 @@ def test_a_misspelling_on_the_command_line_is_named_as_typed_with_the_nearest_na
     said = message(typed)
     assert said.startswith(f"{typed}: ")
     assert TYPED[typed] in said
-
-
-def test_a_misspelling_in_python_is_named_with_the_nearest_name():
-    with pytest.raises(ConfigError, match=r"^model\.latnt_dim=3: .*; did you mean model\.latent_dim\?$"):
-        build("model=vae", "data=digits", latnt_dim=3)
 
 
 @pytest.mark.parametrize(
