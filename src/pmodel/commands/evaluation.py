@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pmodel.callbacks.figures import Figures
 from pmodel.capabilities import Samples
+from pmodel.commands.sweeps import differing, typed_settings
 from pmodel.evaluation.findings import Finding, Metric, Reference
 from pmodel.evaluation.memorization import Memorization
 from pmodel.evaluation.samples import SampleQuality
@@ -106,22 +107,11 @@ class Evaluation:
         if is_first():
             print(f"evaluating {label}  {shown(run.folder)}", flush=True)
         run.model.to(self.group.device)
-        numbers, missing, references, curves = [], [], [], []
         findings: list[Finding] = []
         with Bar(len(self.metrics), f"evaluating {label}") as bar:
             for metric in self.metrics:
                 findings += metric.ask(subject)
                 bar.update()
-        for finding in findings:
-            match finding:
-                case Missing():
-                    missing.append(finding._asdict())
-                case Reference():
-                    references.append(finding.number)
-                case Curve():
-                    curves.append(finding._asdict())
-                case _:
-                    numbers.append(finding)
         if isinstance(run.model, Samples):
             # All processes draw; the first one shows it.
             shape = subject.data.shape
@@ -130,21 +120,20 @@ class Evaluation:
             self.drawn.setdefault(kind, {})[label] = subject.data.restore(subject.samples(count))
         figures, missing_figures = self._figures(run, label, subject.data)
         run.model.cpu()
-        status = read_status(run.folder / STATUS, place)
         return {
             "run": shown(run.folder),
             "label": label,
-            "status": status.get("status"),
+            "status": read_status(run.folder / STATUS, place).get("status"),
             "model": type(run.model).__name__,
             "checkpoint": f"checkpoints/{run.checkpoint.name}",
             "checkpoint_sha256": run.sha256,
             "epoch": run.epochs,
             "seed": run.config.get("seed"),
             "data": data_protocol(subject.data),
-            "numbers": numbers,
-            "missing": missing,
-            "references": references,
-            "curves": curves,
+            "numbers": [finding for finding in findings if isinstance(finding, dict)],
+            "missing": [finding._asdict() for finding in findings if isinstance(finding, Missing)],
+            "references": [finding.number for finding in findings if isinstance(finding, Reference)],
+            "curves": [finding._asdict() for finding in findings if isinstance(finding, Curve)],
             "figures": figures,
             "missing_figures": missing_figures,
             "overrides": read_overrides(run.folder, place),
@@ -248,25 +237,15 @@ def labels(runs: list[Run]) -> list[str]:
     endings = {name.rpartition("-")[2] for name in names}
     if len(names) > 1 and len(endings) == 1:
         names = [name.rpartition("-")[0] or name for name in names]  # all are on the same data
-    typed = [_settings(run) for run in runs]
+    typed = [typed_settings(run.folder) for run in runs]
     for name in {name for name in names if names.count(name) > 1}:
         group = [i for i, other in enumerate(names) if other == name]
-        differing = [key for key in _keys(typed, group) if len({typed[i].get(key) for i in group}) > 1]
+        keys = differing([typed[i] for i in group])
         for i in group:
-            own = [f"{key}={typed[i][key]}" for key in differing if key in typed[i] and not key.startswith(UNSEEN)]
+            own = [f"{key}={typed[i][key]}" for key in keys if key in typed[i] and not key.startswith(UNSEEN)]
             names[i] = textwrap.shorten(" ".join([name, *own]), LONGEST, placeholder=" …")
     repeated = {name for name in names if names.count(name) > 1}
     return [f"{name} ({names[: i + 1].count(name)})" if name in repeated else name for i, name in enumerate(names)]
-
-
-def _settings(run: Run) -> dict[str, str]:
-    """What was typed for a run, by key."""
-    lines = read_overrides(run.folder, f"run={shown(run.folder)}")
-    return {key.lstrip("+"): value for key, _, value in (line.partition("=") for line in lines)}
-
-
-def _keys(typed: list[dict[str, str]], group: list[int]) -> list[str]:
-    return list(dict.fromkeys(key for i in group for key in typed[i]))
 
 
 def slug(label: str) -> str:
