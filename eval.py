@@ -1,4 +1,4 @@
-"""Judges finished runs and lays them side by side: `uv run eval.py --help`."""
+"""Evaluates finished runs and lays them side by side: `uv run eval.py --help`."""
 
 import shutil
 import sys
@@ -17,7 +17,7 @@ def main(config: DictConfig) -> None:
     # These take seconds: a wrong config, or a run that isn't there, has been refused by now.
     import lightning
 
-    from pmodel.commands.judge import Judge, one_line_errors
+    from pmodel.commands.evaluation import Evaluation, one_line_errors
     from pmodel.commands.quiet import quieten_libraries
     from pmodel.files.printable import shown
     from pmodel.processes.group import ProcessGroup
@@ -34,21 +34,21 @@ def main(config: DictConfig) -> None:
     with one_line_errors(folder, 2):
         group = ProcessGroup.launch(settings["trainer"]["accelerator"], settings["trainer"]["devices"])
         lightning.seed_everything(0, verbose=False)
-        judge = Judge(settings, group)
+        evaluation = Evaluation(settings, group)
     with one_line_errors(folder, 1):
-        results = judge.results()
+        results = evaluation.results()
         if not is_first():
             return
         results["overrides"] = list(HydraConfig.get().overrides.task)
-        write_json(judge.folder / RESULTS, results)
-        (judge.folder / "table.md").write_text(comparison_markdown(results), encoding="utf-8")
-        judge.write_samples()
-        report = write_report(results, judge.folder)
+        write_json(evaluation.folder / RESULTS, results)
+        (evaluation.folder / "table.md").write_text(comparison_markdown(results), encoding="utf-8")
+        evaluation.write_samples()
+        report = write_report(results, evaluation.folder)
         print(f"\n{comparison_text(results, shutil.get_terminal_size((132, 24)).columns)}\n")
-        print(f"results   {shown(judge.folder / RESULTS)}\nreport    {shown(report)}", flush=True)
+        print(f"results   {shown(evaluation.folder / RESULTS)}\nreport    {shown(report)}", flush=True)
         if results["failed"]:
             first = results["failed"][0]
-            raise ValueError(f"{len(results['failed'])} runs could not be judged, the first: {first['reason']}")
+            raise ValueError(f"{len(results['failed'])} runs could not be evaluated, the first: {first['reason']}")
 
 
 if __name__ == "__main__":

@@ -186,7 +186,7 @@ trainer.devices=[-1] → @: expected a list of whole numbers, each at least 0, a
 hydra.run.dir=null → @: field 'hydra.run.dir' is not Optional
 hydra.job.chdir=maybe → @: Value 'maybe' is not a valid bool (type str)
 hydra.run.dri=x → @: hydra.run has no 'dri'; did you mean hydra.run.dir?
-paths.kind='../x' → paths.kind='../x': expected a folder's name, in which there is no /
+paths.kind='../x' → paths.kind='../x': expected a folder's name, in which there is no / and no control character
 data_dir='' → data_dir='': expected a folder; . is the one that you are in
 --cfg jobb → argument --cfg/-c: invalid choice: 'jobb' (choose from 'job', 'hydra', 'all')
 hydra.launcher.n_jobs=2 → @: hydra.launcher has no 'n_jobs'

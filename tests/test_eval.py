@@ -176,7 +176,7 @@ def test_two_devices_give_the_numbers_of_one_each_example_counted_once(evaluate:
     shutil.rmtree(vae / "eval")
     said = on_two_devices(*typed)
     two = without_times(read(vae / "eval"))
-    assert said.count("judging vae-digits  ") == 1  # a bar that says so too comes where it takes seconds
+    assert said.count("evaluating vae-digits  ") == 1  # a bar that says so too comes where it takes seconds
     assert two["hardware"].startswith("2 ×")
     for a, b in zip(one["runs"][0]["numbers"], two["runs"][0]["numbers"], strict=True):
         assert a == b
@@ -293,7 +293,7 @@ def test_what_is_wrong_with_a_run_is_said_before_anything_heavy_is_imported(eval
     assert not (vae / "eval").exists()
 
 
-def test_a_failed_run_can_be_judged_by_a_checkpoint_that_is_named(evaluate: Run, quick: list[str], vae: Path):
+def test_a_failed_run_can_be_evaluated_by_a_checkpoint_that_is_named(evaluate: Run, quick: list[str], vae: Path):
     (vae / "status.json").write_text(json.dumps({"status": "failed", "reason": "ValueError: x"}))
     outcome = evaluate(f"run={vae}/checkpoints/last.ckpt", *quick)
     assert outcome.code == 0, outcome.err
@@ -371,7 +371,7 @@ def test_data_that_are_not_those_of_the_training_are_refused(evaluate: Run, vae:
     assert line == "error: run=vae: its data have changed since the training: there were 96 train examples, and are 90"
 
 
-def test_a_run_that_cannot_be_judged_stops_no_other(
+def test_a_run_that_cannot_be_evaluated_stops_no_other(
     evaluate: Run, quick: list[str], trained: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     from pmodel.models.kmeans import KMeans
@@ -382,7 +382,7 @@ def test_a_run_that_cannot_be_judged_stops_no_other(
     monkeypatch.setattr(KMeans, "assign", broken)
     outcome = evaluate(f"run=[{trained['kmeans']},{trained['vae']}]", *quick, "callbacks.figures=null")
     assert outcome.code == 1
-    assert outcome.err == "error: 1 runs could not be judged, the first: no luck\n"
+    assert outcome.err == "error: 1 runs could not be evaluated, the first: no luck\n"
     results = read(tmp_path / "logs" / "eval")
     assert [run["label"] for run in results["runs"]] == ["vae"]
     assert [(run["label"], run["reason"]) for run in results["failed"]] == [("kmeans", "no luck")]

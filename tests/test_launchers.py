@@ -122,7 +122,7 @@ def sbatch(monkeypatch: pytest.MonkeyPatch) -> None:
         ("hydra/launcher=joblib hydra.launcher.njobs=2", "did you mean hydra.launcher.n_jobs"),
         (
             "hydra/launcher=joblib hydra.launcher.n_jobs=two",
-            "hydra.launcher.n_jobs=two: expected a whole number of at least 1",
+            "hydra.launcher.n_jobs=two: expected a whole number, at least 1",
         ),
         ("hydra/launcher=slurm trainer.devices=auto", "trainer.devices=auto: expected a number"),
     ],

@@ -10,15 +10,17 @@ import pytest
 import torch
 from built import Pruning
 from forked import Fork
+from hydra import initialize_config_dir
 from support import ROOT, StopAt, build, fit
 
 from pmodel.callbacks.pruning import Pruned
 from pmodel.callbacks.search_journal import JOURNAL, Search
 from pmodel.config.check import check_overrides
-from pmodel.config.overrides import experiments_sweep, parse_overrides
+from pmodel.config.overrides import hydras_own, own_sweep, parse_overrides
 from pmodel.config.resolvers import register_resolvers
 from pmodel.config.search_space import Choice, Numbers, dimension, search_space, written
 from pmodel.config.tree import ConfigError
+from pmodel.runs.typed import CONFIG_DIR
 
 pytest.importorskip("optuna")
 SPACE = {"lr": Numbers(1e-4, 1e-2, log=True), "dim": Numbers(4, 32, 4), "net": Choice(("[64]", "[64,64]", "null"))}
@@ -214,7 +216,7 @@ def test_a_run_outside_of_a_search_is_not_pruned_and_says_so(tmp_path, caplog):
         ("sweep=wandb", "wandb sweep conf/sweep/wandb.yaml"),
         ("sweep=vae_optuna model.latent_dimm=range(1,9)", "did you mean model.latent_dim"),
         ("sweep=vae_optuna model.latent_dim=interval(0.5,2)", "model.latent_dim=0.5: expected a whole number"),
-        ("sweep=vae_optuna hydra.sweeper.n_trials=0", "n_trials=0: expected a whole number of at least 1"),
+        ("sweep=vae_optuna hydra.sweeper.n_trials=0", "n_trials=0: expected a whole number, at least 1"),
         ("sweep=vae_optuna hydra.sweeper.n_trails=3", "did you mean hydra.sweeper.n_trials"),
         ("sweep=vae_optuna hydra.sweeper.sampler=tpee", "did you mean tpe"),
         ("sweep=vae_optuna hydra.sweeper.direction=min", "expected one of minimize, maximize"),
@@ -238,20 +240,11 @@ def test_without_optuna_one_line_says_how_to_get_it(monkeypatch):
 @pytest.mark.parametrize("name", ["vae_optuna", "gan_optuna"])
 def test_a_search_of_conf_sweep_needs_no_m_and_what_is_typed_replaces_its_space(name):
     typed = parse_overrides([f"sweep={name}", "model.latent_dim=interval(1,2)"])
-    own = experiments_sweep_in_conf(typed)
-    space = search_space([*own, *typed])
-    assert space["model.latent_dim"] == Numbers(1.0, 2.0)
-    assert len(space) == 5
-
-
-def experiments_sweep_in_conf(typed):
-    from hydra import initialize_config_dir
-
-    from pmodel.runs.typed import CONFIG_DIR
-
     register_resolvers()
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        return experiments_sweep("train", typed)
+        space = search_space([*own_sweep(hydras_own("train", typed), typed), *typed])
+    assert space["model.latent_dim"] == Numbers(1.0, 2.0)
+    assert len(space) == 5
 
 
 TINY = (

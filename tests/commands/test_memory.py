@@ -24,10 +24,8 @@ def test_the_error_of_a_tensor_that_no_memory_holds_names_the_settings_and_their
 
 def test_the_error_of_a_gpu_is_told_from_that_of_the_machine():
     error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of …")
-    line = out_of_memory_line(error, SETTINGS, evaluating=True)
-    assert line.startswith(
-        "out of memory on the GPU (2.50 GiB more were asked for): lower data.eval_batch_size (now 500)"
-    )
+    line = out_of_memory_line(error, SETTINGS)
+    assert line.startswith("out of memory on the GPU (2.50 GiB more were asked for): lower data.batch_size (now 128)")
     assert out_of_memory_line(MemoryError(), SETTINGS).startswith("out of memory on this machine: lower")
 
 

@@ -15,7 +15,7 @@ from support import ROOT
 
 from pmodel.commands.sweeps import Curves, SweepSummary, differing, read_jobs, summary_table, write_csv
 from pmodel.config.check import check_overrides
-from pmodel.config.overrides import experiments_sweep, parse_overrides
+from pmodel.config.overrides import hydras_own, own_sweep, parse_overrides
 from pmodel.config.resolvers import epochs_for
 from pmodel.config.tree import ConfigError
 from pmodel.runs.saved import find_runs
@@ -65,7 +65,7 @@ def test_jobs_are_read_in_the_order_in_which_they_ran(tmp_path):
 
 def test_csv_has_a_row_per_job_with_what_differs_and_all_numbers(sweep):
     jobs = read_jobs(sweep)
-    assert differing(jobs) == ["data.num_labels", "model.mode", "seed"]
+    assert differing([job.settings for job in jobs]) == ["data.num_labels", "model.mode", "seed"]
     write_csv(sweep / "summary.csv", jobs)
     rows = read_csv(sweep / "summary.csv")
     assert len(rows) == 8
@@ -216,8 +216,9 @@ def test_compare_leaves_runs_that_can_be_evaluated_side_by_side(train, tmp_path)
 
 
 def test_compare_sweeps_a_model_of_each_family_and_no_unknown_one():
+    typed = parse_overrides([COMPARE])
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        (values,) = experiments_sweep("train", parse_overrides([COMPARE]))
+        (values,) = own_sweep(hydras_own("train", typed), typed)
     models = list(values.sweep_string_iterator())
     assert {"kmeans", "pca", "pca_gmm", "autoencoder", "vae", "pixelcnn", "pixelrnn", "gan", "dcgan"} <= set(models)
     text = (ROOT / "conf/experiment/compare.yaml").read_text(encoding="utf-8")

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pmodel.files.printable import first_line
 from pmodel.runs.files import STATUS
+from pmodel.settings.ranges import Count
 
 
 def _launcher_of(plugin: str, name: str) -> type[Launcher]:
@@ -49,7 +50,7 @@ class JoblibLauncher(_launcher_of("joblib", "JoblibLauncher")):
         More than that share the GPUs.
     """
 
-    def __init__(self, n_jobs: int | None = None):
+    def __init__(self, n_jobs: Count | None = None):
         # Jobs take long: none is sent to a worker before it is free.
         super().__init__(n_jobs=n_jobs, batch_size=1, pre_dispatch="n_jobs")
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import count, groupby
 from pathlib import Path
 from typing import Any, Literal
@@ -10,15 +11,17 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import CompactHydraException
-from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
+
+from pmodel.settings.ranges import Count, Whole
 
 # What may differ when a search goes on: it changes no trial's value.
 SHOWN_ONLY = ("callbacks.", "callbacks", "logger", "logger.", "resume", "data_dir", "trainer.enable_progress_bar")
 
 
+@dataclass
 class OptunaSweeper(Sweeper):
     """Launches trials until there are `n_trials`, each with settings that promise more than the ones before.
 
@@ -34,22 +37,13 @@ class OptunaSweeper(Sweeper):
     params: the space, by key, in Hydra's words; what is typed on the command line replaces it
     """
 
-    def __init__(
-        self,
-        n_trials: int,
-        n_jobs: int | None = None,
-        direction: Literal["minimize", "maximize"] | None = None,
-        sampler: Literal["tpe", "random"] = "tpe",
-        num_startup_trials: int = 10,
-        seed: int = 1,
-        params: dict[str, str] | None = None,
-    ):
-        self.n_trials, self.n_jobs, self.direction = n_trials, n_jobs, direction
-        self.sampler, self.num_startup_trials, self.seed = sampler, num_startup_trials, seed
-        self.params = dict(params or {})
-        self.hydra_context: HydraContext | None = None
-        self.config: DictConfig | None = None
-        self.launcher: Launcher | None = None
+    n_trials: Count
+    n_jobs: Count | None = None
+    direction: Literal["minimize", "maximize"] | None = None
+    sampler: Literal["tpe", "random"] = "tpe"
+    num_startup_trials: Count = 10
+    seed: Whole = 1
+    params: dict[str, Any] | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context, self.config = hydra_context, config
@@ -61,7 +55,7 @@ class OptunaSweeper(Sweeper):
         from pmodel.callbacks.search_journal import Search
         from pmodel.config.search_space import fixed_settings, search_space
 
-        lines = [*(f"{key}={values}" for key, values in self.params.items()), *arguments]
+        lines = [*(f"{key}={values}" for key, values in (self.params or {}).items()), *arguments]
         overrides = OverridesParser.create(config_loader=self.hydra_context.config_loader).parse_overrides(lines)
         space, fixed = search_space(overrides), fixed_settings(overrides)
         first = [*_typed(fixed), *_typed({key: dimension.probes()[0] for key, dimension in space.items()})]

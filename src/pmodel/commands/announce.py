@@ -59,9 +59,9 @@ class Announcement(Callback):
 
 
 def report(run: RunDirectory, name: str, trainer: Trainer, check: bool = False) -> float | None:
-    """Writes results.json, and shows its numbers, the paths of the run's files and the command that judges it.
+    """Writes results.json, and shows its numbers, the paths of the run's files and the command that evaluates it.
 
-    check: it was one batch only, which nobody judges
+    check: it was one batch only, which nobody evaluates
 
     Returns:
         The best value of what the model is judged by; None if it was not measured.
@@ -86,10 +86,10 @@ def collect_numbers(trainer: Trainer, protocol: dict[str, Any]) -> list[Number]:
     final: FinalNumbers | None = by_type.get(FinalNumbers)
     timing: Timing | None = by_type.get(Timing)
     frechet: FrechetDistance | None = by_type.get(FrechetDistance)
-    numbers: list[Number] = []
+    of_final: list[Number] = [] if final is None else final.numbers
     # The likelihood of the best weights is what all others are read beside.
-    likelihoods = [n for n in (final.numbers if final else []) if n.get("kind") in ("exact", "bound")]
-    numbers += likelihoods
+    likelihoods = [number for number in of_final if number.get("kind") in ("exact", "bound")]
+    numbers = list(likelihoods)
     if best is not None:
         judged = "val" if any(name.startswith("val/") for name in best.best_metrics) else "train"
         for name, value in best.best_metrics.items():
@@ -114,8 +114,7 @@ def collect_numbers(trainer: Trainer, protocol: dict[str, Any]) -> list[Number]:
             numbers += frechet.numbers
         if best.best_epoch is not None:
             numbers.append({"name": "best_epoch", "value": best.best_epoch, "unit": f"of {trainer.current_epoch}"})
-    if final is not None:
-        numbers += [number for number in final.numbers if number not in likelihoods]
+    numbers += [number for number in of_final if number not in likelihoods]
     numbers.append({"name": "parameters", "value": model.num_parameters, "unit": ""})
     if timing is not None:
         numbers.append({"name": "training_time", "value": timing.seconds, "unit": "seconds"})

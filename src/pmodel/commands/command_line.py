@@ -82,7 +82,7 @@ def _shortened(word: re.Match[str]) -> str:
 
 
 def _check_runs(overrides: list[str], multirun: bool) -> None:
-    """Looks for the runs that are to be judged, before anything heavy is imported."""
+    """Looks for the runs that are to be evaluated, before anything heavy is imported."""
     typed = [o for o in parse_overrides(overrides) if o.key_or_group == "run"]
     if not typed:
         raise ConfigError("run must be set: type run=… (a run directory, a checkpoint, or the directory of a multirun)")

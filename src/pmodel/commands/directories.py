@@ -60,18 +60,14 @@ class Directories(Callback):
         with _one_line(config, "hydra.sweep.dir"):
             if not typed:
                 folder = _begun(folder.parent, command) or reserve(folder)
-            try:
-                _claims.append(Claim(folder))
-            except InUse as error:
-                _refuse(str(error))
+            _claims.append(Claim(folder))
             before = read_json(folder / SWEEP, shown(folder))
             if before is not None:
-                _check_same(folder, before, command)
-                try:
-                    found = Counter(statuses(folder))
-                except ValueError as error:
-                    _refuse(str(error))
-                if found:
+                if any(before.get(key) != value for key, value in command.items()):
+                    _refuse(
+                        f"hydra.sweep.dir={shown(folder)}: there is a multirun of other jobs in it: {before['task']}"
+                    )
+                if found := Counter(statuses(folder)):
                     jobs = ", ".join(f"{count} {status}" for status, count in found.items())
                     print(f"goes on with {shown(folder)}/ (jobs: {jobs})", flush=True)
             write_json(folder / SWEEP, {"status": "running", "typed": sys.argv[1:], **command})
@@ -132,11 +128,6 @@ def _begun(parent: Path, command: dict[str, Any]) -> Path | None:
     return None
 
 
-def _check_same(folder: Path, before: dict[str, Any], command: dict[str, Any]) -> None:
-    if any(before.get(key) != value for key, value in command.items()):
-        _refuse(f"hydra.sweep.dir={shown(folder)}: there is a multirun of other jobs in it: {before['task']}")
-
-
 def _check_processes(config: DictConfig, launch: Launch) -> None:
     """Compares what was started with what the trainer is to use."""
     trainer = OmegaConf.to_container(config.trainer, resolve=True)
@@ -160,18 +151,14 @@ def _refuse(line: str) -> NoReturn:
     end(WRONG_INPUT, f"error: {line}")
 
 
-def _slurm_name() -> str:
-    """The same in all processes of a job's step, and in the same step of the job when it is requeued."""
-    step = os.environ.get("SLURM_STEP_ID", "0")
-    return f"slurm_{os.environ['SLURM_JOB_ID']}" + ("" if step == "0" else f"_{step}")
-
-
 def _own_directory(folder: Path, launch: Launch) -> Path:
     """The directory of a run for which none was typed, the same in all of its processes."""
     if launch.by == "torchrun":
         return _agreed(folder, launch)
     if launch.by == "slurm":
-        return folder.parent / _slurm_name()
+        # The same in the same step of the job when it is requeued.
+        step = os.environ.get("SLURM_STEP_ID", "0")
+        return folder.parent / (f"slurm_{os.environ['SLURM_JOB_ID']}" + ("" if step == "0" else f"_{step}"))
     return reserve(folder)
 
 
@@ -190,9 +177,12 @@ def _agreed(folder: Path, launch: Launch) -> Path:
 
 @contextmanager
 def _one_line(config: DictConfig, key: str) -> Iterator[None]:
-    """Turns what the file system refuses into one line that names the setting, `key` if it was typed."""
+    """Turns what the file system refuses into one line that names the setting, `key` if it was typed; and what is
+    wrong with a file of the project's own, or with who else uses the folder, into that line."""
     try:
         yield
+    except ValueError as error:
+        _refuse(str(error))
     except OSError as error:
         typed = _typed(config, key)
         place = f"{key}={OmegaConf.select(config, key)}" if typed else f"paths.log_dir={config.paths.log_dir}"

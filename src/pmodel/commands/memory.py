@@ -5,14 +5,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 
-def out_of_memory_line(
-    error: BaseException, settings: Mapping[str, Any], evaluating: bool = False, building: bool = False
-) -> str | None:
+def out_of_memory_line(error: BaseException, settings: Mapping[str, Any], building: bool = False) -> str | None:
     """One line for an error that means that memory ran out, on a GPU or on the host; None for any other error.
 
     Args:
         settings: the resolved config of a run, with `data` and `trainer`.
-        evaluating: whether it ran out in validation or after training, where `data.eval_batch_size` counts.
         building: whether it ran out before training, where the model's size counts, and the largest setting is named.
     """
     where = _place(error)
@@ -25,7 +22,7 @@ def out_of_memory_line(
     if building and sizes:
         key = max(sizes, key=sizes.__getitem__)
         return f"out of memory on {where}{asked}: the model is too large; its largest setting is {key}={sizes[key]}"
-    return f"out of memory on {where}{asked}: lower {', '.join(_lower(data, trainer, evaluating))}"
+    return f"out of memory on {where}{asked}: lower {', '.join(_lower(data, trainer))}"
 
 
 def _sizes(node: Any, key: str) -> Iterator[tuple[str, int]]:
@@ -51,18 +48,16 @@ def _place(error: BaseException) -> str | None:
     return None
 
 
-def _lower(data: Mapping[str, Any], trainer: Mapping[str, Any], evaluating: bool) -> list[str]:
+def _lower(data: Mapping[str, Any], trainer: Mapping[str, Any]) -> list[str]:
     """Settings to change, those that help most first, with what they are now."""
     lines = []
-    if evaluating and "eval_batch_size" in data:
-        lines.append(f"data.eval_batch_size (now {data['eval_batch_size']})")
     if "batch_size" in data:
         accumulate = trainer.get("accumulate_grad_batches", 1)
         lines.append(
             f"data.batch_size (now {data['batch_size']}), with a larger trainer.accumulate_grad_batches"
             f" (now {accumulate}) for the same steps"
         )
-    if not evaluating and "eval_batch_size" in data:
+    if "eval_batch_size" in data:
         lines.append(f"data.eval_batch_size (now {data['eval_batch_size']}), if it was in validation")
     precision = str(trainer.get("precision", "32-true"))
     if precision in ("32-true", "32", "64-true", "64"):

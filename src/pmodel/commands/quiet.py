@@ -72,9 +72,7 @@ def _unheard(stream: io.TextIOWrapper, method: Callable) -> Callable:
 def quieten_libraries() -> None:
     """Sends Lightning's remarks on hardware to the log file alone, and drops its `CHATTER` and `NOISE`."""
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.trainer.connectors.checkpoint_connector"):
-        logger = logging.getLogger(name)
-        if _worth_keeping not in logger.filters:
-            logger.addFilter(_worth_keeping)
+        logging.getLogger(name).addFilter(_worth_keeping)
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True

@@ -147,15 +147,10 @@ def _stop(run: RunDirectory, number: int) -> int:
 
 
 def _misfit(error: Exception) -> str | None:
-    """A line about a checkpoint that is not of the run's model, if PyTorch's error says that it isn't."""
-    if not (isinstance(error, RuntimeError) and str(error).startswith("Error(s) in loading state_dict")):
-        return None
-    reason = str(error).splitlines()[1].strip().rstrip(".")
-    return f"resume: the checkpoint is of another model, or of another size: {reason[:200]}"
-
-
-def _unreadable(error: Exception) -> str | None:
-    """A line about a file that was named and can't be read, such as a folder where a file should be."""
+    """A line about a file that was named: a checkpoint of another model, or what can't be read, such as a folder."""
+    if isinstance(error, RuntimeError) and str(error).startswith("Error(s) in loading state_dict"):
+        reason = str(error).splitlines()[1].strip().rstrip(".")
+        return f"resume: the checkpoint is of another model, or of another size: {reason[:200]}"
     of_a_file = isinstance(error, OSError) and isinstance(error.filename, str | bytes | os.PathLike)
     return f"{os.fsdecode(error.filename)}: {error.strerror}" if of_a_file else None
 
@@ -170,7 +165,7 @@ def _fail(run: RunDirectory, error: Exception, settings: dict[str, Any], process
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     # These are about what the user gave; anything else may be a defect, whose traceback should be seen, or the echo of
     # another process's end.
-    misfit = None if run.has_trained else _misfit(error) or _unreadable(error)
+    misfit = None if run.has_trained else _misfit(error)
     about_input = isinstance(error, ValueError | MisconfigurationException) or misfit is not None
     death = None if memory or full or about_input else processes.death()
     processes.ends()

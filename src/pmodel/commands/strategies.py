@@ -80,12 +80,13 @@ def _strategy(model: LightningModule, settings: dict[str, Any]) -> str | Strateg
             f"trainer.strategy={settings['strategy']}: expected a model that is trained by one gradient, such as a VAE"
             " or a PixelCNN; trainer=gpu trainer.devices=… shares the work of any model"
         )
-    if settings["strategy"] in ("auto", "ddp") and not alone and isinstance(model, StreamingModule):
+    if alone or settings["strategy"] not in ("auto", "ddp"):
+        return settings["strategy"]
+    if isinstance(model, StreamingModule):
         return StreamingDDP()
-    if settings["strategy"] == "auto" and not alone and isinstance(model, AdversarialModule):
-        # Each backward pass reaches one player alone.
-        return "ddp_find_unused_parameters_true"
-    if settings["strategy"] == "ddp" and not alone and isinstance(model, AdversarialModule):
+    if isinstance(model, AdversarialModule):
+        if settings["strategy"] == "auto":
+            return "ddp_find_unused_parameters_true"
         raise ValueError(
             "trainer.strategy=ddp: expected auto or ddp_find_unused_parameters_true with a GAN, each of whose backward"
             " passes reaches one player alone"

@@ -10,6 +10,8 @@ import shutil
 import statistics
 import sys
 from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,9 +26,17 @@ from pmodel.processes.ending import FAILED, end
 from pmodel.processes.launch import is_first
 from pmodel.reporting.summary import table
 from pmodel.reporting.texts import label_of, spread_text
-from pmodel.runs.files import OVERRIDES, RESULTS, STATUS
+from pmodel.runs.files import RESULTS, STATUS
 from pmodel.runs.results import Number
-from pmodel.runs.saved import ENDED, evaluate_command, find_runs, read_results, read_status, resume_command
+from pmodel.runs.saved import (
+    ENDED,
+    evaluate_command,
+    find_runs,
+    read_overrides,
+    read_results,
+    read_status,
+    resume_command,
+)
 from pmodel.runs.typed import only_typed
 
 TIME = "training_time"
@@ -84,7 +94,8 @@ class SweepSummary(Callback):
             path = folder / f"{name}.png"
             reason = figure.save(path, jobs)
             print(f"figure    {shown(path) if reason is None else f'{name}: {reason}'}")
-        if can_be_judged(folder):
+        with suppress(ValueError):  # no job that has not failed has a checkpoint
+            find_runs([str(folder)])
             print(f"evaluate  {evaluate_command(shown(folder))}")
         if failed:
             first = f"{shown(failed[0].path)}: {failed[0].reason}"
@@ -113,6 +124,7 @@ def cut() -> str:
     return f"go on with: {command} ({done} of {len(jobs)} jobs that were begun are done)"
 
 
+@dataclass
 class Curves:
     """A number over a setting: mean and standard deviation over repetitions, one curve for each value of another.
 
@@ -123,19 +135,13 @@ class Curves:
     x_label, y_label: of the axes; null: the names
     """
 
-    def __init__(
-        self,
-        x: str,
-        y: str,
-        curve: str,
-        log_x: bool = False,
-        null_x: str | None = None,
-        x_label: str | None = None,
-        y_label: str | None = None,
-    ) -> None:
-        self.x, self.y, self.curve = x, y, curve
-        self.log_x, self.null_x = log_x, null_x
-        self.x_label, self.y_label = x_label or x, y_label or y
+    x: str
+    y: str
+    curve: str
+    log_x: bool = False
+    null_x: str | None = None
+    x_label: str | None = None
+    y_label: str | None = None
 
     def points(self, jobs: list[Job]) -> tuple[dict[str, dict[float, list[float]]], dict[float, str]]:
         """The values by curve and x, and the names of the x that stand for null."""
@@ -174,11 +180,15 @@ class Curves:
         from pmodel.plots.sweeps import curves_with_spread
 
         curves = {
-            name: [(x, statistics.fmean(y), _deviation(y)) for x, y in sorted(points.items())]
+            name: [
+                (x, statistics.fmean(y), statistics.stdev(y) if len(y) > 1 else math.nan)
+                for x, y in sorted(points.items())
+            ]
             for name, points in values.items()
         }
         band = "standard deviation over jobs"
-        Image.fromarray(curves_with_spread(curves, self.x_label, self.y_label, band, self.log_x, names)).save(path)
+        labels = self.x_label or self.x, self.y_label or self.y
+        Image.fromarray(curves_with_spread(curves, *labels, band, self.log_x, names)).save(path)
         return None
 
 
@@ -198,32 +208,30 @@ def _read_job(path: Path) -> Job:
         status = read_status(path / STATUS, shown(path))
     except ValueError as error:
         status = {"status": "unknown", "reason": str(error)}
-    typed = path / OVERRIDES
-    lines = OmegaConf.to_container(OmegaConf.load(typed)) if typed.exists() else []
-    settings = {key.lstrip("+~"): value for key, _, value in (line.partition("=") for line in lines)}
     numbers = read_results(path / RESULTS, shown(path))["numbers"]
     named = {(f"train {n['name']}" if n.get("split") == "train" else n["name"]): n for n in numbers}
-    return Job(path, settings, str(status.get("status")), status.get("reason", ""), named)
+    return Job(path, typed_settings(path), str(status.get("status")), status.get("reason", ""), named)
 
 
-def can_be_judged(folder: Path) -> bool:
-    """Whether eval.py takes a multirun's directory: a job of it has a checkpoint, and has not failed."""
-    try:
-        find_runs([str(folder)])
-    except ValueError:
-        return False
-    return True
+def typed_settings(folder: Path) -> dict[str, str]:
+    """What was typed for the run in a folder, by key, and what the experiment swept.
+
+    Raises:
+        ValueError: of one line, if the file is not whole.
+    """
+    lines = read_overrides(folder, f"run={shown(folder)}")
+    return {key.lstrip("+~"): value for key, _, value in (line.partition("=") for line in lines)}
 
 
-def differing(jobs: list[Job]) -> list[str]:
-    """The settings that are not the same in all jobs, in the order in which they were typed."""
-    keys = dict.fromkeys(key for job in jobs for key in job.settings)
-    return [key for key in keys if len({job.settings.get(key) for job in jobs}) > 1]
+def differing(settings: list[dict[str, str]]) -> list[str]:
+    """The settings that are not the same in all runs, in the order in which they were typed."""
+    keys = dict.fromkeys(key for own in settings for key in own)
+    return [key for key in keys if len({own.get(key) for own in settings}) > 1]
 
 
 def write_csv(path: Path, jobs: list[Job]) -> None:
     """One row per job: its directory, the settings that differ, the status, a failure's reason, and all numbers."""
-    settings = differing(jobs)
+    settings = differing([job.settings for job in jobs])
     names = list(dict.fromkeys(name for job in jobs for name in job.numbers))
     # Jobs that run side by side write it side by side.
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
@@ -243,7 +251,7 @@ def summary_table(jobs: list[Job], columns: int) -> str:
 
     columns: a wider table is turned, to a line for each number, if that makes it narrower
     """
-    settings = [key for key in differing(jobs) if key not in REPEATS]
+    settings = [key for key in differing([job.settings for job in jobs]) if key not in REPEATS]
     names = list(dict.fromkeys(name for job in jobs for name, number in job.numbers.items() if "split" in number))
     groups: dict[tuple[str, ...], list[Job]] = {}
     for job in jobs:
@@ -283,8 +291,3 @@ def _mean_and_deviation(jobs: list[Job], name: str) -> str:
     values = [job.numbers[name]["value"] for job in jobs if name in job.numbers]
     values = [value for value in values if value is not None]
     return spread_text(values, of="") if values else ""
-
-
-def _deviation(values: list[float]) -> float:
-    """The standard deviation of a sample; NaN of a single value."""
-    return statistics.stdev(values) if len(values) > 1 else math.nan

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from pmodel.config.errors import one_line_errors
 from pmodel.config.resolvers import register_resolvers
+from pmodel.config.tree import Checker, Origins, show
 from pmodel.instantiate import instantiate
 from pmodel.runs.typed import CONFIG_DIR
 
@@ -22,7 +23,7 @@ def build(option: str, *overrides: str, **settings: Any) -> Any:
         settings: values in place of its own.
 
     Raises:
-        ValueError: of one line, if there is no such option, or a setting is out of its range.
+        ValueError: of one line, if there is no such option or setting, or a setting is out of its range.
     """
     group = option.partition("=")[0]
     if group not in ("model", "data"):
@@ -32,6 +33,8 @@ def build(option: str, *overrides: str, **settings: Any) -> Any:
         for key, value in settings.items():
             config[group][key] = str(value) if isinstance(value, Path) else value
         node = OmegaConf.to_container(config[group], resolve=True)
+        given = {f"{group}.{key}": f"{group}.{key}={show(value)}" for key, value in settings.items()}
+        Checker(Origins(given, [CONFIG_DIR], list), types=False).tree(node, group)
     return instantiate(node)
 
 

@@ -197,27 +197,14 @@ class _Job:
         if key in ("model", "data", "trainer", "paths"):
             raise ConfigError(f"{override.input_line}: a run needs a {key}; type {key}=… with another one")
 
-    def check_hydras_key(self, parts: list[str], override: Override) -> None:
-        node: Any = self.hydra
-        for depth, part in enumerate(parts[1:], 1):
-            if not isinstance(node, DictConfig) or part not in list(node):
-                names = list(node) if isinstance(node, DictConfig) else []
-                here = ".".join(parts[:depth])
-                raise ConfigError(f"{override.input_line}: {here} has no {part!r}{suggest(part, names, here)}")
-            node = node._get_node(part)
-
     def check_key_exists(self, config: DictConfig, override: Override) -> None:
         node: Any = config
         parts = override.key_or_group.replace("/", ".").split(".")
-        if parts[0] == "hydra":
-            if len(parts) == 3 and parts[1] in ("launcher", "sweeper") and parts[2] not in list(self.hydra[parts[1]]):
-                where, names = f"hydra.{parts[1]}", [k for k in self.hydra[parts[1]] if k not in INSTANTIATE_KEYS]
-                hint = suggest(parts[2], names, where)
-                raise ConfigError(f"{override.input_line}: {where} has no {parts[2]!r}{hint}")
-            self.check_hydras_key(parts, override)
-            return
         for depth, part in enumerate(parts):
             here = ".".join(parts[:depth])
+            if (depth, part) == (0, "hydra"):  # which `compose` takes out of the config
+                node = self.hydra
+                continue
             if isinstance(node, DictConfig) and part in list(node.keys()):  # `in` alone overlooks ???
                 if depth == len(parts) - 1:
                     return  # not looked at: it may be `required`

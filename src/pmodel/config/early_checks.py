@@ -16,21 +16,15 @@ from pmodel.config.tree import ConfigError
 from pmodel.files.printable import printable, setting
 from pmodel.processes.launch import counted
 
+SUBMITIT = ("hydra_plugins.hydra_submitit_launcher", "hydra-submitit-launcher")
 # What classes need that a training can do without: the module, and what to install.
 LIBRARIES = {
     "pmodel.loggers.wandb.WandbLogger": ("wandb", "wandb"),
     "lightning.pytorch.loggers.TensorBoardLogger": ("tensorboard", "tensorboard"),
     "hydra_plugins.pmodel.launchers.JoblibLauncher": ("hydra_plugins.hydra_joblib_launcher", "hydra-joblib-launcher"),
-    "hydra_plugins.pmodel.launchers.SubmititLocalLauncher": (
-        "hydra_plugins.hydra_submitit_launcher",
-        "hydra-submitit-launcher",
-    ),
-    "hydra_plugins.pmodel.launchers.SlurmLauncher": (
-        "hydra_plugins.hydra_submitit_launcher",
-        "hydra-submitit-launcher",
-    ),
+    "hydra_plugins.pmodel.launchers.SubmititLocalLauncher": SUBMITIT,
+    "hydra_plugins.pmodel.launchers.SlurmLauncher": SUBMITIT,
 }
-
 
 # Of a folder's name; that of a run gets a number in front in a multirun.
 LONGEST_NAME = 200
@@ -64,11 +58,11 @@ def check_names(settings: Mapping[str, Any]) -> None:
         ConfigError: at the first one.
     """
     name = settings.get("name")
-    if isinstance(name, str) and (name != printable(name) or name in ("", ".", "..") or set(name) & set("/\\")):
-        raise ConfigError(f"name={name!r}: expected a folder's name, in which there is no / and no control character")
-    kind = (settings.get("paths") or {}).get("kind", "train")
-    if isinstance(kind, str) and (kind != printable(kind) or kind in ("", ".", "..") or set(kind) & set("/\\")):
-        raise ConfigError(f"paths.kind={kind!r}: expected a folder's name, in which there is no /")
+    for key, text in (("name", name), ("paths.kind", (settings.get("paths") or {}).get("kind"))):
+        if isinstance(text, str) and (text != printable(text) or text in ("", ".", "..") or set(text) & set("/\\")):
+            raise ConfigError(
+                f"{key}={text!r}: expected a folder's name, in which there is no / and no control character"
+            )
     if isinstance(name, str) and len(name.encode()) > LONGEST_NAME:
         raise ConfigError(f"name={name}: expected at most {LONGEST_NAME} bytes, as a folder's name has")
 
@@ -187,9 +181,6 @@ def check_launcher(hydra: DictConfig | None, overrides: list[Override], multirun
         raise ConfigError(f"{typed[-1].input_line}: a launcher starts the jobs of a multirun; add --multirun (-m)")
     if hydra is None:
         return
-    n_jobs = hydra.launcher.get("n_jobs")
-    if n_jobs is not None and (not isinstance(n_jobs, int) or isinstance(n_jobs, bool) or n_jobs < 1):
-        raise ConfigError(f"hydra.launcher.n_jobs={n_jobs}: expected a whole number of at least 1, or null")
     if library := missing_library(hydra.launcher.get("_target_")):
         name = typed[-1].input_line if typed else "hydra.launcher"
         raise ConfigError(f"{name}: needs {library}, which is not installed")

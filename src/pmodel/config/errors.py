@@ -9,10 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 from yaml.reader import ReaderError
 
-from pmodel.config.tree import (
-    ConfigError,
-    suggest,
-)
+from pmodel.config.tree import ConfigError, suggest
 
 # What Hydra says of an override that is of the wrong type.
 MERGING = "Error merging override "

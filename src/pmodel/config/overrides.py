@@ -14,10 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
 from pmodel.config.search_space import dimension
-from pmodel.config.tree import (
-    LONGEST,
-    ConfigError,
-)
+from pmodel.config.tree import LONGEST, ConfigError
 from pmodel.files.printable import setting
 
 
@@ -50,14 +47,10 @@ def in_quotes(key: str, value: str) -> str:
     return f"'{key}=\"{value}\"'" if plain else shlex.quote(setting(key, value))
 
 
-def experiments_sweep(config_name: str, overrides: list[Override]) -> list[Override] | None:
+def own_sweep(hydra: DictConfig | None, overrides: list[Override]) -> list[Override] | None:
     """What an experiment, or an option of the group `sweep`, sweeps by itself (`hydra.mode: MULTIRUN` and
     `hydra.sweeper.params` in its file), but for the settings that are typed, which Hydra prefers; None if it sweeps
     nothing."""
-    return own_sweep(hydras_own(config_name, overrides), overrides)
-
-
-def own_sweep(hydra: DictConfig | None, overrides: list[Override]) -> list[Override] | None:
     if hydra is None or hydra.mode != RunMode.MULTIRUN:
         return None
     typed = {o.key_or_group for o in overrides}

@@ -1,7 +1,7 @@
 """What the files in conf/ compute from other settings, by the names that they use in `${name:…}`."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,19 +15,10 @@ from pmodel.runs.typed import project_data_dir
 
 
 def register_resolvers() -> None:
-    """Registers the functions below, by the names they have in conf/: `${num_levels:…}`."""
-    OmegaConf.register_new_resolver("num_levels", num_levels, replace=True)
-    OmegaConf.register_new_resolver("code_dim", default_code_dim, replace=True)
-    OmegaConf.register_new_resolver("num_components", default_num_components, replace=True)
-    OmegaConf.register_new_resolver("table_shape", table_shape, replace=True)
-    OmegaConf.register_new_resolver("table_classes", table_classes, replace=True)
-    OmegaConf.register_new_resolver("classifier_mode", classifier_mode, replace=True)
-    OmegaConf.register_new_resolver("epochs_for", epochs_for, replace=True)
-    OmegaConf.register_new_resolver("choose", choose, replace=True)
-    OmegaConf.register_new_resolver("if_images", if_images, replace=True)
-    OmegaConf.register_new_resolver("features_dir", features_dir, replace=True)
-    OmegaConf.register_new_resolver("eval_dir", eval_dir, replace=True)
-    OmegaConf.register_new_resolver("num_devices", num_devices, replace=True)
+    """Registers functions of this module by their own names: `${num_levels:…}`."""
+    shapes = (num_levels, code_dim, num_components, table_shape, table_classes, if_images)
+    for function in (*shapes, classifier_mode, epochs_for, choose, features_dir, eval_dir, num_devices):
+        OmegaConf.register_new_resolver(function.__name__, function, replace=True)
 
 
 def num_levels(binarize: str, dequantize: bool, source_levels: int) -> int | None:
@@ -37,7 +28,7 @@ def num_levels(binarize: str, dequantize: bool, source_levels: int) -> int | Non
     return None if dequantize else source_levels
 
 
-def default_code_dim(shape: list[int]) -> int:
+def code_dim(shape: list[int]) -> int:
     """The size of an autoencoder's code: a 24th of the data's dimensions, between 16 and 256, and no more than all."""
     dims = math.prod(shape)
     return min(dims, 256, max(16, dims // 24))
@@ -50,12 +41,7 @@ def table_shape(path: str, header: Header, columns: list[Column] | None, label_c
     Raises:
         ConfigError: if the file is no table, or has no such columns.
     """
-    if not _is_table(path, header, columns, label_column):
-        return [1]
-    try:
-        return [len(layout(path, header, columns, label_column).chosen)]
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
+    return _of_table(lambda found: [len(found.chosen)], [1], path, header, columns, label_column)
 
 
 def table_classes(path: str, header: Header, columns: list[Column] | None, label_column: Column | None) -> int | None:
@@ -64,10 +50,13 @@ def table_classes(path: str, header: Header, columns: list[Column] | None, label
     Raises:
         ConfigError: as `table_shape`, and if there are too few or too many.
     """
-    if label_column is None or not _is_table(path, header, columns, label_column):
-        return None
+    return None if label_column is None else _of_table(num_classes, None, path, header, columns, label_column)
+
+
+def _of_table(measure: Callable[[Any], Any], otherwise: Any, path: Any, *settings: Any) -> Any:
+    """What `measure` gives of a CSV file's layout; `otherwise` for settings of wrong types."""
     try:
-        return num_classes(layout(path, header, columns, label_column))
+        return measure(layout(path, *settings)) if _is_table(path, *settings) else otherwise
     except ValueError as error:
         raise ConfigError(str(error)) from None
 
@@ -88,7 +77,7 @@ def _is_table(path: Any, header: Any, columns: Any, label_column: Any) -> bool:
     )
 
 
-def default_num_components(shape: list[int], num_classes: int | None) -> int:
+def num_components(shape: list[int], num_classes: int | None) -> int:
     """As many Gaussians as the data have classes, at least 10, and on the line, where that draws wiggles, 3."""
     return max(num_classes or 0, 3 if list(shape) == [1] else 10)
 

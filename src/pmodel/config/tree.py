@@ -136,16 +136,13 @@ class Checker:
             self.fields(fields, value, path)
         elif ast.unparse(parameter.annotation) == "dict[str, dict | None]":
             for name, node in value.items():
-                if not (node is None or isinstance(node, dict)):
-                    raise ConfigError(
-                        f"{self.origin.name(f'{path}.{name}', node)}: expected settings of its own, or null"
-                    )
-                if isinstance(node, dict) and "_target_" not in node:
+                if node is None or (isinstance(node, dict) and "_target_" in node):
+                    continue
+                reason = "expected settings of its own, or null"
+                if isinstance(node, dict):
                     others = [other for other, n in value.items() if isinstance(n, dict) and "_target_" in n]
-                    raise ConfigError(
-                        f"{self.origin.name(f'{path}.{name}', node)}: {path}.{name} has no _target_"
-                        f"{suggest(name, others, path)}"
-                    )
+                    reason = f"{path}.{name} has no _target_{suggest(name, others, path)}"
+                raise ConfigError(f"{self.origin.name(f'{path}.{name}', node)}: {reason}")
 
     def wrong_type(self, parameter: Parameter, value: Any, path: str) -> None:
         options = choices(parameter.annotation, parameter.module)
@@ -185,10 +182,12 @@ def suggest_setting(name: str, config: DictConfig, path: str, is_group: Callable
     """`; did you mean …?` with the settings of that name, or of a longer one that contains it, anywhere below `path` in
     a composed config; nothing where there are none, or many."""
     names = {name, *OTHER_NAMES.get(name, ())}
-    found = [key for key in _settings(config, path) if key.rpartition(".")[2] in names]
+    content = OmegaConf.to_container(config, resolve=False, throw_on_missing=False)
+    keys = [key for key in _dotted(content, "") if key.startswith(f"{path}." if path else "")]
+    found = [key for key in keys if key.rpartition(".")[2] in names]
     if not found:
         words = set(name.split("_"))
-        found = [key for key in _settings(config, path) if words <= set(key.rpartition(".")[2].split("_"))]
+        found = [key for key in keys if words <= set(key.rpartition(".")[2].split("_"))]
     found = [key for key in found if not key.startswith("callbacks.")] or found
     if not 0 < len(found) < 4:
         return ""
@@ -197,13 +196,8 @@ def suggest_setting(name: str, config: DictConfig, path: str, is_group: Callable
     return f"; did you mean {' or '.join(chosen)}?"
 
 
-def _settings(config: DictConfig, path: str) -> list[str]:
-    """The dotted names of all settings below `path`; of all there are, if it is empty."""
-    content = OmegaConf.to_container(config, resolve=False, throw_on_missing=False)
-    return [key for key in _dotted(content, "") if key.startswith(f"{path}." if path else "")]
-
-
 def _dotted(node: Any, key: str) -> Iterator[str]:
+    """The dotted names of all settings in nested dicts."""
     if isinstance(node, dict):
         for name, child in node.items():
             if name not in INSTANTIATE_KEYS:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pmodel.callbacks.figures import Figures
 from pmodel.capabilities import Samples
+from pmodel.commands.sweeps import differing, typed_settings
 from pmodel.evaluation.findings import Finding, Metric, Reference
 from pmodel.evaluation.memorization import Memorization
 from pmodel.evaluation.samples import SampleQuality
@@ -35,15 +36,15 @@ from pmodel.runs.saved import find_runs, read_checkpoint, read_overrides, read_r
 
 # Draws of each run in samples.png.
 NUM_IMAGES, NUM_CLOUD = 36, 1000
-# Settings of data that concern training alone, and what they are when a run is judged.
-JUDGED_WITH = {"flip": False, "redraw": False, "num_labels": None, "label_seed": 0, "seed": 0, "batch_size": 500}
+# Settings of data that concern training alone, and what they are when a run is evaluated.
+EVALUATED_WITH = {"flip": False, "redraw": False, "num_labels": None, "label_seed": 0, "seed": 0, "batch_size": 500}
 # Settings that tell no runs apart, and the length of a label.
 UNSEEN = ("logger", "callbacks", "paths.", "data_dir", "cache_dir", "hydra")
 LONGEST = 60
 
 
-class Judge:
-    """Judges the runs that settings, those of conf/eval.yaml, name.
+class Evaluation:
+    """Evaluates the runs that settings, those of conf/eval.yaml, name.
 
     All of the processes make one each and ask for `results`, which are the same on all; the first draws the figures.
 
@@ -77,8 +78,8 @@ class Judge:
         self.figures: Figures | None = (node := settings["callbacks"].get("figures")) and instantiate(node)
 
     def results(self) -> dict[str, Any]:
-        """The results document: see docs/evaluation.md. A run that can't be judged does not stop the others, unless it
-        is the only one."""
+        """The results document: see docs/evaluation.md. A run that can't be evaluated does not stop the others, unless
+        it is the only one."""
         entries, failed = [], []
         for run, label, subject in zip(self.runs, self.labels, self.subjects, strict=True):
             try:
@@ -88,7 +89,7 @@ class Judge:
                     raise
                 failed.append({"run": shown(run.folder), "label": label, "reason": first_line(error)})
         if not entries:
-            raise ValueError(f"none of {len(failed)} runs could be judged, the first: {failed[0]['reason']}")
+            raise ValueError(f"none of {len(failed)} runs could be evaluated, the first: {failed[0]['reason']}")
         names = {number["name"] for entry in entries for number in (*entry["numbers"], *entry["missing"])}
         return {
             "schema": SCHEMA,
@@ -104,24 +105,13 @@ class Judge:
     def _entry(self, run: Run, label: str, subject: Subject) -> dict[str, Any]:
         place = f"run={shown(run.folder)}"
         if is_first():
-            print(f"judging {label}  {shown(run.folder)}", flush=True)
+            print(f"evaluating {label}  {shown(run.folder)}", flush=True)
         run.model.to(self.group.device)
-        numbers, missing, references, curves = [], [], [], []
         findings: list[Finding] = []
-        with Bar(len(self.metrics), f"judging {label}") as bar:
+        with Bar(len(self.metrics), f"evaluating {label}") as bar:
             for metric in self.metrics:
                 findings += metric.ask(subject)
                 bar.update()
-        for finding in findings:
-            match finding:
-                case Missing():
-                    missing.append(finding._asdict())
-                case Reference():
-                    references.append(finding.number)
-                case Curve():
-                    curves.append(finding._asdict())
-                case _:
-                    numbers.append(finding)
         if isinstance(run.model, Samples):
             # All processes draw; the first one shows it.
             shape = subject.data.shape
@@ -130,21 +120,20 @@ class Judge:
             self.drawn.setdefault(kind, {})[label] = subject.data.restore(subject.samples(count))
         figures, missing_figures = self._figures(run, label, subject.data)
         run.model.cpu()
-        status = read_status(run.folder / STATUS, place)
         return {
             "run": shown(run.folder),
             "label": label,
-            "status": status.get("status"),
+            "status": read_status(run.folder / STATUS, place).get("status"),
             "model": type(run.model).__name__,
             "checkpoint": f"checkpoints/{run.checkpoint.name}",
             "checkpoint_sha256": run.sha256,
             "epoch": run.epochs,
             "seed": run.config.get("seed"),
             "data": data_protocol(subject.data),
-            "numbers": numbers,
-            "missing": missing,
-            "references": references,
-            "curves": curves,
+            "numbers": [finding for finding in findings if isinstance(finding, dict)],
+            "missing": [finding._asdict() for finding in findings if isinstance(finding, Missing)],
+            "references": [finding.number for finding in findings if isinstance(finding, Reference)],
+            "curves": [finding._asdict() for finding in findings if isinstance(finding, Curve)],
             "figures": figures,
             "missing_figures": missing_figures,
             "overrides": read_overrides(run.folder, place),
@@ -163,7 +152,7 @@ class Judge:
 
     def _subject(self, run: Run, label: str) -> Subject:
         split, place = self.settings["split"], f"run={shown(run.folder)}"
-        data = self._judging_data(run)
+        data = self._evaluation_data(run)
         if not data.split_sizes.get(split):
             raise ValueError(f"split={split}: the data of {label} have no {split} examples")
         if not run.model.fitted:
@@ -186,10 +175,10 @@ class Judge:
             about_training,
         )
 
-    def _judging_data(self, run: Run) -> Any:
+    def _evaluation_data(self, run: Run) -> Any:
         """The run's data without what concerns its training alone: models on the same data are judged by the same
         examples, whether their training mirrored images, drew them anew, or knew all labels."""
-        node = run.config["data"] | {key: value for key, value in JUDGED_WITH.items() if key in run.config["data"]}
+        node = run.config["data"] | {key: value for key, value in EVALUATED_WITH.items() if key in run.config["data"]}
         key = json.dumps([node, run.data.units], sort_keys=True)
         if key not in self._data:
             data = instantiate(node)
@@ -204,7 +193,7 @@ class Judge:
         if run.config["data"].get("num_labels") is not None:
             return
         recorded = next((n["protocol"]["split_sizes"] for n in numbers if "split_sizes" in n.get("protocol", {})), {})
-        sizes = self._judging_data(run).split_sizes
+        sizes = self._evaluation_data(run).split_sizes
         for split, size in recorded.items():
             if sizes.get(split, size) != size:
                 raise ValueError(
@@ -248,25 +237,15 @@ def labels(runs: list[Run]) -> list[str]:
     endings = {name.rpartition("-")[2] for name in names}
     if len(names) > 1 and len(endings) == 1:
         names = [name.rpartition("-")[0] or name for name in names]  # all are on the same data
-    typed = [_settings(run) for run in runs]
+    typed = [typed_settings(run.folder) for run in runs]
     for name in {name for name in names if names.count(name) > 1}:
         group = [i for i, other in enumerate(names) if other == name]
-        differing = [key for key in _keys(typed, group) if len({typed[i].get(key) for i in group}) > 1]
+        keys = differing([typed[i] for i in group])
         for i in group:
-            own = [f"{key}={typed[i][key]}" for key in differing if key in typed[i] and not key.startswith(UNSEEN)]
+            own = [f"{key}={typed[i][key]}" for key in keys if key in typed[i] and not key.startswith(UNSEEN)]
             names[i] = textwrap.shorten(" ".join([name, *own]), LONGEST, placeholder=" …")
     repeated = {name for name in names if names.count(name) > 1}
     return [f"{name} ({names[: i + 1].count(name)})" if name in repeated else name for i, name in enumerate(names)]
-
-
-def _settings(run: Run) -> dict[str, str]:
-    """What was typed for a run, by key."""
-    lines = read_overrides(run.folder, f"run={shown(run.folder)}")
-    return {key.lstrip("+"): value for key, _, value in (line.partition("=") for line in lines)}
-
-
-def _keys(typed: list[dict[str, str]], group: list[int]) -> list[str]:
-    return list(dict.fromkeys(key for i in group for key in typed[i]))
 
 
 def slug(label: str) -> str:
