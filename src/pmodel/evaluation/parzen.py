@@ -1,13 +1,11 @@
 """The Parzen-window estimate, for models that can only sample."""
 
 from collections.abc import Iterator
-from typing import ClassVar
 
 from pmodel.capabilities import Samples
 from pmodel.evaluation.findings import Finding, Metric, Quantity
 from pmodel.evaluation.subject import SEED, Subject
 from pmodel.metrics.parzen import parzen_estimate
-from pmodel.runs.results import Group
 from pmodel.settings.ranges import Count
 
 
@@ -22,14 +20,14 @@ class Parzen(Metric):
         num_samples: None: no such estimate.
     """
 
-    group: ClassVar[Group] = "likelihood"
-    quantities: ClassVar[tuple[Quantity, ...]] = (
+    group = "likelihood"
+    question = Samples
+    quantities = (
         Quantity(
             "parzen_window_estimate",
-            "Parzen-window estimate",
-            "nats",
             "The log-density of examples under Gaussian kernels on samples: an estimate, and a poor judge.",
-            Samples,
+            "Parzen-window estimate",
+            unit="nats",
             better="higher",
             kind="estimate",
         ),

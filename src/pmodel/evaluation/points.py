@@ -1,7 +1,7 @@
 """How clouds of points compare, where examples are points and not images."""
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +12,6 @@ from pmodel.evaluation.subject import REFERENCE_PART, SEED, Subject
 from pmodel.metrics.clouds import PARTITIONS, sliced_wasserstein, sliced_wasserstein_error
 from pmodel.metrics.kernel import median_distance, mmd_estimate
 from pmodel.metrics.modes import NUM_STDS, SMALLEST_SHARE, mode_errors, mode_scores
-from pmodel.runs.results import Group
 from pmodel.settings.ranges import Count, Two
 
 WASSERSTEIN, MMD = "sliced_wasserstein_distance", "squared_mmd"
@@ -28,23 +27,20 @@ class Clouds(Metric):
         num_samples: drawn from the model, and at most as many training points; None: as in `SampleQuality`.
     """
 
-    group: ClassVar[Group] = "samples"
-    quantities: ClassVar[tuple[Quantity, ...]] = (
+    group = "samples"
+    question = Samples
+    better = "lower"
+    quantities = (
         Quantity(
             WASSERSTEIN,
-            "sliced Wasserstein distance",
-            "of the coordinates",
             "How far points have to move for one cloud to become the other, seen from many directions.",
-            Samples,
-            better="lower",
+            "sliced Wasserstein distance",
+            unit="of the coordinates",
         ),
         Quantity(
             MMD,
-            "squared maximum mean discrepancy",
-            "of 1",
             "How two clouds of points differ at the width of a Gaussian kernel; 0 on average for equal ones.",
-            Samples,
-            better="lower",
+            "squared maximum mean discrepancy",
             least=0.0,
         ),
     )
@@ -84,23 +80,17 @@ class Modes(Metric):
         num_samples: drawn from the model.
     """
 
-    group: ClassVar[Group] = "samples"
-    quantities: ClassVar[tuple[Quantity, ...]] = (
+    group = "samples"
+    question = Samples
+    better = "higher"
+    quantities = (
         Quantity(
-            "modes_covered",
-            "modes covered",
-            "of all modes",
-            "How many modes of the known mixture get their share of samples.",
-            Samples,
-            better="higher",
+            "modes_covered", "How many modes of the known mixture get their share of samples.", unit="of all modes"
         ),
         Quantity(
             "high_quality_samples",
-            "high-quality samples",
-            "of 1",
             "The share of samples within three standard deviations of the nearest mode.",
-            Samples,
-            better="higher",
+            "high-quality samples",
         ),
     )
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +15,6 @@ from pmodel.metrics.frechet import Moments, frechet_distance
 from pmodel.metrics.inception_score import inception_score
 from pmodel.metrics.kernel import kernel_estimate
 from pmodel.metrics.manifolds import density_coverage, precision_recall
-from pmodel.runs.results import Group
 from pmodel.settings.ranges import Count, Two
 
 FRECHET, KERNEL, SCORE = "frechet_distance", "kernel_distance", "inception_score"
@@ -48,48 +47,38 @@ class SampleQuality(Metric):
         k_precision_recall, k_density_coverage: to which neighbour the balls reach.
     """
 
-    group: ClassVar[Group] = "samples"
-    quantities: ClassVar[tuple[Quantity, ...]] = (
+    group = "samples"
+    question = Samples
+    better = "higher"
+    quantities = (
         Quantity(
             FRECHET,
-            "Fréchet distance",
-            "distance of features",
             "The Fréchet distance between Gaussians fitted to the features of real and of generated examples; it "
             "depends on the feature network and on both counts.",
-            Samples,
+            "Fréchet distance",
+            unit="distance of features",
             better="lower",
         ),
         Quantity(
             KERNEL,
-            "kernel distance",
-            "distance of features",
             "The squared maximum mean discrepancy of the features of real and of generated examples: unlike the "
             "Fréchet distance it has no bias of the count, so equal sets can fall below 0.",
-            Samples,
+            unit="distance of features",
             better="lower",
             least=0.0,
         ),
         Quantity(
             SCORE,
-            "Inception score",
-            "classes",
             "How sure a classifier is about each sample and how varied its verdicts are; real examples play no part.",
-            Samples,
-            better="higher",
+            "Inception score",
+            unit="classes",
         ),
-        *(
-            Quantity(name, name, "of 1", meaning, Samples, better="higher")
-            for name, meaning in zip(
-                MANIFOLDS,
-                (
-                    "The share of samples that lie among the real examples: whether what is drawn looks real.",
-                    "The share of real examples that lie among the samples: whether all that is real is drawn.",
-                    "How many real examples' neighbourhoods a sample lies in, on average.",
-                    "The share of real examples that have a sample nearby.",
-                ),
-                strict=True,
-            )
+        Quantity(
+            "precision", "The share of samples that lie among the real examples: whether what is drawn looks real."
         ),
+        Quantity("recall", "The share of real examples that lie among the samples: whether all that is real is drawn."),
+        Quantity("density", "How many real examples' neighbourhoods a sample lies in, on average."),
+        Quantity("coverage", "The share of real examples that have a sample nearby."),
     )
 
     def __init__(
