@@ -67,7 +67,7 @@ class Copies(Silent):
 
 
 def plane(count: int = 600, num_validation: int = 200):
-    """Normal points; the first `num_validation` are no training examples of the split that is judged."""
+    """Normal points; the first `num_validation` are no training examples of the split that is evaluated."""
     x = torch.randn(count, 2, generator=torch.Generator().manual_seed(1))
     data = array_data(x, num_validation=num_validation)
     data.parts = {"train": x[num_validation:], "validation": x[:num_validation]}
@@ -219,7 +219,7 @@ def test_the_parzen_window_of_true_samples_is_near_their_density_and_half_of_the
 
 
 def test_the_parzen_window_has_the_width_that_other_examples_choose():
-    """A narrow one of examples at the samples, a wide one of those that are judged."""
+    """A narrow one of examples at the samples, a wide one of those that are evaluated."""
     data = plane()
     samples = StandardNormal().sample(500, generator=Generator().manual_seed(_seed(0)))[:20]
     at_samples, far = samples.repeat(5, 1) + 0.01, 3 * data.parts["validation"][:100]
@@ -230,7 +230,7 @@ def test_the_parzen_window_has_the_width_that_other_examples_choose():
     assert number["protocol"]["sigma"] == narrow
     assert number["protocol"]["sigma_chosen_on"] == "validation"
     assert number["value"] == pytest.approx(parzen_log_prob(far, samples, narrow).mean().item())
-    # Validation examples are judged by a width that their first half chooses.
+    # Validation examples are evaluated by a width that their first half chooses.
     data = plane()
     data.parts["validation"] = torch.cat([at_samples, far])
     (number,) = Parzen(20).ask(Subject(StandardNormal(), data, "validation"))
@@ -265,7 +265,7 @@ def test_the_kernel_of_clouds_is_as_wide_as_the_real_points():
     number = numbers(Clouds(100).ask(subject))["squared_mmd"]
     real = subject.examples.x
     assert number["protocol"]["bandwidth"] == median_distance(real)
-    assert number["value"] == pytest.approx(mmd(subject.samples(100), real))
+    assert number["value"] == pytest.approx(mmd(subject.samples(100), real).value)
 
 
 def test_true_draws_have_distances_like_the_reference_and_shifted_ones_are_far():
@@ -300,7 +300,7 @@ def test_numbers_of_samples_are_those_of_their_metrics_of_real_examples_and_samp
     for found_of, other in zip((numbers(findings), references), others, strict=True):
         expected = precision_recall(real[:150], other, 2)._asdict() | density_coverage(real[:150], other, 4)._asdict()
         expected["frechet_distance"] = frechet_distance(Moments.of(real), Moments.of(other))
-        expected["kernel_distance"] = kernel_distance(other, real)
+        expected["kernel_distance"] = kernel_distance(other, real).value
         assert {name: number["value"] for name, number in found_of.items()} == pytest.approx(expected)
         assert [number["count"] for number in found_of.values()] == [200, 200, 150, 150, 150, 150]
     # What is exchanged would show.

@@ -11,7 +11,7 @@ from pmodel.metrics.copying import copying, copying_error
 from pmodel.metrics.errors import Partitions, partition_error, share_error
 from pmodel.metrics.frechet import Moments, frechet_distance
 from pmodel.metrics.inception_score import inception_score
-from pmodel.metrics.kernel import kernel_estimate, mmd_estimate
+from pmodel.metrics.kernel import kernel_distance, mmd
 from pmodel.metrics.manifolds import density_coverage, precision_recall
 from pmodel.metrics.modes import mode_errors, mode_scores
 
@@ -71,7 +71,7 @@ def test_the_errors_of_precision_recall_density_and_coverage_are_their_spreads(N
 
 
 @pytest.mark.parametrize(("N", "M", "D", "shift"), [(250, 250, 64, 0), (400, 250, 64, 0), (250, 400, 16, 0.3)])
-@pytest.mark.parametrize("of", [kernel_estimate, lambda x, y: mmd_estimate(x, y, 3.0)])
+@pytest.mark.parametrize("of", [kernel_distance, lambda x, y: mmd(x, y, 3.0)])
 def test_the_error_of_a_kernel_distance_is_its_spread_also_where_that_falls_as_one_over_n(of, N, M, D, shift):
     found = torch.tensor([of(*fresh(N, M, D, shift, seed)) for seed in range(DRAWS)], dtype=torch.float64)
     assert_within(found[:, 1].square().mean().sqrt() / found[:, 0].std())

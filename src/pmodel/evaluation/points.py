@@ -10,7 +10,7 @@ from pmodel.capabilities import Samples
 from pmodel.evaluation.findings import Finding, Metric, Quantity, Reference
 from pmodel.evaluation.subject import REFERENCE_PART, SEED, Subject
 from pmodel.metrics.clouds import PARTITIONS, sliced_wasserstein, sliced_wasserstein_error
-from pmodel.metrics.kernel import median_distance, mmd_estimate
+from pmodel.metrics.kernel import median_distance, mmd
 from pmodel.metrics.modes import NUM_STDS, SMALLEST_SHARE, mode_errors, mode_scores
 from pmodel.settings.ranges import Count, Two
 
@@ -70,7 +70,7 @@ class Clouds(Metric):
         yield self.number(subject, WASSERSTEIN, *distance, protocol=protocol)
         bandwidth = median_distance(real.double())
         protocol = {**own, "bandwidth": bandwidth, "error_by": "variance of a U-statistic"}
-        yield self.number(subject, MMD, *mmd_estimate(x, real, bandwidth), protocol=protocol)
+        yield self.number(subject, MMD, *mmd(x, real, bandwidth), protocol=protocol)
 
 
 class Modes(Metric):

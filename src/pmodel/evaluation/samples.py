@@ -13,7 +13,7 @@ from pmodel.evaluation.subject import REFERENCE_PART, SEED, Subject
 from pmodel.metrics.errors import Partitions, partition_error
 from pmodel.metrics.frechet import Moments, frechet_distance
 from pmodel.metrics.inception_score import inception_score
-from pmodel.metrics.kernel import kernel_estimate
+from pmodel.metrics.kernel import kernel_distance
 from pmodel.metrics.manifolds import density_coverage, precision_recall
 from pmodel.settings.ranges import Count, Two
 
@@ -111,7 +111,7 @@ class SampleQuality(Metric):
     def _values(self, subject: Subject, real: Tensor, other: Tensor) -> dict[str, Tensor]:
         """Each number and its standard error, (2,), float64; NaN where there is none."""
         found = {FRECHET: _with_error(_frechet, other, real, partitions=_partitions(FRECHET, other))}
-        found[KERNEL] = torch.tensor([kernel_estimate(other, real)], dtype=torch.float64)
+        found[KERNEL] = torch.tensor([kernel_distance(other, real)], dtype=torch.float64)
         found[SCORE] = torch.full((1, 2), math.nan, dtype=torch.float64)
         if subject.extractor.num_classes is not None:
             p = subject.extractor.probabilities(other).cpu()
