@@ -5,18 +5,8 @@ import textwrap
 from collections.abc import Callable
 from typing import Any
 
-from pmodel.reporting.comparison import (
-    ERROR,
-    MARKED,
-    REFERENCE,
-    Column,
-    Table,
-    absences,
-    comparison_tables,
-    failures,
-    not_ranked,
-)
-from pmodel.reporting.conditions import conditions, counted_elsewhere
+from pmodel.reporting.comparison import ERROR, MARKED, REFERENCE, Column, Table, cautions, comparison_tables, failures
+from pmodel.reporting.conditions import conditions, counted_elsewhere, remarks
 from pmodel.reporting.summary import table
 from pmodel.reporting.texts import bits_text, error_text, value_text
 from pmodel.runs.results import Number
@@ -80,17 +70,13 @@ def _notes(part: Table) -> list[str]:
         notes.append(ERROR)
     if any(column.reference for column in part.columns) and alone:
         notes.append(f"reference: {REFERENCE} in place of samples")
-    if not alone:
-        notes += [f"{column.label}: {column.remark}" for column in part.columns if column.remark]
-        notes += [f"{label}: on {examples}" for label, examples in counted_elsewhere(part).items()]
-    notes += [f"not ranked: {line}" for line in not_ranked(part.columns)]
+    notes += [] if alone else remarks(part)
+    notes += cautions(part.columns)
     notes += [
-        f"{column.label}: measured differently: {column.difference}" for column in part.columns if column.difference
+        f"{superscript(i)} {reason} ({', '.join(runs)})" for i, (reason, runs) in enumerate(part.footnotes.items())
     ]
-    notes += [f"{superscript(i)} {reason} ({', '.join(runs)})" for i, (reason, runs) in enumerate(part.footnotes)]
     if part.absent:
-        notes.append("not measured:")
-    notes += [f"  {line}" for line in absences(part)]
+        notes += ["not measured:", *(f"  {line}" for line in part.absent)]
     return notes
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from pmodel.reporting.comparison import Column, Table
-from pmodel.reporting.texts import examples_text
+from pmodel.reporting.texts import examples_text, grouped
 from pmodel.runs.results import Number
 
 
@@ -12,10 +12,11 @@ def conditions(table: Table) -> list[str]:
     brackets those that have another: "samples: 2,000 (memorization: 1,000)"."""
     lines = []
     for title, condition in (("samples", _samples), ("real examples", _real), ("features", _features)):
-        found: dict[str, list[Column]] = {}
-        for column in table.columns:
-            for value in dict.fromkeys(filter(None, map(condition, column.numbers))):
-                found.setdefault(value, []).append(column)
+        found = grouped(
+            (value, column)
+            for column in table.columns
+            for value in dict.fromkeys(filter(None, map(condition, column.numbers)))
+        )
         if found:
             usual = max(found, key=lambda value: len(found[value]))
             others = [f"{_names(found, value)}: {value}" for value in found if value != usual]
@@ -32,6 +33,12 @@ def counted_elsewhere(table: Table) -> dict[str, str]:
         if texts and list(texts) != [table.examples]:
             found[column.label] = " or ".join(texts)
     return found
+
+
+def remarks(table: Table) -> list[str]:
+    """A line for each number that is one beside the main number, or that was measured on other real examples."""
+    lines = [f"{column.label}: {column.remark}" for column in table.columns if column.remark]
+    return lines + [f"{label}: on {examples}" for label, examples in counted_elsewhere(table).items()]
 
 
 def _names(found: dict[str, list[Column]], value: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from pmodel.reporting.texts import as_typed, flat
+from pmodel.reporting.texts import as_typed, flat, grouped
 
 # Entries that stand in the title.
 TITLE = ("data", "name")
@@ -21,10 +21,8 @@ def differences(data: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
     What follows from other entries is said only where nothing else differs.
     """
-    titles = [data_title(entries) for entries in data]
     found: list[dict[str, Any]] = [{} for _ in data]
-    for title in dict.fromkeys(titles):
-        group = [i for i, other in enumerate(titles) if other == title]
+    for group in grouped((data_title(entries), i) for i, entries in enumerate(data)).values():
         entries = [flat(data[i]) for i in group]
         chosen = _told(entries, lambda key: key.partition(".")[0] not in FOLLOWING)
         if len({as_typed(part) for part in chosen}) < len(group):

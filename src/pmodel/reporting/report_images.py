@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from pmodel.reporting.texts import error_text, is_finite, label_of, value_text
+from pmodel.reporting.texts import error_text, grouped, is_finite, label_of, value_text
 
 
 class PageImage(NamedTuple):
@@ -38,10 +38,7 @@ def image_of(png: bytes, alt: str) -> PageImage:
 
 def curves_of(runs: list[dict[str, Any]]) -> list[Curve]:
     """Each curve of the document, with all runs that have it in one plot."""
-    found: dict[str, list[tuple[str, dict[str, Any]]]] = {}
-    for run in runs:
-        for curve in run.get("curves", []):
-            found.setdefault(curve["name"], []).append((run["label"], curve))
+    found = grouped((curve["name"], (run["label"], curve)) for run in runs for curve in run.get("curves", []))
     return [_curve(lines) for lines in found.values()]
 
 

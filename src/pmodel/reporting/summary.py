@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pmodel.files.printable import shown
-from pmodel.reporting.texts import bits_text, error_text, examples_text, label_of, value_text
+from pmodel.reporting.texts import bits_text, error_text, examples_text, grouped, label_of, value_text
 from pmodel.runs.results import Number
 
 
@@ -36,10 +36,7 @@ def numbers_table(numbers: list[Number]) -> str:
         ]
         for number in numbers
     ]
-    caveats: dict[str, list[str]] = {}
-    for number in numbers:
-        for caveat in number.get("caveats", []):
-            caveats.setdefault(caveat, []).append(label_of(number))
+    caveats = grouped((caveat, label_of(number)) for number in numbers for caveat in number.get("caveats", []))
     lines = [f"{', '.join(names)}: {caveat}" for caveat, names in caveats.items()]
     return "\n".join([table(rows, right={1, 2, 4}), *lines])
 
