@@ -13,9 +13,10 @@ from torch.distributions import Normal
 
 from pmodel.config.check import check_overrides
 from pmodel.config.tree import ConfigError
+from pmodel.evaluation import declared
 from pmodel.evaluation.clusters import Clustering
 from pmodel.evaluation.codes import Classification
-from pmodel.evaluation.findings import Reference, without_labels
+from pmodel.evaluation.findings import Metric, Reference, without_labels
 from pmodel.evaluation.likelihood import CRITERIA, DECIDED, UNBOUNDED, bound_name
 from pmodel.evaluation.reconstruction import Reconstruction
 from pmodel.evaluation.subject import Subject, _seed
@@ -386,20 +387,11 @@ def test_settings_out_of_range_name_themselves(name):
 
 
 def test_the_metrics_in_conf_are_all_there_are():
-    import inspect
-    import pkgutil
-
-    from pmodel import evaluation
-    from pmodel.evaluation.findings import Metric
-
-    modules = [f"pmodel.evaluation.{m.name}" for m in pkgutil.iter_modules(evaluation.__path__)]
-    defined = {
-        f"{module}.{name}"
-        for module in modules
-        for name, value in inspect.getmembers(__import__(module, fromlist=["x"]), inspect.isclass)
-        if issubclass(value, Metric) and value is not Metric and value.__module__ == module
+    declared()  # imports them all
+    defined = {f"{metric.__module__}.{metric.__name__}" for metric in Metric.__subclasses__()}
+    assert {name for name in defined if name.startswith("pmodel.evaluation.")} == {
+        node["_target_"] for node in METRICS.values()
     }
-    assert defined == {node["_target_"] for node in METRICS.values()}
     assert (CONFIG_DIR / "metric" / "default.yaml").is_file()
 
 

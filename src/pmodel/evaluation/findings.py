@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 from torch import Tensor
 
-from pmodel.evaluation.subject import Subject
+from pmodel.evaluation.subject import Subject, data_protocol
 from pmodel.runs.results import Curve, Group, Missing, Number
 from pmodel.settings.checked import check_arguments
 
@@ -122,7 +122,9 @@ class Metric(ABC):
             "count": len(subject.examples.x) if count is None else count,
             "standard_error": error if math.isfinite(error) else None,
         } | rest
-        return self.plain_number(name, value, **rest | {"protocol": subject.protocol(**rest.get("protocol", {}))})
+        return self.plain_number(
+            name, value, **rest | {"protocol": data_protocol(subject.data) | rest.get("protocol", {})}
+        )
 
     def _declared(self, name: str) -> Quantity:
         return next(part for part in self.quantities if part.name == name)

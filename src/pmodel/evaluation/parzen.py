@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pmodel.capabilities import Samples
 from pmodel.evaluation.findings import Finding, Metric, Quantity
 from pmodel.evaluation.subject import SEED, Subject
-from pmodel.metrics.parzen import parzen_estimate
+from pmodel.metrics.likelihood import estimate
+from pmodel.metrics.parzen import choose_sigma, parzen_log_prob
 from pmodel.settings.ranges import Count
 
 
@@ -49,6 +50,8 @@ class Parzen(Metric):
                 return
             others, x = x.chunk(2)
             chosen_by = f"the other half of the {subject.split} examples"
-        (mean, *rest), sigma = parzen_estimate(subject.samples(self.num_samples), others, x)
+        samples = subject.samples(self.num_samples)
+        sigma = choose_sigma(others, samples)
+        mean, *rest = estimate(parzen_log_prob(x, samples, sigma))
         own = {"num_generated": self.num_samples, "noise_seed": SEED, "sigma": sigma, "sigma_chosen_on": chosen_by}
         yield self.number(subject, name, mean - subject.data.log_volume, *rest, protocol=own)

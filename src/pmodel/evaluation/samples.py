@@ -147,7 +147,8 @@ class SampleQuality(Metric):
             if not value.isfinite():
                 yield from self.missing(self._reason(subject, name, count, ks.get(name)), name)
                 continue
-            rest |= {"protocol": protocol | {"error_by": _error_by(name, other[:count])}}
+            error_by = "variance of a U-statistic" if name == KERNEL else str(_partitions(name, other[:count]))
+            rest |= {"protocol": protocol | {"error_by": error_by}}
             yield self.number(subject, name, value.item(), error.item(), count, **rest)
 
     def _reason(self, subject: Subject, name: str, count: int, k: int | None) -> str:
@@ -171,13 +172,6 @@ def _partitions(name: str, other: Tensor) -> Partitions:
     if name in MANIFOLDS:
         return Partitions.of_local(len(other))
     return FEW if name == FRECHET and other.shape[1] > MANY_FEATURES else Partitions()
-
-
-def _error_by(name: str, other: Tensor) -> str:
-    """How a standard error was found, for the protocol."""
-    if name == KERNEL:
-        return "variance of a U-statistic"
-    return str(_partitions(name, other))
 
 
 def _frechet(x: Tensor, y: Tensor) -> Tensor:

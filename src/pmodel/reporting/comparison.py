@@ -213,10 +213,7 @@ def _key(number: Number) -> tuple[str, str | None, str, str]:
 def _rank(key: tuple[str, str | None, str, str]) -> tuple[int, int]:
     """Where its column stands among those of other groups and kinds; else they keep the order in which they occur."""
     group, kind, _, _ = key
-    return (
-        GROUPS.index(group) if group in GROUPS else len(GROUPS),
-        KINDS.index(kind) if kind in KINDS else len(KINDS),
-    )
+    return [*GROUPS, group].index(group), [*KINDS, kind].index(kind)
 
 
 def _reason(run: dict[str, Any], key: tuple[str, str | None, str, str]) -> str:
