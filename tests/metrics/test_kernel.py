@@ -5,16 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from support import normal
 from torch_fidelity.metric_kid import kid_features_to_metric
 
 import pmodel.metrics.kernel
 from pmodel.metrics.kernel import kernel_distance, median_distance, mmd
 
 BLOCKS = pytest.mark.parametrize("block", [2**22, 100, 1])
-
-
-def normal(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def loops(x, y, kernel):

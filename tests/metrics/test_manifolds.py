@@ -5,14 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from support import normal
 from torch_fidelity.metric_prc import prc_features_to_metric
 
 import pmodel.metrics.manifolds
 from pmodel.metrics.manifolds import density_coverage, precision_recall
-
-
-def normal(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def lattice(N, D, seed=0):

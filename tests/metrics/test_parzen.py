@@ -5,13 +5,10 @@ import math
 import pytest
 import torch
 from sklearn.neighbors import KernelDensity
+from support import normal
 
 import pmodel.metrics.parzen
 from pmodel.metrics.parzen import choose_sigma, parzen_log_prob
-
-
-def normal(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def test_log_prob_is_the_mean_of_the_kernels():

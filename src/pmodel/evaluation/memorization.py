@@ -8,7 +8,7 @@ from torch import Tensor
 from pmodel.capabilities import Samples
 from pmodel.evaluation.findings import Finding, Metric, Quantity
 from pmodel.evaluation.subject import SEED, Subject
-from pmodel.metrics.copying import copying, copying_error
+from pmodel.metrics.copying import copying
 from pmodel.metrics.nearest import nearest
 from pmodel.settings.ranges import Count
 
@@ -76,8 +76,7 @@ class Memorization(Metric):
             "error_by": "placements of both sets",
         }
         if distances[0].isfinite().all():
-            shares = copying(*distances), copying_error(*distances)
-            yield self.number(subject, name, *shares, len(real), protocol=own)
+            yield self.number(subject, name, *copying(*distances), len(real), protocol=own)
         else:
             yield from self.missing("some of the samples are not finite", name)
 

@@ -11,7 +11,7 @@ from pmodel.evaluation.findings import Finding, Metric, Quantity, Reference
 from pmodel.evaluation.subject import REFERENCE_PART, SEED, Subject
 from pmodel.metrics.clouds import PARTITIONS, sliced_wasserstein, sliced_wasserstein_error
 from pmodel.metrics.kernel import median_distance, mmd
-from pmodel.metrics.modes import NUM_STDS, SMALLEST_SHARE, mode_errors, mode_scores
+from pmodel.metrics.modes import NUM_STDS, SMALLEST_SHARE, mode_scores
 from pmodel.settings.ranges import Count, Two
 
 WASSERSTEIN, MMD = "sliced_wasserstein_distance", "squared_mmd"
@@ -103,12 +103,12 @@ class Modes(Metric):
     def measure(self, subject: Subject) -> Iterator[Finding]:
         mixture, samples = subject.data.mixture, subject.samples(self.num_samples)
         of_mixture = tuple(map(torch.tensor, (mixture.means, mixture.stds, mixture.weights)))
-        scores, errors = mode_scores(samples, *of_mixture), mode_errors(samples, *of_mixture)
+        scores = mode_scores(samples, *of_mixture)
         drawn = {
             "count": len(samples),
             "split": "drawn",
             "protocol": RULE | {"noise_seed": SEED, "error_by": "binomial"},
         }
         covered = {"unit": f"of {scores.num_modes}", **drawn}
-        yield self.number(subject, "modes_covered", scores.covered, errors[0], **covered)
-        yield self.number(subject, "high_quality_samples", scores.high_quality, errors[1], **drawn)
+        yield self.number(subject, "modes_covered", scores.covered, scores.covered_error, **covered)
+        yield self.number(subject, "high_quality_samples", scores.high_quality, scores.high_quality_error, **drawn)

@@ -1,10 +1,10 @@
 """The Parzen-window estimate of a log-likelihood, for models that can only sample.
 
 It is the log-density of test examples under Gaussian kernels on samples, whose width validation examples choose, as
-Breuleux, Bengio, Vincent (Quickly generating representative samples from an RBM-derived process, 2011) and Goodfellow et
-al. (Generative adversarial networks, 2014, arXiv 1406.2661) have it. It is no likelihood of the model, and ranks models
-badly in many dimensions: k-means' centres beat true samples (Theis, van den Oord, Bethge, 2015, arXiv 1511.01844). It
-serves to compare with published values.
+Breuleux, Bengio, Vincent (Quickly generating representative samples from an RBM-derived process, 2011) and Goodfellow
+et al. (Generative adversarial networks, 2014, arXiv 1406.2661) have it. It is no likelihood of the model, and ranks
+models badly in many dimensions: k-means' centres beat true samples (Theis, van den Oord, Bethge, 2015, arXiv
+1511.01844). It serves to compare with published values.
 """
 
 import math

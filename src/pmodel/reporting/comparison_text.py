@@ -7,7 +7,7 @@ from typing import Any
 
 from pmodel.reporting.comparison import ERROR, MARKED, REFERENCE, Column, Table, cautions, comparison_tables, failures
 from pmodel.reporting.conditions import conditions, counted_elsewhere, remarks
-from pmodel.reporting.summary import table
+from pmodel.reporting.summary import row, table
 from pmodel.reporting.texts import bits_text, error_text, value_text
 from pmodel.runs.results import Number
 
@@ -45,19 +45,9 @@ def _list(part: Table) -> str:
         if _heading(column) not in headings.values():
             headings[len(rows)] = _heading(column)
         (number,) = column.numbers
-        error, bits = error_text(number), bits_text(number)
-        about = list(filter(None, [column.remark, elsewhere.get(column.label)]))
-        rows.append(
-            [
-                f"  {_named(column, '')}",
-                value_text(number),
-                f"± {error}" if error else "",
-                column.unit,
-                f"{bits} bits/dim" if bits else "",
-                f"({'; '.join(about)})" if about else "",
-                f"reference {value_text(column.reference)}" if column.reference else "",
-            ]
-        )
+        about = "; ".join(filter(None, [column.remark, elsewhere.get(column.label)]))
+        reference = f"reference {value_text(column.reference)}" if column.reference else ""
+        rows.append([*row(f"  {_named(column, '')}", number, column.unit, about), reference])
     lines = table(rows, right={1, 2, 4}).split("\n") if rows else ["no number was measured"]
     return "\n".join(text for i, line in enumerate(lines) for text in (headings.get(i), line) if text is not None)
 

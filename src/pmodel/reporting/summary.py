@@ -19,23 +19,26 @@ def table(rows: list[list[str]], right: set[int]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
+def row(name: str, number: Number, unit: str, about: str) -> list[str]:
+    """The cells of a number: its value with standard error, unit and bits/dim, and in brackets what there is to add."""
+    error, bits = error_text(number), bits_text(number)
+    return [
+        name,
+        value_text(number),
+        f"± {error}" if error else "",
+        unit,
+        f"{bits} bits/dim" if bits else "",
+        f"({about})" if about else "",
+    ]
+
+
 def numbers_table(numbers: list[Number]) -> str:
     """One line per number: its name, value with standard error, unit, bits/dim, and what it was measured on, or in half
     a line what it is beside the main number.
 
     Below them stands, for each caveat, which have it.
     """
-    rows = [
-        [
-            label_of(number),
-            value_text(number),
-            f"± {error}" if (error := error_text(number)) else "",
-            number["unit"],
-            f"{bits} bits/dim" if (bits := bits_text(number)) else "",
-            f"({about})" if (about := number.get("remark") or _examples(number)) else "",
-        ]
-        for number in numbers
-    ]
+    rows = [row(label_of(n), n, n["unit"], n.get("remark") or _examples(n)) for n in numbers]
     caveats = grouped((caveat, label_of(number)) for number in numbers for caveat in number.get("caveats", []))
     lines = [f"{', '.join(names)}: {caveat}" for caveat, names in caveats.items()]
     return "\n".join([table(rows, right={1, 2, 4}), *lines])
