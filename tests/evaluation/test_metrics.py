@@ -19,6 +19,7 @@ from pmodel.evaluation.codes import Classification
 from pmodel.evaluation.findings import Metric, Reference, without_labels
 from pmodel.evaluation.likelihood import CRITERIA, DECIDED, UNBOUNDED, bound_name
 from pmodel.evaluation.reconstruction import Reconstruction
+from pmodel.evaluation.samples import MANIFOLDS
 from pmodel.evaluation.subject import Subject, _seed
 from pmodel.metrics.frechet import Moments, frechet_distance
 from pmodel.metrics.kernel import kernel_distance, median_distance, mmd
@@ -125,11 +126,9 @@ def test_a_density_and_a_probability_of_levels_never_share_a_name():
     data.num_levels = 17
     findings = found(Likelihood(num_samples=20), StandardNormal(), data)
     levels = numbers(findings)
-    StandardNormal.continuous_density = True
-    try:
-        densities = numbers(found(Likelihood(num_samples=20), StandardNormal(), data))
-    finally:
-        del StandardNormal.continuous_density
+    model = StandardNormal()
+    model.continuous_density = True
+    densities = numbers(found(Likelihood(num_samples=20), model, data))
     assert not set(levels) & set(densities)
     assert all("bits_per_dim" in number for number in levels.values())
     assert not any("bits_per_dim" in number for number in densities.values())
@@ -178,10 +177,6 @@ def test_training_examples_are_no_unseen_ones():
         findings = list(metric.ask(Subject(model, data, "train")))
         assert findings
         assert all(isinstance(f, Missing) and f.reason.startswith("split=train: ") for f in findings)
-    for metric in (SampleQuality(50), Clouds(50)):
-        findings = list(metric.ask(Subject(StandardNormal(), data, "train")))
-        assert numbers(findings)
-        assert not [f for f in findings if isinstance(f, Reference)]
 
 
 def test_balls_need_more_examples_than_neighbours():
@@ -299,7 +294,8 @@ def test_numbers_of_samples_are_those_of_their_metrics_of_real_examples_and_samp
     real = subject.real_features(data.parts["validation"])
     others = subject.features_of_samples(150), subject.real_features(data.parts["train"][200:350])
     for found_of, other in zip((numbers(findings), references), others, strict=True):
-        expected = precision_recall(real[:150], other, 2)._asdict() | density_coverage(real[:150], other, 4)._asdict()
+        balls = *precision_recall(real[:150], other, 2), *density_coverage(real[:150], other, 4)
+        expected = dict(zip(MANIFOLDS, balls, strict=True))
         expected["frechet_distance"] = frechet_distance(Moments.of(real), Moments.of(other))
         expected["kernel_distance"] = kernel_distance(other, real).value
         assert {name: number["value"] for name, number in found_of.items()} == pytest.approx(expected)
@@ -435,13 +431,14 @@ def test_models_are_scored_with_as_many_samples_as_the_reference_has_examples_th
     assert numbers(found(SampleQuality(900), StandardNormal(), data))["recall"]["protocol"]["num_generated"] == 900
 
 
-def test_a_single_training_example_leaves_no_reference():
+@pytest.mark.parametrize(("split", "num_train"), [("validation", 1), ("train", 400)])
+def test_a_single_training_example_and_training_examples_themselves_have_no_reference(split, num_train):
     data = plane()
-    data.parts["train"] = data.parts["train"][:1]
-    for metric in (SampleQuality(), Clouds()):
-        findings = found(metric, StandardNormal(), data)
+    data.parts["train"] = data.parts["train"][:num_train]
+    for metric in (SampleQuality(50), Clouds(50)):
+        findings = list(metric.ask(Subject(StandardNormal(), data, split)))
         assert numbers(findings)
-        assert not [f for f in findings if isinstance(f, Reference)]
+        assert not any(isinstance(f, Reference) for f in findings)
 
 
 def test_every_number_of_samples_has_a_standard_error_and_says_how_it_was_found():

@@ -6,7 +6,6 @@ from support import array_data
 from torch import Generator, Tensor
 
 from pmodel.evaluation.subject import Subject
-from pmodel.processes.group import ProcessGroup
 
 
 class Draws:
@@ -20,23 +19,10 @@ class Draws:
         return torch.randn(n, 2, generator=generator)
 
 
-class OneOf(ProcessGroup):
-    """One of several processes, of which the others have done their pieces already."""
-
-    def __init__(self, rank: int, count: int, board: dict[int, list]):
-        super().__init__("cpu", rank, count)
-        self.board = board
-
-    def map(self, function, pieces):
-        own = [(i, function(i)) for i in pieces[self.rank :: self.count]]
-        self.board.setdefault(self.rank, []).extend(i for i, _ in own)
-        return [value for _, value in own]
-
-
-def subject(model=None, group=None, count: int = 103, batch_size: int = 500) -> Subject:
+def subject(count: int = 103, batch_size: int = 500) -> Subject:
     x = torch.arange(2 * count, dtype=torch.float32).reshape(count, 2)
     data = array_data(x, num_validation=count)
-    return Subject(model or Draws(), data, "validation", group=group, batch_size=batch_size)
+    return Subject(Draws(), data, "validation", batch_size=batch_size)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 103, 500])
@@ -46,15 +32,6 @@ def test_every_example_is_passed_once_in_its_order_whatever_the_batch_size(batch
     values = evaluated.over(lambda x, _: seen.append(x) or x[:, 0], evaluated.examples.x)
     assert torch.equal(torch.cat(seen), evaluated.examples.x)
     assert torch.equal(values, evaluated.examples.x[:, 0])
-
-
-@pytest.mark.parametrize("count", [2, 3, 16])
-def test_pieces_are_shared_out_without_a_gap_or_a_repetition(count):
-    board: dict[int, list] = {}
-    for rank in range(count):
-        ProcessGroup.map(OneOf(0, 1, {}), lambda i: i, range(0))  # nothing to do is no error
-        OneOf(rank, count, board).map(lambda i: i, range(11))
-    assert sorted(i for own in board.values() for i in own) == list(range(11))
 
 
 def test_draws_are_the_same_however_many_are_asked_for_first():
@@ -99,9 +76,8 @@ def test_what_depends_on_real_examples_alone_is_measured_once_for_each_key(tmp_p
     x, y = torch.zeros(4, 2), torch.ones(4, 2)
 
     def measured(*key: Tensor | str) -> Tensor:
-        return evaluated.kept("sums", key, lambda: calls.append(key) or {"value": torch.tensor(float(len(calls)))})[
-            "value"
-        ]
+        found = evaluated.kept("sums", key, lambda: calls.append(key) or {"value": torch.tensor(len(calls))})
+        return found["value"]
 
     assert measured(x, "k = 3") == 1
     assert measured(x, "k = 3") == 1

@@ -109,6 +109,6 @@ class Modes(Metric):
             "split": "drawn",
             "protocol": RULE | {"noise_seed": SEED, "error_by": "binomial"},
         }
-        covered = {"unit": f"of {scores.num_modes}", **drawn}
-        yield self.number(subject, "modes_covered", scores.covered, scores.covered_error, **covered)
+        unit = f"of {scores.num_modes}"
+        yield self.number(subject, "modes_covered", scores.covered, scores.covered_error, unit=unit, **drawn)
         yield self.number(subject, "high_quality_samples", scores.high_quality, scores.high_quality_error, **drawn)

@@ -123,10 +123,8 @@ class SampleQuality(Metric):
 
     def _balls(self, real: Tensor, other: Tensor) -> Tensor:
         """The numbers of `MANIFOLDS`, (4,)."""
-        found = (
-            *precision_recall(real, other, self.k_precision_recall),
-            *density_coverage(real, other, self.k_density_coverage),
-        )
+        found = precision_recall(real, other, self.k_precision_recall)
+        found += density_coverage(real, other, self.k_density_coverage)
         return torch.tensor(found, dtype=torch.float64)
 
     def _numbers(

@@ -145,11 +145,10 @@ def _extractor(data: Any, cache_dir: Path | None) -> FeatureExtractor:
     with torch.random.fork_rng(devices=[]):
         network = convolutions(data.shape, generator)
         head = nn.Linear(NUM_FEATURES, data.num_classes or 1)
-    if data.num_classes is None or data.num_classes < 2:
-        return _random(network)
-    x, label = _examples(data)
-    if not (label >= 0).all():
-        return _random(network)
+    has_classes = data.num_classes is not None and data.num_classes > 1
+    x, label = _examples(data) if has_classes else (None, None)
+    if not has_classes or (label < 0).any():
+        return FeatureExtractor("convolutions with random weights", network.float())
     _initialize(head, generator)
     classifier = nn.Sequential(network, head)
     settings = [RECIPE, SEED, NUM_STEPS, data.num_classes, *data.shape]
@@ -160,10 +159,6 @@ def _extractor(data: Any, cache_dir: Path | None) -> FeatureExtractor:
         if file is not None:
             write_tensors(file, classifier.float().state_dict(), "the next run trains its network anew")
     return FeatureExtractor("convolutions trained to classify", network.float(), head.float())
-
-
-def _random(network: nn.Module) -> FeatureExtractor:
-    return FeatureExtractor("convolutions with random weights", network.float())
 
 
 def _train(classifier: nn.Module, x: Tensor, label: Tensor, generator: Generator) -> None:

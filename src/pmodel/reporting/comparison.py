@@ -8,7 +8,6 @@ from typing import Any, NamedTuple, get_args
 from pmodel.reporting.headings import data_title, differences
 from pmodel.reporting.texts import (
     as_typed,
-    direction,
     error_text,
     examples_text,
     grouped,
@@ -23,10 +22,7 @@ GROUPS = get_args(Group)
 KINDS = ("exact", "bound", "estimate")
 # Entries of a protocol that are a model's own, and no difference in the measurement: a Parzen window is as wide as
 # suits its samples, a code as long as it is.
-OF_MODEL = {
-    *("sigma", "code_dim", "median_distance_of_samples"),
-    *("num_parameters", "converged", "regularized_nats"),
-}
+OF_MODEL = {"sigma", "code_dim", "median_distance_of_samples", "num_parameters", "converged", "regularized_nats"}
 # Groups of numbers that are no quality of a model: none is marked best.
 UNMARKED = {"cost"}
 MARKED = "the best of those measured alike, and what is within the standard error of it"
@@ -66,8 +62,9 @@ class Column(NamedTuple):
 
     @property
     def direction(self) -> str:
-        """An arrow to where it is better, or the value that is best."""
-        return direction(self.better, self.ideal)
+        """An arrow to where it is better, or the value that is best, "" where nothing is."""
+        ideal = "" if self.ideal is None else f"{self.ideal:g} is ideal"
+        return {"lower": "↓", "higher": "↑"}.get(self.better, ideal)
 
 
 class Table(NamedTuple):

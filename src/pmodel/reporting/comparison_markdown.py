@@ -16,11 +16,8 @@ def comparison_markdown(results: dict[str, Any]) -> str:
         head = ["", *map(_escaped, part.heads), *([REFERENCE] if referred else [])]
         rows = [head, ["---", *["---:"] * (len(head) - 1)]]
         for column in part.columns:
-            cells = [
-                _cell(number, best, f"<sup>{note + 1}</sup>" if note is not None else "")
-                for number, best, note in zip(column.numbers, column.best, column.notes, strict=True)
-            ]
-            reference = _cell(column.reference, False, "") if column.reference else ""
+            cells = [_cell(*each) for each in zip(column.numbers, column.best, column.notes, strict=True)]
+            reference = _cell(column.reference) if column.reference else ""
             rows.append([_name(column), *cells, *([reference] * referred)])
         parts.append(f"**{_escaped(f'{part.examples} of {part.heading}')}**")
         parts.append("\n".join("| " + " | ".join(row) + " |" for row in rows))
@@ -48,9 +45,9 @@ def _name(column: Column) -> str:
     return _escaped(f"{column.label}{kind}{unit}{where and (f' {where}' if len(where) == 1 else f' ({where})')}")
 
 
-def _cell(number: Number | None, best: bool, note: str) -> str:
+def _cell(number: Number | None, best: bool = False, note: int | None = None) -> str:
     if number is None:
-        return f"–{note}"
+        return f"–<sup>{note + 1}</sup>"
     value = f"**{value_text(number)}**" if best else value_text(number)
     error, bits = error_text(number), bits_text(number)
     return value + (f" ± {error}" if error else "") + (f" ({bits} bits/dim)" if bits else "")

@@ -122,7 +122,11 @@ def _cells(part: Table) -> tuple[list[str], list[list[str]]]:
         *above, last = _broken(_named(column, column.unit), NAME_WIDTH)
         for line in above:
             add(f"  {line}", [""] * len(columns))
-        add(f"  {last}", _values(column) + ([_with_place(column.reference, value_text)] if referred else []))
+        values = [
+            f"–{superscript(note)}" if number is None else value_text(number) + ("*" if best else " ")
+            for number, note, best in zip(column.numbers, column.notes, column.best, strict=True)
+        ]
+        add(f"  {last}", values + ([_with_place(column.reference, value_text)] if referred else []))
         for text, label in ((error_text, "± standard error"), (bits_text, "bits/dim")):
             cells = [_with_place(number, text) for number in numbers]
             if any(cell.strip() for cell in cells):
@@ -139,14 +143,6 @@ def _named(column: Column, unit: str) -> str:
     where = column.direction
     name = f"{column.label}, {unit}" if unit else column.label
     return f"{name}\u00a0{where}" if len(where) == 1 else f"{name}{where and f' ({where})'}"
-
-
-def _values(column: Column) -> list[str]:
-    """Each run's value and its mark, or the place of the reason."""
-    return [
-        f"–{superscript(note)}" if number is None else value_text(number) + ("*" if best else " ")
-        for number, note, best in zip(column.numbers, column.notes, column.best, strict=True)
-    ]
 
 
 def _with_place(number: Number | None, text: Callable[[Number], str]) -> str:

@@ -1,5 +1,6 @@
 """The results of one or several runs as a page that needs nothing else: numbers, images, and how they were made."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,16 +13,8 @@ from pmodel.reporting.report_images import Image, curves_of, image_of
 from pmodel.reporting.texts import as_typed, bits_text, error_text, flat, grouped, label_text, made, rounded, value_text
 
 TEMPLATES = Path(__file__).parent / "templates"
-TITLES = {
-    "likelihood": "Likelihood",
-    "samples": "Quality of samples",
-    "memorization": "Memorization",
-    "reconstruction": "Reconstruction",
-    "clusters": "Clusters and labels",
-    "codes": "Codes",
-    "cost": "Cost",
-    "other": "Other numbers",
-}
+# Of groups whose name is no title.
+TITLES = {"samples": "Quality of samples", "clusters": "Clusters and labels", "other": "Other numbers"}
 # What differs between any two runs and says nothing about them: where files lie.
 PLACES = {"dir", "dirpath", "path"}
 # Classes that a run's name tells apart, where the names differ as they do.
@@ -57,7 +50,7 @@ def write_report(results: dict[str, Any], folder: Path) -> Path:
         .render(
             results=results,
             runs=runs,
-            title=_title(tables),
+            title=_title(runs, tables),
             introduction=_introduction(results, tables),
             tables=tables,
             sections=sections,
@@ -98,8 +91,7 @@ def _environment() -> Environment:
     return environment
 
 
-def _title(tables: list[Table]) -> str:
-    runs = [run for table in tables for run in table.runs]
+def _title(runs: list[dict[str, Any]], tables: list[Table]) -> str:
     *names, last = dict.fromkeys(table.title for table in tables) or ["no data"]
     names = f"{', '.join(names)} and {last}" if names else last
     return f"{runs[0]['label']} on {names}" if len(runs) == 1 else f"{_many(runs)} models on {names}"
@@ -113,7 +105,7 @@ def _many(runs: list[dict[str, Any]]) -> str:
 
 def _introduction(results: dict[str, Any], tables: list[Table]) -> str:
     """What was evaluated, on what, and how many examples of it."""
-    runs = [run for table in tables for run in table.runs]
+    runs = results["runs"]
     subject = f"One trained model, {label_text(runs[0])}, is" if len(runs) == 1 else f"{_many(runs)} trained models are"
     places = []
     for table in tables:
@@ -203,20 +195,15 @@ def _settings(
     if len(runs) < 2:
         return {}, []
     settings = [{key: as_typed(v) for key, v in flat(run.get("config", {})).items() if _tells(key)} for run in runs]
-    users = {
-        key: [run for run in settings if key in run] for key in dict.fromkeys(key for run in settings for key in run)
-    }
-    shared = {
-        key: [run.get(key, "–") for run in settings]
-        for key, having in users.items()
-        if len(having) > 1 and (len(having) < len(runs) or len({run[key] for run in having}) > 1)
-    }
+    counts = Counter(key for run in settings for key in run)
+    values = {key: [run.get(key, "–") for run in settings] for key, count in counts.items() if count > 1}
+    shared = {key: of_runs for key, of_runs in values.items() if len(set(of_runs)) > 1}
     names = shared.get("name", [])
     for key in NAMED & shared.keys():
         if len(set(zip(names, shared[key], strict=False))) == len(set(names)) > 1:
             del shared[key]
     own = [
-        (run["label"], {key: value for key, value in entries.items() if len(users[key]) == 1})
+        (run["label"], {key: value for key, value in entries.items() if counts[key] == 1})
         for run, entries in zip(runs, settings, strict=True)
     ]
     return shared, [(label, entries) for label, entries in own if entries]

@@ -38,18 +38,16 @@ def numbers_table(numbers: list[Number]) -> str:
 
     Below them stands, for each caveat, which have it.
     """
-    rows = [row(label_of(n), n, n["unit"], n.get("remark") or _examples(n)) for n in numbers]
+    rows = []
+    for number in numbers:
+        examples = examples_text(number["count"], number["split"]) if "split" in number else ""
+        rows.append(row(label_of(number), number, number["unit"], number.get("remark") or examples))
     caveats = grouped((caveat, label_of(number)) for number in numbers for caveat in number.get("caveats", []))
     lines = [f"{', '.join(names)}: {caveat}" for caveat, names in caveats.items()]
     return "\n".join([table(rows, right={1, 2, 4}), *lines])
 
 
-def _examples(number: Number) -> str:
-    return examples_text(number["count"], number["split"]) if "split" in number else ""
-
-
 def paths_table(run_dir: Path, images: list[Path]) -> str:
     """The run directory and its images, as one would type them."""
-    labels = ["figures ", *[""] * len(images)]
-    rows = [["run", f"{shown(run_dir)}/"], *([label, shown(p)] for label, p in zip(labels, images, strict=False))]
-    return table(rows, right=set())
+    figures = [["" if i else "figures ", shown(path)] for i, path in enumerate(images)]
+    return table([["run", f"{shown(run_dir)}/"], *figures], right=set())

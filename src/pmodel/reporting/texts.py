@@ -10,7 +10,6 @@ from pmodel.reporting.decimals import with_error
 from pmodel.runs.results import Number
 
 K, V = TypeVar("K"), TypeVar("V")
-ARROWS = {"lower": "↓", "higher": "↑", None: ""}
 
 
 def grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
@@ -65,11 +64,6 @@ def spread_text(values: list[float], of: str) -> str:
     mean, deviation = with_error(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
     count = f" over {len(values)} {of}" if of else ""
     return f"{mean} (sd {deviation}{count})" if deviation else mean
-
-
-def direction(better: str | None, ideal: float | None) -> str:
-    """An arrow to where numbers are better, or the value that is best, "" where nothing is."""
-    return ARROWS[better] if better or ideal is None else f"{ideal:g} is ideal"
 
 
 def examples_text(count: int | None, split: str) -> str:
