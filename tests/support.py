@@ -96,6 +96,11 @@ def run_directory(root: Path) -> Path:
     return status.parent
 
 
+def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Standard normal numbers, the same each time."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
 def array_data(
     x: torch.Tensor, batch_size: int = 64, num_validation: int = 0, num_levels: int | None = None
 ) -> InMemoryDataModule:

@@ -73,10 +73,10 @@ def test_the_pages_on_adding_things_work_as_printed(copy):
     (results,) = (copy / "logs/stripes/eval").glob("*/results.json")
     document = json.loads(results.read_text())
     (run,) = document["runs"]
-    (number,) = [number for number in run["numbers"] if number["name"] == "brightness gap"]
+    (number,) = [number for number in run["numbers"] if number["name"] == "brightness_gap"]
     assert number["count"] == 1000
     page = (results.parent / "report.html").read_text(encoding="utf-8")
-    assert document["meanings"]["brightness gap"] in page
+    assert document["meanings"]["brightness_gap"] in page
     assert document["captions"]["differences"]["caption"] in page
     assert (results.parent / run["figures"]["differences"]).is_file()
     for tool in (["check"], ["format", "--check"]):

@@ -85,17 +85,17 @@ def test_real_examples_are_near_and_a_broken_model_is_far(monkeypatch):
     callback = FrechetDistance(num_samples=1000, every_n_epochs=1)
     monkeypatch.setattr(model, "sample", lambda n, generator: torch.rand(n, 1, 8, 8, generator=generator))
     broken = fit(model, data, max_epochs=1, callbacks=[callback]).callback_metrics["val/frechet"].item()
-    assert 0 < callback.floor < broken / 10
+    assert 0 < callback.reference < broken / 10
     (number,) = callback.numbers
     assert number["label"] == "Fréchet distance, real train against real validation"
-    assert (number["value"], number["split"], number["count"]) == (callback.floor, "validation", 250)
+    assert (number["value"], number["split"], number["count"]) == (callback.reference, "validation", 250)
     assert number["protocol"]["num_train"] == 648
     assert number["protocol"]["split_sizes"] == data.split_sizes
     train, validation = (data.examples(split, 2000).x for split in ("train", "validation"))
     extractor = feature_extractor(data, None)
     # The network was trained on the first 649.
     expected = frechet_distance(*(Moments.of(extractor.features(x)) for x in (train[649:], validation)))
-    assert callback.floor == pytest.approx(expected, rel=1e-6)
+    assert callback.reference == pytest.approx(expected, rel=1e-6)
     monkeypatch.setattr(model, "sample", lambda n, generator: torch.full((n, 1, 8, 8), math.nan))
     assert fit(model, data, max_epochs=1, callbacks=[callback]).callback_metrics["val/frechet"].isnan()
 
@@ -155,7 +155,7 @@ def test_without_validation_examples_it_is_measured_against_training_examples_wi
     trainer = fit(model, data, callbacks=[callback])
     found = trainer.callback_metrics["train/frechet"].item()
     assert found == pytest.approx(by_hand(model, data, 100, "train"), rel=1e-4)
-    assert callback.floor is None
+    assert callback.reference is None
     assert callback.numbers == []
 
 
@@ -173,4 +173,4 @@ def test_a_mixture_of_points_comes_near_to_the_floor():
     callback = FrechetDistance(1000, every_n_epochs=1)
     trainer = fit(model, data, max_epochs=30, callbacks=[callback])
     assert callback.protocol()["feature_network"] == "random Fourier features"
-    assert trainer.callback_metrics["val/frechet"].item() < 5 * callback.floor
+    assert trainer.callback_metrics["val/frechet"].item() < 5 * callback.reference

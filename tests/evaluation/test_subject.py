@@ -6,7 +6,6 @@ from support import array_data
 from torch import Generator, Tensor
 
 from pmodel.evaluation.subject import Subject
-from pmodel.processes.group import ProcessGroup
 
 
 class Draws:
@@ -20,41 +19,19 @@ class Draws:
         return torch.randn(n, 2, generator=generator)
 
 
-class OneOf(ProcessGroup):
-    """One of several processes, of which the others have done their pieces already."""
-
-    def __init__(self, rank: int, count: int, board: dict[int, list]):
-        super().__init__("cpu", rank, count)
-        self.board = board
-
-    def map(self, function, pieces):
-        own = [(i, function(i)) for i in pieces[self.rank :: self.count]]
-        self.board.setdefault(self.rank, []).extend(i for i, _ in own)
-        return [value for _, value in own]
-
-
-def subject(model=None, group=None, count: int = 103, batch_size: int = 500) -> Subject:
+def subject(count: int = 103, batch_size: int = 500) -> Subject:
     x = torch.arange(2 * count, dtype=torch.float32).reshape(count, 2)
     data = array_data(x, num_validation=count)
-    return Subject(model or Draws(), data, "validation", group=group, batch_size=batch_size)
+    return Subject(Draws(), data, "validation", batch_size=batch_size)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 103, 500])
 def test_every_example_is_passed_once_in_its_order_whatever_the_batch_size(batch_size):
-    judged = subject(batch_size=batch_size)
+    evaluated = subject(batch_size=batch_size)
     seen = []
-    values = judged.over(lambda x, _: seen.append(x) or x[:, 0], judged.examples.x)
-    assert torch.equal(torch.cat(seen), judged.examples.x)
-    assert torch.equal(values, judged.examples.x[:, 0])
-
-
-@pytest.mark.parametrize("count", [2, 3, 16])
-def test_pieces_are_shared_out_without_a_gap_or_a_repetition(count):
-    board: dict[int, list] = {}
-    for rank in range(count):
-        ProcessGroup.map(OneOf(0, 1, {}), lambda i: i, range(0))  # nothing to do is no error
-        OneOf(rank, count, board).map(lambda i: i, range(11))
-    assert sorted(i for own in board.values() for i in own) == list(range(11))
+    values = evaluated.over(lambda x, _: seen.append(x) or x[:, 0], evaluated.examples.x)
+    assert torch.equal(torch.cat(seen), evaluated.examples.x)
+    assert torch.equal(values, evaluated.examples.x[:, 0])
 
 
 def test_draws_are_the_same_however_many_are_asked_for_first():
@@ -67,19 +44,19 @@ def test_draws_are_the_same_however_many_are_asked_for_first():
 
 
 def test_noise_of_two_parts_differs_and_does_not_touch_the_global_state():
-    judged = subject(count=20, batch_size=10)
+    evaluated = subject(count=20, batch_size=10)
     state = torch.get_rng_state()
-    noise = judged.over(lambda x, g: torch.rand(len(x), generator=g), judged.examples.x)
+    noise = evaluated.over(lambda x, g: torch.rand(len(x), generator=g), evaluated.examples.x)
     assert torch.equal(state, torch.get_rng_state())
     assert len(noise.unique()) == 20
-    assert torch.equal(noise, judged.over(lambda x, g: torch.rand(len(x), generator=g), judged.examples.x))
+    assert torch.equal(noise, evaluated.over(lambda x, g: torch.rand(len(x), generator=g), evaluated.examples.x))
 
 
 def test_the_time_of_a_sample_is_unknown_before_any_was_drawn():
-    judged = subject()
-    assert judged.seconds_per_sample != judged.seconds_per_sample
-    judged.samples(1)
-    assert judged.seconds_per_sample > 0
+    evaluated = subject()
+    assert evaluated.seconds_per_sample != evaluated.seconds_per_sample
+    evaluated.samples(1)
+    assert evaluated.seconds_per_sample > 0
 
 
 @pytest.fixture
@@ -94,14 +71,13 @@ def forget(monkeypatch):
 
 
 def test_what_depends_on_real_examples_alone_is_measured_once_for_each_key(tmp_path, forget):
-    judged, calls = subject(), []
-    judged.cache_dir = tmp_path
+    evaluated, calls = subject(), []
+    evaluated.cache_dir = tmp_path
     x, y = torch.zeros(4, 2), torch.ones(4, 2)
 
     def measured(*key: Tensor | str) -> Tensor:
-        return judged.kept("sums", key, lambda: calls.append(key) or {"value": torch.tensor(float(len(calls)))})[
-            "value"
-        ]
+        found = evaluated.kept("sums", key, lambda: calls.append(key) or {"value": torch.tensor(len(calls))})
+        return found["value"]
 
     assert measured(x, "k = 3") == 1
     assert measured(x, "k = 3") == 1
@@ -110,35 +86,35 @@ def test_what_depends_on_real_examples_alone_is_measured_once_for_each_key(tmp_p
     assert [measured(x, "k = 5"), measured(y, "k = 3"), measured(x[:3], "k = 3")] == [2, 3, 4]
     assert measured(x.reshape(2, 4), "k = 3") == 5
     assert measured(x.view(torch.int32), "k = 3") == 6
-    judged.cache_dir = None
+    evaluated.cache_dir = None
     forget()
     assert measured(x, "k = 3") == 7
 
 
 def test_a_damaged_file_of_the_cache_is_replaced_with_a_word(tmp_path, forget, caplog):
-    judged = subject()
-    judged.cache_dir = tmp_path
+    evaluated = subject()
+    evaluated.cache_dir = tmp_path
     for expected in (1.0, 2.0):
         forget()
-        assert judged.kept("sums", ("a",), lambda e=expected: {"value": torch.tensor(e)})["value"] == expected
+        assert evaluated.kept("sums", ("a",), lambda e=expected: {"value": torch.tensor(e)})["value"] == expected
         (file,) = tmp_path.glob("sums-*.pt")
         file.write_bytes(b"no tensors")
     assert "its sums are measured anew" in caplog.text
 
 
 def test_what_is_too_large_or_has_no_place_is_measured_each_time(tmp_path, forget, monkeypatch, caplog):
-    judged = subject()
-    judged.cache_dir = tmp_path / "cache"
+    evaluated = subject()
+    evaluated.cache_dir = tmp_path / "cache"
     monkeypatch.setattr("pmodel.evaluation.subject.MAX_KEPT_BYTES", 0)
     monkeypatch.setattr("pmodel.evaluation.subject.MAX_FILE_BYTES", 7)
     for expected in (1.0, 2.0):
-        found = judged.kept("sums", ("a",), lambda e=expected: {"value": torch.tensor([e, e])})
+        found = evaluated.kept("sums", ("a",), lambda e=expected: {"value": torch.tensor([e, e])})
         assert found["value"][0] == expected
-    assert not judged.cache_dir.exists()
-    judged.kept("sums", ("a",), lambda: {"value": torch.tensor(3.0)})
-    assert len(list(judged.cache_dir.iterdir())) == 1
-    judged.cache_dir = tmp_path / "cache" / next(judged.cache_dir.iterdir()).name / "below a file"
-    assert judged.kept("sums", ("b",), lambda: {"value": torch.tensor(4.0)})["value"] == 4
+    assert not evaluated.cache_dir.exists()
+    evaluated.kept("sums", ("a",), lambda: {"value": torch.tensor(3.0)})
+    assert len(list(evaluated.cache_dir.iterdir())) == 1
+    evaluated.cache_dir = tmp_path / "cache" / next(evaluated.cache_dir.iterdir()).name / "below a file"
+    assert evaluated.kept("sums", ("b",), lambda: {"value": torch.tensor(4.0)})["value"] == 4
     assert "the next evaluation measures its sums anew" in caplog.text
 
 
@@ -154,8 +130,8 @@ def test_a_second_evaluation_passes_no_real_example_through_the_network(tmp_path
     for _ in range(2):
         forget()
         passed.clear()
-        judged = subject(count=60)
-        judged.cache_dir = tmp_path
-        found.append([list(metric.measure(judged)) for metric in (SampleQuality(50), Memorization(50))])
+        evaluated = subject(count=60)
+        evaluated.cache_dir = tmp_path
+        found.append([list(metric.measure(evaluated)) for metric in (SampleQuality(50), Memorization(50))])
     assert sum(passed) == 50  # the samples
     assert found[0] == found[1]

@@ -9,7 +9,7 @@ import torch
 from support import array_data, build
 
 from pmodel.features import dataset_network as features
-from pmodel.features.choice import choose_extractor
+from pmodel.features.choice import Features
 from pmodel.features.dataset_network import RandomFourierFeatures, feature_extractor
 from pmodel.metrics.frechet import Moments, frechet_distance
 
@@ -137,7 +137,7 @@ def test_the_kind_of_features_chooses_the_network(shape, kind, expected, monkeyp
 
     monkeypatch.setattr("pmodel.features.inception.inception_extractor", inception)
     data = array_data(torch.rand(10, *shape, generator=torch.Generator().manual_seed(0)))
-    extractor = choose_extractor(kind, data, tmp_path, "weights.pth")
+    extractor = Features(kind, "weights.pth").extractor(data, tmp_path)
     assert extractor.name == expected
     assert extractor.resizer == "none"
     if expected == "inception":
@@ -162,7 +162,7 @@ def test_the_kind_of_features_chooses_the_network(shape, kind, expected, monkeyp
 def test_features_that_do_not_fit_the_data_are_refused_before_a_download(shape, kind, message, monkeypatch):
     monkeypatch.setattr("pmodel.features.inception.inception_extractor", None)
     with pytest.raises(ValueError, match=message):
-        choose_extractor(kind, array_data(torch.rand(4, *shape)), None)
+        Features(kind, None).extractor(array_data(torch.rand(4, *shape)), None)
 
 
 def test_callbacks_of_a_run_share_one_network(few_steps, trainings):

@@ -152,53 +152,39 @@ class Marks:
         return Path.touch, (self.file,)
 
 
-def spoil(kind: str, weights: Path, file: Path) -> None:
-    """Writes a file that is none of Inception's weights."""
-    content = torch.load(weights, weights_only=True)
-    if kind == "cut":
-        file.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
-    elif kind == "a page":
-        file.write_text("<html>no such file</html>")
-    elif kind == "empty":
-        file.touch()
-    elif kind == "code":
-        torch.save({**content, "fc.weight": Marks(file.with_name("marked"))}, file)
-    elif kind == "a folder":
-        file.mkdir()
-    elif kind == "a list":
-        torch.save(list(content.values()), file)
-    elif kind == "names":
-        del content["fc.weight"]
-        torch.save(content, file)
-    elif kind == "shapes":
-        torch.save({**content, "fc.weight": torch.zeros(1000, 2048)}, file)
-    elif kind == "numbers":
-        torch.save({**content, "fc.weight": torch.full((1008, 2048), torch.nan)}, file)
+def changed(weights: Path, **tensors) -> dict:
+    """The content of a file of weights with other tensors; None: without one."""
+    content = torch.load(weights, weights_only=True) | tensors
+    return {name: tensor for name, tensor in content.items() if tensor is not None}
 
 
-SAYS = {
-    "missing": "there is no such file",
-    "cut": "damaged",
-    "a page": "damaged",
-    "empty": "damaged",
-    "code": "code",
-    "a folder": "can't be read",
-    "a list": "expected tensors by name",
-    "names": "fc.weight",
-    "shapes": "fc.weight",
-    "numbers": "finite",
+# What writes a file that is none of Inception's weights, and what is said of it.
+SPOILT = {
+    "missing": (lambda weights, file: None, "there is no such file"),
+    "cut": (lambda weights, file: file.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2]), "damaged"),
+    "a page": (lambda weights, file: file.write_text("<html>no such file</html>"), "damaged"),
+    "empty": (lambda weights, file: file.touch(), "damaged"),
+    "code": (lambda weights, file: changed(weights, **{"fc.weight": Marks(file.with_name("marked"))}), "code"),
+    "a folder": (lambda weights, file: file.mkdir(), "can't be read"),
+    "a list": (lambda weights, file: list(changed(weights).values()), "expected tensors by name"),
+    "names": (lambda weights, file: changed(weights, **{"fc.weight": None}), "fc.weight"),
+    "shapes": (lambda weights, file: changed(weights, **{"fc.weight": torch.zeros(1000, 2048)}), "fc.weight"),
+    "numbers": (lambda weights, file: changed(weights, **{"fc.weight": torch.full((1008, 2048), torch.nan)}), "finite"),
 }
 
 
-@pytest.mark.parametrize("kind", SAYS)
+@pytest.mark.parametrize("kind", SPOILT)
 def test_a_file_that_is_none_of_the_weights_is_refused_in_one_line(kind, weights, tmp_path):
     file = tmp_path / "given.pth"
-    spoil(kind, weights, file)
+    spoil, said = SPOILT[kind]
+    content = spoil(weights, file)
+    if isinstance(content, dict | list):
+        torch.save(content, file)
     with pytest.raises(ValueError, match=r"^metric\.features\.weights=") as refusal:
         inception_extractor(str(file))
     message = str(refusal.value)
     assert message.startswith(f"metric.features.weights={file}: ")
-    assert SAYS[kind] in message
+    assert said in message
     assert "\n" not in message
     assert len(message) < len(str(file)) + 350
     assert not (tmp_path / "marked").exists()

@@ -5,13 +5,10 @@ import math
 import pytest
 import torch
 from sklearn.neighbors import KernelDensity
+from support import normal
 
 import pmodel.metrics.parzen
-from pmodel.metrics.parzen import choose_sigma, parzen_estimate, parzen_log_prob
-
-
-def normal(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+from pmodel.metrics.parzen import choose_sigma, parzen_log_prob
 
 
 def test_log_prob_is_the_mean_of_the_kernels():
@@ -46,17 +43,6 @@ def test_the_bandwidth_with_the_highest_mean_on_validation_is_chosen():
     assert choose_sigma(x, samples) == pytest.approx(sigmas[best].item())
     assert means[9] > means[0]
     assert choose_sigma(x, samples, sigmas[[0, 9]]) == pytest.approx(1)
-
-
-def test_the_estimate_is_of_test_examples_with_the_bandwidth_of_validation():
-    samples, validation, test = normal(300, 2), normal(100, 2, seed=1), 3 * normal(80, 2, seed=2)
-    found = parzen_estimate(samples, validation, test)
-    assert found.sigma == choose_sigma(validation, samples)
-    assert found.sigma != choose_sigma(test, samples)
-    values = parzen_log_prob(test, samples, found.sigma)
-    mean, error, count = found.log_prob
-    assert (mean, count) == (pytest.approx(values.mean().item()), 80)
-    assert error == pytest.approx(values.std().item() / math.sqrt(80))
 
 
 def test_a_true_gaussian_is_found_to_within_its_blur():

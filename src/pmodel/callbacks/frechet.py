@@ -29,7 +29,7 @@ class FrechetDistance(Callback):
 
     In an epoch without a measurement the number is missing: no other epoch's stands beside what is kept as best.
 
-    `floor` is the distance of training examples that the network has not seen (`pmodel.features.dataset_network`), as
+    `reference` is the distance of training examples that the network has not seen (see `seen_by_network`), as
     many as samples if there are so many, to the same validation examples: about what draws from the data themselves
     would have. None without validation examples.
 
@@ -43,25 +43,25 @@ class FrechetDistance(Callback):
         self.cache_dir = None if cache_dir is None else Path(cache_dir)
         self.extractor: FeatureExtractor | None = None
         self.real: Moments | None = None
-        self.floor: float | None = None
+        self.reference: float | None = None
         self.numbers: list[Number] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not (self._applies(trainer, pl_module) and is_first()):
             return
-        data, split, count = trainer.datamodule, _reference(trainer), _count(trainer)
+        data, split, count = trainer.datamodule, _compared_split(trainer), _count(trainer)
         print(f"Fréchet distances: features of {count:,} {split} examples", flush=True)
         self.extractor = feature_extractor(data, self.cache_dir).to(pl_module.device)
         self.real = Moments.of(self.extractor.features(data.examples(split, count).x))
-        self.floor, self.numbers = None, []
+        self.reference, self.numbers = None, []
         seen = seen_by_network(min(data.split_sizes["train"], MAX_VALUES // math.prod(data.shape)))
         if split == "validation" and data.split_sizes["train"] - seen > 1:
             x = data.examples("train", seen + self.num_samples).x[seen:]
-            self.floor = frechet_distance(Moments.of(self.extractor.features(x)), self.real)
+            self.reference = frechet_distance(Moments.of(self.extractor.features(x)), self.real)
             number: Number = {
                 "name": "frechet_distance_of_training_examples",
                 "label": "Fréchet distance, real train against real validation",
-                "value": self.floor,
+                "value": self.reference,
                 "unit": "distance of features",
                 "split": split,
                 "count": count,
@@ -72,7 +72,7 @@ class FrechetDistance(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not (self._applies(trainer, pl_module) and pl_module.fitted):
             return
-        split = {"validation": "val", "train": "train"}[_reference(trainer)]
+        split = {"validation": "val", "train": "train"}[_compared_split(trainer)]
         # An epoch that ends before its last batch is none: a run that goes on from there does not measure here.
         if trainer.is_last_batch and self._is_due(trainer, pl_module):
             value = self._measure(trainer, pl_module) if is_first() else None
@@ -113,7 +113,7 @@ class FrechetDistance(Callback):
         }
 
 
-def _reference(trainer: Trainer) -> str:
+def _compared_split(trainer: Trainer) -> str:
     """The split whose examples are compared with."""
     return "validation" if trainer.datamodule.split_sizes.get("validation") else "train"
 
@@ -121,4 +121,4 @@ def _reference(trainer: Trainer) -> str:
 def _count(trainer: Trainer) -> int:
     """How many examples of it."""
     data = trainer.datamodule
-    return min(data.split_sizes[_reference(trainer)], MAX_VALUES // math.prod(data.shape))
+    return min(data.split_sizes[_compared_split(trainer)], MAX_VALUES // math.prod(data.shape))

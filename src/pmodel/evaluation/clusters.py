@@ -1,7 +1,6 @@
 """How clusters agree with labels."""
 
 from collections.abc import Iterator
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,7 +10,6 @@ from pmodel.evaluation.findings import Finding, Metric, Quantity, without_labels
 from pmodel.evaluation.subject import Subject
 from pmodel.metrics.clustering import clustering_scores
 from pmodel.metrics.errors import Partitions, partition_error
-from pmodel.runs.results import Group
 
 # For the errors.
 PARTITIONS = Partitions(2, 32)
@@ -20,27 +18,24 @@ PARTITIONS = Partitions(2, 32)
 class Clustering(Metric):
     """Agreement of a model's clusters with labels of the split, which no model has seen; see `clustering_scores`."""
 
-    group: ClassVar[Group] = "clusters"
-    quantities: ClassVar[tuple[Quantity, ...]] = tuple(
-        Quantity(name, label, "of 1", meaning, Assigns, better="higher")
-        for name, label, meaning in (
-            (
-                "clustering_accuracy",
-                "clustering accuracy",
-                "The share of examples in a cluster that is matched with their label, under the best one-to-one "
-                "matching.",
-            ),
-            (
-                "nmi",
-                "normalized mutual information",
-                "Normalized mutual information of clusters and labels: 0 if independent, 1 if the same partition.",
-            ),
-            (
-                "ari",
-                "adjusted Rand index",
-                "Adjusted Rand index: agreement of clusters and labels on pairs of examples, 0 by chance, 1 at best.",
-            ),
-        )
+    group = "clusters"
+    question = Assigns
+    better = "higher"
+    quantities = (
+        Quantity(
+            "clustering_accuracy",
+            "The share of examples in a cluster that is matched with their label, under the best one-to-one matching.",
+        ),
+        Quantity(
+            "nmi",
+            "Normalized mutual information of clusters and labels: 0 if independent, 1 if the same partition.",
+            "normalized mutual information",
+        ),
+        Quantity(
+            "ari",
+            "Adjusted Rand index: agreement of clusters and labels on pairs of examples, 0 by chance, 1 at best.",
+            "adjusted Rand index",
+        ),
     )
 
     def measure(self, subject: Subject) -> Iterator[Finding]:

@@ -1,7 +1,6 @@
 """What codes, and classifiers, know about labels."""
 
 from collections.abc import Iterator
-from typing import ClassVar
 
 from pmodel.capabilities import Classifies, Encodes
 from pmodel.evaluation.findings import Finding, Metric, Quantity, without_labels
@@ -9,7 +8,6 @@ from pmodel.evaluation.subject import Subject
 from pmodel.metrics.errors import share_error
 from pmodel.metrics.likelihood import estimate
 from pmodel.metrics.probe import linear_probe
-from pmodel.runs.results import Group
 from pmodel.settings.ranges import Two
 
 
@@ -20,15 +18,13 @@ class LinearProbe(Metric):
         num_train: the first so many training examples; None: all.
     """
 
-    group: ClassVar[Group] = "codes"
-    quantities: ClassVar[tuple[Quantity, ...]] = (
+    group = "codes"
+    question = Encodes
+    better = "higher"
+    quantities = (
         Quantity(
             "linear_probe_accuracy",
-            "linear probe accuracy",
-            "of 1",
             "How well a linear classifier on the codes finds the labels, which the model was never told.",
-            Encodes,
-            better="higher",
         ),
     )
 
@@ -57,17 +53,10 @@ class LinearProbe(Metric):
 class Classification(Metric):
     """The share of the split's examples whose most probable label is right."""
 
-    group: ClassVar[Group] = "codes"
-    quantities: ClassVar[tuple[Quantity, ...]] = (
-        Quantity(
-            "accuracy",
-            "accuracy",
-            "of 1",
-            "The share of examples whose most probable label is right.",
-            Classifies,
-            better="higher",
-        ),
-    )
+    group = "codes"
+    question = Classifies
+    better = "higher"
+    quantities = (Quantity("accuracy", "The share of examples whose most probable label is right."),)
 
     def measure(self, subject: Subject) -> Iterator[Finding]:
         model = subject.model

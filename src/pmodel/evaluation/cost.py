@@ -1,12 +1,10 @@
 """What a model costs."""
 
 from collections.abc import Iterator
-from typing import ClassVar
 
 from pmodel.capabilities import Samples
 from pmodel.evaluation.findings import Finding, Metric, Quantity
 from pmodel.evaluation.subject import Subject
-from pmodel.runs.results import Group
 
 
 class Cost(Metric):
@@ -15,27 +13,22 @@ class Cost(Metric):
     Times are the only numbers that differ between two evaluations of a run.
     """
 
-    group: ClassVar[Group] = "cost"
-    quantities: ClassVar[tuple[Quantity, ...]] = (
+    group = "cost"
+    quantities = (
         Quantity(
-            "parameters",
-            "parameters",
-            "",
-            "Trainable ones; of models without a gradient, the numbers that a fit chooses.",
+            "parameters", "Trainable ones; of models without a gradient, the numbers that a fit chooses.", unit=""
         ),
         Quantity(
             "training_time",
-            "training time",
-            "seconds",
             "Seconds of training, without validation, figures and checkpoints.",
+            unit="seconds",
             better="lower",
         ),
         Quantity(
             "time_per_sample",
-            "time per sample",
-            "ms",
             "When 500 are drawn at once: the median over such draws.",
-            Samples,
+            unit="ms",
+            question=Samples,
             better="lower",
         ),
     )

@@ -3,12 +3,12 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 from torch import Tensor
 
-from pmodel.evaluation.subject import Subject
+from pmodel.evaluation.subject import Subject, data_protocol
 from pmodel.runs.results import Curve, Group, Missing, Number
 from pmodel.settings.checked import check_arguments
 
@@ -27,16 +27,16 @@ class Quantity:
     """A number, declared once: files, tables, pages and docs read it here.
 
     name: its key in files, an identifier
-    label: its words; "{num_samples}" stands for that setting of the metric
     meaning: a sentence to a reader who sees the number for the first time
-    question: the protocol of `pmodel.capabilities` that a model must answer; None: every model has the number
-    better, ideal, least, kind: as in `Number`
+    label: its words, "": those of the name; "{num_samples}" stands for that setting of the metric
+    unit, question, better: None: what its metric says of all
+    ideal, least, kind: as in `Number`
     """
 
     name: str
-    label: str
-    unit: str
     meaning: str
+    label: str = ""
+    unit: str | None = None
     question: Any = None
     better: Literal["lower", "higher"] | None = None
     ideal: float | None = None
@@ -49,13 +49,28 @@ class Metric(ABC):
 
     group: the part of the table in which its numbers stand
     quantities: the numbers that it may give
+    unit, better: of all that have none of their own; `better` as in `Number`
+    question: the protocol of `pmodel.capabilities` that a model must answer for them; None: every model has them
     """
 
     group: ClassVar[Group]
     quantities: ClassVar[tuple[Quantity, ...]]
+    unit: ClassVar[str] = "of 1"
+    question: ClassVar[Any] = None
+    better: ClassVar[Literal["lower", "higher"] | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls.quantities = tuple(
+            replace(
+                part,
+                label=part.label or part.name.replace("_", " "),
+                unit=cls.unit if part.unit is None else part.unit,
+                question=part.question or cls.question,
+                better=part.better or cls.better,
+            )
+            for part in cls.quantities
+        )
         check_arguments(cls, cls.__name__)
 
     def ask(self, subject: Subject) -> Iterator[Finding]:
@@ -107,7 +122,9 @@ class Metric(ABC):
             "count": len(subject.examples.x) if count is None else count,
             "standard_error": error if math.isfinite(error) else None,
         } | rest
-        return self.plain_number(name, value, **rest | {"protocol": subject.protocol(**rest.get("protocol", {}))})
+        return self.plain_number(
+            name, value, **rest | {"protocol": data_protocol(subject.data) | rest.get("protocol", {})}
+        )
 
     def _declared(self, name: str) -> Quantity:
         return next(part for part in self.quantities if part.name == name)

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import Tensor
 
@@ -20,7 +20,7 @@ from pmodel.evaluation.findings import Finding, Metric, Quantity
 from pmodel.evaluation.subject import SEED, Subject
 from pmodel.metrics.likelihood import Mean, bits_per_dim, estimate
 from pmodel.processes.bar import Bar
-from pmodel.runs.results import Curve, Group, Number
+from pmodel.runs.results import Curve, Number
 from pmodel.settings.ranges import Count, Positive
 
 # Examples whose bound is taken at once: the model bounds its own memory over the samples of each.
@@ -40,10 +40,6 @@ def bound_name(k: int, continuous: bool) -> str:
     """The name of the bound with k samples, of the probability of levels or of a density."""
     name = "negative_elbo" if k == 1 else "negative_importance_weighted_bound"
     return f"{name}_of_density" if continuous else name
-
-
-def _nats(name: str, label: str, meaning: str, question: Any, kind: str) -> Quantity:
-    return Quantity(name, label, "nats", meaning, question, better="lower", kind=kind)
 
 
 class Likelihood(Metric):
@@ -68,67 +64,67 @@ class Likelihood(Metric):
         seconds: that the bounds may take, roughly; where it is too little, only some examples are measured.
     """
 
-    group: ClassVar[Group] = "likelihood"
-    quantities: ClassVar[tuple[Quantity, ...]] = (
-        _nats(
+    group = "likelihood"
+    unit = "nats"
+    better = "lower"
+    quantities = (
+        Quantity(
             EXACT,
-            "negative log-likelihood",
             "The mean of −log p(x) over the examples, exact: how improbable the model finds images that it has never "
             "seen.",
-            LogProb,
-            "exact",
+            "negative log-likelihood",
+            question=LogProb,
+            kind="exact",
         ),
-        _nats(
+        Quantity(
             DENSITY,
-            "negative log-density",
             "The mean of −log p(x) of a density, which depends on the unit of x and compares with no probability.",
-            LogProb,
-            "exact",
+            "negative log-density",
+            question=LogProb,
+            kind="exact",
         ),
-        _nats(
+        Quantity(
             OF_LEVELS,
-            "negative log-likelihood of levels",
             "What a density says at most about −log p of the levels, from examples with uniform noise added.",
-            LogProb | LowerBound,
-            "bound",
+            "negative log-likelihood of levels",
+            question=LogProb | LowerBound,
+            kind="bound",
         ),
         *(
-            _nats(
+            Quantity(
                 bound_name(2, continuous),
-                f"negative importance-weighted bound (K = {{num_samples}}){', of a density' * continuous}",
                 "An upper bound on −log p(x) from K weighted samples of the code; it tightens as K grows.",
-                ImportanceBound,
-                "bound",
+                f"negative importance-weighted bound (K = {{num_samples}}){', of a density' * continuous}",
+                question=ImportanceBound,
+                kind="bound",
             )
             for continuous in (False, True)
         ),
         *(
-            _nats(
+            Quantity(
                 bound_name(1, continuous),
-                f"negative ELBO{', of a density' * continuous}",
                 "The negative evidence lower bound: −log p(x) is at most that high; the importance-weighted bound with "
                 "one sample of the code.",
-                LowerBound,
-                "bound",
+                f"negative ELBO{', of a density' * continuous}",
+                question=LowerBound,
+                kind="bound",
             )
             for continuous in (False, True)
         ),
         Quantity(
             "bic",
-            "BIC",
-            "",
             "The Bayesian information criterion of the training examples, −2 log-likelihood + parameters · ln N: to "
             "choose among fits to the same data, and no quality across data.",
-            MaximizesLikelihood,
-            better="lower",
+            "BIC",
+            unit="",
+            question=MaximizesLikelihood,
         ),
         Quantity(
             "aic",
-            "AIC",
-            "",
             "Akaike's information criterion of the training examples, −2 log-likelihood + 2 · parameters: likewise.",
-            MaximizesLikelihood,
-            better="lower",
+            "AIC",
+            unit="",
+            question=MaximizesLikelihood,
         ),
     )
 

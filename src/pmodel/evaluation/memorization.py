@@ -1,16 +1,15 @@
 """Whether samples are nearer to training examples than unseen examples are."""
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import Tensor
 
 from pmodel.capabilities import Samples
 from pmodel.evaluation.findings import Finding, Metric, Quantity
 from pmodel.evaluation.subject import SEED, Subject
-from pmodel.metrics.copying import copying, copying_error
+from pmodel.metrics.copying import copying
 from pmodel.metrics.nearest import nearest
-from pmodel.runs.results import Group
 from pmodel.settings.ranges import Count
 
 COORDINATES = {3: "pixels", 1: "coordinates"}
@@ -30,16 +29,15 @@ class Memorization(Metric):
         num_train: training examples that are searched; None: all that 2^28 numbers hold.
     """
 
-    group: ClassVar[Group] = "memorization"
-    quantities: ClassVar[tuple[Quantity, ...]] = tuple(
+    group = "memorization"
+    question = Samples
+    quantities = tuple(
         Quantity(
             f"nearer_to_training_in_{what}",
-            f"nearer to training than unseen, {what}",
-            "of 1",
             "Of all pairs of a sample and an unseen example, the share in which the sample is nearer to its nearest "
             "training example: 0.5 if the model invents as it should, towards 1 the more it copies, below where "
             "samples are unlike the data.",
-            Samples,
+            f"nearer to training than unseen, {what}",
             ideal=0.5,
         )
         for what in (*COORDINATES.values(), "features")
@@ -78,8 +76,7 @@ class Memorization(Metric):
             "error_by": "placements of both sets",
         }
         if distances[0].isfinite().all():
-            shares = copying(*distances), copying_error(*distances)
-            yield self.number(subject, name, *shares, len(real), protocol=own)
+            yield self.number(subject, name, *copying(*distances), len(real), protocol=own)
         else:
             yield from self.missing("some of the samples are not finite", name)
 

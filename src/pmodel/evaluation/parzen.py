@@ -1,13 +1,12 @@
 """The Parzen-window estimate, for models that can only sample."""
 
 from collections.abc import Iterator
-from typing import ClassVar
 
 from pmodel.capabilities import Samples
 from pmodel.evaluation.findings import Finding, Metric, Quantity
 from pmodel.evaluation.subject import SEED, Subject
-from pmodel.metrics.parzen import parzen_estimate
-from pmodel.runs.results import Group
+from pmodel.metrics.likelihood import estimate
+from pmodel.metrics.parzen import choose_sigma, parzen_log_prob
 from pmodel.settings.ranges import Count
 
 
@@ -22,14 +21,14 @@ class Parzen(Metric):
         num_samples: None: no such estimate.
     """
 
-    group: ClassVar[Group] = "likelihood"
-    quantities: ClassVar[tuple[Quantity, ...]] = (
+    group = "likelihood"
+    question = Samples
+    quantities = (
         Quantity(
             "parzen_window_estimate",
-            "Parzen-window estimate",
-            "nats",
             "The log-density of examples under Gaussian kernels on samples: an estimate, and a poor judge.",
-            Samples,
+            "Parzen-window estimate",
+            unit="nats",
             better="higher",
             kind="estimate",
         ),
@@ -51,6 +50,8 @@ class Parzen(Metric):
                 return
             others, x = x.chunk(2)
             chosen_by = f"the other half of the {subject.split} examples"
-        (mean, *rest), sigma = parzen_estimate(subject.samples(self.num_samples), others, x)
+        samples = subject.samples(self.num_samples)
+        sigma = choose_sigma(others, samples)
+        mean, *rest = estimate(parzen_log_prob(x, samples, sigma))
         own = {"num_generated": self.num_samples, "noise_seed": SEED, "sigma": sigma, "sigma_chosen_on": chosen_by}
         yield self.number(subject, name, mean - subject.data.log_volume, *rest, protocol=own)

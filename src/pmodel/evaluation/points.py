@@ -1,7 +1,7 @@
 """How clouds of points compare, where examples are points and not images."""
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,9 +10,8 @@ from pmodel.capabilities import Samples
 from pmodel.evaluation.findings import Finding, Metric, Quantity, Reference
 from pmodel.evaluation.subject import REFERENCE_PART, SEED, Subject
 from pmodel.metrics.clouds import PARTITIONS, sliced_wasserstein, sliced_wasserstein_error
-from pmodel.metrics.kernel import median_distance, mmd_estimate
-from pmodel.metrics.modes import NUM_STDS, SMALLEST_SHARE, mode_errors, mode_scores
-from pmodel.runs.results import Group
+from pmodel.metrics.kernel import median_distance, mmd
+from pmodel.metrics.modes import NUM_STDS, SMALLEST_SHARE, mode_scores
 from pmodel.settings.ranges import Count, Two
 
 WASSERSTEIN, MMD = "sliced_wasserstein_distance", "squared_mmd"
@@ -28,23 +27,20 @@ class Clouds(Metric):
         num_samples: drawn from the model, and at most as many training points; None: as in `SampleQuality`.
     """
 
-    group: ClassVar[Group] = "samples"
-    quantities: ClassVar[tuple[Quantity, ...]] = (
+    group = "samples"
+    question = Samples
+    better = "lower"
+    quantities = (
         Quantity(
             WASSERSTEIN,
-            "sliced Wasserstein distance",
-            "of the coordinates",
             "How far points have to move for one cloud to become the other, seen from many directions.",
-            Samples,
-            better="lower",
+            "sliced Wasserstein distance",
+            unit="of the coordinates",
         ),
         Quantity(
             MMD,
-            "squared maximum mean discrepancy",
-            "of 1",
             "How two clouds of points differ at the width of a Gaussian kernel; 0 on average for equal ones.",
-            Samples,
-            better="lower",
+            "squared maximum mean discrepancy",
             least=0.0,
         ),
     )
@@ -74,7 +70,7 @@ class Clouds(Metric):
         yield self.number(subject, WASSERSTEIN, *distance, protocol=protocol)
         bandwidth = median_distance(real.double())
         protocol = {**own, "bandwidth": bandwidth, "error_by": "variance of a U-statistic"}
-        yield self.number(subject, MMD, *mmd_estimate(x, real, bandwidth), protocol=protocol)
+        yield self.number(subject, MMD, *mmd(x, real, bandwidth), protocol=protocol)
 
 
 class Modes(Metric):
@@ -84,23 +80,17 @@ class Modes(Metric):
         num_samples: drawn from the model.
     """
 
-    group: ClassVar[Group] = "samples"
-    quantities: ClassVar[tuple[Quantity, ...]] = (
+    group = "samples"
+    question = Samples
+    better = "higher"
+    quantities = (
         Quantity(
-            "modes_covered",
-            "modes covered",
-            "of all modes",
-            "How many modes of the known mixture get their share of samples.",
-            Samples,
-            better="higher",
+            "modes_covered", "How many modes of the known mixture get their share of samples.", unit="of all modes"
         ),
         Quantity(
             "high_quality_samples",
-            "high-quality samples",
-            "of 1",
             "The share of samples within three standard deviations of the nearest mode.",
-            Samples,
-            better="higher",
+            "high-quality samples",
         ),
     )
 
@@ -113,12 +103,12 @@ class Modes(Metric):
     def measure(self, subject: Subject) -> Iterator[Finding]:
         mixture, samples = subject.data.mixture, subject.samples(self.num_samples)
         of_mixture = tuple(map(torch.tensor, (mixture.means, mixture.stds, mixture.weights)))
-        scores, errors = mode_scores(samples, *of_mixture), mode_errors(samples, *of_mixture)
+        scores = mode_scores(samples, *of_mixture)
         drawn = {
             "count": len(samples),
             "split": "drawn",
             "protocol": RULE | {"noise_seed": SEED, "error_by": "binomial"},
         }
-        covered = {"unit": f"of {scores.num_modes}", **drawn}
-        yield self.number(subject, "modes_covered", scores.covered, errors[0], **covered)
-        yield self.number(subject, "high_quality_samples", scores.high_quality, errors[1], **drawn)
+        unit = f"of {scores.num_modes}"
+        yield self.number(subject, "modes_covered", scores.covered, scores.covered_error, unit=unit, **drawn)
+        yield self.number(subject, "high_quality_samples", scores.high_quality, scores.high_quality_error, **drawn)

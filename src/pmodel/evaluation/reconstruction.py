@@ -1,33 +1,25 @@
 """What a model loses of an example."""
 
 from collections.abc import Iterator
-from typing import ClassVar
 
 from pmodel.capabilities import Reconstructs
 from pmodel.evaluation.findings import Finding, Metric, Quantity
 from pmodel.evaluation.subject import Subject
 from pmodel.metrics.likelihood import estimate
-from pmodel.runs.results import Group
 
 
 class Reconstruction(Metric):
     """The squared difference of examples of the split and their reconstructions, mean over pixels (of points: over
     coordinates), then over examples."""
 
-    group: ClassVar[Group] = "reconstruction"
-    quantities: ClassVar[tuple[Quantity, ...]] = (
-        Quantity(
-            "reconstruction_error",
-            "reconstruction error",
-            "squared error per pixel",
-            "How far reconstructions are from what they reconstruct.",
-            Reconstructs,
-            better="lower",
-        ),
-    )
+    group = "reconstruction"
+    question = Reconstructs
+    unit = "squared error per pixel"
+    better = "lower"
+    quantities = (Quantity("reconstruction_error", "How far reconstructions are from what they reconstruct."),)
 
     def measure(self, subject: Subject) -> Iterator[Finding]:
-        model, unit = subject.model, "squared error per pixel"
+        model, unit = subject.model, self.unit
         if len(subject.data.shape) == 1:
             is_standardized = getattr(subject.data, "standardize", False)
             unit = f"squared error per {'standardized ' if is_standardized else ''}coordinate"

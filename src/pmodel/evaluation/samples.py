@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,9 +13,8 @@ from pmodel.evaluation.subject import REFERENCE_PART, SEED, Subject
 from pmodel.metrics.errors import Partitions, partition_error
 from pmodel.metrics.frechet import Moments, frechet_distance
 from pmodel.metrics.inception_score import inception_score
-from pmodel.metrics.kernel import kernel_estimate
+from pmodel.metrics.kernel import kernel_distance
 from pmodel.metrics.manifolds import density_coverage, precision_recall
-from pmodel.runs.results import Group
 from pmodel.settings.ranges import Count, Two
 
 FRECHET, KERNEL, SCORE = "frechet_distance", "kernel_distance", "inception_score"
@@ -48,48 +47,38 @@ class SampleQuality(Metric):
         k_precision_recall, k_density_coverage: to which neighbour the balls reach.
     """
 
-    group: ClassVar[Group] = "samples"
-    quantities: ClassVar[tuple[Quantity, ...]] = (
+    group = "samples"
+    question = Samples
+    better = "higher"
+    quantities = (
         Quantity(
             FRECHET,
-            "Fréchet distance",
-            "distance of features",
             "The Fréchet distance between Gaussians fitted to the features of real and of generated examples; it "
             "depends on the feature network and on both counts.",
-            Samples,
+            "Fréchet distance",
+            unit="distance of features",
             better="lower",
         ),
         Quantity(
             KERNEL,
-            "kernel distance",
-            "distance of features",
             "The squared maximum mean discrepancy of the features of real and of generated examples: unlike the "
             "Fréchet distance it has no bias of the count, so equal sets can fall below 0.",
-            Samples,
+            unit="distance of features",
             better="lower",
             least=0.0,
         ),
         Quantity(
             SCORE,
-            "Inception score",
-            "classes",
             "How sure a classifier is about each sample and how varied its verdicts are; real examples play no part.",
-            Samples,
-            better="higher",
+            "Inception score",
+            unit="classes",
         ),
-        *(
-            Quantity(name, name, "of 1", meaning, Samples, better="higher")
-            for name, meaning in zip(
-                MANIFOLDS,
-                (
-                    "The share of samples that lie among the real examples: whether what is drawn looks real.",
-                    "The share of real examples that lie among the samples: whether all that is real is drawn.",
-                    "How many real examples' neighbourhoods a sample lies in, on average.",
-                    "The share of real examples that have a sample nearby.",
-                ),
-                strict=True,
-            )
+        Quantity(
+            "precision", "The share of samples that lie among the real examples: whether what is drawn looks real."
         ),
+        Quantity("recall", "The share of real examples that lie among the samples: whether all that is real is drawn."),
+        Quantity("density", "How many real examples' neighbourhoods a sample lies in, on average."),
+        Quantity("coverage", "The share of real examples that have a sample nearby."),
     )
 
     def __init__(
@@ -122,7 +111,7 @@ class SampleQuality(Metric):
     def _values(self, subject: Subject, real: Tensor, other: Tensor) -> dict[str, Tensor]:
         """Each number and its standard error, (2,), float64; NaN where there is none."""
         found = {FRECHET: _with_error(_frechet, other, real, partitions=_partitions(FRECHET, other))}
-        found[KERNEL] = torch.tensor([kernel_estimate(other, real)], dtype=torch.float64)
+        found[KERNEL] = torch.tensor([kernel_distance(other, real)], dtype=torch.float64)
         found[SCORE] = torch.full((1, 2), math.nan, dtype=torch.float64)
         if subject.extractor.num_classes is not None:
             p = subject.extractor.probabilities(other).cpu()
@@ -134,10 +123,8 @@ class SampleQuality(Metric):
 
     def _balls(self, real: Tensor, other: Tensor) -> Tensor:
         """The numbers of `MANIFOLDS`, (4,)."""
-        found = (
-            *precision_recall(real, other, self.k_precision_recall),
-            *density_coverage(real, other, self.k_density_coverage),
-        )
+        found = precision_recall(real, other, self.k_precision_recall)
+        found += density_coverage(real, other, self.k_density_coverage)
         return torch.tensor(found, dtype=torch.float64)
 
     def _numbers(
@@ -158,7 +145,8 @@ class SampleQuality(Metric):
             if not value.isfinite():
                 yield from self.missing(self._reason(subject, name, count, ks.get(name)), name)
                 continue
-            rest |= {"protocol": protocol | {"error_by": _error_by(name, other[:count])}}
+            error_by = "variance of a U-statistic" if name == KERNEL else str(_partitions(name, other[:count]))
+            rest |= {"protocol": protocol | {"error_by": error_by}}
             yield self.number(subject, name, value.item(), error.item(), count, **rest)
 
     def _reason(self, subject: Subject, name: str, count: int, k: int | None) -> str:
@@ -182,13 +170,6 @@ def _partitions(name: str, other: Tensor) -> Partitions:
     if name in MANIFOLDS:
         return Partitions.of_local(len(other))
     return FEW if name == FRECHET and other.shape[1] > MANY_FEATURES else Partitions()
-
-
-def _error_by(name: str, other: Tensor) -> str:
-    """How a standard error was found, for the protocol."""
-    if name == KERNEL:
-        return "variance of a U-statistic"
-    return str(_partitions(name, other))
 
 
 def _frechet(x: Tensor, y: Tensor) -> Tensor:

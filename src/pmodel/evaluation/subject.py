@@ -69,8 +69,7 @@ class Subject:
         self.batch_size, self.about_training = batch_size, about_training or []
         self._drawn: list[Tensor] = []
         self._seconds: list[float] = []
-        # Of the examples that are asked for again and again.
-        self._features: dict[str, Tensor] = {}
+        self._features_of_samples: Tensor | None = None
 
     @cached_property
     def examples(self) -> Any:
@@ -169,8 +168,7 @@ class Subject:
 
     def real_features(self, x: Tensor) -> Tensor:
         """Features (N, D) of real examples, kept for the next evaluation."""
-        network = (self.extractor.name, self.extractor.hash, self.extractor.resizer)
-        return self.kept("features", (*network, x), lambda: {"features": self.features_of(x)})["features"]
+        return self.kept("features", (*self.network.values(), x), lambda: {"features": self.features_of(x)})["features"]
 
     def kept(
         self, what: str, key: tuple[Tensor | str, ...], compute: Callable[[], dict[str, Tensor]]
@@ -197,14 +195,10 @@ class Subject:
 
     def features_of_samples(self, n: int) -> Tensor:
         """Features (n, D) of the first n draws."""
-        known = self._features.get("samples")
+        known = self._features_of_samples
         if known is None or len(known) < n:
-            known = self._features["samples"] = self.features_of(self.samples(n))
+            known = self._features_of_samples = self.features_of(self.samples(n))
         return known[:n]
-
-    def protocol(self, **own: Any) -> dict[str, Any]:
-        """What a number depends on besides the model, in plain values."""
-        return {**data_protocol(self.data), **own}
 
 
 def data_protocol(data: Any) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def feature_extractor(data: Any, cache_dir: Path | None) -> FeatureExtractor:
     if data not in _extractors:
         # Gradients are on, whatever the caller has turned off.
         with torch.inference_mode(False):
-            _extractors[data] = _points_extractor(data) if len(data.shape) == 1 else _image_extractor(data, cache_dir)
+            _extractors[data] = _extractor(data, cache_dir)
     return _extractors[data]
 
 
@@ -130,11 +130,6 @@ def _round(network: nn.Module) -> None:
         parameter.copy_((parameter / GRID).round() * GRID)
 
 
-def _points_extractor(data: Any) -> FeatureExtractor:
-    x, _ = _examples(data)
-    return FeatureExtractor("random Fourier features", RandomFourierFeatures(x, Generator().manual_seed(SEED)))
-
-
 def _examples(data: Any) -> tuple[Tensor, Tensor]:
     """The training examples, and their labels, that a network is made from."""
     x, label = data.examples("train", MAX_VALUES // math.prod(data.shape))
@@ -142,17 +137,18 @@ def _examples(data: Any) -> tuple[Tensor, Tensor]:
     return x[:seen], label[:seen]
 
 
-def _image_extractor(data: Any, cache_dir: Path | None) -> FeatureExtractor:
+def _extractor(data: Any, cache_dir: Path | None) -> FeatureExtractor:
     generator = Generator().manual_seed(SEED)
+    if len(data.shape) == 1:
+        return FeatureExtractor("random Fourier features", RandomFourierFeatures(_examples(data)[0], generator))
     # Layers draw weights when they are made, from the global state, before they get others.
     with torch.random.fork_rng(devices=[]):
         network = convolutions(data.shape, generator)
         head = nn.Linear(NUM_FEATURES, data.num_classes or 1)
-    if data.num_classes is None or data.num_classes < 2:
-        return _random(network)
-    x, label = _examples(data)
-    if not (label >= 0).all():
-        return _random(network)
+    has_classes = data.num_classes is not None and data.num_classes > 1
+    x, label = _examples(data) if has_classes else (None, None)
+    if not has_classes or (label < 0).any():
+        return FeatureExtractor("convolutions with random weights", network.float())
     _initialize(head, generator)
     classifier = nn.Sequential(network, head)
     settings = [RECIPE, SEED, NUM_STEPS, data.num_classes, *data.shape]
@@ -163,10 +159,6 @@ def _image_extractor(data: Any, cache_dir: Path | None) -> FeatureExtractor:
         if file is not None:
             write_tensors(file, classifier.float().state_dict(), "the next run trains its network anew")
     return FeatureExtractor("convolutions trained to classify", network.float(), head.float())
-
-
-def _random(network: nn.Module) -> FeatureExtractor:
-    return FeatureExtractor("convolutions with random weights", network.float())
 
 
 def _train(classifier: nn.Module, x: Tensor, label: Tensor, generator: Generator) -> None:

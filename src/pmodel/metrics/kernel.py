@@ -22,17 +22,7 @@ class Discrepancy(NamedTuple):
     standard_error: float
 
 
-def kernel_distance(x: Tensor, y: Tensor) -> float:
-    """The value of `kernel_estimate`."""
-    return kernel_estimate(x, y).value
-
-
-def mmd(x: Tensor, y: Tensor, bandwidth: float | None = None) -> float:
-    """The value of `mmd_estimate`."""
-    return mmd_estimate(x, y, bandwidth).value
-
-
-def kernel_estimate(x: Tensor, y: Tensor) -> Discrepancy:
+def kernel_distance(x: Tensor, y: Tensor) -> Discrepancy:
     """The unbiased MMD² of features x (N, D) and y (M, D) with the kernel (x·y / D + 1)³; of Inception's features the
     KID (Bińkowski et al.: Demystifying MMD GANs, 2018, arXiv 1801.01401).
 
@@ -43,7 +33,7 @@ def kernel_estimate(x: Tensor, y: Tensor) -> Discrepancy:
     return _unbiased(x, y, lambda a, b: (a @ b.T).div_(a.shape[1]).add_(1).pow_(3))
 
 
-def mmd_estimate(x: Tensor, y: Tensor, bandwidth: float | None = None) -> Discrepancy:
+def mmd(x: Tensor, y: Tensor, bandwidth: float | None = None) -> Discrepancy:
     """The unbiased MMD² of examples x (N, D) and y (M, D) with the kernel exp(−‖x − y‖² / 2σ²), 0 to 2 but for noise
     (Gretton et al.: A kernel two-sample test, 2012, JMLR 13).
 

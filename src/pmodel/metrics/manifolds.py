@@ -3,7 +3,6 @@ to the k-th nearest neighbour."""
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,21 +15,7 @@ ROUNDING = 1e-11
 TIE = 1e-12
 
 
-class PrecisionRecall(NamedTuple):
-    """The share of fake examples inside of real balls, and of real examples inside of fake balls."""
-
-    precision: float
-    recall: float
-
-
-class DensityCoverage(NamedTuple):
-    """Real balls around a fake example over k, on average, and the share of real balls with a fake example inside."""
-
-    density: float
-    coverage: float
-
-
-def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> PrecisionRecall:
+def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, float]:
     """Improved precision and recall (Kynkäänniemi et al.: Improved precision and recall metric for assessing generative
     models, 2019, arXiv 1904.06991), of features real (N, D) and fake (M, D).
 
@@ -40,25 +25,26 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> PrecisionRecall:
     is not finite or a set has less than k + 1.
     """
     if not _usable(real, fake, k) or len(fake) <= k:
-        return PrecisionRecall(math.nan, math.nan)
+        return math.nan, math.nan
     real, fake = real.double(), fake.to(real.device).double()
-    shares = [(_inside(*sets, k)[0] > 0).double().mean().item() for sets in ((fake, real), (real, fake))]
-    return PrecisionRecall(*shares)
+    precision, recall = ((_inside(*sets, k)[0] > 0).double().mean().item() for sets in ((fake, real), (real, fake)))
+    return precision, recall
 
 
-def density_coverage(real: Tensor, fake: Tensor, k: int = 5) -> DensityCoverage:
+def density_coverage(real: Tensor, fake: Tensor, k: int = 5) -> tuple[float, float]:
     """Density and coverage (Naeem et al.: Reliable fidelity and diversity metrics for generative models, 2020, arXiv
     2002.09797), of features real (N, D) and fake (M, D).
 
-    Balls as those of `precision_recall`, around real examples only. Density is 1 on average where both sets have one
-    distribution, and can be more; coverage is 1 − (N − 1)⋯(N − k) / (N + M − 1)⋯(N + M − k) then, 0.97 for k = 5 and
-    many of both. The authors' code has open balls, which differ where a distance is just the radius, as with copies. In
-    float64. NaN where a feature is not finite, there are less than k + 1 real examples or no fake one.
+    Balls as those of `precision_recall`, around real examples only. Density is how many of them a fake example is in,
+    over k, on average; coverage is the share of them with a fake example inside. Density is 1 on average where both
+    sets have one distribution, and can be more; coverage is 1 − (N − 1)⋯(N − k) / (N + M − 1)⋯(N + M − k) then, 0.97
+    for k = 5 and many of both. The authors' code has open balls, which differ where a distance is just the radius, as
+    with copies. In float64. NaN where a feature is not finite, there are less than k + 1 real examples or no fake one.
     """
     if not _usable(real, fake, k):
-        return DensityCoverage(math.nan, math.nan)
+        return math.nan, math.nan
     counts, covered = _inside(fake.to(real.device).double(), real.double(), k)
-    return DensityCoverage(counts.double().mean().item() / k, covered.double().mean().item())
+    return counts.double().mean().item() / k, covered.double().mean().item()
 
 
 def _usable(real: Tensor, fake: Tensor, k: int) -> bool:

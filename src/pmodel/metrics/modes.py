@@ -14,11 +14,14 @@ SMALLEST_SHARE = 0.1
 
 
 class ModeScores(NamedTuple):
-    """How many of the modes are covered, and the share of the samples that are of high quality."""
+    """How many of the modes are covered, the share of the samples that are of high quality, and the standard errors of
+    both."""
 
     covered: int
     num_modes: int
     high_quality: float
+    covered_error: float
+    high_quality_error: float
 
 
 def mode_scores(samples: Tensor, means: Tensor, stds: Tensor, weights: Tensor) -> ModeScores:
@@ -29,25 +32,22 @@ def mode_scores(samples: Tensor, means: Tensor, stds: Tensor, weights: Tensor) -
     the samples, weight · N / 10, of high quality. (Srivastava et al.: VEEGAN, 2017, arXiv 1705.07761, count a mode from
     its first such sample; with a share, one stray sample covers nothing.) What is not finite is at no mode.
 
+    The errors are over fresh samples, by binomial variances. A mode that n of N samples lie at would be covered again
+    with the probability P that a binomial count of N draws with chance n / N reaches the threshold; the variance of the
+    modes covered is Σ P (1 − P).
+
     means: (K, D); stds, weights: (K,)
-    """
-    counts, threshold = _at_modes(samples, means, stds, weights)
-    covered = (counts > 0) & (counts >= threshold)
-    return ModeScores(int(covered.sum()), len(means), counts.sum().item() / len(samples))
-
-
-def mode_errors(samples: Tensor, means: Tensor, stds: Tensor, weights: Tensor) -> tuple[float, float]:
-    """The standard errors of `covered` and `high_quality` of `mode_scores` over fresh samples, by binomial variances.
-
-    A mode that n of N samples lie at would be covered again with the probability P that a binomial count of N draws
-    with chance n / N reaches the threshold; the variance of the modes covered is Σ P (1 − P).
     """
     from scipy.special import betainc
 
-    counts, threshold = (part.double().cpu() for part in _at_modes(samples, means, stds, weights))
-    N, least = len(samples), threshold.ceil().clamp(1, len(samples))
+    counts, threshold = (part.cpu() for part in _at_modes(samples, means, stds, weights))
+    covered = (counts > 0) & (counts >= threshold)
+    N, counts = len(samples), counts.double()
+    least = threshold.double().ceil().clamp(1, N)
     again = torch.from_numpy(betainc(least.numpy(), (N - least + 1).numpy(), (counts / N).numpy()))
-    return (again * (1 - again)).sum().sqrt().item(), share_error(counts.sum().item() / N, N)
+    share = counts.sum().item() / N
+    error = (again * (1 - again)).sum().sqrt().item()
+    return ModeScores(int(covered.sum()), len(means), share, error, share_error(share, N))
 
 
 def _at_modes(samples: Tensor, means: Tensor, stds: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:

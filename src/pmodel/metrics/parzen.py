@@ -1,36 +1,19 @@
-"""The Parzen-window estimate of a log-likelihood, for models that can only sample."""
+"""The Parzen-window estimate of a log-likelihood, for models that can only sample.
+
+It is the log-density of test examples under Gaussian kernels on samples, whose width validation examples choose, as
+Breuleux, Bengio, Vincent (Quickly generating representative samples from an RBM-derived process, 2011) and Goodfellow
+et al. (Generative adversarial networks, 2014, arXiv 1406.2661) have it. It is no likelihood of the model, and ranks
+models badly in many dimensions: k-means' centres beat true samples (Theis, van den Oord, Bethge, 2015, arXiv
+1511.01844). It serves to compare with published values.
+"""
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from pmodel.metrics.likelihood import Mean, estimate
-
 # Squared distances that are held at once: 2^22 float64 are 32 MiB.
 CHUNK = 2**22
-
-
-class ParzenEstimate(NamedTuple):
-    """The mean log-density of test examples, nats, and the bandwidth that validation examples chose."""
-
-    log_prob: Mean
-    sigma: float
-
-
-def parzen_estimate(
-    model_samples: Tensor, validation: Tensor, test: Tensor, sigmas: Tensor | None = None
-) -> ParzenEstimate:
-    """The log-density of test examples (N, …) under Gaussian kernels on a model's samples (M, …), as Breuleux, Bengio,
-    Vincent (Quickly generating representative samples from an RBM-derived process, 2011) and Goodfellow et al.
-    (Generative adversarial networks, 2014, arXiv 1406.2661) have it; σ by `choose_sigma` on validation examples.
-
-    It is no likelihood of the model, and ranks models badly in many dimensions: k-means' centres beat true samples
-    (Theis, van den Oord, Bethge, 2015, arXiv 1511.01844). It serves to compare with published values.
-    """
-    sigma = choose_sigma(validation, model_samples, sigmas)
-    return ParzenEstimate(estimate(parzen_log_prob(test, model_samples, sigma)), sigma)
 
 
 def parzen_log_prob(x: Tensor, samples: Tensor, sigma: float) -> Tensor:

@@ -3,20 +3,26 @@
 import json
 import math
 from collections import Counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from pmodel.reporting.headings import data_title, differences
-from pmodel.reporting.texts import as_typed, direction, error_text, examples_text, flat, is_finite, label_of, label_text
-from pmodel.runs.results import Number
+from pmodel.reporting.texts import (
+    as_typed,
+    error_text,
+    examples_text,
+    grouped,
+    is_finite,
+    label_of,
+    label_text,
+    made,
+)
+from pmodel.runs.results import Group, Number
 
-GROUPS = ("likelihood", "samples", "memorization", "reconstruction", "clusters", "codes", "cost")
+GROUPS = get_args(Group)
 KINDS = ("exact", "bound", "estimate")
 # Entries of a protocol that are a model's own, and no difference in the measurement: a Parzen window is as wide as
 # suits its samples, a code as long as it is.
-OF_MODEL = {
-    *("sigma", "code_dim", "median_distance_of_samples"),
-    *("num_parameters", "converged", "regularized_nats"),
-}
+OF_MODEL = {"sigma", "code_dim", "median_distance_of_samples", "num_parameters", "converged", "regularized_nats"}
 # Groups of numbers that are no quality of a model: none is marked best.
 UNMARKED = {"cost"}
 MARKED = "the best of those measured alike, and what is within the standard error of it"
@@ -52,27 +58,13 @@ class Column(NamedTuple):
     @property
     def remark(self) -> str:
         """In half a line what it is beside the main number, "" for that one."""
-        return next((number["remark"] for number in self.numbers if number is not None and "remark" in number), "")
+        return _first(self.numbers, "remark") or ""
 
     @property
     def direction(self) -> str:
-        """An arrow to where it is better, or the value that is best."""
-        return direction(self.better, self.ideal)
-
-
-class Footnote(NamedTuple):
-    """A reason, and the runs that lack a number for it."""
-
-    reason: str
-    runs: list[str]
-
-
-class Absence(NamedTuple):
-    """A reason, the labels of the numbers that no run of a table has, and the runs that lack them for it."""
-
-    reason: str
-    labels: list[str]
-    runs: list[str]
+        """An arrow to where it is better, or the value that is best, "" where nothing is."""
+        ideal = "" if self.ideal is None else f"{self.ideal:g} is ideal"
+        return {"lower": "↓", "higher": "↑"}.get(self.better, ideal)
 
 
 class Table(NamedTuple):
@@ -81,6 +73,8 @@ class Table(NamedTuple):
     title: the data's name
     differences: the entries that tell its data from those of other tables of that title
     examples: how many of which split, "250 test examples"
+    footnotes: for each reason the runs that lack a number for it
+    absent: a line for each reason why no run, or some runs, lack numbers that have no column
     """
 
     title: str
@@ -88,8 +82,8 @@ class Table(NamedTuple):
     examples: str
     runs: list[dict[str, Any]]
     columns: list[Column]
-    footnotes: list[Footnote]
-    absent: list[Absence]
+    footnotes: dict[str, list[str]]
+    absent: list[str]
 
     @property
     def has_errors(self) -> bool:
@@ -113,9 +107,7 @@ class Table(NamedTuple):
 
 def comparison_tables(results: dict[str, Any]) -> list[Table]:
     """The runs of a results document in tables: one for all runs whose data are equal, in the order of the document."""
-    together: dict[str, list[dict[str, Any]]] = {}
-    for run in results["runs"]:
-        together.setdefault(json.dumps(run["data"], sort_keys=True), []).append(run)
+    together = grouped((json.dumps(run["data"], sort_keys=True), run) for run in results["runs"])
     told = differences([runs[0]["data"] for runs in together.values()])
     return [_table(runs, part, results["split"]) for runs, part in zip(together.values(), told, strict=True)]
 
@@ -125,57 +117,81 @@ def failures(results: dict[str, Any]) -> list[str]:
     return [f"{run['label']} ({run['run']}): {run['reason']}" for run in results.get("failed", [])]
 
 
-def absences(table: Table) -> list[str]:
-    """A line for each reason: what is not measured for it, and of which runs if not of all."""
-    lines = []
-    for reason, labels, runs in table.absent:
-        users = "" if set(runs) == set(table.labels) else f" ({', '.join(runs)})"
-        lines.append(f"{reason}{users}: {', '.join(labels)}")
-    return lines
-
-
 def not_ranked(columns: list[Column]) -> list[str]:
     """A line for each caveat: which numbers have it, and of which runs."""
-    found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for column in columns:
-        for caveat, labels in column.caveats.items():
-            found.setdefault((caveat, tuple(labels)), []).append(column.label)
+    found = grouped(
+        ((caveat, tuple(labels)), column.label) for column in columns for caveat, labels in column.caveats.items()
+    )
     return [f"{caveat}: {', '.join(names)} ({', '.join(labels)})" for (caveat, labels), names in found.items()]
 
 
+def cautions(columns: list[Column]) -> list[str]:
+    """A line for each reason why numbers are not held against each other."""
+    different = [
+        f"{column.label}: measured differently: {column.difference}" for column in columns if column.difference
+    ]
+    return [f"not ranked: {line}" for line in not_ranked(columns)] + different
+
+
 def _table(runs: list[dict[str, Any]], told: dict[str, Any], split: str) -> Table:
-    data = runs[0]["data"]
     found = [{_key(number): number for number in run["numbers"]} for run in runs]
     references = {number["name"]: number for run in reversed(runs) for number in run.get("references", [])}
-    reasons: dict[str, list[str]] = {}
-    columns = []
+    columns: list[Column] = []
+    footnotes: dict[str, dict[str, None]] = {}
     for key in sorted(dict.fromkeys(key for numbers in found for key in numbers), key=_rank):
         numbers = [by_key.get(key) for by_key in found]
         notes: list[int | None] = [None] * len(runs)
         for i, run in enumerate(runs):
             if numbers[i] is None:
                 reason = _reason(run, key)
-                users = reasons.setdefault(reason, [])
-                if run["label"] not in users:
-                    users.append(run["label"])
-                notes[i] = list(reasons).index(reason)
-        measured = [number for number in numbers if number is not None]
-        better = next((number["better"] for number in measured if "better" in number), None)
-        ideal = next((number["ideal"] for number in measured if "ideal" in number), None)
-        difference = _difference(numbers, runs) if better else ""
-        group, kind, name, unit = key
-        best = [False] * len(runs) if difference or group in UNMARKED else _best(numbers, better)
-        shown_unit = "" if unit == "of 1" else unit  # a share needs no word
-        caveats: dict[str, list[str]] = {}
-        for run, number in zip(runs, numbers, strict=True):
-            for caveat in (number or {}).get("caveats", []):
-                caveats.setdefault(caveat, []).append(run["label"])
-        label, reference = label_of(measured[0]), references.get(name)
-        rest = better, ideal, numbers, notes, reference, best, difference, caveats
-        columns.append(Column(name, label, shown_unit, group, kind, *rest))
-    footnotes = [Footnote(reason, users) for reason, users in reasons.items()]
-    absent = _absent(runs, {column.name for column in columns})
-    return Table(data_title(data), told, _examples(runs, split), runs, columns, footnotes, absent)
+                footnotes.setdefault(reason, {})[run["label"]] = None
+                notes[i] = list(footnotes).index(reason)
+        columns.append(_column(key, runs, numbers, notes, references.get(key[2])))
+    return Table(
+        title=data_title(runs[0]["data"]),
+        differences=told,
+        examples=_examples(runs, split),
+        runs=runs,
+        columns=columns,
+        footnotes={reason: list(users) for reason, users in footnotes.items()},
+        absent=_absent(runs, {column.name for column in columns}),
+    )
+
+
+def _column(
+    key: tuple[str, str | None, str, str],
+    runs: list[dict[str, Any]],
+    numbers: list[Number | None],
+    notes: list[int | None],
+    reference: Number | None,
+) -> Column:
+    group, kind, name, unit = key
+    better = _first(numbers, "better")
+    difference = _difference(numbers, runs) if better else ""
+    return Column(
+        name=name,
+        label=label_of(next(filter(None, numbers))),
+        unit="" if unit == "of 1" else unit,  # a share needs no word
+        group=group,
+        kind=kind,
+        better=better,
+        ideal=_first(numbers, "ideal"),
+        numbers=numbers,
+        notes=notes,
+        reference=reference,
+        best=[False] * len(runs) if difference or group in UNMARKED else _best(numbers, better),
+        difference=difference,
+        caveats=grouped(
+            (caveat, run["label"])
+            for run, number in zip(runs, numbers, strict=True)
+            for caveat in (number or {}).get("caveats", [])
+        ),
+    )
+
+
+def _first(numbers: list[Number | None], key: str) -> Any:
+    """The entry of the first number that has it."""
+    return next((number[key] for number in numbers if number and key in number), None)
 
 
 def _examples(runs: list[dict[str, Any]], split: str) -> str:
@@ -194,10 +210,7 @@ def _key(number: Number) -> tuple[str, str | None, str, str]:
 def _rank(key: tuple[str, str | None, str, str]) -> tuple[int, int]:
     """Where its column stands among those of other groups and kinds; else they keep the order in which they occur."""
     group, kind, _, _ = key
-    return (
-        GROUPS.index(group) if group in GROUPS else len(GROUPS),
-        KINDS.index(kind) if kind in KINDS else len(KINDS),
-    )
+    return [*GROUPS, group].index(group), [*KINDS, kind].index(kind)
 
 
 def _reason(run: dict[str, Any], key: tuple[str, str | None, str, str]) -> str:
@@ -212,39 +225,33 @@ def _reason(run: dict[str, Any], key: tuple[str, str | None, str, str]) -> str:
     return "not measured"
 
 
-def _absent(runs: list[dict[str, Any]], present: set[str]) -> list[Absence]:
-    """What some run says to lack, and no column is of: in one place what the same runs lack for the same reason."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for run in runs:
-        for missing in run["missing"]:
-            if missing["name"] not in present:
-                found.setdefault((missing["reason"], label_of(missing)), []).append(run["label"])
-    together: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for (reason, label), users in found.items():
-        together.setdefault((reason, tuple(users)), []).append(label)
-    return [Absence(reason, labels, list(users)) for (reason, users), labels in together.items()]
+def _absent(runs: list[dict[str, Any]], present: set[str]) -> list[str]:
+    """What some run says to lack, and no column is of: in one line what the same runs lack for the same reason, and
+    which runs if not all."""
+    users = grouped(
+        ((missing["reason"], label_of(missing)), run["label"])
+        for run in runs
+        for missing in run["missing"]
+        if missing["name"] not in present
+    )
+    together = grouped(((reason, tuple(labels)), number) for (reason, number), labels in users.items())
+    lines = []
+    for (reason, labels), lacking in together.items():
+        which = "" if set(labels) == {run["label"] for run in runs} else f" ({', '.join(labels)})"
+        lines.append(f"{reason}{which}: {', '.join(lacking)}")
+    return lines
 
 
 def _difference(numbers: list[Number | None], runs: list[dict[str, Any]]) -> str:
     """How numbers of one name were measured differently: split, count, and the protocol's entries that they share."""
-    measured = [(run["label"], _made(number)) for run, number in zip(runs, numbers, strict=True) if number is not None]
+    measured = [(run["label"], made(number)) for run, number in zip(runs, numbers, strict=True) if number is not None]
     differences = []
-    for key in dict.fromkeys(key for _, made in measured for key in made):
-        users: dict[str, list[str]] = {}
-        for label, made in measured:
-            if key in made:
-                users.setdefault(as_typed(made[key]), []).append(label)
+    for key in dict.fromkeys(key for _, entries in measured for key in entries if key not in OF_MODEL):
+        users = grouped((as_typed(entries[key]), label) for label, entries in measured if key in entries)
         if len(users) > 1:
             parts = ", ".join(f"{value} ({', '.join(labels)})" for value, labels in users.items())
             differences.append(f"{key} {parts}")
     return "; ".join(differences)
-
-
-def _made(number: Number) -> dict[str, Any]:
-    """How a number was made, as far as it has to be the same for all."""
-    entries = {key: number[key] for key in ("split", "count") if key in number}
-    protocol = flat(number.get("protocol", {}))
-    return entries | {key: value for key, value in protocol.items() if key not in OF_MODEL}
 
 
 def _best(numbers: list[Number | None], better: str | None) -> list[bool]:

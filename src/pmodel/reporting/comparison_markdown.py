@@ -2,18 +2,8 @@
 
 from typing import Any
 
-from pmodel.reporting.comparison import (
-    ERROR,
-    MARKED,
-    REFERENCE,
-    Column,
-    Table,
-    absences,
-    comparison_tables,
-    failures,
-    not_ranked,
-)
-from pmodel.reporting.conditions import conditions, counted_elsewhere
+from pmodel.reporting.comparison import ERROR, MARKED, REFERENCE, Column, Table, cautions, comparison_tables, failures
+from pmodel.reporting.conditions import conditions, remarks
 from pmodel.reporting.texts import bits_text, error_text, value_text
 from pmodel.runs.results import Number
 
@@ -26,20 +16,17 @@ def comparison_markdown(results: dict[str, Any]) -> str:
         head = ["", *map(_escaped, part.heads), *([REFERENCE] if referred else [])]
         rows = [head, ["---", *["---:"] * (len(head) - 1)]]
         for column in part.columns:
-            cells = [
-                _cell(number, best, f"<sup>{note + 1}</sup>" if note is not None else "")
-                for number, best, note in zip(column.numbers, column.best, column.notes, strict=True)
-            ]
-            reference = _cell(column.reference, False, "") if column.reference else ""
+            cells = [_cell(*each) for each in zip(column.numbers, column.best, column.notes, strict=True)]
+            reference = _cell(column.reference) if column.reference else ""
             rows.append([_name(column), *cells, *([reference] * referred)])
         parts.append(f"**{_escaped(f'{part.examples} of {part.heading}')}**")
         parts.append("\n".join("| " + " | ".join(row) + " |" for row in rows))
         notes = _notes(part)
         parts += ["\n".join(f"- {_escaped(note)}" for note in notes)] if notes else []
-        reasons = [f"{i}. {_escaped(reason)}" for i, (reason, _) in enumerate(part.footnotes, start=1)]
+        reasons = [f"{i}. {_escaped(reason)}" for i, reason in enumerate(part.footnotes, start=1)]
         parts += ["\n".join(reasons)] if reasons else []
         if part.absent:
-            parts.append("\n".join(["Not measured:", "", *(f"- {_escaped(line)}" for line in absences(part))]))
+            parts.append("\n".join(["Not measured:", "", *(f"- {_escaped(line)}" for line in part.absent)]))
     if failed := failures(results):
         parts.append("\n".join(["Not evaluated:", "", *(f"- {_escaped(line)}" for line in failed)]))
     return "\n\n".join(parts) + "\n"
@@ -47,16 +34,8 @@ def comparison_markdown(results: dict[str, Any]) -> str:
 
 def _notes(part: Table) -> list[str]:
     """What all numbers share, what bold type means, and what was measured differently."""
-    notes = conditions(part) + ([ERROR] if part.has_errors else [])
-    notes += [f"{column.label}: {column.remark}" for column in part.columns if column.remark]
-    notes += [f"{label}: on {examples}" for label, examples in counted_elsewhere(part).items()]
-    if any(any(column.best) for column in part.columns):
-        notes.append(f"bold type marks {MARKED}")
-    notes += [f"not ranked: {line}" for line in not_ranked(part.columns)]
-    notes += [
-        f"{column.label}: measured differently: {column.difference}" for column in part.columns if column.difference
-    ]
-    return notes
+    marked = [f"bold type marks {MARKED}"] if any(any(column.best) for column in part.columns) else []
+    return [*conditions(part), *([ERROR] if part.has_errors else []), *remarks(part), *marked, *cautions(part.columns)]
 
 
 def _name(column: Column) -> str:
@@ -66,9 +45,9 @@ def _name(column: Column) -> str:
     return _escaped(f"{column.label}{kind}{unit}{where and (f' {where}' if len(where) == 1 else f' ({where})')}")
 
 
-def _cell(number: Number | None, best: bool, note: str) -> str:
+def _cell(number: Number | None, best: bool = False, note: int | None = None) -> str:
     if number is None:
-        return f"–{note}"
+        return f"–<sup>{note + 1}</sup>"
     value = f"**{value_text(number)}**" if best else value_text(number)
     error, bits = error_text(number), bits_text(number)
     return value + (f" ± {error}" if error else "") + (f" ({bits} bits/dim)" if bits else "")

@@ -5,19 +5,9 @@ import textwrap
 from collections.abc import Callable
 from typing import Any
 
-from pmodel.reporting.comparison import (
-    ERROR,
-    MARKED,
-    REFERENCE,
-    Column,
-    Table,
-    absences,
-    comparison_tables,
-    failures,
-    not_ranked,
-)
-from pmodel.reporting.conditions import conditions, counted_elsewhere
-from pmodel.reporting.summary import table
+from pmodel.reporting.comparison import ERROR, MARKED, REFERENCE, Column, Table, cautions, comparison_tables, failures
+from pmodel.reporting.conditions import conditions, counted_elsewhere, remarks
+from pmodel.reporting.summary import row, table
 from pmodel.reporting.texts import bits_text, error_text, value_text
 from pmodel.runs.results import Number
 
@@ -55,19 +45,9 @@ def _list(part: Table) -> str:
         if _heading(column) not in headings.values():
             headings[len(rows)] = _heading(column)
         (number,) = column.numbers
-        error, bits = error_text(number), bits_text(number)
-        about = list(filter(None, [column.remark, elsewhere.get(column.label)]))
-        rows.append(
-            [
-                f"  {_named(column, '')}",
-                value_text(number),
-                f"± {error}" if error else "",
-                column.unit,
-                f"{bits} bits/dim" if bits else "",
-                f"({'; '.join(about)})" if about else "",
-                f"reference {value_text(column.reference)}" if column.reference else "",
-            ]
-        )
+        about = "; ".join(filter(None, [column.remark, elsewhere.get(column.label)]))
+        reference = f"reference {value_text(column.reference)}" if column.reference else ""
+        rows.append([*row(f"  {_named(column, '')}", number, column.unit, about), reference])
     lines = table(rows, right={1, 2, 4}).split("\n") if rows else ["no number was measured"]
     return "\n".join(text for i, line in enumerate(lines) for text in (headings.get(i), line) if text is not None)
 
@@ -80,17 +60,13 @@ def _notes(part: Table) -> list[str]:
         notes.append(ERROR)
     if any(column.reference for column in part.columns) and alone:
         notes.append(f"reference: {REFERENCE} in place of samples")
-    if not alone:
-        notes += [f"{column.label}: {column.remark}" for column in part.columns if column.remark]
-        notes += [f"{label}: on {examples}" for label, examples in counted_elsewhere(part).items()]
-    notes += [f"not ranked: {line}" for line in not_ranked(part.columns)]
+    notes += [] if alone else remarks(part)
+    notes += cautions(part.columns)
     notes += [
-        f"{column.label}: measured differently: {column.difference}" for column in part.columns if column.difference
+        f"{superscript(i)} {reason} ({', '.join(runs)})" for i, (reason, runs) in enumerate(part.footnotes.items())
     ]
-    notes += [f"{superscript(i)} {reason} ({', '.join(runs)})" for i, (reason, runs) in enumerate(part.footnotes)]
     if part.absent:
-        notes.append("not measured:")
-    notes += [f"  {line}" for line in absences(part)]
+        notes += ["not measured:", *(f"  {line}" for line in part.absent)]
     return notes
 
 
@@ -146,7 +122,11 @@ def _cells(part: Table) -> tuple[list[str], list[list[str]]]:
         *above, last = _broken(_named(column, column.unit), NAME_WIDTH)
         for line in above:
             add(f"  {line}", [""] * len(columns))
-        add(f"  {last}", _values(column) + ([_with_place(column.reference, value_text)] if referred else []))
+        values = [
+            f"–{superscript(note)}" if number is None else value_text(number) + ("*" if best else " ")
+            for number, note, best in zip(column.numbers, column.notes, column.best, strict=True)
+        ]
+        add(f"  {last}", values + ([_with_place(column.reference, value_text)] if referred else []))
         for text, label in ((error_text, "± standard error"), (bits_text, "bits/dim")):
             cells = [_with_place(number, text) for number in numbers]
             if any(cell.strip() for cell in cells):
@@ -163,14 +143,6 @@ def _named(column: Column, unit: str) -> str:
     where = column.direction
     name = f"{column.label}, {unit}" if unit else column.label
     return f"{name}\u00a0{where}" if len(where) == 1 else f"{name}{where and f' ({where})'}"
-
-
-def _values(column: Column) -> list[str]:
-    """Each run's value and its mark, or the place of the reason."""
-    return [
-        f"–{superscript(note)}" if number is None else value_text(number) + ("*" if best else " ")
-        for number, note, best in zip(column.numbers, column.notes, column.best, strict=True)
-    ]
 
 
 def _with_place(number: Number | None, text: Callable[[Number], str]) -> str:

@@ -1,9 +1,7 @@
 """Under which conditions the numbers of a table were measured, said once for all of them."""
 
-from typing import Any
-
 from pmodel.reporting.comparison import Column, Table
-from pmodel.reporting.texts import examples_text
+from pmodel.reporting.texts import examples_text, grouped
 from pmodel.runs.results import Number
 
 
@@ -11,11 +9,13 @@ def conditions(table: Table) -> list[str]:
     """Counts of samples and of real examples, and the feature network with its hash: what most numbers have, and in
     brackets those that have another: "samples: 2,000 (memorization: 1,000)"."""
     lines = []
-    for title, condition in (("samples", _samples), ("real examples", _real), ("features", _features)):
-        found: dict[str, list[Column]] = {}
-        for column in table.columns:
-            for value in dict.fromkeys(filter(None, map(condition, column.numbers))):
-                found.setdefault(value, []).append(column)
+    for title in ("samples", "real examples", "features"):
+        found = grouped(
+            (value, column)
+            for column in table.columns
+            for value in dict.fromkeys(_conditions(number)[title] for number in column.numbers if number)
+            if value
+        )
         if found:
             usual = max(found, key=lambda value: len(found[value]))
             others = [f"{_names(found, value)}: {value}" for value in found if value != usual]
@@ -34,6 +34,12 @@ def counted_elsewhere(table: Table) -> dict[str, str]:
     return found
 
 
+def remarks(table: Table) -> list[str]:
+    """A line for each number that is one beside the main number, or that was measured on other real examples."""
+    lines = [f"{column.label}: {column.remark}" for column in table.columns if column.remark]
+    return lines + [f"{label}: on {examples}" for label, examples in counted_elsewhere(table).items()]
+
+
 def _names(found: dict[str, list[Column]], value: str) -> str:
     """The columns that have this value: a whole group in a word."""
     names = []
@@ -43,22 +49,11 @@ def _names(found: dict[str, list[Column]], value: str) -> str:
     return ", ".join(dict.fromkeys(names))
 
 
-def _samples(number: Number | None) -> str:
-    return _count(number["count"] if number and number.get("split") == "drawn" else _made(number, "num_generated"))
-
-
-def _real(number: Number | None) -> str:
-    return _count(_made(number, "num_real"))
-
-
-def _features(number: Number | None) -> str:
-    named = (_made(number, "feature_network"), _made(number, "feature_hash"))
-    return ", ".join(str(part) for part in named if part)
-
-
-def _made(number: Number | None, key: str) -> Any:
-    return (number or {}).get("protocol", {}).get(key)
-
-
-def _count(count: int | None) -> str:
-    return "" if count is None else f"{count:,}"
+def _conditions(number: Number) -> dict[str, str]:
+    """What `conditions` says of one number, "" where it has none."""
+    protocol = number.get("protocol", {})
+    drawn = number["count"] if number.get("split") == "drawn" else protocol.get("num_generated")
+    counts = {"samples": drawn, "real examples": protocol.get("num_real")}
+    network = [protocol[key] for key in ("feature_network", "feature_hash") if key in protocol]
+    texts = {title: "" if count is None else f"{count:,}" for title, count in counts.items()}
+    return texts | {"features": ", ".join(network)}

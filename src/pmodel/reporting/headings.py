@@ -1,9 +1,8 @@
 """What tells tables on different data apart, in few words."""
 
-from collections.abc import Callable
 from typing import Any
 
-from pmodel.reporting.texts import as_typed, flat
+from pmodel.reporting.texts import as_typed, flat, grouped
 
 # Entries that stand in the title.
 TITLE = ("data", "name")
@@ -21,20 +20,18 @@ def differences(data: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
     What follows from other entries is said only where nothing else differs.
     """
-    titles = [data_title(entries) for entries in data]
     found: list[dict[str, Any]] = [{} for _ in data]
-    for title in dict.fromkeys(titles):
-        group = [i for i, other in enumerate(titles) if other == title]
+    for group in grouped((data_title(entries), i) for i, entries in enumerate(data)).values():
         entries = [flat(data[i]) for i in group]
-        chosen = _told(entries, lambda key: key.partition(".")[0] not in FOLLOWING)
+        chosen = _told(entries, (*TITLE, *FOLLOWING))
         if len({as_typed(part) for part in chosen}) < len(group):
-            chosen = _told(entries, lambda key: True)
+            chosen = _told(entries, TITLE)
         for i, part in zip(group, chosen, strict=True):
             found[i] = part
     return found
 
 
-def _told(data: list[dict[str, Any]], matters: Callable[[str], bool]) -> list[dict[str, Any]]:
-    keys = dict.fromkeys(key for entries in data for key in entries if key not in TITLE and matters(key))
+def _told(data: list[dict[str, Any]], left_out: tuple[str, ...]) -> list[dict[str, Any]]:
+    keys = dict.fromkeys(key for entries in data for key in entries if key.partition(".")[0] not in left_out)
     differing = [key for key in keys if len({as_typed(entries.get(key)) for entries in data}) > 1]
     return [{key: entries[key] for key in differing if entries.get(key) is not None} for entries in data]

@@ -1,37 +1,20 @@
 """The results of one or several runs as a page that needs nothing else: numbers, images, and how they were made."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pmodel.plots.plots import rows_and_columns
-from pmodel.reporting.comparison import (
-    ERROR,
-    MARKED,
-    REFERENCE,
-    Column,
-    Table,
-    absences,
-    comparison_tables,
-    failures,
-    not_ranked,
-)
-from pmodel.reporting.conditions import conditions, counted_elsewhere
+from pmodel.reporting.comparison import ERROR, MARKED, REFERENCE, Column, Table, comparison_tables, failures, not_ranked
+from pmodel.reporting.conditions import conditions, remarks
 from pmodel.reporting.report_images import Image, curves_of, image_of
-from pmodel.reporting.texts import as_typed, bits_text, error_text, flat, label_text, rounded, value_text
+from pmodel.reporting.texts import as_typed, bits_text, error_text, flat, grouped, label_text, made, rounded, value_text
 
 TEMPLATES = Path(__file__).parent / "templates"
-TITLES = {
-    "likelihood": "Likelihood",
-    "samples": "Quality of samples",
-    "memorization": "Memorization",
-    "reconstruction": "Reconstruction",
-    "clusters": "Clusters and labels",
-    "codes": "Codes",
-    "cost": "Cost",
-    "other": "Other numbers",
-}
+# Of groups whose name is no title.
+TITLES = {"samples": "Quality of samples", "clusters": "Clusters and labels", "other": "Other numbers"}
 # What differs between any two runs and says nothing about them: where files lie.
 PLACES = {"dir", "dirpath", "path"}
 # Classes that a run's name tells apart, where the names differ as they do.
@@ -56,9 +39,10 @@ def write_report(results: dict[str, Any], folder: Path) -> Path:
     """
     folder = Path(folder)
     tables = comparison_tables(results)
-    names = dict.fromkeys(["samples", *results["captions"], *_others(results)])
     runs = results["runs"]
-    sections = [_section(results, name, folder) for name in names if name == "samples" or _is_in_any(name, runs)]
+    drawn = {name for run in runs for name in run.get("figures", {})}
+    names = dict.fromkeys(["samples", *results["captions"], *sorted(drawn)])
+    sections = [_section(results, name, folder) for name in names if name == "samples" or name in drawn]
     shared, own = _settings(runs)
     page = (
         _environment()
@@ -66,7 +50,7 @@ def write_report(results: dict[str, Any], folder: Path) -> Path:
         .render(
             results=results,
             runs=runs,
-            title=_title(tables),
+            title=_title(runs, tables),
             introduction=_introduction(results, tables),
             tables=tables,
             sections=sections,
@@ -97,10 +81,9 @@ def _environment() -> Environment:
         "typed": as_typed,
         "by_group": _by_group,
         "shown": label_text,
-        "absences": absences,
         "not_ranked": not_ranked,
         "conditions": conditions,
-        "counted_elsewhere": counted_elsewhere,
+        "remarks": remarks,
         "by_kind": _by_kind,
         "protocol": _protocol,
     }
@@ -108,8 +91,7 @@ def _environment() -> Environment:
     return environment
 
 
-def _title(tables: list[Table]) -> str:
-    runs = [run for table in tables for run in table.runs]
+def _title(runs: list[dict[str, Any]], tables: list[Table]) -> str:
     *names, last = dict.fromkeys(table.title for table in tables) or ["no data"]
     names = f"{', '.join(names)} and {last}" if names else last
     return f"{runs[0]['label']} on {names}" if len(runs) == 1 else f"{_many(runs)} models on {names}"
@@ -123,7 +105,7 @@ def _many(runs: list[dict[str, Any]]) -> str:
 
 def _introduction(results: dict[str, Any], tables: list[Table]) -> str:
     """What was evaluated, on what, and how many examples of it."""
-    runs = [run for table in tables for run in table.runs]
+    runs = results["runs"]
     subject = f"One trained model, {label_text(runs[0])}, is" if len(runs) == 1 else f"{_many(runs)} trained models are"
     places = []
     for table in tables:
@@ -156,21 +138,16 @@ def _description(data: dict[str, Any]) -> str:
 
 def _by_group(columns: list[Column]) -> dict[str, list[list[Column]]]:
     """Columns by group; those of a group in rows that are as full as each other."""
-    groups: dict[str, list[Column]] = {}
-    for column in columns:
-        groups.setdefault(column.group, []).append(column)
-    sizes = {group: rows_and_columns(len(own), MOST_COLUMNS)[1] for group, own in groups.items()}
-    return {
-        group: [own[i : i + sizes[group]] for i in range(0, len(own), sizes[group])] for group, own in groups.items()
-    }
+    rows = {}
+    for group, own in grouped((column.group, column) for column in columns).items():
+        size = rows_and_columns(len(own), MOST_COLUMNS)[1]
+        rows[group] = [own[i : i + size] for i in range(0, len(own), size)]
+    return rows
 
 
 def _by_kind(columns: list[Column]) -> dict[str, list[Column]]:
     """Columns of one group by kind; none for all of them if they have none."""
-    kinds: dict[str, list[Column]] = {}
-    for column in columns:
-        kinds.setdefault(column.kind or "", []).append(column)
-    return kinds
+    return grouped((column.kind or "", column) for column in columns)
 
 
 def _protocol(column: Column, table: Table) -> dict[str, str]:
@@ -179,29 +156,14 @@ def _protocol(column: Column, table: Table) -> dict[str, str]:
     Floats in four significant digits.
     """
     data = flat(table.runs[0]["data"])
-    made = [
-        (label, {key: number[key] for key in ("split", "count") if key in number} | flat(number.get("protocol", {})))
-        for label, number in zip(table.labels, column.numbers, strict=True)
-        if number is not None
-    ]
+    protocols = [(label, made(number)) for label, number in zip(table.labels, column.numbers, strict=True) if number]
     entries = {}
-    for key in dict.fromkeys(key for _, protocol in made for key in protocol):
-        users: dict[str, list[str]] = {}
-        for label, protocol in made:
-            users.setdefault(rounded(protocol[key]) if key in protocol else "–", []).append(label)
+    for key in dict.fromkeys(key for _, protocol in protocols for key in protocol):
+        users = grouped((rounded(own[key]) if key in own else "–", label) for label, own in protocols)
         if key not in data or list(users) != [rounded(data[key])]:
             parts = [value if len(users) == 1 else f"{value} ({', '.join(labels)})" for value, labels in users.items()]
             entries[key] = "; ".join(parts)
     return entries
-
-
-def _others(results: dict[str, Any]) -> list[str]:
-    """Figures without a caption, by name."""
-    return sorted({name for run in results["runs"] for name in run.get("figures", {})} - results["captions"].keys())
-
-
-def _is_in_any(name: str, runs: list[dict[str, Any]]) -> bool:
-    return any(name in run.get("figures", {}) for run in runs)
 
 
 def _section(results: dict[str, Any], name: str, folder: Path) -> Section:
@@ -233,20 +195,15 @@ def _settings(
     if len(runs) < 2:
         return {}, []
     settings = [{key: as_typed(v) for key, v in flat(run.get("config", {})).items() if _tells(key)} for run in runs]
-    users = {
-        key: [run for run in settings if key in run] for key in dict.fromkeys(key for run in settings for key in run)
-    }
-    shared = {
-        key: [run.get(key, "–") for run in settings]
-        for key, having in users.items()
-        if len(having) > 1 and (len(having) < len(runs) or len({run[key] for run in having}) > 1)
-    }
+    counts = Counter(key for run in settings for key in run)
+    values = {key: [run.get(key, "–") for run in settings] for key, count in counts.items() if count > 1}
+    shared = {key: of_runs for key, of_runs in values.items() if len(set(of_runs)) > 1}
     names = shared.get("name", [])
     for key in NAMED & shared.keys():
         if len(set(zip(names, shared[key], strict=False))) == len(set(names)) > 1:
             del shared[key]
     own = [
-        (run["label"], {key: value for key, value in entries.items() if len(users[key]) == 1})
+        (run["label"], {key: value for key, value in entries.items() if counts[key] == 1})
         for run, entries in zip(runs, settings, strict=True)
     ]
     return shared, [(label, entries) for label, entries in own if entries]

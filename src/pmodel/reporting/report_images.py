@@ -2,11 +2,12 @@
 
 import base64
 import io
+import math
 from typing import Any, NamedTuple
 
 from PIL import Image
 
-from pmodel.reporting.texts import error_text, is_finite, label_of, value_text
+from pmodel.reporting.texts import error_text, grouped, is_finite, label_of, value_text
 
 
 class PageImage(NamedTuple):
@@ -38,10 +39,7 @@ def image_of(png: bytes, alt: str) -> PageImage:
 
 def curves_of(runs: list[dict[str, Any]]) -> list[Curve]:
     """Each curve of the document, with all runs that have it in one plot."""
-    found: dict[str, list[tuple[str, dict[str, Any]]]] = {}
-    for run in runs:
-        for curve in run.get("curves", []):
-            found.setdefault(curve["name"], []).append((run["label"], curve))
+    found = grouped((curve["name"], (run["label"], curve)) for run in runs for curve in run.get("curves", []))
     return [_curve(lines) for lines in found.values()]
 
 
@@ -49,18 +47,17 @@ def _curve(lines: list[tuple[str, dict[str, Any]]]) -> Curve:
     # Imports matplotlib.
     from pmodel.plots.sweeps import curves_with_spread
 
-    points: dict[str, dict[float, tuple[float, float]]] = {}
+    points: dict[str, dict[float, dict[str, float]]] = {}
     for label, curve in lines:
-        errors = curve.get("error") or [None] * len(curve["x"])
-        points[label] = {
-            x: (y, float("nan") if error is None else error)
-            for x, y, error in zip(curve["x"], curve["y"], errors, strict=True)
-            if is_finite(y)
-        }
+        errors = (math.nan if error is None else error for error in curve.get("error") or [None] * len(curve["x"]))
+        triples = zip(curve["x"], curve["y"], errors, strict=True)
+        points[label] = {x: {"value": y, "standard_error": error} for x, y, error in triples if is_finite(y)}
     first = lines[0][1]
     title = label_of(first)
     x_label, y_label = first.get("x_label", ""), first.get("y_label", "")
-    drawn = {_plain(label): [(x, *values) for x, values in by_x.items()] for label, by_x in points.items() if by_x}
+    drawn = {
+        _plain(label): [(x, *point.values()) for x, point in by_x.items()] for label, by_x in points.items() if by_x
+    }
     buffer = io.BytesIO()
     plot = curves_with_spread(drawn, _plain(x_label), _plain(y_label), "standard error", first.get("log_x", False))
     Image.fromarray(plot).save(buffer, "PNG")
@@ -71,12 +68,11 @@ def _curve(lines: list[tuple[str, dict[str, Any]]]) -> Curve:
     return Curve(title, image, x_label, y_label, [f"{x:.6g}" for x in xs], rows)
 
 
-def _point(value_and_error: tuple[float, float] | None) -> str:
-    if value_and_error is None:
+def _point(number: dict[str, float] | None) -> str:
+    if number is None:
         return "–"
-    value, error = value_and_error
-    number = {"value": value, "standard_error": error}
-    return f"{value_text(number)} ± {error_text(number)}" if error_text(number) else value_text(number)
+    error = error_text(number)
+    return value_text(number) + (f" ± {error}" if error else "")
 
 
 def _plain(text: str) -> str:

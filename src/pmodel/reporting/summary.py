@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pmodel.files.printable import shown
-from pmodel.reporting.texts import bits_text, error_text, examples_text, label_of, value_text
+from pmodel.reporting.texts import bits_text, error_text, examples_text, grouped, label_of, value_text
 from pmodel.runs.results import Number
 
 
@@ -19,37 +19,35 @@ def table(rows: list[list[str]], right: set[int]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
+def row(name: str, number: Number, unit: str, about: str) -> list[str]:
+    """The cells of a number: its value with standard error, unit and bits/dim, and in brackets what there is to add."""
+    error, bits = error_text(number), bits_text(number)
+    return [
+        name,
+        value_text(number),
+        f"± {error}" if error else "",
+        unit,
+        f"{bits} bits/dim" if bits else "",
+        f"({about})" if about else "",
+    ]
+
+
 def numbers_table(numbers: list[Number]) -> str:
     """One line per number: its name, value with standard error, unit, bits/dim, and what it was measured on, or in half
     a line what it is beside the main number.
 
     Below them stands, for each caveat, which have it.
     """
-    rows = [
-        [
-            label_of(number),
-            value_text(number),
-            f"± {error}" if (error := error_text(number)) else "",
-            number["unit"],
-            f"{bits} bits/dim" if (bits := bits_text(number)) else "",
-            f"({about})" if (about := number.get("remark") or _examples(number)) else "",
-        ]
-        for number in numbers
-    ]
-    caveats: dict[str, list[str]] = {}
+    rows = []
     for number in numbers:
-        for caveat in number.get("caveats", []):
-            caveats.setdefault(caveat, []).append(label_of(number))
+        examples = examples_text(number["count"], number["split"]) if "split" in number else ""
+        rows.append(row(label_of(number), number, number["unit"], number.get("remark") or examples))
+    caveats = grouped((caveat, label_of(number)) for number in numbers for caveat in number.get("caveats", []))
     lines = [f"{', '.join(names)}: {caveat}" for caveat, names in caveats.items()]
     return "\n".join([table(rows, right={1, 2, 4}), *lines])
 
 
-def _examples(number: Number) -> str:
-    return examples_text(number["count"], number["split"]) if "split" in number else ""
-
-
 def paths_table(run_dir: Path, images: list[Path]) -> str:
     """The run directory and its images, as one would type them."""
-    labels = ["figures ", *[""] * len(images)]
-    rows = [["run", f"{shown(run_dir)}/"], *([label, shown(p)] for label, p in zip(labels, images, strict=False))]
-    return table(rows, right=set())
+    figures = [["" if i else "figures ", shown(path)] for i, path in enumerate(images)]
+    return table([["run", f"{shown(run_dir)}/"], *figures], right=set())

@@ -3,13 +3,21 @@
 import json
 import math
 import statistics
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
 from pmodel.reporting.decimals import with_error
 from pmodel.runs.results import Number
 
-ARROWS = {"lower": "↓", "higher": "↑", None: ""}
+K, V = TypeVar("K"), TypeVar("V")
+
+
+def grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
+    """The values of each key, both in the order in which they come."""
+    found: dict[K, list[V]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return found
 
 
 def is_finite(value: float | None) -> bool:
@@ -58,11 +66,6 @@ def spread_text(values: list[float], of: str) -> str:
     return f"{mean} (sd {deviation}{count})" if deviation else mean
 
 
-def direction(better: str | None, ideal: float | None) -> str:
-    """An arrow to where numbers are better, or the value that is best, "" where nothing is."""
-    return ARROWS[better] if better or ideal is None else f"{ideal:g} is ideal"
-
-
 def examples_text(count: int | None, split: str) -> str:
     """How many examples of a split; samples are examples of the split "drawn"."""
     noun = "samples" if split == "drawn" else f"{split} examples"
@@ -88,6 +91,11 @@ def flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             entries[f"{prefix}{key}"] = value
     return entries
+
+
+def made(number: Number) -> dict[str, Any]:
+    """How a number was made: its split, its count, and its protocol as flat settings."""
+    return {key: number[key] for key in ("split", "count") if key in number} | flat(number.get("protocol", {}))
 
 
 def label_text(run: dict[str, Any]) -> str:
