@@ -28,6 +28,12 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("features_dir", features_dir, replace=True)
     OmegaConf.register_new_resolver("eval_dir", eval_dir, replace=True)
     OmegaConf.register_new_resolver("num_devices", num_devices, replace=True)
+    register_help("")
+
+
+def register_help(text: str) -> None:
+    """Makes `${settings_help:}` in Hydra's template of `--help` a text, in which it shall look for no names."""
+    OmegaConf.register_new_resolver("settings_help", lambda: text.replace("$", "$$"), replace=True)
 
 
 def num_levels(binarize: str, dequantize: bool, source_levels: int) -> int | None:
