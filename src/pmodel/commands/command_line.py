@@ -10,8 +10,9 @@ from hydra._internal.utils import get_args_parser
 from pmodel.commands.quiet import accept_any_terminal
 from pmodel.config.check import check_overrides
 from pmodel.config.early_checks import check_writable
+from pmodel.config.help import settings_help
 from pmodel.config.overrides import parse_overrides
-from pmodel.config.resolvers import eval_dir, register_resolvers
+from pmodel.config.resolvers import eval_dir, register_help, register_resolvers
 from pmodel.config.resuming import with_resumed_config
 from pmodel.config.tree import LONGEST, ConfigError, suggest
 from pmodel.files.foreign import check_links
@@ -26,7 +27,7 @@ def checked_command_line(config_name: str, argv: list[str]) -> list[str]:
     what was typed for it.
 
     Ends the process with one line on stderr and exit code 2 if the command line or a config file is wrong. Leaves
-    `--help`, `--cfg`, `--info` and shell completion to Hydra.
+    `--cfg`, `--info` and shell completion to Hydra, and `--help` but for its section on settings.
     """
     register_resolvers()
     accept_any_terminal()
@@ -44,20 +45,23 @@ def _checked(config_name: str, argv: list[str]) -> list[str]:
     args, unknown = parser.parse_known_intermixed_args(argv)
     # Hydra wants options first.
     argv = [word for word in argv if word not in args.overrides] + args.overrides
-    if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion:
+    if args.hydra_help or args.cfg or args.info or args.shell_completion:
         return argv
     try:
         if unknown:
             raise ConfigError(f"{unknown[0]}: no such option{suggest(unknown[0], OPTIONS)}")
         if args.config_dir and not Path(args.config_dir).is_dir():
             raise ConfigError(f"--config-dir {args.config_dir}: there is no such folder")
-        if config_name == "eval":
+        if config_name == "eval" and not args.help:
             _check_runs(args.overrides, bool(args.multirun))
-        elif not args.config_path:
+        elif not (args.config_path or args.help):
             argv = with_resumed_config(argv, args.overrides, bool(args.multirun))
             args = get_args_parser().parse_args(argv)
         own = Path(args.config_path).absolute() if args.config_path else CONFIG_DIR
         folders = [own, *([Path(args.config_dir).absolute()] if args.config_dir else [])]
+        if args.help:
+            register_help(settings_help(args.config_name or config_name, args.overrides, folders))
+            return [word for word in argv if word not in args.overrides]
         name = check_overrides(args.config_name or config_name, args.overrides, folders, multirun=bool(args.multirun))
     except ConfigError as error:
         _refuse(str(error))

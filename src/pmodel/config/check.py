@@ -36,7 +36,7 @@ from pmodel.config.tree import (
     unset,
 )
 from pmodel.runs.typed import CONFIG_DIR
-from pmodel.settings.signatures import resolve, signature, typed_fields
+from pmodel.settings.signatures import Parameter, resolve, signature, typed_fields
 
 
 def check_overrides(
@@ -62,7 +62,7 @@ def check_overrides(
         searches = hydra is not None and check_search(hydra.sweeper, everything)
         check_subdir(everything)
         jobs = jobs_of(everything, multirun or sweep is not None, searches)
-        names = [_Job(config_name, job, list(folders)).check() for job in jobs]
+        names = [Job(config_name, job, list(folders)).check() for job in jobs]
     return ", ".join(dict.fromkeys(names))
 
 
@@ -79,7 +79,7 @@ RENAMED = {
 ROOTS: dict[str, type] = {"train": TrainConfig, "config": TrainConfig, "eval": EvalConfig}
 
 
-class _Job:
+class Job:
     """One composition: the config's name, the overrides of one job, and the folders with YAML files."""
 
     def __init__(self, config_name: str, overrides: list[Override], folders: list[Path]):
@@ -123,8 +123,8 @@ class _Job:
                         self.check_key_exists(plain, override)
             raise
 
-    def check(self) -> str:
-        """Checks all of it, and gives a name to it."""
+    def composed(self) -> DictConfig:
+        """The config of overrides each of which names a setting or an option that there is."""
         for override in (*self.groups, *self.values):
             key = override.key_or_group
             new = RENAMED.get(key) or RENAMED.get(f"{key}={override.value()}")
@@ -135,18 +135,18 @@ class _Job:
         config = self.compose_named()
         for override in self.values:
             self.check_deletion(override)
+        return config
+
+    def check(self) -> str:
+        """Checks all of it, and gives a name to it."""
+        config = self.composed()
         if config.get("resume") is not None and not any(o.key_or_group == "resume" for o in self.values):
             raise ConfigError(f"resume={config.resume}: type it on the command line; a file can't ask for it")
-        origins = Origins({o.key_or_group: o.input_line for o in self.values}, self.folders, self.defaults_list)
+        origins = self.origins()
         # Names first: a misspelt key also breaks what refers to it, and is the better thing to say.
         for resolved in (False, True):
             values = OmegaConf.to_container(config, resolve=resolved, throw_on_missing=False)
-            checker = Checker(origins, types=resolved)
-            if self.config_name in ROOTS:
-                top = typed_fields(*resolve("pmodel.config.schema", ROOTS[self.config_name].__name__))
-                checker.fields(top, values, "")
-                checker.required(top, values, "")
-            checker.tree(values, "")
+            self.check_tree(values, Checker(origins, types=resolved))
             for key in [] if resolved else sorted(unset(values)):
                 where = origins.file(key) or self.config_name
                 raise ConfigError(f"{key} must be set: type {key}=… ({where} leaves it open)")
@@ -161,6 +161,20 @@ class _Job:
         return (
             f"{chosen['model']} on {chosen['data']}" if "model" in chosen else str(values.get("name") or values["run"])
         )
+
+    def check_tree(self, values: dict, checker: Checker) -> None:
+        if top := self.top():
+            checker.fields(top, values, "")
+            checker.required(top, values, "")
+        checker.tree(values, "")
+
+    def origins(self) -> Origins:
+        return Origins({o.key_or_group: o.input_line for o in self.values}, self.folders, self.defaults_list)
+
+    def top(self) -> dict[str, Parameter]:
+        """The top-level keys, of a config of the project's own; none of another."""
+        root = ROOTS.get(self.config_name)
+        return (root and typed_fields(*resolve("pmodel.config.schema", root.__name__))) or {}
 
     def defaults_list(self) -> list:
         lines = [*(o.input_line for o in [*self.groups, *self.values]), *self.search_path]

@@ -19,6 +19,12 @@ def register_resolvers() -> None:
     shapes = (num_levels, code_dim, num_components, table_shape, table_classes, if_images)
     for function in (*shapes, classifier_mode, epochs_for, choose, features_dir, eval_dir, num_devices):
         OmegaConf.register_new_resolver(function.__name__, function, replace=True)
+    register_help("")
+
+
+def register_help(text: str) -> None:
+    """Makes `${settings_help:}` in Hydra's template of `--help` a text, in which it shall look for no names."""
+    OmegaConf.register_new_resolver("settings_help", lambda: text.replace("$", "$$"), replace=True)
 
 
 def num_levels(binarize: str, dequantize: bool, source_levels: int) -> int | None:

@@ -30,19 +30,20 @@ class Origins:
 
     def file(self, key: str) -> str | None:
         """The last file of the defaults list that holds the key, relative to the project; None if none does."""
-        for default in reversed(self._defaults()):
-            paths = [folder / f"{default.config_path}.yaml" for folder in self.folders]
-            path = next((path for path in paths if path.is_file()), None)
-            if path is None:
-                continue
-            prefix = default.package or ""
+        for prefix, folder, path in reversed(list(self.files())):
             if prefix and not (key == prefix or key.startswith(prefix + ".")):
                 continue
-            content = OmegaConf.load(path)
             inner = key[len(prefix) :].lstrip(".")
-            if inner and _has(content, inner.split(".")):
-                return f"{path.parents[default.config_path.count('/')].name}/{default.config_path}.yaml"
+            if inner and _has(OmegaConf.load(path), inner.split(".")):
+                return str(path.relative_to(folder.parent))
         return None
+
+    def files(self) -> Iterator[tuple[str, Path, Path]]:
+        """The files of the defaults list, later ones prevail: the key that each is below, its folder of YAML files, and
+        its path."""
+        for default in self._defaults():
+            paths = [(folder, folder / f"{default.config_path}.yaml") for folder in self.folders]
+            yield from ((default.package or "", *found) for found in [p for p in paths if p[1].is_file()][:1])
 
     def name(self, key: str, value: Any) -> str:
         """`key=value` as it was typed, or `key: value in conf/…yaml`."""
@@ -99,8 +100,7 @@ class Checker:
                 f"{self.origin.name(key, node['_target_'])}: {error}{suggest(error.name, error.candidates)}"
             ) from None
         given = {key: value for key, value in node.items() if key not in INSTANTIATE_KEYS}
-        parameters = known.parameters | {k: p for k, p in more_of(target).items() if k in known.parameters}
-        self.fields(parameters, given, path, accepts_any=known.accepts_any)
+        self.fields(parameters_of(target), given, path, accepts_any=known.accepts_any)
         # Deeper nodes get further arguments from the object that builds them.
         if path in ("model", "data", "trainer") or path.startswith(("callbacks.", "logger.", "metric.")):
             self.required(known.parameters, given, path)
@@ -130,8 +130,7 @@ class Checker:
         """Checks the keys of a dict whose annotation is a TypedDict, or a dict of nodes to instantiate."""
         if not isinstance(value, dict) or parameter.annotation is None:
             return
-        found = resolve(parameter.module, getattr(parameter.annotation, "id", ""))
-        fields = typed_fields(*found) if found and hasattr(found[0], "bases") else None
+        fields = fields_below(parameter)
         if fields is not None:
             self.fields(fields, value, path)
         elif ast.unparse(parameter.annotation) == "dict[str, dict | None]":
@@ -150,6 +149,18 @@ class Checker:
         name, expected = self.origin.name(path, value), in_words(parameter.annotation, parameter.module)
         came = "" if name.lstrip("+").startswith(f"{path}=") else f" for {path}, got {show(value)}"
         raise ConfigError(f"{name}: expected {expected}{came}{hint}")
+
+
+def fields_below(parameter: Parameter) -> dict[str, Parameter] | None:
+    """The fields of the TypedDict that an annotation names; None if it names none."""
+    found = resolve(parameter.module, getattr(parameter.annotation, "id", ""))
+    return typed_fields(*found) if found and hasattr(found[0], "bases") else None
+
+
+def parameters_of(target: str) -> dict[str, Parameter]:
+    """The arguments of a `_target_`, with what the project itself says of those of somebody else's class."""
+    known = signature(target).parameters
+    return known | {k: p for k, p in more_of(target).items() if k in known}
 
 
 def more_of(target: str) -> dict[str, Parameter]:
