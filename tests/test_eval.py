@@ -3,7 +3,6 @@
 import json
 import os
 import pickle
-import runpy
 import shutil
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import Run
+from conftest import Run, train_in
 from forked import Fork
 from support import ROOT, free_port, run_directory
 
@@ -31,16 +30,9 @@ QUICK = [
 def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Runs of a VAE, k-means and a PixelCNN, made once; tests that change one copy it."""
     folder = tmp_path_factory.mktemp("runs")
-    for model in ("vae", "kmeans", "pixelcnn"):
-        small = ["model.hidden_channels=4", "model.num_blocks=1"] if model == "pixelcnn" else []
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(
-                sys,
-                "argv",
-                ["train.py", f"model={model}", "data=digits", f"paths.log_dir={folder / model}", *SMALL, *small],
-            )
-            runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
-    return {model: run_directory(folder / model) for model in ("vae", "kmeans", "pixelcnn")}
+    small = {"vae": [], "kmeans": [], "pixelcnn": ["model.hidden_channels=4", "model.num_blocks=1"]}
+    train_in(folder, *([f"model={model}", f"paths.log_dir={model}", *SMALL, *words] for model, words in small.items()))
+    return {model: run_directory(folder / model) for model in small}
 
 
 @pytest.fixture
@@ -103,51 +95,39 @@ def test_an_evaluation_is_a_table_a_json_file_and_a_page_in_the_run(evaluate: Ru
     assert all(missing["reason"] for missing in run["missing"])
     assert run["figures"]["samples"] == "figures/samples.png"
     assert "the model has no" in run["missing_figures"]["centres"]
+    # A run that was judged has that as its results; and judged again, it has the same but for times.
+    judged = pmodel.open_run(vae).results
+    assert judged["split"] == "test"
+    assert "frechet_distance" in {number["name"] for number in judged["numbers"]}
+    shutil.rmtree(vae / "eval")
+    assert evaluate(f"run={vae}", *quick).code == 0
+    assert json.dumps(without_times(read(vae / "eval"))) == json.dumps(without_times(results))
 
 
 def test_several_runs_stand_in_one_document_without_an_unexplained_hole(
     evaluate: Run, quick: list[str], trained: dict[str, Path], tmp_path: Path
 ):
-    outcome = evaluate(f"run=[{','.join(map(str, trained.values()))}]", *quick)
-    assert outcome.code == 0, outcome.err
-    results = read(tmp_path / "logs" / "eval")
-    assert [run["label"] for run in results["runs"]] == ["vae", "kmeans", "pixelcnn"]
-    assert all(run["data"] == results["runs"][0]["data"] for run in results["runs"])
-    names = [{n["name"] for n in run["numbers"]} for run in results["runs"]]
-    reasons = [{m["name"] for m in run["missing"]} for run in results["runs"]]
-    everything = set.union(*names)
-    for own, explained in zip(names, reasons, strict=True):
-        assert own | explained >= everything
-        assert not own & explained
-    assert "negative_log_likelihood" in names[2]
-    assert "negative_log_likelihood" in reasons[0]
-
-
-def test_a_density_beside_levels_leaves_no_hole_without_a_reason(
-    evaluate: Run, quick: list[str], trained: dict[str, Path], tmp_path: Path
-):
-    gaussian = tmp_path / "gaussian"
-    with pytest.MonkeyPatch.context() as patch:
-        typed = ["model=vae", "data=digits", "model.likelihood=gaussian", f"paths.log_dir={gaussian}", *SMALL]
-        patch.setattr(sys, "argv", ["train.py", *typed])
-        runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
-    runs = [run_directory(gaussian), trained["vae"], trained["kmeans"], trained["pixelcnn"]]
-    outcome = evaluate(f"run=[{','.join(map(str, runs))}]", *quick, "callbacks.figures=null")
+    """Nor is there one where a density stands beside probabilities of levels."""
+    train_in(tmp_path, ["model=vae", "model.likelihood=gaussian", "paths.log_dir=gaussian", *SMALL])
+    runs = [run_directory(tmp_path / "gaussian"), *trained.values()]
+    outcome = evaluate(f"run=[{','.join(map(str, runs))}]", *quick)
     assert outcome.code == 0, outcome.err
     assert "negative ELBO, of a density" in outcome.out.replace("\n  ", " ")
     results = read(tmp_path / "logs" / "eval")
+    _, vae, *others = results["runs"]
+    assert [run["label"] for run in others] == ["kmeans", "pixelcnn"]
+    assert all(run["data"] == vae["data"] for run in results["runs"])
+    names = [{n["name"] for n in run["numbers"]} for run in results["runs"]]
+    reasons = [{m["name"] for m in run["missing"]} for run in results["runs"]]
+    everything = set.union(*names[1:])
+    for own, explained in zip(names[1:], reasons[1:], strict=True):
+        assert own | explained >= everything
+        assert not own & explained
+    assert "negative_log_likelihood" in names[3]
+    assert "negative_log_likelihood" in reasons[1]
     (table,) = comparison_tables(results)
     assert {"negative_elbo", "negative_elbo_of_density"} <= {column.name for column in table.columns}
     assert "not measured" not in table.footnotes
-
-
-def test_the_same_run_twice_gives_the_same_file_but_for_times(evaluate: Run, quick: list[str], vae: Path):
-    texts = []
-    for _ in range(2):
-        assert evaluate(f"run={vae}", *quick).code == 0
-        texts.append(json.dumps(without_times(read(vae / "eval"))))
-        shutil.rmtree(vae / "eval")
-    assert texts[0] == texts[1]
 
 
 def on_two_devices(*typed: str) -> str:
@@ -267,11 +247,8 @@ def test_what_is_wrong_with_a_run_is_said_before_anything_heavy_is_imported(eval
         (line,) = lines(outcome)
         return line.removeprefix("error: ")
 
-    assert refusal() == "run must be set: type run=… (a run directory, a checkpoint, or the directory of a multirun)"
-    assert refusal("run=nowhere") == "run=nowhere: there is no such run directory or checkpoint"
     (tmp_path / "empty").mkdir()
     assert refusal("run=empty").endswith("a checkpoint in one, but there is no empty/config.yaml")
-    assert "takes several runs at once" in refusal("-m", f"run={vae}")
     assert "did you mean split?" in refusal(f"run={vae}", "splt=test")
     expected = "split=tset: expected one of train, validation, test; did you mean test?"
     assert refusal(f"run={vae}", "split=tset") == expected
@@ -282,11 +259,6 @@ def test_what_is_wrong_with_a_run_is_said_before_anything_heavy_is_imported(eval
     status = vae / "status.json"
     status.write_text(json.dumps({"status": "failed", "reason": "ValueError: x"}))
     assert refusal(f"run={vae}").startswith(f"run={vae}: that run failed (ValueError: x)")
-    for schema, age in ((0, "an older"), (99, "a newer")):
-        status.write_text(json.dumps({"schema": schema, "status": "done"}))
-        assert refusal(f"run={vae}") == (
-            f"run={vae}: its form is {schema}, and this version of pmodel reads 2: {age} version wrote it"
-        )
     status.unlink()
     shutil.rmtree(vae / "checkpoints")
     assert refusal(f"run={vae}").startswith(f"run={vae}: there is no checkpoint in it yet")
@@ -348,15 +320,11 @@ def test_a_run_directory_can_name_no_code_either(evaluate: Run, vae: Path, tmp_p
 def test_runs_that_differ_in_what_training_alone_draws_are_judged_by_the_same_examples(
     evaluate: Run, quick: list[str], trained: dict[str, Path], tmp_path: Path
 ):
-    for name, old, new in (
-        ("plain", "", ""),
-        ("flipped", "flip: false", "flip: true"),
-        ("once", "redraw: true", "redraw: false"),
-    ):
-        run = shutil.copytree(trained["vae"], tmp_path / name)
-        (run / "config.yaml").write_text(
-            (run / "config.yaml").read_text().replace(old, new) if old else (run / "config.yaml").read_text()
-        )
+    changes = {"plain": ("", ""), "flipped": ("flip: false", "flip: true"), "once": ("redraw: true", "redraw: false")}
+    for name, change in changes.items():
+        file = shutil.copytree(trained["vae"], tmp_path / name) / "config.yaml"
+        if name != "plain":
+            file.write_text(file.read_text().replace(*change))
     outcome = evaluate("run=[plain,flipped,once]", *quick, "callbacks.figures=null")
     assert outcome.code == 0, outcome.err
     a, b, c = (without_times(read(tmp_path / "logs" / "eval"))["runs"][i] for i in range(3))
@@ -393,13 +361,11 @@ def test_small_damaged_files_and_settings_out_of_range_are_one_line(evaluate: Ru
         (line,) = lines(evaluate(f"run={vae}", *typed))
         return line.removeprefix("error: ")
 
-    assert refusal("batch_size=0") == "batch_size=0: expected a whole number, at least 1"
     assert refusal("metric.features=null").startswith("metric.features=null: expected metric/features=")
     if not torch.cuda.is_available():
         assert refusal("trainer.accelerator=gpu").startswith(
             "trainer.accelerator=gpu, trainer.devices=1: no such devices"
         )
-    assert refusal("trainer.devices=0").startswith("trainer.devices=0: expected a number of at least 1")
     (vae / "results.json").write_text('{"numbers": [')
     assert refusal() == f"run=vae: {vae}/results.json can't be read (JSONDecodeError)"
     (vae / "results.json").unlink()
@@ -452,13 +418,6 @@ def test_open_run_gives_the_model_its_data_config_and_results(trained: dict[str,
         pmodel.open_run("nowhere")
 
 
-def test_a_run_that_was_judged_has_that_as_its_results(evaluate: Run, quick: list[str], vae: Path):
-    assert evaluate(f"run={vae}", *quick, "callbacks.figures=null").code == 0
-    results = pmodel.open_run(vae).results
-    assert results["split"] == "test"
-    assert "frechet_distance" in {number["name"] for number in results["numbers"]}
-
-
 def test_a_folder_of_images_that_was_moved_is_found_by_data_path(
     train: Run, evaluate: Run, quick: list[str], tmp_path: Path
 ):
@@ -498,10 +457,3 @@ def test_the_command_that_a_training_prints_works_whatever_the_directory_is_call
     assert command.startswith("evaluate  uv run eval.py ")
     outcome = evaluate(*shlex.split(command)[4:], *quick, "callbacks.figures=null")
     assert outcome.code == 0, outcome.err
-
-
-def test_a_moved_run_is_judged_where_it_lies(evaluate: Run, quick: list[str], vae: Path, tmp_path: Path):
-    moved = shutil.move(vae, tmp_path / "elsewhere")
-    outcome = evaluate(f"run={moved}", *quick, "metric.samples=null", "metric.memorization=null")
-    assert outcome.code == 0, outcome.err
-    assert list(Path(moved).glob("eval/*/report.html"))

@@ -80,17 +80,21 @@ def test_a_multirun_on_two_processes_that_is_killed_goes_on_where_it_was(train: 
 def test_a_job_whose_settings_have_changed_does_not_stop_the_others(train: Run, tmp_path):
     command = ["-m", "seed=1,2", *SMALL, "trainer.max_epochs=1", "hydra.sweep.dir=sweep"]
     assert train(*command).code == 0
-    for job in ("0-vae-digits", "1-vae-digits"):
-        content = json.loads((tmp_path / "sweep" / job / "status.json").read_text())
-        (tmp_path / "sweep" / job / "status.json").write_text(json.dumps(content | {"status": "stopped"}))
-    config = tmp_path / "sweep" / "0-vae-digits" / "config.yaml"
+    jobs = sorted(file.parent for file in tmp_path.glob("sweep/*/status.json"))
+    assert [job.name for job in jobs] == ["0-vae-digits", "1-vae-digits"]
+    a, b = map(weights, jobs)
+    assert any(not torch.equal(a[name], b[name]) for name in a)
+    for job in jobs:
+        content = json.loads((job / "status.json").read_text())
+        (job / "status.json").write_text(json.dumps(content | {"status": "stopped"}))
+    config = jobs[0] / "config.yaml"
     config.write_text(config.read_text().replace("batch_size: 32", "batch_size: 31"))
     outcome = train(*command)
     assert outcome.code == 1
     changed = "sweep/0-vae-digits: its settings have changed since it began; hydra.sweep.dir=… begins anew"
     assert f"error: {changed}" in outcome.err
     assert "Traceback" not in outcome.err
-    assert [status(tmp_path / "sweep" / f"{i}-vae-digits") for i in (0, 1)] == ["stopped", "done"]
+    assert [status(job) for job in jobs] == ["stopped", "done"]
 
 
 def composed(folder: Path, *typed: str, hydra: tuple[str, ...] = ()) -> DictConfig:

@@ -229,38 +229,33 @@ def test_a_job_without_its_last_checkpoint_is_not_begun_again_either(train: Run,
     assert kept(first / "checkpoints") == before
 
 
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        ({"schema": 99}, "its form is 99, and this version of pmodel reads 2: a newer version wrote it"),
-        ({"schema": 0}, "its form is 0, and this version of pmodel reads 2: an older version wrote it"),
-        ({"schema": "1"}, "its form is '1', and this version of pmodel reads 2: "),
-        ({"schema": True}, "its form is True, and this version of pmodel reads 2: a newer"),
-        ({"threads": 0}, "run/status.json says threads: 0; expected a number from 1 to 4096"),
-        ({"threads": "many"}, "run/status.json says threads: 'many'; expected a number from 1 to 4096"),
-    ],
-)
-def test_a_status_of_another_form_is_refused_by_all_who_read_it(content, said, train: Run, evaluate: Run, trained):
-    (trained / "status.json").write_text(json.dumps({"schema": 2, "status": "running"} | content))
-    before = kept(trained)
-    for command, words in (
-        (train, ["resume=run"]),
-        (train, ["resume=run/checkpoints/last.ckpt", "trainer.max_epochs=4"]),
-        (evaluate, ["run=run"]),
-        (train, [*SMALL, "hydra.run.dir=run"]),
-    ):
-        assert said in error(command(*words), 2)
-        assert kept(trained) == before
-    # A table of several runs has a row for it.
-    (job,) = read_jobs(trained.parent)
-    assert job.status == "unknown"
-    assert said.removeprefix("run/") in job.reason
-
-
-@pytest.fixture
-def trained(train: Run, tmp_path) -> Path:
+def test_a_status_of_another_form_is_refused_by_all_who_read_it(train: Run, evaluate: Run, tmp_path):
+    run = tmp_path / "run"
     assert train(*SMALL, "trainer.max_epochs=1", "hydra.run.dir=run").code == 0
-    return tmp_path / "run"
+    form, threads = "and this version of pmodel reads 2: ", "expected a number from 1 to 4096"
+    for content, said in (
+        ({"schema": 99}, f"its form is 99, {form}a newer version wrote it"),
+        ({"schema": 0}, f"its form is 0, {form}an older version wrote it"),
+        ({"schema": "1"}, f"its form is '1', {form}"),
+        ({"schema": True}, f"its form is True, {form}a newer"),
+        ({"threads": 0}, f"run/status.json says threads: 0; {threads}"),
+        ({"threads": -1}, f"run/status.json says threads: -1; {threads}"),
+        ({"threads": "many"}, f"run/status.json says threads: 'many'; {threads}"),
+    ):
+        (run / "status.json").write_text(json.dumps({"schema": 2, "status": "running"} | content))
+        before = kept(run)
+        for command, words in (
+            (train, ["resume=run"]),
+            (train, ["resume=run/checkpoints/last.ckpt", "trainer.max_epochs=4"]),
+            (evaluate, ["run=run"]),
+            (train, [*SMALL, "hydra.run.dir=run"]),
+        ):
+            assert said in error(command(*words), 2)
+            assert kept(run) == before
+        # A table of several runs has a row for it.
+        (job,) = read_jobs(tmp_path)
+        assert job.status == "unknown"
+        assert said.removeprefix("run/") in job.reason
 
 
 def test_a_run_keeps_its_number_of_threads_whatever_the_environment_says(train: Run, tmp_path, monkeypatch):

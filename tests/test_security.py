@@ -214,11 +214,6 @@ def test_a_name_is_that_of_a_folder(name, capsys, tmp_path, monkeypatch):
     assert "expected a folder's name" in refusal(capsys, "train", f"name={name}")
 
 
-def test_logs_need_a_folder(capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert "paths.log_dir='': expected a folder" in refusal(capsys, "train", "paths.log_dir=''")
-
-
 def test_an_image_of_any_size_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(image_folder, "MOST_BYTES", 1000)
     with zipfile.ZipFile(tmp_path / "p.zip", "w", zipfile.ZIP_DEFLATED) as archive:
