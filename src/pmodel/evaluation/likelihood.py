@@ -149,7 +149,8 @@ class Likelihood(Metric):
         continuous = data.num_levels is None or (isinstance(model, ContinuousDensity) and model.continuous_density)
         regularized = model.regularized_nats() if isinstance(model, MaximizesLikelihood) else 0.0
         own, other = (DENSITY, EXACT) if continuous else (EXACT, DENSITY)
-        kind = "a density, which knows nothing of levels" if continuous else "of levels, no density"
+        levels = "a probability of levels, not a density"
+        kind = "a density of continuous values, not a probability of levels" if continuous else levels
         of_levels = [OF_LEVELS] if getattr(data, "dequantize", False) else []
         if isinstance(model, LogProb):
             yield from self.missing(f"its log_prob is {kind}", other)
@@ -166,7 +167,7 @@ class Likelihood(Metric):
             tightens = isinstance(model, ImportanceBound)
             yield from self._bounds(subject, continuous, self.num_samples if tightens else 1)
             ks = dict.fromkeys([1, self.num_samples] if tightens else [1])
-            yield from self.missing(f"its elbo is {kind}", *(bound_name(k, not continuous) for k in ks))
+            yield from self.missing(f"its elbo bounds {kind}", *(bound_name(k, not continuous) for k in ks))
         if isinstance(model, MaximizesLikelihood):
             yield from self._criteria(subject, regularized)
 
