@@ -42,7 +42,7 @@ def main(config: DictConfig) -> float | None:
 
 
 def train(run: RunDirectory, settings: dict[str, Any], start: Start, processes: Processes) -> float | None:
-    """Builds what the settings describe and trains it; gives the best value of what the model is judged by."""
+    """Builds what the settings describe and trains it; gives the best value of its monitor."""
     # These take seconds: a wrong config has been refused by now.
     import lightning
     from lightning.pytorch.callbacks import Checkpoint

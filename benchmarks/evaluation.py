@@ -54,9 +54,9 @@ def again_rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         data = build("data=mnist", data_dir=arguments.data_dir, limit=limit)
         subject._kept.clear()  # what one process remembers
         start = time.perf_counter()
-        judged = subject.Subject(Noise(), data, cache_dir=Path(folder))
+        evaluated = subject.Subject(Noise(), data, cache_dir=Path(folder))
         for metric in (SampleQuality(None, None, 3, 5), Memorization(1000, None, None)):
-            assert list(metric.ask(judged))
+            assert list(metric.ask(evaluated))
         return time.perf_counter() - start
 
     with tempfile.TemporaryDirectory() as kept:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # All that needs a GPU, in one call, without a network and within the minutes given: GPU tests, seconds per epoch of the
 # Diagonal BiLSTM, samplers, the other benchmarks, and for the time that is left one training after the other, each
-# judged by eval.py. What such a machine's Python lacks is brought along in vendor/ (3 MB), in the project's versions:
+# evaluated by eval.py. What such a machine's Python lacks is brought along in vendor/ (3 MB), in the project's versions:
 #
 #   uv export -q --no-hashes --no-emit-project | uv pip install --target vendor --no-deps --python-version 3.12 \
 #     --python-platform linux -c - -e . hydra-core omegaconf antlr4-python3-runtime cloudpickle torch-fidelity

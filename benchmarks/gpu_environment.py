@@ -3,7 +3,7 @@
 Makes a virtual environment of Python 3.12 (5 GB, kept for the next time), copies the working tree as git sees it, makes
 vendor/ by the command in the head of gpu.sh, and runs gpu.sh there with DEVICE=cpu, without its samplers and its other
 benchmarks, which take a CPU hours. What comes back is held against what gpu.sh promises: an end within its minutes, no
-import error, every training judged, an archive that both pages can be written from. Then --tests run there, too.
+import error, every training evaluated, an archive that both pages can be written from. Then --tests run there, too.
 
     uv run benchmarks/gpu_environment.py FOLDER [--minutes 12] [--python 3.12] [--tests tests/nets tests/models]
 """

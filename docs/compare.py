@@ -1,4 +1,4 @@
-"""Writes docs/compare.md, its image, and the README's short form of it, from a comparison that eval.py has judged.
+"""Writes docs/compare.md, its image, and the README's short form of it, from a comparison that eval.py has evaluated.
 
 uv run train.py experiment=compare
 uv run eval.py run=logs/multirun/…

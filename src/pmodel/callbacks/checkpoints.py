@@ -62,7 +62,7 @@ class Snapshots(NamedCheckpoint):
 
 
 def followed(trainer: Trainer, model: LightningModule) -> str:
-    """The quantity that the model is judged by; without validation examples the same one of the training split."""
+    """The `monitor` of the model; without validation examples the same one of the training split."""
     validates = trainer.datamodule.split_sizes.get("validation")
     return model.monitor if validates else model.monitor.replace("val/", "train/")
 

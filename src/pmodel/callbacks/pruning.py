@@ -19,7 +19,7 @@ class Pruned(Exception):  # noqa: N818  (it is no error)
 
 
 class Pruning(Callback):
-    """Reports the quantity that the model is judged by, `monitor`, after each epoch that measured it, and raises
+    """Reports the `monitor` of the model after each epoch that measured it, and raises
     `Pruned` before the next epoch if the best so far is worse than the median of the other trials at that epoch.
 
     The study is found by the run's directory, `<search>/<number of the trial>-…`; elsewhere nothing is pruned. The
@@ -40,10 +40,10 @@ class Pruning(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._reason, reason = None, None
         if is_first() and self._open():
-            # A trial that was cut after this epoch's report, and before its end, is judged now as it was then.
+            # A trial that was cut after this epoch's report, and before its end, is decided now as it was then.
             epoch = epochs_done(trainer)
             if epoch and self._storage.get_trial(self._trial_id).last_step == epoch:
-                reason = self._judgement(epoch, followed(trainer, pl_module))
+                reason = self._decision(epoch, followed(trainer, pl_module))
         self._reason = trainer.strategy.broadcast(reason)
 
     def _open(self) -> bool:
@@ -81,9 +81,9 @@ class Pruning(Callback):
             return None
         if epoch not in trial.intermediate_values:  # else the run was cut after this report, and has come here again
             self._storage.set_trial_intermediate_value(self._trial_id, epoch, value)
-        return self._judgement(epoch, monitor)
+        return self._decision(epoch, monitor)
 
-    def _judgement(self, epoch: int, monitor: str) -> str | None:
+    def _decision(self, epoch: int, monitor: str) -> str | None:
         """Why the trial ends, if it does."""
         trial = self._storage.get_trial(self._trial_id)
         if trial.state.is_finished() or not self._study.pruner.prune(self._study, trial):

@@ -64,7 +64,7 @@ def report(run: RunDirectory, name: str, trainer: Trainer, check: bool = False) 
     check: it was one batch only, which nobody evaluates
 
     Returns:
-        The best value of what the model is judged by; None if it was not measured.
+        The best value of the monitor; None if it was not measured.
     """
     if is_first():
         numbers = collect_numbers(trainer, trainer.datamodule.protocol())
@@ -91,13 +91,13 @@ def collect_numbers(trainer: Trainer, protocol: dict[str, Any]) -> list[Number]:
     likelihoods = [number for number in of_final if number.get("kind") in ("exact", "bound")]
     numbers = list(likelihoods)
     if best is not None:
-        judged = "val" if any(name.startswith("val/") for name in best.best_metrics) else "train"
+        measured = "val" if any(name.startswith("val/") for name in best.best_metrics) else "train"
         for name, value in best.best_metrics.items():
             split, _, quantity = name.partition("/")
             if quantity == "change":
                 continue  # of the last epoch, not of the best one: see `ending`
             # What training alone can know, such as a sum over its examples, stands beside what validation says.
-            if split == judged or (split == "train" and f"{judged}/{quantity}" not in best.best_metrics):
+            if split == measured or (split == "train" and f"{measured}/{quantity}" not in best.best_metrics):
                 own = frechet.protocol() if frechet is not None and quantity == "frechet" else {}
                 numbers.append(
                     {

@@ -176,7 +176,7 @@ class Evaluation:
         )
 
     def _evaluation_data(self, run: Run) -> Any:
-        """The run's data without what concerns its training alone: models on the same data are judged by the same
+        """The run's data without what concerns its training alone: models on the same data are evaluated on the same
         examples, whether their training mirrored images, drew them anew, or knew all labels."""
         node = run.config["data"] | {key: value for key, value in EVALUATED_WITH.items() if key in run.config["data"]}
         key = json.dumps([node, run.data.units], sort_keys=True)
@@ -189,7 +189,7 @@ class Evaluation:
         return self._data[key]
 
     def _check_sizes(self, run: Run, numbers: list[dict[str, Any]]) -> None:
-        """Refuses data that are not those of the training: what was trained on may be among what is judged by."""
+        """Refuses data that are not those of the training: examples of the training may be among those evaluated."""
         if run.config["data"].get("num_labels") is not None:
             return
         recorded = next((n["protocol"]["split_sizes"] for n in numbers if "split_sizes" in n.get("protocol", {})), {})

@@ -112,7 +112,7 @@ def if_images(shape: list[int], value: Any, otherwise: Any) -> Any:
 
 
 def eval_dir(run: str | list[str], log_dir: str) -> str:
-    """Where evaluations are written: in the run, or in the multirun, that is judged; of several, among the logs."""
+    """Where evaluations are written: in the run, or in the multirun, that is evaluated; of several, among the logs."""
     paths = [run] if isinstance(run, str) else list(run)
     if len(paths) > 1:
         return f"{log_dir}/eval"

@@ -11,7 +11,7 @@ Curve = tuple[list[float], list[float]]
 class LossCurves(Figure):
     """One panel per logged quantity, training and validation in each; its history is part of the checkpoint.
 
-    First comes what the model is judged by, its `monitor`, then its `headline`, then the rest as they are logged.
+    First comes the `monitor` of the model, then its `headline`, then the rest as they are logged.
     Quantities that a model names together in its `panels`, a dict from a title to names, share a panel.
     """
 

@@ -164,7 +164,7 @@ def epochs_done(trainer: Trainer) -> int:
 
 @contextmanager
 def evaluating(trainer: Trainer, model: LightningModule) -> Iterator[None]:
-    """The model as it is judged and saved: in eval mode, without gradients, with averaged weights if it keeps any."""
+    """The model as it is evaluated and saved: in eval mode, without gradients, with its averaged weights."""
     averages = [callback for callback in trainer.callbacks if isinstance(callback, WeightAveraging)]
     was_training = model.training
     model.eval()

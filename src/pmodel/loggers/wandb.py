@@ -49,7 +49,7 @@ class WandbLogger(Logger):
 
     - config: all settings, num_parameters, world_size, and the code, versions and hardware
     - best/…: after each epoch the numbers of the best checkpoint so far; final/…: what the best weights are worth
-    - of val/…: in the summary its min, max and last, of what the model is judged by its best and last
+    - of val/…: in the summary its min, max and last, of its monitor the best and last
 
     Args:
         save_dir: the run directory.
@@ -170,7 +170,7 @@ class WandbLogger(Logger):
         self.experiment.log(row if step is None else {**row, STEP: step})
 
     def _summary(self, name: str) -> str:
-        """What the summary keeps of a number: of the one that the model is judged by its best, of others both ends."""
+        """What the summary keeps of a number: of the monitor its best, of others both ends."""
         model = self._trainer.lightning_module if self._trainer else None
         return f"{model.monitor_mode if model is not None and model.monitor == name else 'min,max'},last"
 

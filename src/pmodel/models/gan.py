@@ -147,7 +147,7 @@ class GAN(AdversarialModule):
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
         """G(z), the examples (n, …) of codes (n, D)."""
-        return torch.cat([self.generated(self.judged_generator, part) for part in z.split(CHUNK)])
+        return torch.cat([self.generated(self.evaluated_generator, part) for part in z.split(CHUNK)])
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
         """n examples G(z), (n, …)."""

@@ -70,6 +70,6 @@ def search_history(done: dict[int, float], pruned: dict[int, float], minimize: b
             axes.set_ylim(low, high)
         axes.legend(frameon=False)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(xlabel="trial", ylabel="what the model is judged by")
+    axes.set(xlabel="trial", ylabel="the monitor of the model")
     axes.grid(alpha=0.3)
     return render(axes.figure)

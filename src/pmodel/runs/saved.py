@@ -216,7 +216,7 @@ def read_overrides(folder: Path, place: str) -> list[str]:
 
 
 def evaluate_command(path: str) -> str:
-    """What to type in a shell to judge the run, or the runs, in a directory."""
+    """What to type in a shell to evaluate the run, or the runs, in a directory."""
     return f"uv run eval.py {shlex.quote(setting('run', path))}"
 
 

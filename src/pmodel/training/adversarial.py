@@ -132,7 +132,7 @@ class AdversarialModule(MeasuredModule):
         """D(x), before any σ, (B,); of a class-conditional model for the labels that are part of the codes."""
 
     @property
-    def judged_generator(self) -> nn.Module:
+    def evaluated_generator(self) -> nn.Module:
         """The generator that samples come from: the averaged one, if there is one."""
         return self.generator if self.averaged_generator is None else self.averaged_generator
 
@@ -231,7 +231,7 @@ class AdversarialModule(MeasuredModule):
         with batch_statistics(self.discriminator):
             codes = self.draw_codes(len(batch.x), batch.label)
             real = self.score(batch.x, codes)
-            fake = self.score(self.generated(self.judged_generator, codes), codes)
+            fake = self.score(self.generated(self.evaluated_generator, codes), codes)
         return {**self._discriminator_terms(real, fake), "generator_loss": self.objective.generator(fake)}
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:

@@ -27,7 +27,7 @@ from pmodel.training.training_data import data_of
 
 
 class MeasuredModule(LightningModule):
-    """A model that says what it is judged by: `terms`, named numbers per example.
+    """A model that says what it is measured by: `terms`, named numbers per example.
 
     Of all models, `data_shape` is that of one example, (C, H, W) or (D,); `num_levels`, how many values a sub-pixel
     has, is None for continuous data; `num_classes`, how many classes the labels distinguish, is None without labels.
@@ -53,7 +53,7 @@ class MeasuredModule(LightningModule):
     ending: str | None = None
     # Which of several ways of computing the same is in use, where there are several; a few words for the user.
     remark: str | None = None
-    # Whether there is a model to judge and to draw: not before the first fit of one that has no gradient.
+    # Whether there is a model to evaluate and to draw: not before the first fit of one that has no gradient.
     fitted: bool = True
     # Of models that average their weights: validation, samples and checkpoints are then of the averages.
     ema_decay: float | None = None
