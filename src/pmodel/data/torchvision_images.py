@@ -185,6 +185,10 @@ class _ArrayUnpickler(pickle.Unpickler):
         return super().find_class(module.replace("numpy.core", "numpy._core"), name)
 
 
+# What reading a damaged pickle raises, besides what its entries do that are no arrays.
+_DAMAGED = (OSError, pickle.UnpicklingError, EOFError, LookupError, AttributeError, ImportError)
+
+
 def read_cifar_batch(path: Path, source: str) -> tuple[Tensor, Tensor]:
     """The images (N, 3, 32, 32), uint8, and classes (N,), int64, of a CIFAR-10 batch file, a pickle.
 
@@ -196,6 +200,6 @@ def read_cifar_batch(path: Path, source: str) -> tuple[Tensor, Tensor]:
             entry = _ArrayUnpickler(file, encoding="latin1").load()
         x, label = torch.from_numpy(entry["data"]), torch.tensor(entry["labels"], dtype=torch.int64)
         return x.reshape(len(label), 3, 32, 32), label
-    except Exception as error:  # a pickle that is cut can raise any
+    except (*_DAMAGED, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"data={source}: {path} is truncated or corrupt: {reason}") from error
