@@ -80,6 +80,32 @@ class ImportanceBound(Protocol):
 
 
 @runtime_checkable
+class Estimate(Protocol):
+    """Estimates log p_model(x), neither exactly nor as a bound: by annealed importance sampling, for example, or with
+    Hutchinson's trace."""
+
+    def log_prob_estimate(self, x: Tensor, *, generator: Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Estimates of log p_model(x), nats, (B,), and their standard errors, nats: (B,) where each example has noise
+        of its own, () where all share one error, as that of an estimated normalizing constant."""
+
+
+@runtime_checkable
+class UnnormalizedLogProb(Protocol):
+    """Knows its density but for a constant factor."""
+
+    def unnormalized_log_prob(self, x: Tensor) -> Tensor:
+        """log p_model(x) + c, nats, (B,), with a constant c that is the same for all x."""
+
+
+@runtime_checkable
+class AnswersWith(Protocol):
+    """Has settings that decide how it answers, and not what it has learned, such as a number of sampling steps."""
+
+    answer_settings: tuple[str, ...]
+    """The names of these arguments of its constructor; with any other values of them its weights still fit."""
+
+
+@runtime_checkable
 class ContinuousDensity(Protocol):
     """Says whether its log p_model(x), or the bound on it, is a density over R^D also where the data lie on levels;
     what does not say so has probabilities of levels there."""

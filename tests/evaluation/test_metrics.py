@@ -17,7 +17,8 @@ from pmodel.evaluation import declared
 from pmodel.evaluation.clusters import Clustering
 from pmodel.evaluation.codes import Classification
 from pmodel.evaluation.findings import Metric, Reference, without_labels
-from pmodel.evaluation.likelihood import CRITERIA, DECIDED, UNBOUNDED, bound_name
+from pmodel.evaluation.likelihood import CRITERIA, bound_name
+from pmodel.evaluation.nats import DECIDED, UNBOUNDED
 from pmodel.evaluation.reconstruction import Reconstruction
 from pmodel.evaluation.samples import MANIFOLDS
 from pmodel.evaluation.subject import Subject, _seed

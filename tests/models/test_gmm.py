@@ -15,7 +15,7 @@ from support import array_data, build, fit
 
 from pmodel.data import mixtures
 from pmodel.distributions import gaussians
-from pmodel.evaluation.likelihood import DECIDED, STOPPED
+from pmodel.evaluation.nats import DECIDED, STOPPED
 from pmodel.evaluation.subject import Subject
 
 ORACLE = {"full": "full", "tied": "tied", "diagonal": "diag", "spherical": "spherical"}

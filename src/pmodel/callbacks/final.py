@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from pmodel.callbacks.checkpoints import BestCheckpoint
 from pmodel.capabilities import Assigns, LogProb, LowerBound, Samples
 from pmodel.evaluation.clusters import Clustering
+from pmodel.evaluation.estimates import LikelihoodEstimate
 from pmodel.evaluation.likelihood import Likelihood
 from pmodel.evaluation.parzen import Parzen
 from pmodel.evaluation.points import Modes
@@ -64,6 +65,7 @@ class FinalNumbers(Callback):
         subject = Subject(model, data, "validation", batch_size=data.eval_batch_size)
         metrics = (
             Likelihood(self.num_samples, self.num_images, self.seconds),
+            LikelihoodEstimate(self.num_images),
             Modes(self.num_draws),
             Parzen(self.parzen_samples),
             Clustering(),

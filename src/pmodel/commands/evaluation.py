@@ -62,6 +62,7 @@ class Evaluation:
             print(f"left out: {line}", flush=True)
         places = settings["data_dir"], settings["data"]["path"]
         self.runs = [open_run(run.checkpoint, *places, f"run={shown(run.folder)}") for run in found]
+        self.runs = answering(self.runs, settings["answer"] or {})
         self.labels = labels(self.runs)
         parts = {name: node for name, node in settings["metric"].items() if node}
         self.features = instantiate(parts.pop("features"))
@@ -173,6 +174,7 @@ class Evaluation:
             None if cache_dir is None else Path(cache_dir).expanduser(),
             self.settings["batch_size"],
             about_training,
+            run.answer,
         )
 
     def _evaluation_data(self, run: Run) -> Any:
@@ -228,6 +230,18 @@ def _history(run: Run) -> dict[str, Any]:
         with suppress(ValueError):
             return read_checkpoint(last, "history").get("callbacks", {})
     return run.state
+
+
+def answering(runs: list[Run], settings: dict[str, Any]) -> list[Run]:
+    """The runs, of which each answers with those of the settings that its model has.
+
+    Raises:
+        ValueError: of one line, if no model has one of them, or it does not take the value.
+    """
+    own = [{key: settings[key] for key in settings if key in getattr(run.model, "answer_settings", ())} for run in runs]
+    unknown = {key: value for key, value in settings.items() if not any(key in keys for keys in own)}
+    own[0] |= unknown  # which it refuses
+    return [run.answering(**keys) if keys else run for run, keys in zip(runs, own, strict=True)]
 
 
 def labels(runs: list[Run]) -> list[str]:

@@ -48,6 +48,7 @@ class EvalConfig(TypedDict):
 
     run: str | list[str]
     split: Literal["train", "validation", "test"]
+    answer: dict | None
     data_dir: str | None
     data: Place
     cache_dir: str | None

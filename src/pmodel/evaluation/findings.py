@@ -122,9 +122,8 @@ class Metric(ABC):
             "count": len(subject.examples.x) if count is None else count,
             "standard_error": error if math.isfinite(error) else None,
         } | rest
-        return self.plain_number(
-            name, value, **rest | {"protocol": data_protocol(subject.data) | rest.get("protocol", {})}
-        )
+        protocol = data_protocol(subject.data) | subject.answer | rest.get("protocol", {})
+        return self.plain_number(name, value, **rest | {"protocol": protocol})
 
     def _declared(self, name: str) -> Quantity:
         return next(part for part in self.quantities if part.name == name)

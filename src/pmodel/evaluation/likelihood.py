@@ -8,17 +8,11 @@ from typing import Any
 
 from torch import Tensor
 
-from pmodel.capabilities import (
-    ContinuousDensity,
-    ImportanceBound,
-    LogProb,
-    LowerBound,
-    MaximizesLikelihood,
-    SamplesClasses,
-)
+from pmodel.capabilities import ImportanceBound, LogProb, LowerBound, MaximizesLikelihood, SamplesClasses
 from pmodel.evaluation.findings import Finding, Metric, Quantity
+from pmodel.evaluation.nats import Nats, caveats_of, is_continuous
 from pmodel.evaluation.subject import SEED, Subject
-from pmodel.metrics.likelihood import Mean, bits_per_dim, estimate
+from pmodel.metrics.likelihood import Mean, estimate
 from pmodel.processes.bar import Bar
 from pmodel.runs.results import Curve, Number
 from pmodel.settings.ranges import Count, Positive
@@ -31,9 +25,6 @@ CURVE = (1, 5, 50)
 EXACT, DENSITY = "negative_log_likelihood", "negative_log_density"
 OF_LEVELS = "negative_log_likelihood_of_levels"
 CRITERIA = ("bic", "aic")
-UNBOUNDED = "a density of data on levels has no bound; data.dequantize=true gives numbers that compare"
-DECIDED = "model.reg_covar decides the density, not the data"
-STOPPED = "parameters from before the fit had converged; best.ckpt follows val/nll where there are validation examples"
 
 
 def bound_name(k: int, continuous: bool) -> str:
@@ -42,7 +33,7 @@ def bound_name(k: int, continuous: bool) -> str:
     return f"{name}_of_density" if continuous else name
 
 
-class Likelihood(Metric):
+class Likelihood(Nats, Metric):
     """−log p(x), in nats per example: exact, as a density, or bounded from above; the mean over all examples of the
     split with its standard error, and bits/dim where x is on levels.
 
@@ -64,9 +55,6 @@ class Likelihood(Metric):
         seconds: that the bounds may take, roughly; where it is too little, only some examples are measured.
     """
 
-    group = "likelihood"
-    unit = "nats"
-    better = "lower"
     quantities = (
         Quantity(
             EXACT,
@@ -145,8 +133,7 @@ class Likelihood(Metric):
         return f"{reason}, only a bound" if question is LogProb and isinstance(model, LowerBound) else reason
 
     def measure(self, subject: Subject) -> Iterator[Finding]:
-        data, model = subject.data, subject.model
-        continuous = data.num_levels is None or (isinstance(model, ContinuousDensity) and model.continuous_density)
+        data, model, continuous = subject.data, subject.model, is_continuous(subject)
         regularized = model.regularized_nats() if isinstance(model, MaximizesLikelihood) else 0.0
         own, other = (DENSITY, EXACT) if continuous else (EXACT, DENSITY)
         levels = "a probability of levels, not a density"
@@ -159,10 +146,10 @@ class Likelihood(Metric):
             else:
                 found = estimate(subject.log_densities(lambda x, _: model.log_prob(x), subject.examples.x))
                 protocol = _conditional(model) | ({"regularized_nats": regularized} if regularized else {})
-                caveats = _caveats(subject, continuous, regularized, found)
-                yield self._nats(subject, own, found, not continuous, protocol, caveats)
+                caveats = caveats_of(subject, continuous, regularized, found)
+                yield self.nats(subject, own, found, not continuous, protocol, caveats)
                 if of_levels:
-                    yield self._of_levels(subject, found, protocol, caveats)
+                    yield self.of_levels(subject, OF_LEVELS, found, protocol, caveats)
         if isinstance(model, LowerBound):
             tightens = isinstance(model, ImportanceBound)
             yield from self._bounds(subject, continuous, self.num_samples if tightens else 1)
@@ -190,11 +177,11 @@ class Likelihood(Metric):
                 found[k] = estimate(subject.log_densities(bound, x, PART, None))
         for k in dict.fromkeys([most, 1]):
             protocol = {"num_samples": k, "noise_seed": SEED}
-            name, caveats = bound_name(k, continuous), _caveats(subject, continuous, 0.0, found[k])
+            name, caveats = bound_name(k, continuous), caveats_of(subject, continuous, 0.0, found[k])
             remark = None if k == most else f"the bound with K = {k}"
-            yield self._nats(subject, name, found[k], not continuous, protocol, caveats, remark)
+            yield self.nats(subject, name, found[k], not continuous, protocol, caveats, remark)
         if getattr(subject.data, "dequantize", False) and not isinstance(subject.model, LogProb):
-            yield self._of_levels(subject, found[most], {"num_samples": most, "noise_seed": SEED}, [])
+            yield self.of_levels(subject, OF_LEVELS, found[most], {"num_samples": most, "noise_seed": SEED}, [])
         if len(found) > 1:
             yield Curve(
                 "bound_of_density_over_num_samples" if continuous else "bound_over_num_samples",
@@ -213,45 +200,9 @@ class Likelihood(Metric):
         deviance = -2 * subject.log_densities(lambda part, _: model.log_prob(part), x).double().sum().item()
         protocol = {"num_parameters": model.num_parameters, "converged": model.converged}
         protocol |= {"regularized_nats": regularized} if regularized else {}
-        rest = {"split": "train", "protocol": protocol, "caveats": _caveats(subject, True, regularized) or None}
+        rest = {"split": "train", "protocol": protocol, "caveats": caveats_of(subject, True, regularized) or None}
         for name, price in zip(CRITERIA, (math.log(len(x)), 2.0), strict=True):
             yield self.number(subject, name, deviance + price * model.num_parameters, count=len(x), **rest)
-
-    def _of_levels(self, subject: Subject, density: Mean, protocol: dict[str, Any], caveats: list[str]) -> Number:
-        """What the density of dequantized examples says at most about −log p of their levels: a level is a cell of
-        volume L^−D."""
-        cell = math.prod(subject.data.shape) * math.log(subject.data.source_levels)
-        return self._nats(subject, OF_LEVELS, density._replace(mean=density.mean - cell), True, protocol, caveats)
-
-    def _nats(
-        self,
-        subject: Subject,
-        name: str,
-        found: Mean,
-        bits: bool,
-        protocol: dict[str, Any],
-        caveats: list[str],
-        remark: str | None = None,
-    ) -> Number:
-        rest = {"protocol": protocol, "caveats": caveats or None, "remark": remark}
-        rest["bits_per_dim"] = bits_per_dim(found.mean, math.prod(subject.data.shape)) if bits else None
-        return self.number(subject, name, -found.mean, *found[1:], **rest)
-
-
-def _caveats(subject: Subject, continuous: bool, regularized: float, found: Mean | None = None) -> list[str]:
-    """Why a log-density, as found or of the training examples, is no quality of its model.
-
-    regularized: by how many nats per training example a tenth of the model's regularizer would raise it
-    """
-    reasons = []
-    if continuous and subject.data.num_levels is not None:
-        reasons.append(UNBOUNDED)
-    # Half a hundredth of a nat shows in no number.
-    elif regularized > max(0.005, 0.0 if found is None or math.isnan(found.standard_error) else found.standard_error):
-        reasons.append(DECIDED)
-    if (found is None or subject.split == "train") and not getattr(subject.model, "converged", True):
-        reasons.append(STOPPED)
-    return reasons
 
 
 def _conditional(model: Any) -> dict[str, Any]:

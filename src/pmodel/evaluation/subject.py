@@ -47,6 +47,7 @@ class Subject:
         cache_dir: keeps that network and the features of real examples; None: nowhere.
         batch_size: examples that are passed through the model at once.
         about_training: numbers that the training knows, such as its time.
+        answer: with which of its settings changed the model answers, for the protocol.
     """
 
     # Examples that are drawn at once; each part has noise of its own, so that any number of devices draws the same.
@@ -62,11 +63,13 @@ class Subject:
         cache_dir: Path | None = None,
         batch_size: int = 500,
         about_training: list[Number] | None = None,
+        answer: dict[str, Any] | None = None,
     ):
         self.model, self.data, self.split = model, data, split
         self.group = group or ProcessGroup(model.device)
         self.chosen_features, self.cache_dir = features or Features("auto", None), cache_dir
         self.batch_size, self.about_training = batch_size, about_training or []
+        self.answer = {"answer": answer} if answer else {}
         self._drawn: list[Tensor] = []
         self._seconds: list[float] = []
         self._features_of_samples: Tensor | None = None

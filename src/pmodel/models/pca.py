@@ -33,6 +33,7 @@ class PCA(StreamingModule):
         "nll": "nats",
         "explained_variance": "share of the total",
     }
+    answer_settings = ("whiten",)
 
     def __init__(self, data_shape: Counts, num_components: Count, whiten: bool, init_size: Count):
         super().__init__(tolerance=0.0, init_size=init_size)

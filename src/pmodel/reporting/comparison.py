@@ -23,6 +23,7 @@ KINDS = ("exact", "bound", "estimate")
 # Entries of a protocol that are a model's own, and no difference in the measurement: a Parzen window is as wide as
 # suits its samples, a code as long as it is.
 OF_MODEL = {"sigma", "code_dim", "median_distance_of_samples", "num_parameters", "converged", "regularized_nats"}
+OF_MODEL |= {"answer", "error_of_one_estimate"}
 # Groups of numbers that are no quality of a model: none is marked best.
 UNMARKED = {"cost"}
 MARKED = "the best of those measured alike, and what is within the standard error of it"

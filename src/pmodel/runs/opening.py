@@ -1,7 +1,7 @@
 """Opens runs that were saved: to ask their models, or to go on with them."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from pmodel.instantiate import check_target, instantiate
 from pmodel.runs.files import RESULTS
 from pmodel.runs.saved import find_run, read_checkpoint, read_config
 from pmodel.runs.typed import to_type
+from pmodel.settings.checked import check_given
 
 # What a checkpoint holds for a training to go on, besides what a model needs.
 OF_A_TRAINING = {"loops": dict, "callbacks": dict, "optimizer_states": list, "lr_schedulers": list, "global_step": int}
@@ -84,6 +85,7 @@ class Run:
     data: its data module; a split is read when it is first asked for
     epochs: how many epochs the weights were trained
     state: what callbacks kept in the checkpoint, by their names
+    answer: the settings with which the model answers otherwise than it was trained
     """
 
     folder: Path
@@ -94,9 +96,29 @@ class Run:
     data: LightningDataModule
     epochs: int
     state: dict[str, Any]
+    answer: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"Run({shown(self.folder)}, {type(self.model).__name__}, {self.checkpoint.name}, {self.epochs} epochs)"
+
+    def answering(self, **settings: Any) -> "Run":
+        """The run with a model that answers with other values of settings that it names in `answer_settings`, such as
+        a number of sampling steps: `run.answering(num_steps=50).model.sample(16)`.
+
+        Raises:
+            ValueError: of one line, if the model does not name a setting, or its constructor does not take the value.
+        """
+        cls = type(self.model)
+        known = getattr(cls, "answer_settings", ())
+        for key, value in settings.items():
+            if key not in known:
+                has = f"only {', '.join(known)}" if known else "no such setting"
+                raise ValueError(f"answer.{key}={value}: {cls.__name__} has {has} to answer with")
+        check_given(cls, "answer", settings)
+        with torch.random.fork_rng(devices=[]):
+            model = cls(**{**self.model.hparams, **settings})
+        model.load_state_dict(self.model.state_dict())
+        return replace(self, model=model.eval(), answer=settings)
 
     @cached_property
     def results(self) -> dict[str, Any] | None:

@@ -21,13 +21,18 @@ def check_arguments(cls: type, place: str) -> None:
     def checked(self: Any, *args: Any, **kwargs: Any) -> None:
         if type(self).__init__ is checked:  # and not that of a base class, which gets a part of them
             given = inspect.signature(init).bind(self, *args, **kwargs).arguments
-            _check(type(self), place, {**given, **given.get("common", {})})
+            check_given(type(self), place, {**given, **given.get("common", {})})
         init(self, *args, **kwargs)
 
     cls.__init__ = checked
 
 
-def _check(cls: type, place: str, given: dict[str, Any]) -> None:
+def check_given(cls: type, place: str, given: dict[str, Any]) -> None:
+    """Refuses values, by the names of arguments, that the constructor of a class does not take.
+
+    Raises:
+        ValueError: of one line, at the first one.
+    """
     try:
         known = signature(f"{cls.__module__}.{cls.__qualname__}").parameters
     except TargetError:  # a class of a notebook or a function, whose source is in no file
