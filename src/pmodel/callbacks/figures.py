@@ -86,11 +86,9 @@ class Figures(Callback):
                 bar.update()
 
     @property
-    def captions(self) -> dict[str, dict[str, str | None]]:
+    def captions(self) -> dict[str, dict[str, str]]:
         """What a report says about each figure of a model, by their names, in its order."""
-        return {
-            f.name: {"title": f.title, "caption": f.caption, "of_points": f.caption_of_points} for f in self._of_models
-        }
+        return {f.name: {"title": f.title, "caption": f.caption} for f in self._of_models}
 
     @property
     def _of_models(self) -> list[Figure]:

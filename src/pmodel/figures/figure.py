@@ -122,7 +122,6 @@ class Figure(ABC):
     """One image of a model; its name is that of its file.
 
     title, caption: for a report; what one sees, to a reader who sees it for the first time
-    caption_of_points: where that is something else for points than for images
     keeps_history: whether its earlier images are kept too, in a folder of that name, to see the training proceed
     of_data: whether it shows the data, which no training changes: drawn once, before the first step
     """
@@ -130,7 +129,6 @@ class Figure(ABC):
     name: str
     title: ClassVar[str]
     caption: ClassVar[str]
-    caption_of_points: ClassVar[str | None] = None
     keeps_history = False
     of_data = False
 

@@ -40,10 +40,9 @@ class SampleGrid(Figure):
 
     name = "samples"
     title = "Samples"
-    caption = "Each image was drawn by the model from nothing but noise: compare how sharp they are, and how varied."
-    caption_of_points = (
-        "Points that the model drew from nothing but noise, beside real ones: compare where they lie, and "
-        "which places they miss."
+    caption = (
+        "What the model drew from nothing but noise: compare how sharp images are and how varied, or where points "
+        "lie and which places they miss."
     )
 
     def __init__(self, num_images: Count):
@@ -90,12 +89,8 @@ class ReconstructionGrid(Figure):
     name = "reconstructions"
     title = "Reconstructions"
     caption = (
-        "Held-out images, and what is left of each after the model has encoded it and decoded it again: what "
+        "Held-out examples, and what is left of each after the model has encoded it and decoded it again: what "
         "is missing did not pass through the code."
-    )
-    caption_of_points = (
-        "Held-out points, and where each is after the model has encoded it and decoded it again: what is "
-        "missing did not pass through the code."
     )
 
     def __init__(self, num_images: Count):

@@ -41,10 +41,6 @@ class SamplesOverTime(Figure):
     name = "samples_over_time"
     title = "Samples over time"
     caption = "The same noise after more and more epochs, one row for each: what a model learns first, and what last."
-    caption_of_points = (
-        "The same noise after more and more epochs, over the real points: which places a model finds first, "
-        "and which last."
-    )
 
     def __init__(self, num_images: Count, num_rows: Two):
         self.num_images, self.num_rows = num_images, num_rows
