@@ -327,20 +327,11 @@ def test_each_number_has_its_protocol_and_checkpoints_their_hashes(nine):
     assert protocol.count("split_seed") == 1
 
 
-def test_curves_are_one_plot_of_all_runs_with_their_values(nine, tmp_path):
+def test_curves_are_one_plot_of_all_runs_without_their_holes(nine, tmp_path):
     section = nine[1][nine[1].index('<section id="curves">') : nine[1].index('<section id="settings">')]
-    page = Page(section)
-    assert [image["alt"] for image in page.all("img")] == ["importance-weighted bound over K: autoencoder, vae"]
-    assert "K 1 10 100 500" in page.text()
-    results = document(["vae"])
-    results["runs"][0]["curves"][0]["x"] = [1.0, 10.0, 100.0, 0.25]
-    assert "K 0.25 1 10 100 " in page_of(results, tmp_path).text()
-    assert "vae -90.07 ± 0.25 -88.10 ± 0.24" in page.text()
-
-
-def test_curves_with_holes_are_drawn_without_them(tmp_path):
+    images = Page(section).all("img")
+    assert [image["alt"] for image in images] == ["importance-weighted bound over K: autoencoder, vae"]
     results = document(["vae"])
     (curve,) = results["runs"][0]["curves"]
-    curve["y"][1] = None
-    del curve["error"]
-    assert "vae -90.07 – -86.90" in page_of(results, tmp_path).text()
+    curve["y"][1] = curve["error"][2] = None
+    assert "importance-weighted bound over K" in page_of(results, tmp_path).text()

@@ -49,15 +49,11 @@ class SamplesOverTime(Figure):
 
     def note(self, trainer: Trainer) -> None:
         model, scene = trainer.lightning_module, scene_of(trainer)
-        with suppress(NotShown):
-            self._are_images(scene, model)
-            if not (is_first() and model.fitted):
-                return
-            kept = kept_epochs(scene.epochs, self.num_rows)
-            self.state = {earlier: drawn for earlier, drawn in self.state.items() if earlier in kept}
-            if scene.epochs in kept:
-                with evaluating(trainer, model):
-                    self.state[scene.epochs] = self._drawn(scene, model)
+        kept = kept_epochs(scene.epochs, self.num_rows)
+        self.state = {earlier: drawn for earlier, drawn in self.state.items() if earlier in kept}
+        if scene.epochs in kept and is_first() and model.fitted:
+            with suppress(NotShown), evaluating(trainer, model):
+                self.state[scene.epochs] = self._drawn(scene, model)
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
         # The newest again: training may have ended within an epoch.

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections import ChainMap, Counter
+from collections import ChainMap
 from typing import Any, NamedTuple, get_args
 
 from pmodel.reporting.headings import data_title, differences
@@ -157,7 +157,7 @@ def _table(runs: list[dict[str, Any]], told: dict[str, Any], split: str) -> Tabl
     return Table(
         title=data_title(runs[0]["data"]),
         differences=told,
-        examples=_examples(runs, split),
+        examples=examples_text(runs[0]["data"].get("split_sizes", {}).get(split), split),
         runs=runs,
         columns=columns,
         footnotes={reason: list(users) for reason, users in footnotes.items()},
@@ -193,14 +193,6 @@ def _column(
             for caveat in (number or {}).get("caveats", [])
         ),
     )
-
-
-def _examples(runs: list[dict[str, Any]], split: str) -> str:
-    """How many examples of the split most numbers were measured on; of none, how many the data have."""
-    measured = [number for run in runs for number in run["numbers"] if number.get("split") == split]
-    counts = Counter(number["count"] for number in measured if "count" in number)
-    size = (runs[0]["data"].get("split_sizes") or {}).get(split)
-    return examples_text(counts.most_common(1)[0][0] if counts else size, split)
 
 
 def _rank(number: Number) -> tuple[int, int]:
