@@ -75,14 +75,14 @@ class Table(NamedTuple):
     """Runs on the same data, and their numbers.
 
     title: the data's name
-    differences: the entries that tell its data from those of other tables of that title
+    heading: the title, and what tells its data from those of other tables of that title
     examples: how many of which split, "250 test examples"
     footnotes: for each reason the runs that lack a number for it
     absent: a line for each reason why no run, or some runs, lack numbers that have no column
     """
 
     title: str
-    differences: dict[str, Any]
+    heading: str
     examples: str
     runs: list[dict[str, Any]]
     columns: list[Column]
@@ -102,11 +102,6 @@ class Table(NamedTuple):
     def heads(self) -> list[str]:
         """The labels, and beside them how a training ended that did not reach its end."""
         return [label_text(run) for run in self.runs]
-
-    @property
-    def heading(self) -> str:
-        """The title and what differs, in one line."""
-        return ", ".join([self.title, *(f"{key}: {as_typed(value)}" for key, value in self.differences.items())])
 
 
 def comparison_tables(results: dict[str, Any]) -> list[Table]:
@@ -154,9 +149,10 @@ def _table(runs: list[dict[str, Any]], told: dict[str, Any], split: str) -> Tabl
                 footnotes.setdefault(reason, {})[run["label"]] = None
                 notes[i] = list(footnotes).index(reason)
         columns.append(_column(firsts[name], runs, numbers, notes, references.get(name)))
+    title = data_title(runs[0]["data"])
     return Table(
-        title=data_title(runs[0]["data"]),
-        differences=told,
+        title=title,
+        heading=", ".join([title, *(f"{key}: {as_typed(value)}" for key, value in told.items())]),
         examples=examples_text(runs[0]["data"].get("split_sizes", {}).get(split), split),
         runs=runs,
         columns=columns,
