@@ -38,8 +38,6 @@ class SamplesOverTime(Figure):
         num_rows: at most.
     """
 
-    name = "samples_over_time"
-    title = "Samples over time"
     caption = "The same noise after more and more epochs, one row for each: what a model learns first, and what last."
 
     def __init__(self, num_images: Count, num_rows: Two):
