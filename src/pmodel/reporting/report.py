@@ -38,7 +38,7 @@ def write_report(results: dict[str, Any], folder: Path) -> Path:
     folder = Path(folder)
     tables = comparison_tables(results)
     runs = results["runs"]
-    drawn = {name for run in runs for name in run.get("figures", {})}
+    drawn = {name for run in runs for name in run["figures"]}
     names = dict.fromkeys(["samples", *results["captions"], *sorted(drawn)])
     sections = [_section(results, name, folder) for name in names if name == "samples" or name in drawn]
     shared, own = _settings(runs)
@@ -144,13 +144,11 @@ def _section(results: dict[str, Any], name: str, folder: Path) -> Section:
     title = known.get("title") or name.replace("_", " ").capitalize()
     images, missing = [], {}
     for run in runs:
-        path = run.get("figures", {}).get(name)
-        if path and (folder / path).is_file():
-            data = (folder / path).read_bytes()
-            images.append((run, image_of(data, f"{title}: {run['label']}, {run['model']}")))
-            continue
-        reason = run.get("missing_figures", {}).get(name, "not drawn")
-        missing.setdefault(f"{path} was not found" if path else reason, []).append(run["label"])
+        if name in run["figures"]:
+            png = (folder / run["figures"][name]).read_bytes()
+            images.append((run, image_of(png, f"{title}: {run['label']}, {run['model']}")))
+        else:
+            missing.setdefault(run["missing_figures"].get(name, "not drawn"), []).append(run["label"])
     return Section(title, known.get("caption", ""), images, missing)
 
 
