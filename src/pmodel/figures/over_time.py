@@ -38,7 +38,7 @@ class SamplesOverTime(Figure):
         num_rows: at most.
     """
 
-    caption = "The same noise after more and more epochs, one row for each: what a model learns first, and what last."
+    caption = "The same noise after more and more epochs: what a model learns first, and what last."
 
     def __init__(self, num_images: Count, num_rows: Two):
         self.num_images, self.num_rows = num_images, num_rows
