@@ -1,4 +1,4 @@
-"""The models by the names of their classes, built with the defaults of conf/."""
+"""Models, and what is built beside them, by the names of their classes, with the defaults of conf/."""
 
 import importlib
 import inspect
@@ -41,12 +41,14 @@ HierarchicalVAE = with_defaults(
 )
 
 
-def part(target: str) -> Callable[..., Any]:
-    """A function of the settings of a class that conf/ builds beside models and data, in their order or by name."""
-    module, name = target.rsplit(".", 1)
+def __getattr__(name: str) -> Callable[..., Any]:
+    """A function of the settings, in their order or by name, of a class that conf/ builds beside models and data."""
+    if name.startswith("_"):
+        raise AttributeError(name)
 
     def make(*values: Any, **settings: Any) -> Any:
-        cls = getattr(importlib.import_module(module), name)
+        target = next(target for target in _nodes() if target.endswith(f".{name}"))
+        cls = getattr(importlib.import_module(target.removesuffix(f".{name}")), name)
         node = {key: value for key, value in _nodes()[target].items() if key != "_target_"}
         return cls(**{**node, **dict(zip(inspect.signature(cls).parameters, values, strict=False)), **settings})
 
@@ -70,39 +72,3 @@ def _nodes() -> dict[str, dict[str, Any]]:
     note(config("run=x", "cache_dir=null", name="eval"))
     note(config("sweep=vae_optuna"))
     return found
-
-
-CodeArithmetic = part("pmodel.figures.arithmetic.CodeArithmetic")
-ClusterCentres = part("pmodel.figures.clusters.ClusterCentres")
-ClusterMap = part("pmodel.figures.clusters.ClusterMap")
-Completions = part("pmodel.figures.completions.Completions")
-PrincipalComponentsFigure = part("pmodel.figures.components.PrincipalComponentsFigure")
-DataFigure = part("pmodel.figures.data.DataFigure")
-DensityFigure = part("pmodel.figures.densities.DensityFigure")
-DiscriminatorField = part("pmodel.figures.field.DiscriminatorField")
-SampleGrid = part("pmodel.figures.images.SampleGrid")
-ReconstructionGrid = part("pmodel.figures.images.ReconstructionGrid")
-Interpolations = part("pmodel.figures.images.Interpolations")
-LatentManifold = part("pmodel.figures.latents.LatentManifold")
-LatentScatter = part("pmodel.figures.latents.LatentScatter")
-LikelihoodMap = part("pmodel.figures.likelihood_map.LikelihoodMap")
-NearestNeighbours = part("pmodel.figures.neighbours.NearestNeighbours")
-SamplesOverTime = part("pmodel.figures.over_time.SamplesOverTime")
-Pairs = part("pmodel.figures.pairs.Pairs")
-Traversals = part("pmodel.figures.traversals.Traversals")
-Snapshots = part("pmodel.callbacks.checkpoints.Snapshots")
-FinalNumbers = part("pmodel.callbacks.final.FinalNumbers")
-FrechetDistance = part("pmodel.callbacks.frechet.FrechetDistance")
-LastCheckpoint = part("pmodel.callbacks.last.LastCheckpoint")
-Progress = part("pmodel.callbacks.progress.Progress")
-Pruning = part("pmodel.callbacks.pruning.Pruning")
-LinearProbe = part("pmodel.evaluation.codes.LinearProbe")
-Likelihood = part("pmodel.evaluation.likelihood.Likelihood")
-LikelihoodEstimate = part("pmodel.evaluation.estimates.LikelihoodEstimate")
-Parzen = part("pmodel.evaluation.parzen.Parzen")
-Memorization = part("pmodel.evaluation.memorization.Memorization")
-Clouds = part("pmodel.evaluation.points.Clouds")
-Modes = part("pmodel.evaluation.points.Modes")
-SampleQuality = part("pmodel.evaluation.samples.SampleQuality")
-WandbLogger = part("pmodel.loggers.wandb.WandbLogger")
-Features = part("pmodel.features.choice.Features")

@@ -34,47 +34,22 @@ model.latent_dim=two → @: expected a whole number, at least 1
 model.latent_dim=null → @: expected a whole number, at least 1
 model.beta=-1 → @: expected a finite number, at least 0
 model.beta=nan → @: expected a finite number, at least 0
-model.beta=inf → @: expected a finite number, at least 0
 model.ema_decay=1.5 → @: expected a finite number, more than 0 and less than 1, or null
-model.ema_decay=nan → @: expected a finite number, more than 0 and less than 1, or null
 model.likelihood=bernouli → @: expected one of bernoulli, categorical, discretized_logistic, gaussian; did you mean bernoulli?
 model.compile=maybe → @: expected true or false
-model.network.encoder.hidden_dims=[-1] → @: expected a list of whole numbers, each at least 1
 model.network.encoder.hidden_dims=[0] → @: expected a list of whole numbers, each at least 1
 model.network.encoder.hidden_dims=64 → @: expected a list of whole numbers, each at least 1
 model.network.encoder.activation=rellu → @: expected one of relu, silu, gelu, elu, leaky_relu, tanh, softplus; did you mean relu?
 model/network=conv model.network.encoder.channels=[] → @: expected a list of one or more whole numbers, each at least 1
-model.optimizer.lr=-1 → @: expected a finite number, at least 0
-model.optimizer.lr=nan → @: expected a finite number, at least 0
 model.optimizer.lr=fast → @: expected a finite number, at least 0
 model.optimizer.betas=[1.5,0.9] → @: expected a list of 2 finite numbers, each at least 0 and less than 1
-model.optimizer.eps=-1e-8 → @: expected a finite number, at least 0
 model/schedule=cosin → @: model/schedule has no option 'cosin'; did you mean cosine? (options: …
-model/network=mpl → @: model/network has no option 'mpl'; did you mean mlp? (options: …
 model/optimizer=[adam,sgd] → @: model/optimizer takes one option at a time (options: …
-model=kmeans model.num_clusters=0 → @: expected a whole number, at least 1
 model=kmeans model.start=first → @: expected one of k-means++, random
-model=pca model.num_components=0 → @: expected a whole number, at least 1
 model=kde model.bandwidth=0 → @: expected one of scott, silverman, held_out, or a finite number, more than 0
-model=gan model.num_discriminator_steps=0 → @: expected a whole number, at least 1
-model=gan model.label_smoothing=0.5 → @: expected a finite number, at least 0 and less than 0.5
-model=gan model.objective=mse → @: expected one of minimax, non_saturating, least_squares, wasserstein, wasserstein_gp, hinge
-model=gan model.optimizer.generator.lr=-1 → @: expected a finite number, at least 0
-model=pixelcnn_gated model.dropout=1 → @: expected a finite number, at least 0 and less than 1
-model=pixelrnn_multiscale model.factor=1 → @: expected a whole number, at least 2
-model=classifier model.mode=frozen → @: expected one of scratch, probe, fine_tune
-data.batch_size=0 → @: expected a whole number, at least 1
-data.num_validation=-5 → @: expected a whole number, at least 0, or a finite number, at least 0 and less than 1
 data.num_validation=1.5 → @: expected a whole number, at least 0, or a finite number, at least 0 and less than 1
 data.limit=0 → @: expected a whole number, at least 1, or null
-data.split_seed=-1 → @: expected a whole number, at least 0 and at most 4294967295
-data.shape=[] → @: expected a list of one or more whole numbers, each at least 1
-data.shape=[1,-8,8] → @: expected a list of one or more whole numbers, each at least 1
-data.shape=8 → @: expected a list of one or more whole numbers, each at least 1
-data.binarize=dynamicc → @: expected one of none, static, dynamic, threshold; did you mean dynamic?
 data.dequantize=1 → @: expected true or false
-data=mnst → @: data has no option 'mnst'; did you mean mnist? (options: …
-data=points data.name=rings → @: expected one of ring, moons, grid, mixture_1d; did you mean ring?
 data=image_folder → data.path must be set: type data.path=… (conf/data/image_folder.yaml leaves it open)
 data=image_folder data.path=nowhere → @: there is no such file or folder
 data=table → data.path must be set: type data.path=… (conf/data/table.yaml leaves it open)
@@ -97,30 +72,15 @@ trainer.devices=two → @: expected a number of at least 1, a list of them, or a
 trainer.devices=[0,0] → @: expected each device once
 trainer.devices=100000 → @: expected at most … on this machine
 trainer=cpu trainer.devices=[0] → @: expected a number of processes, with trainer.accelerator=cpu
-trainer.num_nodes=0 → @: expected a whole number, at least 1
 trainer.strategy=dpp → @: expected one of auto, ddp, ddp_find_unused_parameters_true, ddp_find_unused_parameters_false, ddp…
 trainer.precision=17 → @: expected one of 32-true, 16-mixed, bf16-mixed, 16-true, bf16-true, 64-true, bf16, 16, 32, 64
-trainer.gradient_clip_val=-1 → @: expected a finite number, at least 0, or null
-trainer.accumulate_grad_batches=0 → @: expected a whole number, at least 1
-trainer.check_val_every_n_epoch=0 → @: expected a whole number, at least 1, or null
 trainer.limit_train_batches=0 → @: expected a whole number, at least 1, a finite number, more than 0 and at most 1, or null
-trainer.limit_train_batches=1.5 → @: expected a whole number, at least 1, a finite number, more than 0 and at most 1, or null
 trainer.deterministic=sometimes → @: expected warn, true or false, or null
-trainer.profiler=fast → @: expected one of simple, advanced, pytorch, or null
-trainer=gpuu → @: trainer has no option 'gpuu'; did you mean gpu? (options: …
-callbacks.snapshots.keep=0 → @: expected a whole number, at least 1
-callbacks.figures.every_n_epochs=0 → @: expected a whole number, at least 1
-callbacks.figures.include.samples.num_images=0 → @: expected a whole number, at least 1
 callbacks.figures.include.interpolations.num_steps=1 → @: expected a whole number, at least 2
-callbacks.frechet.num_samples=1 → @: expected a whole number, at least 2
 callbacks.progress.refresh_per_second=0 → @: expected a finite number, more than 0
-logger=wandb logger.wandb.init_timeout=0 → @: expected a finite number, more than 0
-logger=wanb → @: logger has no option 'wanb'; did you mean wandb? (options: …
 seed=-1 → @: expected a whole number, at least 0 and at most 4294967295
 seed=1099511627776 → @: expected a whole number, at least 0 and at most 4294967295
-seed=abc → @: expected a whole number, at least 0 and at most 4294967295
 threads=0 → @: expected auto, or a whole number, at least 1
-check=perhaps → @: expected true or false
 name=../../x → name='../../x': expected a folder's name, in which there is no / and no control character
 name=null → @: expected a text
 paths.log_dir='' → @'': expected a folder; . is the one that you are in
@@ -129,21 +89,14 @@ hydra.run.dir='' → @'': expected a folder; . is the one that you are in
 hydra.run.dir=afile → @: expected a folder, and afile is none
 hydra.run.dir=afile/x → @: expected a folder, and …/afile is none
 lr=0.1 → @: there is no setting 'lr'; did you mean model.optimizer.lr?
-batch_size=3 → @: there is no setting 'batch_size'; did you mean data.batch_size?
-latent_dim=3 → @: there is no setting 'latent_dim'; did you mean model.latent_dim?
 epochs=3 → @: there is no setting 'epochs'; did you mean trainer.max_epochs?
-max_epochs=3 → @: there is no setting 'max_epochs'; did you mean trainer.max_epochs?
 learning_rate=0.1 → @: there is no setting 'learning_rate'; did you mean model.optimizer.lr?
 gpus=2 → @: there is no setting 'gpus'; did you mean trainer.devices?
-devices=2 → @: there is no setting 'devices'; did you mean trainer.devices?
 dataset=mnist → @: there is no setting 'dataset'; did you mean data=…?
 optimizer=adam → @: there is no setting 'optimizer'; did you mean model/optimizer=…?
-beta=4 → @: there is no setting 'beta'; did you mean model.beta?
-model.lr=0.1 → @: model has no 'lr'; did you mean model.optimizer.lr?
 model.hidden_dims=[8] → @: model has no 'hidden_dims'; did you mean model.network.encoder.hidden_dims or model.network.decoder.hidden_dims?
 model=kmeans model.k=5 → @: model has no 'k'; did you mean model.num_clusters?
 model=gan lr=0.1 → @: there is no setting 'lr'; did you mean model.optimizer.generator.lr or model.optimizer.discriminator.lr?
-trainer.epochs=3 → @: trainer has no 'epochs'; did you mean trainer.max_epochs?
 modle=vae → @: there is no setting 'modle'; did you mean model?
 model=vea → @: model has no option 'vea'; did you mean vae? (options: …
 model.latnt_dim=3 → @: model has no 'latnt_dim'; did you mean model.latent_dim?
@@ -151,7 +104,6 @@ model.latnt_dim=3 → @: model has no 'latnt_dim'; did you mean model.latent_dim
 model.encoder.x=1 → @: model has no 'encoder'; did you mean model.network.encoder?
 model.latent_dim.x=1 → @: model.latent_dim is 16 and has no settings of its own
 ~model.beta → @: a setting can't be left out; type model.beta=… with another value
-~model._target_ → @: a setting can't be left out; type model._target_=… with another value
 ~seed → @: a setting can't be left out; type seed=… with another value
 ~trainer → trainer is missing: set trainer=…
 model._target_=pmodel.models.vae.VEA → @: there is no 'VEA' in pmodel.models.vae; did you mean VAE?
@@ -190,10 +142,8 @@ paths.kind='../x' → paths.kind='../x': expected a folder's name, in which ther
 data_dir='' → data_dir='': expected a folder; . is the one that you are in
 --cfg jobb → argument --cfg/-c: invalid choice: 'jobb' (choose from 'job', 'hydra', 'all')
 hydra.launcher.n_jobs=2 → @: hydra.launcher has no 'n_jobs'
-logger.csv.save_dri=x → @: logger.csv has no 'save_dri'; did you mean logger.csv.save_dir?
 callbacks.figures.include.sampels.num_images=3 → @: callbacks.figures.include has no 'sampels'; did you mean callbacks.figures.include.samples?
 callbacks.best.dirpath=3 → @: expected a text
-trainer.max_epoch=3 → @: trainer has no 'max_epoch'; did you mean trainer.max_epochs?
 """
 
 # Of eval.py, whose run is that of a VAE.
@@ -203,18 +153,13 @@ eval.py run= → @: expected a run directory or a checkpoint, or a list of these
 eval.py run=nowhere → @: there is no such run directory or checkpoint
 eval.py run=afile → @: expected a run directory or a checkpoint in one, but there is no …config.yaml
 eval.py vae → @: expected key=value
-eval.py run=vae split=dev → @: expected one of train, validation, test
-eval.py run=vae batch_size=0 → @: expected a whole number, at least 1
+eval.py run=vae split=tset → @: expected one of train, validation, test; did you mean test?
 eval.py run=vae num_samples=5 → @: there is no setting 'num_samples'
 eval.py run=vae metric.samples.num_samples=1 → @: expected a whole number, at least 2, or null
-eval.py run=vae metric.likelihood.num_samples=0 → @: expected a whole number, at least 1
-eval.py run=vae metric.cost.samples=5 → @: metric.cost has no 'samples'
+eval.py run=vae metric.samples.num_sample=3 → @: metric.samples has no 'num_sample'; did you mean metric.samples.num_samples?
 eval.py run=vae metric.features.weights=nowhere.pt → @: there is no such file or folder
-eval.py run=vae metric/features=vgg → @: metric/features has no option 'vgg' (options: auto, classifier, inception)
-eval.py run=vae trainer.devices=0 → @: expected a number of at least 1, a list of them, or auto
-eval.py run=vae trainer.accelerator=quantum → @: expected one of auto, cpu, gpu, cuda, mps
+eval.py run=vae metric/features=incepton → @: metric/features has no option 'incepton'; did you mean inception? (options: …
 eval.py run=vae hydra.run.dir=afile → @: expected a folder, and afile is none
-eval.py run=vae hydra.run.dir='' → hydra.run.dir='': expected a folder; . is the one that you are in
 eval.py -m run=vae,vae → run=vae,vae: takes several runs at once, as 'run=[a,b]'; leave out --multirun
 """
 

@@ -296,9 +296,12 @@ def test_a_run_that_was_cut_before_its_first_checkpoint_begins_again(train: Run,
 
     with monkeypatch.context() as patch:
         patch.setattr(Digits, "load", interrupted)
-        assert train(*SMALL).code == 130
+        outcome = train(*SMALL)
+    assert outcome.code == 130
+    assert "stopped by SIGINT" in outcome.err
     monkeypatch.chdir(tmp_path)
     run = run_directory(tmp_path / "logs")
+    assert status(run)["status"] == "stopped"
     assert train(f"resume={run}").code == 0
     assert status(run)["status"] == "done"
     assert train(*SMALL, "paths.log_dir=whole").code == 0

@@ -99,7 +99,7 @@ PLANE = mixture([0.2, 0.8], [[-1.0, 0.0], [1.0, 1.0]], [0.4, 0.6])
 IMAGES = data_of(torch.rand(200, 1, 8, 8), torch.rand(20, 1, 8, 8))
 
 
-@pytest.mark.parametrize("figure", [DensityFigure(), ClusterMap()], ids=lambda figure: figure.name)
+@pytest.mark.parametrize("figure", [DensityFigure(), ClusterMap()], ids=lambda figure: type(figure).__name__)
 @pytest.mark.parametrize(("name", "D", "model"), [("mixture_1d", 1, LINE), ("ring", 2, PLANE), ("moons", 2, PLANE)])
 def test_points_are_drawn(figure, name, D, model):
     assert is_drawn(figure.draw(Scene(points(D, name=name), 1), model))

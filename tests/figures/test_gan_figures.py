@@ -173,10 +173,9 @@ def test_their_history_survives_a_checkpoint_and_a_resumed_run_goes_on_with_it(t
     trainer = FakeTrainer(image_data(), shifted_model())
     uninterrupted = SamplesOverTime(num_images=3, num_rows=4)
     trained(uninterrupted, trainer, range(1, 15))
-    callbacks = [Figures(str(tmp_path), {}, 10) for _ in range(2)]
-    figures = [SamplesOverTime(num_images=3, num_rows=4) for _ in range(2)]
-    for callback, figure in zip(callbacks, figures, strict=True):
-        callback.figures = [figure]
+    node = {"_target_": "pmodel.figures.over_time.SamplesOverTime", "num_images": 3, "num_rows": 4}
+    callbacks = [Figures(str(tmp_path), {"samples_over_time": node}, 10) for _ in range(2)]
+    figures = [callback.figures[0] for callback in callbacks]
     trained(figures[0], trainer, range(1, 8))
     torch.save(callbacks[0].state_dict(), tmp_path / "state.pt")
     callbacks[1].load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))

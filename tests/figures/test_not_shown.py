@@ -147,9 +147,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("figure", "asked", "of", "reason"), CASES, ids=[f"{figure().name}: {reason}" for figure, _, _, reason in CASES]
-)
+@pytest.mark.parametrize(("figure", "asked", "of", "reason"), CASES)
 def test_the_reason_is_given_before_anything_is_asked_for(figure, asked, of, reason):
     with pytest.raises(NotShown) as found:
         figure().draw(Scene(of, 1), asked)
@@ -163,8 +161,8 @@ def test_every_figure_of_the_config_has_reasons():
 
 
 def test_figures_without_an_image_leave_no_file_in_training_and_their_reason_after_it(tmp_path):
-    figures = Figures(str(tmp_path), {"curves": {"_target_": "pmodel.figures.curves.LossCurves"}}, 10)
-    figures.figures.append(DensityFigure())
+    include = config()["callbacks"]["figures"]["include"]
+    figures = Figures(str(tmp_path), {name: include[name] for name in ("loss_curves", "density")}, 10)
     scene = Scene(IMAGES, 3)
     drawn = list(figures.drawn(scene, FakeModel(log_prob=never)))
     assert [figure for figure, _ in drawn] == figures.figures

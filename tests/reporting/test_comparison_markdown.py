@@ -70,11 +70,3 @@ def test_examples_conditions_reasons_and_runs_that_failed_stand_around_the_table
     assert f"bold type marks {MARKED}" in text
     assert "- the data are no known mixture: modes covered\n" in text
     assert text.endswith("Not evaluated:\n\n- dcgan (logs/a\\_run): no checkpoint\n")
-
-
-def test_an_ideal_stands_in_the_place_of_an_arrow():
-    results = document(["vae"])
-    number = next(n for n in results["runs"][0]["numbers"] if n["name"] == "precision")
-    del number["better"]
-    number["ideal"] = 0.5
-    assert "| precision (0.5 is ideal) |" in comparison_markdown(results)

@@ -131,7 +131,7 @@ def test_all_images_are_decoded_and_shown_in_their_own_pixels(opened):
 
 def test_what_a_user_wrote_is_shown_and_does_not_run(opened):
     page = opened(1280, "light")
-    assert page.title() == "Nine models on mnist"
+    assert page.title() == "9 models on mnist"
     assert page.locator("script").count() == 0
     assert EVIL in page.locator("figcaption").all_inner_texts()[1]
 

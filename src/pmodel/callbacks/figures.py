@@ -30,13 +30,17 @@ class Figures(Callback):
     All figures are one callback, because each callback costs every training step its seven empty hooks.
 
     Args:
-        include: a dict with a `_target_`, a `Figure`, by any name; null leaves that figure out.
+        include: a dict with a `_target_`, a `Figure`, by its name; null leaves that figure out.
     """
 
     def __init__(self, figures_dir: str, include: dict[str, dict | None], every_n_epochs: Count):
         self.figures_dir = Path(figures_dir)
         self.every_n_epochs = every_n_epochs
-        self.figures: list[Figure] = [instantiate(node) for node in include.values() if node]
+        self.figures: list[Figure] = []
+        for name, node in include.items():
+            if node:
+                self.figures.append(instantiate(node))
+                self.figures[-1].name = name
         self._drawn_at = -1
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -86,11 +90,9 @@ class Figures(Callback):
                 bar.update()
 
     @property
-    def captions(self) -> dict[str, dict[str, str | None]]:
+    def captions(self) -> dict[str, dict[str, str]]:
         """What a report says about each figure of a model, by their names, in its order."""
-        return {
-            f.name: {"title": f.title, "caption": f.caption, "of_points": f.caption_of_points} for f in self._of_models
-        }
+        return {f.name: {"title": f.name.replace("_", " ").capitalize(), "caption": f.caption} for f in self._of_models}
 
     @property
     def _of_models(self) -> list[Figure]:

@@ -38,8 +38,6 @@ class CodeArithmetic(Figure):
         cache_dir: keeps the weights of the classifier for the next run; None: nowhere.
     """
 
-    name = "arithmetic"
-    title = "Arithmetic of codes"
     caption = (
         "Codes added and subtracted like words in an analogy, then decoded: directions in the latent space "
         "can carry meaning."

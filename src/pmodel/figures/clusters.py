@@ -20,8 +20,6 @@ def counts(scene: Scene, shares: Tensor) -> Tensor:
 class ClusterCentres(Figure):
     """The centres as images, the largest clusters first; below each its share and count of the training examples."""
 
-    name = "centres"
-    title = "Cluster centres"
     caption = "The mean of each cluster: what the model takes for the typical examples."
 
     def __init__(self, num_centres: Count):
@@ -47,8 +45,6 @@ class ClusterMap(Figure):
     At each centre, where the model has them, stands how many training examples belong to it.
     """
 
-    name = "clusters"
-    title = "Clusters"
     caption = "Examples, coloured by the cluster that the model assigned them to."
     keeps_history = True
 

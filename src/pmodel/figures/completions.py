@@ -17,8 +17,6 @@ class Completions(Figure):
     The figure of occluded images of van den Oord et al. (Pixel Recurrent Neural Networks, 2016, arXiv 1601.06759).
     """
 
-    name = "completions"
-    title = "Completions"
     caption = (
         "The model saw only the upper half of each held-out image and drew the rest several times: good "
         "completions fit what is given and still differ from each other."

@@ -24,8 +24,6 @@ class PrincipalComponentsFigure(Figure):
     Points in the plane get arrows instead, from the mean, of one standard deviation along each direction.
     """
 
-    name = "components"
-    title = "Components"
     caption = "The directions of largest variance: every example is described as the mean plus so much of each."
 
     def __init__(self, num_components: Count):

@@ -15,8 +15,6 @@ class LossCurves(Figure):
     Quantities that a model names together in its `panels`, a dict from a title to names, share a panel.
     """
 
-    name = "loss_curves"
-    title = "Training curves"
     caption = (
         "The quantities of training over the epochs: where the validation curve turns while the other falls "
         "on, the model has begun to learn by heart."

@@ -25,7 +25,6 @@ class DataFigure(Figure):
     class, and stand in the user's units under the names of their columns.
     """
 
-    name = "data"
     of_data = True
 
     def __init__(self, num_images: Count, num_classes: Two, num_points: Count):

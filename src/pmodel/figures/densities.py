@@ -35,8 +35,6 @@ class DensityFigure(Figure):
     regions stand these components as ellipses. The points are of the validation split, else of the training split.
     """
 
-    name = "density"
-    title = "Density"
     caption = "The model's density below the points: the smallest regions that hold a share of it."
     keeps_history = True
 

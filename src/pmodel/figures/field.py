@@ -17,8 +17,6 @@ class DiscriminatorField(Figure):
     validation split, else of the training split.
     """
 
-    name = "discriminator"
-    title = "The discriminator's verdicts"
     caption = "Where the discriminator takes a point for real and where for generated, at the end of the game."
     keeps_history = True
 

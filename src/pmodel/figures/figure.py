@@ -119,18 +119,16 @@ class Scene:
 
 
 class Figure(ABC):
-    """One image of a model; its name is that of its file.
+    """One image of a model.
 
-    title, caption: for a report; what one sees, to a reader who sees it for the first time
-    caption_of_points: where that is something else for points than for images
+    name: the key of its settings in conf/; that of its file, and its heading in a report
+    caption: for a report; what one sees, to a reader who sees it for the first time
     keeps_history: whether its earlier images are kept too, in a folder of that name, to see the training proceed
     of_data: whether it shows the data, which no training changes: drawn once, before the first step
     """
 
     name: str
-    title: ClassVar[str]
     caption: ClassVar[str]
-    caption_of_points: ClassVar[str | None] = None
     keeps_history = False
     of_data = False
 

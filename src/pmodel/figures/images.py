@@ -38,12 +38,9 @@ class SampleGrid(Figure):
     each class. 1-D and 2-D points are drawn as a cloud beside the validation split's.
     """
 
-    name = "samples"
-    title = "Samples"
-    caption = "Each image was drawn by the model from nothing but noise: compare how sharp they are, and how varied."
-    caption_of_points = (
-        "Points that the model drew from nothing but noise, beside real ones: compare where they lie, and "
-        "which places they miss."
+    caption = (
+        "What the model drew from nothing but noise: compare how sharp images are and how varied, or where points "
+        "lie and which places they miss."
     )
 
     def __init__(self, num_images: Count):
@@ -87,15 +84,9 @@ class SampleGrid(Figure):
 class ReconstructionGrid(Figure):
     """Fixed validation images, and beside them what the model makes of each."""
 
-    name = "reconstructions"
-    title = "Reconstructions"
     caption = (
-        "Held-out images, and what is left of each after the model has encoded it and decoded it again: what "
+        "Held-out examples, and what is left of each after the model has encoded it and decoded it again: what "
         "is missing did not pass through the code."
-    )
-    caption_of_points = (
-        "Held-out points, and where each is after the model has encoded it and decoded it again: what is "
-        "missing did not pass through the code."
     )
 
     def __init__(self, num_images: Count):
@@ -115,8 +106,6 @@ class Interpolations(Figure):
     Of a model that can't encode: great circles between two codes of the prior, and all that is shown is decoded.
     """
 
-    name = "interpolations"
-    title = "Interpolations"
     caption = (
         "Codes on the way from one image to another, decoded: in a good latent space every step is itself an image."
     )

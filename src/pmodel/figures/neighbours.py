@@ -34,8 +34,6 @@ class NearestNeighbours(Figure):
             trained against a discriminator, whose samples are cheap.
     """
 
-    name = "neighbours"
-    title = "Nearest neighbours"
     caption = (
         "Samples beside the training examples that are nearest to them: a sample that equals its neighbour "
         "was copied, not invented."

@@ -38,13 +38,7 @@ class SamplesOverTime(Figure):
         num_rows: at most.
     """
 
-    name = "samples_over_time"
-    title = "Samples over time"
-    caption = "The same noise after more and more epochs, one row for each: what a model learns first, and what last."
-    caption_of_points = (
-        "The same noise after more and more epochs, over the real points: which places a model finds first, "
-        "and which last."
-    )
+    caption = "The same noise after more and more epochs: what a model learns first, and what last."
 
     def __init__(self, num_images: Count, num_rows: Two):
         self.num_images, self.num_rows = num_images, num_rows
@@ -53,15 +47,11 @@ class SamplesOverTime(Figure):
 
     def note(self, trainer: Trainer) -> None:
         model, scene = trainer.lightning_module, scene_of(trainer)
-        with suppress(NotShown):
-            self._are_images(scene, model)
-            if not (is_first() and model.fitted):
-                return
-            kept = kept_epochs(scene.epochs, self.num_rows)
-            self.state = {earlier: drawn for earlier, drawn in self.state.items() if earlier in kept}
-            if scene.epochs in kept:
-                with evaluating(trainer, model):
-                    self.state[scene.epochs] = self._drawn(scene, model)
+        kept = kept_epochs(scene.epochs, self.num_rows)
+        self.state = {earlier: drawn for earlier, drawn in self.state.items() if earlier in kept}
+        if scene.epochs in kept and is_first() and model.fitted:
+            with suppress(NotShown), evaluating(trainer, model):
+                self.state[scene.epochs] = self._drawn(scene, model)
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
         # The newest again: training may have ended within an epoch.

@@ -34,8 +34,6 @@ class Traversals(Figure):
         num_steps: images in a row.
     """
 
-    name = "traversals"
-    title = "Traversals"
     caption = (
         "One latent coordinate changes along each row while all others stay: what this coordinate stands for, "
         "if anything."

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections import Counter
+from collections import ChainMap
 from typing import Any, NamedTuple, get_args
 
 from pmodel.reporting.headings import data_title, differences
@@ -19,7 +19,7 @@ from pmodel.reporting.texts import (
 from pmodel.runs.results import Group, Number
 
 GROUPS = get_args(Group)
-KINDS = ("exact", "bound", "estimate")
+KINDS = ("exact", "bound", "estimate", None)
 # Entries of a protocol that are a model's own, and no difference in the measurement: a Parzen window is as wide as
 # suits its samples, a code as long as it is.
 OF_MODEL = {"sigma", "code_dim", "median_distance_of_samples", "num_parameters", "converged", "regularized_nats"}
@@ -59,27 +59,31 @@ class Column(NamedTuple):
     @property
     def remark(self) -> str:
         """In half a line what it is beside the main number, "" for that one."""
-        return _first(self.numbers, "remark") or ""
+        return next((number["remark"] for number in self.numbers if number and "remark" in number), "")
 
     @property
     def direction(self) -> str:
-        """An arrow to where it is better, or the value that is best, "" where nothing is."""
-        ideal = "" if self.ideal is None else f"{self.ideal:g} is ideal"
+        """An arrow to where it is better, or in brackets the value that is best, "" where nothing is."""
+        ideal = "" if self.ideal is None else f"({self.ideal:g} is ideal)"
         return {"lower": "↓", "higher": "↑"}.get(self.better, ideal)
+
+    def titled(self, *more: str | None) -> str:
+        """The label with more about it, such as the unit, and where it is better."""
+        return f"{', '.join(filter(None, [self.label, *more]))} {self.direction}".rstrip()
 
 
 class Table(NamedTuple):
     """Runs on the same data, and their numbers.
 
     title: the data's name
-    differences: the entries that tell its data from those of other tables of that title
+    heading: the title, and what tells its data from those of other tables of that title
     examples: how many of which split, "250 test examples"
     footnotes: for each reason the runs that lack a number for it
     absent: a line for each reason why no run, or some runs, lack numbers that have no column
     """
 
     title: str
-    differences: dict[str, Any]
+    heading: str
     examples: str
     runs: list[dict[str, Any]]
     columns: list[Column]
@@ -99,11 +103,6 @@ class Table(NamedTuple):
     def heads(self) -> list[str]:
         """The labels, and beside them how a training ended that did not reach its end."""
         return [label_text(run) for run in self.runs]
-
-    @property
-    def heading(self) -> str:
-        """The title and what differs, in one line."""
-        return ", ".join([self.title, *(f"{key}: {as_typed(value)}" for key, value in self.differences.items())])
 
 
 def comparison_tables(results: dict[str, Any]) -> list[Table]:
@@ -135,23 +134,27 @@ def cautions(columns: list[Column]) -> list[str]:
 
 
 def _table(runs: list[dict[str, Any]], told: dict[str, Any], split: str) -> Table:
-    found = [{_key(number): number for number in run["numbers"]} for run in runs]
+    found = [{number["name"]: number for number in run["numbers"]} for run in runs]
     references = {number["name"]: number for run in reversed(runs) for number in run.get("references", [])}
     columns: list[Column] = []
     footnotes: dict[str, dict[str, None]] = {}
-    for key in sorted(dict.fromkeys(key for numbers in found for key in numbers), key=_rank):
-        numbers = [by_key.get(key) for by_key in found]
+    # Numbers of one name share what is declared of it: a bound never stands below an exact value.
+    firsts = ChainMap(*found)
+    for name in sorted(dict.fromkeys(name for own in found for name in own), key=lambda name: _rank(firsts[name])):
+        numbers = [own.get(name) for own in found]
         notes: list[int | None] = [None] * len(runs)
         for i, run in enumerate(runs):
             if numbers[i] is None:
-                reason = _reason(run, key)
+                reasons = {missing["name"]: missing["reason"] for missing in run["missing"]}
+                reason = reasons.get(name, "not measured")
                 footnotes.setdefault(reason, {})[run["label"]] = None
                 notes[i] = list(footnotes).index(reason)
-        columns.append(_column(key, runs, numbers, notes, references.get(key[2])))
+        columns.append(_column(firsts[name], runs, numbers, notes, references.get(name)))
+    title = data_title(runs[0]["data"])
     return Table(
-        title=data_title(runs[0]["data"]),
-        differences=told,
-        examples=_examples(runs, split),
+        title=title,
+        heading=", ".join([title, *(f"{key}: {as_typed(value)}" for key, value in told.items())]),
+        examples=examples_text(runs[0]["data"].get("split_sizes", {}).get(split), split),
         runs=runs,
         columns=columns,
         footnotes={reason: list(users) for reason, users in footnotes.items()},
@@ -160,27 +163,26 @@ def _table(runs: list[dict[str, Any]], told: dict[str, Any], split: str) -> Tabl
 
 
 def _column(
-    key: tuple[str, str | None, str, str],
+    first: Number,
     runs: list[dict[str, Any]],
     numbers: list[Number | None],
     notes: list[int | None],
     reference: Number | None,
 ) -> Column:
-    group, kind, name, unit = key
-    better = _first(numbers, "better")
+    better = first.get("better")
     difference = _difference(numbers, runs) if better else ""
     return Column(
-        name=name,
-        label=label_of(next(filter(None, numbers))),
-        unit="" if unit == "of 1" else unit,  # a share needs no word
-        group=group,
-        kind=kind,
+        name=first["name"],
+        label=label_of(first),
+        unit="" if first["unit"] == "of 1" else first["unit"],  # a share needs no word
+        group=first["group"],
+        kind=first.get("kind"),
         better=better,
-        ideal=_first(numbers, "ideal"),
+        ideal=first.get("ideal"),
         numbers=numbers,
         notes=notes,
         reference=reference,
-        best=[False] * len(runs) if difference or group in UNMARKED else _best(numbers, better),
+        best=[False] * len(runs) if difference or first["group"] in UNMARKED else _best(numbers, better),
         difference=difference,
         caveats=grouped(
             (caveat, run["label"])
@@ -190,40 +192,9 @@ def _column(
     )
 
 
-def _first(numbers: list[Number | None], key: str) -> Any:
-    """The entry of the first number that has it."""
-    return next((number[key] for number in numbers if number and key in number), None)
-
-
-def _examples(runs: list[dict[str, Any]], split: str) -> str:
-    """How many examples of the split most numbers were measured on; of none, how many the data have."""
-    measured = [number for run in runs for number in run["numbers"] if number.get("split") == split]
-    counts = Counter(number["count"] for number in measured if "count" in number)
-    size = (runs[0]["data"].get("split_sizes") or {}).get(split)
-    return examples_text(counts.most_common(1)[0][0] if counts else size, split)
-
-
-def _key(number: Number) -> tuple[str, str | None, str, str]:
-    """What one column has in common: a bound never stands below an exact value, nor nats below bits."""
-    return number.get("group", "other"), number.get("kind"), number["name"], number["unit"]
-
-
-def _rank(key: tuple[str, str | None, str, str]) -> tuple[int, int]:
+def _rank(number: Number) -> tuple[int, int]:
     """Where its column stands among those of other groups and kinds; else they keep the order in which they occur."""
-    group, kind, _, _ = key
-    return [*GROUPS, group].index(group), [*KINDS, kind].index(kind)
-
-
-def _reason(run: dict[str, Any], key: tuple[str, str | None, str, str]) -> str:
-    """Why a run lacks a number."""
-    _, _, name, _ = key
-    for missing in run["missing"]:
-        if missing["name"] == name:
-            return missing["reason"]
-    other = next((number for number in run["numbers"] if number["name"] == name), None)
-    if other is not None:
-        return f"stands in another column, {other.get('kind') or other['unit']}"
-    return "not measured"
+    return GROUPS.index(number["group"]), KINDS.index(number.get("kind"))
 
 
 def _absent(runs: list[dict[str, Any]], present: set[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pmodel.reporting.comparison import ERROR, MARKED, REFERENCE, Column, Table, cautions, comparison_tables, failures
+from pmodel.reporting.comparison import ERROR, MARKED, REFERENCE, Table, cautions, comparison_tables, failures
 from pmodel.reporting.conditions import conditions, remarks
 from pmodel.reporting.texts import bits_text, error_text, value_text
 from pmodel.runs.results import Number
@@ -18,7 +18,8 @@ def comparison_markdown(results: dict[str, Any]) -> str:
         for column in part.columns:
             cells = [_cell(*each) for each in zip(column.numbers, column.best, column.notes, strict=True)]
             reference = _cell(column.reference) if column.reference else ""
-            rows.append([_name(column), *cells, *([reference] * referred)])
+            kind = column.kind if column.kind and column.kind not in column.label else None
+            rows.append([_escaped(column.titled(kind, column.unit)), *cells, *([reference] * referred)])
         parts.append(f"**{_escaped(f'{part.examples} of {part.heading}')}**")
         parts.append("\n".join("| " + " | ".join(row) + " |" for row in rows))
         notes = _notes(part)
@@ -38,18 +39,11 @@ def _notes(part: Table) -> list[str]:
     return [*conditions(part), *([ERROR] if part.has_errors else []), *remarks(part), *marked, *cautions(part.columns)]
 
 
-def _name(column: Column) -> str:
-    kind = f", {column.kind}" if column.kind and column.kind not in column.label else ""
-    unit = f", {column.unit}" if column.unit else ""
-    where = column.direction
-    return _escaped(f"{column.label}{kind}{unit}{where and (f' {where}' if len(where) == 1 else f' ({where})')}")
-
-
 def _cell(number: Number | None, best: bool = False, note: int | None = None) -> str:
     if number is None:
         return f"–<sup>{note + 1}</sup>"
-    value = f"**{value_text(number)}**" if best else value_text(number)
-    error, bits = error_text(number), bits_text(number)
+    value, error, bits = value_text(number), error_text(number), bits_text(number)
+    value = f"**{value}**" if best else value
     return value + (f" ± {error}" if error else "") + (f" ({bits} bits/dim)" if bits else "")
 
 

@@ -2,16 +2,14 @@
 
 import re
 import textwrap
-from collections.abc import Callable
 from typing import Any
 
 from pmodel.reporting.comparison import ERROR, MARKED, REFERENCE, Column, Table, cautions, comparison_tables, failures
 from pmodel.reporting.conditions import conditions, counted_elsewhere, remarks
 from pmodel.reporting.summary import row, table
 from pmodel.reporting.texts import bits_text, error_text, value_text
-from pmodel.runs.results import Number
 
-# A run's label is broken into lines of that length, a number's name into lines of the other.
+# A run's label is broken into lines of that length, a number's name into lines of the other, where they have a place.
 LABEL_WIDTH, NAME_WIDTH = 16, 28
 
 
@@ -47,7 +45,7 @@ def _list(part: Table) -> str:
         (number,) = column.numbers
         about = "; ".join(filter(None, [column.remark, elsewhere.get(column.label)]))
         reference = f"reference {value_text(column.reference)}" if column.reference else ""
-        rows.append([*row(f"  {_named(column, '')}", number, column.unit, about), reference])
+        rows.append([*row(f"  {column.titled()}", number, column.unit, about), reference])
     lines = table(rows, right={1, 2, 4}).split("\n") if rows else ["no number was measured"]
     return "\n".join(text for i, line in enumerate(lines) for text in (headings.get(i), line) if text is not None)
 
@@ -72,111 +70,58 @@ def _notes(part: Table) -> list[str]:
 
 def _blocks(part: Table, width: int) -> list[str]:
     """Numbers as rows, runs and the reference as columns, in as many blocks as the width asks for."""
-    names, columns = _cells(part)
+    names, *columns = zip(*_rows(part), strict=True)
     left = max(map(len, names))
     blocks: list[list[str]] = []
-    for i, cells in enumerate(columns):
-        size = 1 + max(map(len, cells))
+    for column in columns:
+        size = 1 + max(map(len, column))
         if not blocks or len(blocks[-1][0]) + size > width:
             blocks.append([name.ljust(left) for name in names])
-            alone = i == len(part.runs)  # the reference, which few numbers have
-        blocks[-1] = [line + cell.rjust(size) for line, cell in zip(blocks[-1], cells, strict=True)]
-    if alone:
-        blocks[-1] = _filled(blocks[-1], left)
+        blocks[-1] = [line + cell.rjust(size) for line, cell in zip(blocks[-1], column, strict=True)]
     return ["\n".join(line.rstrip() for line in block).lstrip("\n") for block in blocks]
 
 
-def _filled(block: list[str], left: int) -> list[str]:
-    """The lines of a block but for the numbers that its columns don't have."""
-    kept: list[str] = []
-    pending: list[str] = []
-    for line in block:
-        is_heading = line.strip() != "" and not line.startswith(" ")
-        pending = [line] if is_heading else [*pending, line]
-        if line[left:].strip():
-            kept += pending
-            pending = []
-    return kept
-
-
-def _cells(part: Table) -> tuple[list[str], list[list[str]]]:
-    """The names of all lines, and for each run and the reference the cells beside them."""
+def _rows(part: Table) -> list[list[str]]:
+    """The lines of the table: the name, and the cells of all runs and of the reference."""
     referred = any(column.reference for column in part.columns)
-    heads = [_broken_label(label) for label in part.heads] + ([_broken(REFERENCE, 8)] if referred else [])
+    heads = [_broken(label, LABEL_WIDTH) for label in part.heads] + ([_broken(REFERENCE, 8)] if referred else [])
     height = max(map(len, heads))
-    names = [""] * height
     # A mark's place stays free where there is none, so that digits stand below digits.
-    columns = [[*[""] * (height - len(head)), *(f"{line} " for line in head)] for head in heads]
-
-    def add(name: str, cells: list[str]) -> None:
-        names.append(name)
-        for column, cell in zip(columns, cells, strict=True):
-            column.append(cell)
-
-    heading = None
+    cells = [[*[""] * (height - len(head)), *(f"{line} " for line in head)] for head in heads]
+    rows = [["", *line] for line in zip(*cells, strict=True)]
+    nothing, heading = [""] * len(heads), None
     for column in part.columns:
         if _heading(column) != heading:
             heading = _heading(column)
-            add(heading, [""] * len(columns))
-        numbers = [*column.numbers, *([column.reference] if referred else [])]
-        *above, last = _broken(_named(column, column.unit), NAME_WIDTH)
-        for line in above:
-            add(f"  {line}", [""] * len(columns))
+            rows.append([heading, *nothing])
+        *above, last = _broken(column.titled(column.unit), NAME_WIDTH)
+        rows += [[f"  {line}", *nothing] for line in above]
         values = [
             f"–{superscript(note)}" if number is None else value_text(number) + ("*" if best else " ")
             for number, note, best in zip(column.numbers, column.notes, column.best, strict=True)
         ]
-        add(f"  {last}", values + ([_with_place(column.reference, value_text)] if referred else []))
+        numbers = column.numbers + [column.reference] * referred
+        reference = f"{value_text(column.reference)} " if column.reference else ""
+        rows.append([f"  {last}", *values, *[reference] * referred])
         for text, label in ((error_text, "± standard error"), (bits_text, "bits/dim")):
-            cells = [_with_place(number, text) for number in numbers]
+            cells = [f"{text(number)} " if number else "" for number in numbers]
             if any(cell.strip() for cell in cells):
-                add(f"    {label}", cells)
-    return names, columns
+                rows.append([f"    {label}", *cells])
+    return rows
 
 
 def _heading(column: Column) -> str:
     return f"{column.group}, {column.kind}" if column.kind else column.group
 
 
-def _named(column: Column, unit: str) -> str:
-    """A number's name with its unit, and where it is better; an arrow stays with the word before it."""
-    where = column.direction
-    name = f"{column.label}, {unit}" if unit else column.label
-    return f"{name}\u00a0{where}" if len(where) == 1 else f"{name}{where and f' ({where})'}"
-
-
-def _with_place(number: Number | None, text: Callable[[Number], str]) -> str:
-    return f"{text(number)} " if number is not None else ""
-
-
 def _broken(text: str, width: int) -> list[str]:
-    """Lines of that width; K = 500 stays together."""
-    lines = textwrap.wrap(text.replace(" = ", "\u00a0=\u00a0"), width) or [""]
-    return [line.replace("\u00a0", " ") for line in lines]
-
-
-def _broken_label(label: str) -> list[str]:
-    """Lines of LABEL_WIDTH, as far as spaces and "." allow, and "=" where a setting is longer than a line: a word or a
-    number is never broken, unless it is longer than two lines; then, after "_"."""
+    """Lines of that width, as far as spaces and dots before letters allow; = and arrows stay with their words."""
     lines = [""]
-    for word in label.split():
-        start = " " if lines[-1] else ""
-        # No dot between two digits.
-        pieces = re.findall(r".+?(?:(?<!\d)\.|\.(?!\d)|$)", word)
-        for sign, longest in (("=", LABEL_WIDTH), ("_", 2 * LABEL_WIDTH)):
-            pieces = [part for whole in pieces for part in _cut(whole, sign, longest)]
-        for piece in pieces:
-            if len(lines[-1] + start + piece) <= LABEL_WIDTH or not lines[-1]:
-                lines[-1] += start + piece
-            else:
-                lines.append(piece)
-            start = ""
-    return lines
-
-
-def _cut(text: str, sign: str, longest: int) -> list[str]:
-    """The text, in parts that end with the sign if it is longer."""
-    return re.findall(f".+?(?:{sign}|$)", text) if len(text) > longest else [text]
+    for piece in re.findall(r".+?(?: (?![=↑↓])(?<!= )|\.(?=[^\W\d])|$)", text):
+        if lines[-1] and len(lines[-1] + piece.rstrip()) > width:
+            lines.append("")
+        lines[-1] += piece
+    return [line.rstrip() for line in lines]
 
 
 def superscript(place: int) -> str:

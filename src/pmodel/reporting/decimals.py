@@ -4,7 +4,6 @@ Light to import: the script that writes docs/results.md uses it too.
 """
 
 import math
-from decimal import Decimal
 
 # Of a value without an error.
 DIGITS = 4
@@ -35,19 +34,16 @@ def with_error(value: float, error: float | None) -> tuple[str, str]:
 
     - without an error, or one that is not finite, the value has four significant digits, and the error is ""
     - an error of 0, or below the resolution of float32, is "0", and says nothing about the digits of its value
-    - both have the same power of ten, if one: ("1.20e-09", "0.30e-09")
+    - where one needs a power of ten, both have four significant digits: ("1.200e-09", "3.000e-10")
     """
     if error is None or not math.isfinite(error) or not math.isfinite(value):
         return format_value(value), ""
     if error <= RESOLUTION * abs(value):
         return format_value(value), "0"
     place = _exponent(error, 2) - 1
-    larger = max(abs(value), error)
-    if SMALL * 10 <= larger < LARGE and error >= SMALL / 10:
-        return _at(value, -place), _at(error, -place)
-    power = _exponent(larger, DIGITS)
-    texts = (f"{Decimal(number).scaleb(-power):.{max(0, power - place)}f}" for number in (value, error))
-    return tuple(f"{_without_minus_zero(text)}e{power:+03d}" for text in texts)
+    if max(abs(value), error) >= LARGE or error < SMALL / 10:
+        return format_value(value), format_value(error)
+    return _at(value, -place), _at(error, -place)
 
 
 def _exponent(value: float, digits: int) -> int:
@@ -57,8 +53,5 @@ def _exponent(value: float, digits: int) -> int:
 
 def _at(value: float, decimals: int) -> str:
     """The value with so many decimals, or rounded to tens, hundreds … if they are negative."""
-    return _without_minus_zero(f"{round(value, decimals):,.{max(0, decimals)}f}")
-
-
-def _without_minus_zero(text: str) -> str:
-    return text.lstrip("-") if not text.strip("-0.,") else text
+    text = f"{round(value, decimals):,.{max(0, decimals)}f}"
+    return text.lstrip("-") if not text.strip("-0.,") else text  # no minus zero

@@ -23,15 +23,9 @@ def differences(data: list[dict[str, Any]]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [{} for _ in data]
     for group in grouped((data_title(entries), i) for i, entries in enumerate(data)).values():
         entries = [flat(data[i]) for i in group]
-        chosen = _told(entries, (*TITLE, *FOLLOWING))
-        if len({as_typed(part) for part in chosen}) < len(group):
-            chosen = _told(entries, TITLE)
-        for i, part in zip(group, chosen, strict=True):
-            found[i] = part
+        keys = dict.fromkeys(key for own in entries for key in own if key not in TITLE)
+        differing = [key for key in keys if len({as_typed(own.get(key)) for own in entries}) > 1]
+        telling = [key for key in differing if key.partition(".")[0] not in FOLLOWING] or differing
+        for i, own in zip(group, entries, strict=True):
+            found[i] = {key: own[key] for key in telling if own.get(key) is not None}
     return found
-
-
-def _told(data: list[dict[str, Any]], left_out: tuple[str, ...]) -> list[dict[str, Any]]:
-    keys = dict.fromkeys(key for entries in data for key in entries if key.partition(".")[0] not in left_out)
-    differing = [key for key in keys if len({as_typed(entries.get(key)) for entries in data}) > 1]
-    return [{key: entries[key] for key in differing if entries.get(key) is not None} for entries in data]

@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pmodel.plots.plots import rows_and_columns
 from pmodel.reporting.comparison import ERROR, MARKED, REFERENCE, Column, Table, comparison_tables, failures, not_ranked
 from pmodel.reporting.conditions import conditions, remarks
-from pmodel.reporting.report_images import Image, curves_of, image_of
+from pmodel.reporting.report_images import PageImage, curves_of, image_of
 from pmodel.reporting.texts import as_typed, bits_text, error_text, flat, grouped, label_text, made, rounded, value_text
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -17,8 +17,6 @@ TEMPLATES = Path(__file__).parent / "templates"
 TITLES = {"samples": "Quality of samples", "clusters": "Clusters and labels", "other": "Other numbers"}
 # What differs between any two runs and says nothing about them: where files lie.
 PLACES = {"dir", "dirpath", "path"}
-# Classes that a run's name tells apart, where the names differ as they do.
-NAMED = {"model._target_", "data._target_"}
 # Columns of one table; more stand in a second one below.
 MOST_COLUMNS = 7
 
@@ -28,7 +26,7 @@ class Section(NamedTuple):
 
     title: str
     explanation: str
-    images: list[tuple[dict[str, Any], Image]]
+    images: list[tuple[dict[str, Any], PageImage]]
     missing: dict[str, list[str]]
 
 
@@ -40,7 +38,7 @@ def write_report(results: dict[str, Any], folder: Path) -> Path:
     folder = Path(folder)
     tables = comparison_tables(results)
     runs = results["runs"]
-    drawn = {name for run in runs for name in run.get("figures", {})}
+    drawn = {name for run in runs for name in run["figures"]}
     names = dict.fromkeys(["samples", *results["captions"], *sorted(drawn)])
     sections = [_section(results, name, folder) for name in names if name == "samples" or name in drawn]
     shared, own = _settings(runs)
@@ -94,46 +92,21 @@ def _environment() -> Environment:
 def _title(runs: list[dict[str, Any]], tables: list[Table]) -> str:
     *names, last = dict.fromkeys(table.title for table in tables) or ["no data"]
     names = f"{', '.join(names)} and {last}" if names else last
-    return f"{runs[0]['label']} on {names}" if len(runs) == 1 else f"{_many(runs)} models on {names}"
-
-
-def _many(runs: list[dict[str, Any]]) -> str:
-    """Their number at the beginning of a sentence."""
-    words = ["Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten", "Eleven", "Twelve"]
-    return words[len(runs)] if len(runs) < len(words) else str(len(runs))
+    return f"{runs[0]['label']} on {names}" if len(runs) == 1 else f"{len(runs)} models on {names}"
 
 
 def _introduction(results: dict[str, Any], tables: list[Table]) -> str:
     """What was evaluated, on what, and how many examples of it."""
     runs = results["runs"]
-    subject = f"One trained model, {label_text(runs[0])}, is" if len(runs) == 1 else f"{_many(runs)} trained models are"
-    places = []
-    for table in tables:
-        description = _description(table.runs[0]["data"])
-        places.append(f"the {table.examples} of {table.title}{f' ({description})' if description else ''}")
-    first = f"{subject} evaluated on {'; on '.join(dict.fromkeys(places))}."
+    alone = len(runs) == 1
+    subject = f"One trained model, {label_text(runs[0])}, is" if alone else f"{len(runs)} trained models are"
+    places = dict.fromkeys(f"the {table.examples} of {table.title}" for table in tables)
+    first = f"{subject} evaluated on {'; on '.join(places)}."
     if results["split"] == "test":
         first += " No model was trained on these examples."
     if len(tables) > 1:
         first += " Runs on different data stand in tables of their own, since their numbers do not compare."
     return first
-
-
-def _description(data: dict[str, Any]) -> str:
-    parts = []
-    if shape := data.get("shape"):
-        sizes = " × ".join(map(str, shape[1:]))
-        channels = {1: "grey", 3: "in colour"}.get(shape[0], f"of {shape[0]} channels")
-        parts.append(
-            f"{sizes} pixels, {channels}" if len(shape) == 3 else f"{shape[0]} coordinate{'s' * (shape[0] != 1)}"
-        )
-    if levels := data.get("num_levels"):
-        parts.append(f"{levels} levels")
-    if data.get("binarize", "none") != "none":
-        parts.append(f"binarization: {data['binarize']}")
-    if data.get("dequantize"):
-        parts.append("dequantized")
-    return ", ".join(parts)
 
 
 def _by_group(columns: list[Column]) -> dict[str, list[list[Column]]]:
@@ -171,26 +144,15 @@ def _section(results: dict[str, Any], name: str, folder: Path) -> Section:
     title = known.get("title") or name.replace("_", " ").capitalize()
     images, missing = [], {}
     for run in runs:
-        path = run.get("figures", {}).get(name)
-        if path and (folder / path).is_file():
-            data = (folder / path).read_bytes()
-            images.append((run, image_of(data, f"{title}: {run['label']}, {run['model']}")))
-            continue
-        reason = run.get("missing_figures", {}).get(name, "not drawn")
-        missing.setdefault(f"{path} was not found" if path else reason, []).append(run["label"])
-    shown = [run for run, _ in images] or runs
-    return Section(title, _explanation(known, [run["data"] for run in shown]), images, missing)
+        if name in run["figures"]:
+            png = (folder / run["figures"][name]).read_bytes()
+            images.append((run, image_of(png, f"{title}: {run['label']}, {run['model']}")))
+        else:
+            missing.setdefault(run["missing_figures"].get(name, "not drawn"), []).append(run["label"])
+    return Section(title, known.get("caption", ""), images, missing)
 
 
-def _explanation(caption: dict[str, str | None], data: list[dict[str, Any]]) -> str:
-    """What one sees in a figure of these data: of images, of points or both."""
-    of_points = {bool(caption.get("of_points")) and len(entries.get("shape") or []) == 1 for entries in data}
-    return " ".join(caption["of_points" if points else "caption"] for points in sorted(of_points) if caption)
-
-
-def _settings(
-    runs: list[dict[str, Any]],
-) -> tuple[dict[str, list[str]], list[tuple[str, dict[str, str]]]]:
+def _settings(runs: list[dict[str, Any]]) -> tuple[dict[str, list[str]], list[tuple[str, dict[str, str]]]]:
     """Settings that differ: those that at least two runs have, a value for each run, and what only one run has."""
     if len(runs) < 2:
         return {}, []
@@ -198,10 +160,6 @@ def _settings(
     counts = Counter(key for run in settings for key in run)
     values = {key: [run.get(key, "–") for run in settings] for key, count in counts.items() if count > 1}
     shared = {key: of_runs for key, of_runs in values.items() if len(set(of_runs)) > 1}
-    names = shared.get("name", [])
-    for key in NAMED & shared.keys():
-        if len(set(zip(names, shared[key], strict=False))) == len(set(names)) > 1:
-            del shared[key]
     own = [
         (run["label"], {key: value for key, value in entries.items() if counts[key] == 1})
         for run, entries in zip(runs, settings, strict=True)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from pmodel.reporting.texts import error_text, grouped, is_finite, label_of, value_text
+from pmodel.reporting.texts import grouped, is_finite, label_of
 
 
 class PageImage(NamedTuple):
@@ -19,17 +19,6 @@ class PageImage(NamedTuple):
     alt: str
 
 
-class Curve(NamedTuple):
-    """Curves of one name: the plot of all runs, and their values."""
-
-    label: str
-    image: PageImage
-    x_label: str
-    y_label: str
-    x: list[str]
-    rows: list[tuple[str, list[str]]]
-
-
 def image_of(png: bytes, alt: str) -> PageImage:
     """A PNG as a data URI."""
     with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
@@ -37,42 +26,28 @@ def image_of(png: bytes, alt: str) -> PageImage:
     return PageImage(f"data:image/png;base64,{base64.b64encode(png).decode()}", width, height, alt)
 
 
-def curves_of(runs: list[dict[str, Any]]) -> list[Curve]:
-    """Each curve of the document, with all runs that have it in one plot."""
+def curves_of(runs: list[dict[str, Any]]) -> list[tuple[str, PageImage]]:
+    """Each curve of the document: its words, and all runs that have it in one plot."""
     found = grouped((curve["name"], (run["label"], curve)) for run in runs for curve in run.get("curves", []))
-    return [_curve(lines) for lines in found.values()]
+    return [_plotted(lines) for lines in found.values()]
 
 
-def _curve(lines: list[tuple[str, dict[str, Any]]]) -> Curve:
+def _plotted(lines: list[tuple[str, dict[str, Any]]]) -> tuple[str, PageImage]:
     # Imports matplotlib.
     from pmodel.plots.sweeps import curves_with_spread
 
-    points: dict[str, dict[float, dict[str, float]]] = {}
+    drawn = {}
     for label, curve in lines:
-        errors = (math.nan if error is None else error for error in curve.get("error") or [None] * len(curve["x"]))
-        triples = zip(curve["x"], curve["y"], errors, strict=True)
-        points[label] = {x: {"value": y, "standard_error": error} for x, y, error in triples if is_finite(y)}
+        points = zip(curve["x"], curve["y"], curve["error"], strict=True)
+        finite = [(x, y, math.nan if error is None else error) for x, y, error in points if is_finite(y)]
+        if finite:
+            drawn[_plain(label)] = finite
     first = lines[0][1]
     title = label_of(first)
-    x_label, y_label = first.get("x_label", ""), first.get("y_label", "")
-    drawn = {
-        _plain(label): [(x, *point.values()) for x, point in by_x.items()] for label, by_x in points.items() if by_x
-    }
+    labels = _plain(first["x_label"]), _plain(first["y_label"])
     buffer = io.BytesIO()
-    plot = curves_with_spread(drawn, _plain(x_label), _plain(y_label), "standard error", first.get("log_x", False))
-    Image.fromarray(plot).save(buffer, "PNG")
-    xs = sorted({x for _, curve in lines for x in curve["x"]})
-    rows = [(label, [_point(by_x.get(x)) for x in xs]) for label, by_x in points.items()]
-    labels = ", ".join(points)
-    image = image_of(buffer.getvalue(), f"{title}: {labels}")
-    return Curve(title, image, x_label, y_label, [f"{x:.6g}" for x in xs], rows)
-
-
-def _point(number: dict[str, float] | None) -> str:
-    if number is None:
-        return "–"
-    error = error_text(number)
-    return value_text(number) + (f" ± {error}" if error else "")
+    Image.fromarray(curves_with_spread(drawn, *labels, "standard error", first["log_x"])).save(buffer, "PNG")
+    return title, image_of(buffer.getvalue(), f"{title}: {', '.join(label for label, _ in lines)}")
 
 
 def _plain(text: str) -> str:
