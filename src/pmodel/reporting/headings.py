@@ -25,7 +25,9 @@ def differences(data: list[dict[str, Any]]) -> list[dict[str, Any]]:
         entries = [flat(data[i]) for i in group]
         keys = dict.fromkeys(key for own in entries for key in own if key not in TITLE)
         differing = [key for key in keys if len({as_typed(own.get(key)) for own in entries}) > 1]
-        telling = [key for key in differing if key.partition(".")[0] not in FOLLOWING] or differing
+        telling = [key for key in differing if key.partition(".")[0] not in FOLLOWING]
+        if len({as_typed([own.get(key) for key in telling]) for own in entries}) < len(group):
+            telling = differing
         for i, own in zip(group, entries, strict=True):
             found[i] = {key: own[key] for key in telling if own.get(key) is not None}
     return found
