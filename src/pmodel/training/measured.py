@@ -51,8 +51,6 @@ class MeasuredModule(LightningModule):
     meanings: ClassVar[dict[str, str]] = {}
     # Whether the training has converged, where it does; a line for the user.
     ending: str | None = None
-    # Which of several ways of computing the same is in use, where there are several; a few words for the user.
-    remark: str | None = None
     # Whether there is a model to evaluate and to draw: not before the first fit of one that has no gradient.
     fitted: bool = True
     # Of models that average their weights: validation, samples and checkpoints are then of the averages.
