@@ -30,8 +30,6 @@ def draw_in_raster_order(
     """
     B, C, H, W = x.shape
     x = x.clone()
-    # On the host: asking the device at each pixel would wait for it.
-    all_known, none_known = (mask.all(dim=(0, 1)).tolist() for mask in (known, ~known))
     like = x.new_empty(()).expand(W * B, likelihood.num_parameters(C))
     draw = _Draw(steps, likelihood, C, whole_pixels)
     replayed = steps.period is not None and x.device.type in REPLAYED_ON
@@ -47,7 +45,7 @@ def draw_in_raster_order(
             recording.play(given)
         else:
             for i, n in zip(rows, noise, strict=True):
-                draw(i, x[:, :, i], known[:, :, i], *n, all_known=all_known[i], none_known=none_known[i])
+                draw(i, x[:, :, i], known[:, :, i], *n)
         if bar is not None:
             bar.update(len(rows))
     return x
@@ -66,30 +64,16 @@ class _Draw:
         self._groups = [slice(0, C)] if whole_pixels else [slice(c, c + 1) for c in range(C)]
         self._share = likelihood.num_parameters(C) // len(self._groups)
 
-    def __call__(
-        self,
-        i: int,
-        x: Tensor,
-        known: Tensor,
-        *noise: Tensor,
-        all_known: list[bool] | None = None,
-        none_known: list[bool] | None = None,
-    ) -> None:
-        """all_known, none_known: of each column, to save work; None: as may be."""
+    def __call__(self, i: int, x: Tensor, known: Tensor, *noise: Tensor) -> None:
         self._steps.start_row(i)
         for j in range(x.shape[2]):
             present = self._steps.inputs[j]
-            if all_known is not None and all_known[j]:
-                torch.sub(2 * x[:, :, j], 1, out=present)
-                self._steps.pixel(j)
-                continue
             for g, channels in enumerate(self._groups):
                 parameters = self._steps.pixel(j)[:, g * self._share : (g + 1) * self._share]
                 # Noise of (B, C, …) has a share for each channel, that of a whole pixel is used as it is.
                 part = tuple(n[j] if self._whole_pixels else n[j][:, channels] for n in noise)
-                value = self._likelihood.draw(parameters, part)
-                if none_known is None or not none_known[j]:
-                    value = torch.where(known[:, channels, j], x[:, channels, j], value)
+                drawn = self._likelihood.draw(parameters, part)
+                value = torch.where(known[:, channels, j], x[:, channels, j], drawn)
                 x[:, channels, j] = value
                 torch.sub(2 * value, 1, out=present[:, channels])
 

@@ -2,12 +2,10 @@
 
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from lightning.pytorch import Trainer
-from torch import Tensor
 
 
 class Diverged(ValueError):  # noqa: N818
@@ -20,11 +18,6 @@ def not_finite(values: Mapping[str, float]) -> dict[str, float]:
     Norms of gradients may be infinite: a loss scale that was too large makes them so, and skips that step.
     """
     return {k: v for k, v in values.items() if not math.isfinite(v) and not k.endswith("_gradient")}
-
-
-def all_finite(tensors: Iterable[Tensor]) -> Tensor:
-    """Whether every number of every tensor is finite: a bool, on their device."""
-    return torch.stack([tensor.isfinite().all() for tensor in tensors]).all()
 
 
 def diverged(trainer: Trainer, broken: Mapping[str, float], advice: str) -> Diverged:
