@@ -76,7 +76,7 @@ def _compare(name: str, shape: tuple[int, int, int], device: str, whole: bool) -
         label = "the same images"
     else:
         forward()
-        passes = H * W * (1 if model.whole_pixels else C)
+        passes = H * W * (1 if model.network.whole_pixels else C)
         seconds = passes * statistics.median(timed(forward)[0] for _ in range(4))
         label = "plain: from 4 forward passes"
     # The first run warms up.

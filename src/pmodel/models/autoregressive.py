@@ -36,8 +36,6 @@ class AutoregressiveModule(GradientModule):
     """
 
     units: ClassVar[dict[str, str]] = {"loss": "nats"}
-    # Whether the network's outputs know no channel of their own pixel; see `AutoregressiveNetwork`.
-    whole_pixels: ClassVar[bool] = False
     network: AutoregressiveNetwork
 
     def __init__(
@@ -57,9 +55,11 @@ class AutoregressiveModule(GradientModule):
             raise ValueError(
                 "model.class_conditional=true: expected data.num_classes, the number of labels, and it is null"
             )
-        self.data_shape = torch.Size(data_shape)
+        self.data_shape, self.num_channels = torch.Size(data_shape), data_shape[0]
         self.likelihood = make_likelihood("bernoulli" if num_levels == 2 else "categorical", num_levels)
         self.num_classes = num_classes if class_conditional else None
+        # E of what the network is told besides the image.
+        self.condition_channels = self.num_classes or 0
 
     def build(self, network: type[AutoregressiveNetwork], **settings: Any) -> Any:
         """A network with the model's settings, by their names, if it takes them, and others.
@@ -70,7 +70,7 @@ class AutoregressiveModule(GradientModule):
         for name, value in self.hparams.items():
             if name.endswith("kernel_size") and value % 2 == 0:
                 raise ValueError(f"model.{name}={value}: expected an odd number, at least 1")
-            masked = name in ("hidden_channels", "head_channels") and not self.whole_pixels
+            masked = name in ("hidden_channels", "head_channels") and not network.whole_pixels
             if masked and value < self.num_channels:
                 raise ValueError(
                     f"model.{name}={value}: expected at least {self.num_channels}, one for each channel of"
@@ -79,16 +79,6 @@ class AutoregressiveModule(GradientModule):
         sizes = {"num_channels": self.num_channels, "num_outputs": self.likelihood.num_parameters(self.num_channels)}
         own = {name: self.hparams[name] for name in signature(network).parameters if name in self.hparams}
         return network(**{**sizes, "condition_channels": self.condition_channels, **own, **settings})
-
-    @property
-    def num_channels(self) -> int:
-        """C of the images."""
-        return self.data_shape[0]
-
-    @property
-    def condition_channels(self) -> int:
-        """E of what the network is told besides the image."""
-        return self.num_classes or 0
 
     def drawing_order(self) -> Tensor:
         """The pixels i·W + j in the order in which they are drawn, (H·W,)."""
@@ -214,4 +204,4 @@ class AutoregressiveModule(GradientModule):
     def _fill(self, x: Tensor, known: Tensor, label: Tensor | None, generator: Generator | None, bar: Bar) -> Tensor:
         """One batch of `complete`."""
         steps = self.network.steps(len(x), x.shape[3], self._condition(label))
-        return draw_in_raster_order(steps, self.likelihood, x, known, self.whole_pixels, generator, bar)
+        return draw_in_raster_order(steps, self.likelihood, x, known, self.network.whole_pixels, generator, bar)

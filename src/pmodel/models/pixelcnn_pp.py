@@ -18,8 +18,6 @@ class PixelCNNpp(AutoregressiveModule):
         num_mixtures: K, of the logistics.
     """
 
-    whole_pixels = True
-
     def __init__(
         self,
         hidden_channels: Count,
