@@ -16,9 +16,6 @@ from pmodel.processes.bar import Bar
 from pmodel.settings.ranges import Counts, Two
 from pmodel.training.gradient import GradientModule
 
-# Images sampled at once, by default.
-SAMPLE_BATCH = 256
-
 
 class AutoregressiveModule(GradientModule):
     """p(x) = Π_i p(x_i | x_<i) over the sub-pixels of an image: rows from the top, each from left to right, in a pixel
@@ -36,6 +33,8 @@ class AutoregressiveModule(GradientModule):
     """
 
     units: ClassVar[dict[str, str]] = {"loss": "nats"}
+    # Images drawn at once.
+    sample_batch: int = 256
     network: AutoregressiveNetwork
 
     def __init__(
@@ -125,16 +124,14 @@ class AutoregressiveModule(GradientModule):
         """log p(x), exact, nats, (B,); with labels (B,), of a class-conditional model, log p(x | label)."""
         return self.log_prob_per_pixel(x, label).flatten(1).sum(1)
 
-    def sample(self, n: int, *, generator: Generator | None = None, batch_size: int = SAMPLE_BATCH) -> Tensor:
-        """n images, `batch_size` at once, each pixel at the price of a pixel.
+    def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
+        """n images, `sample_batch` at once, each pixel at the price of a pixel.
 
         Of a class-conditional model each has a label of its own, drawn with the same probability for all.
         """
-        return self._drawn(n, generator=generator, batch_size=batch_size)
+        return self._drawn(n, generator)
 
-    def sample_classes(
-        self, label: Tensor, *, generator: Generator | None = None, batch_size: int = SAMPLE_BATCH
-    ) -> Tensor:
+    def sample_classes(self, label: Tensor, *, generator: Generator | None = None) -> Tensor:
         """An image x ~ p(x | label) for each label (n,) int64, of a class-conditional model.
 
         Raises:
@@ -142,21 +139,15 @@ class AutoregressiveModule(GradientModule):
         """
         if self.num_classes is None:
             raise ValueError("model.class_conditional=false: the model was trained without labels, and has no classes")
-        return self._drawn(len(label), generator=generator, label=label.to(self.device), batch_size=batch_size)
+        return self._drawn(len(label), generator, label.to(self.device))
 
-    def _drawn(self, n: int, **settings: Any) -> Tensor:
+    def _drawn(self, n: int, generator: Generator | None, label: Tensor | None = None) -> Tensor:
         x = torch.zeros(n, *self.data_shape, device=self.device)
-        return self.complete(x, torch.zeros(()).bool(), **settings)
+        return self.complete(x, torch.zeros(()).bool(), generator=generator, label=label)
 
     @torch.no_grad()
     def complete(
-        self,
-        x: Tensor,
-        known: Tensor,
-        *,
-        generator: Generator | None = None,
-        label: Tensor | None = None,
-        batch_size: int = SAMPLE_BATCH,
+        self, x: Tensor, known: Tensor, *, generator: Generator | None = None, label: Tensor | None = None
     ) -> Tensor:
         """x with new values where the boolean mask `known` (like x, or broadcast to it) is False.
 
@@ -172,8 +163,8 @@ class AutoregressiveModule(GradientModule):
         # Whatever stands there has no influence, not even if it is no number.
         x = torch.where(known, x, 0)
         if self.num_classes is not None and label is None:
-            label = self.draw_labels(x, known, generator, batch_size)
-        parts = [slice(start, start + batch_size) for start in range(0, len(x), batch_size)]
+            label = self.draw_labels(x, known, generator)
+        parts = [slice(start, start + self.sample_batch) for start in range(0, len(x), self.sample_batch)]
         # No autocast: what is written in place keeps its precision.
         with (
             Bar(len(parts) * x.shape[2], "drawing pixel by pixel") as bar,
@@ -184,9 +175,7 @@ class AutoregressiveModule(GradientModule):
                 x[part] = self._fill(x[part], known[part], of_part, generator, bar)
         return x
 
-    def draw_labels(
-        self, x: Tensor, known: Tensor, generator: Generator | None, batch_size: int = SAMPLE_BATCH
-    ) -> Tensor:
+    def draw_labels(self, x: Tensor, known: Tensor, generator: Generator | None) -> Tensor:
         """Labels (B,) of a class-conditional model, drawn given all that is known before the first hidden pixel.
 
         Pixels come in `drawing_order`; one is hidden if one of its channels is.
@@ -195,7 +184,7 @@ class AutoregressiveModule(GradientModule):
         before = known.all(dim=1).flatten(1)[:, order].cumprod(1)
         log_p = x.new_zeros(len(x), self.num_classes)
         if before.any():
-            for part in torch.arange(len(x), device=x.device).split(batch_size):
+            for part in torch.arange(len(x), device=x.device).split(self.sample_batch):
                 for y in range(self.num_classes):
                     each = self.log_prob_per_pixel(x[part], torch.full_like(part, y))
                     log_p[part, y] = (each.flatten(1)[:, order] * before[part]).sum(1).to(log_p)
