@@ -67,16 +67,15 @@ def _compare(name: str, shape: tuple[int, int, int], device: str, whole: bool) -
             model._parameters_of(x, None)
 
     x = torch.zeros(count, *shape, device=device)
-    ours, images = zip(
-        *(timed(lambda: model.sample(count, generator=generator(), batch_size=count)) for _ in range(4)), strict=True
-    )
+    model.sample_batch = count
+    ours, images = zip(*(timed(lambda: model.sample(count, generator=generator())) for _ in range(4)), strict=True)
     if whole:
         seconds, plain = timed(lambda: plain_sample(model, count, generator=generator()))
         assert torch.equal(images[0], plain), f"{name}: the two samplers give different images"
         label = "the same images"
     else:
         forward()
-        passes = H * W * (1 if model.whole_pixels else C)
+        passes = H * W * (1 if model.network.whole_pixels else C)
         seconds = passes * statistics.median(timed(forward)[0] for _ in range(4))
         label = "plain: from 4 forward passes"
     # The first run warms up.

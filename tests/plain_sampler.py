@@ -9,12 +9,10 @@ from torch import Generator, Tensor
 from pmodel.distributions.noise import gumbel
 
 
-def plain_sample(
-    model: Any, n: int, *, generator: Generator | None = None, label: Tensor | None = None, batch_size: int = 256
-) -> Tensor:
+def plain_sample(model: Any, n: int, *, generator: Generator | None = None, label: Tensor | None = None) -> Tensor:
     """n images, equal to those of `model.sample`, or of `model.sample_classes`, from the same generator."""
     x = torch.zeros(n, *model.data_shape, device=model.device)
-    return plain_complete(model, x, x.bool(), generator=generator, label=label, batch_size=batch_size)
+    return plain_complete(model, x, x.bool(), generator=generator, label=label)
 
 
 @torch.no_grad()
@@ -25,7 +23,6 @@ def plain_complete(
     *,
     generator: Generator | None = None,
     label: Tensor | None = None,
-    batch_size: int = 256,
 ) -> Tensor:
     """x with new values where `known` is False, equal to `model.complete`'s from the same generator.
 
@@ -34,6 +31,7 @@ def plain_complete(
     known = known.expand_as(x)
     if model.num_classes is not None and label is None:
         label = _labels(model, x, known, generator)
+    batch_size = model.sample_batch
     parts = [
         _fill(
             model,

@@ -140,7 +140,6 @@ def test_bernoulli_equals_the_formula_for_points_and_images():
     [
         (("bernoulli", 256), "data.num_levels=256"),
         (("categorical", None), "continuous"),
-        (("gaussian", 2, 5, -1.0), "model.likelihood_scale=-1.0"),
         (("poisson", 2), "model.likelihood=poisson"),
     ],
 )

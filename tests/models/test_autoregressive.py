@@ -53,7 +53,22 @@ def jacobian_support(model: Any, seed: int, order: list[reach.SubPixel]) -> Tens
 def test_jacobian_is_zero_but_for_the_earlier_subpixels_that_the_architecture_reaches(name, num_channels, size, depth):
     shape = (num_channels, *size)
     model = small(name, list(shape), **{FAMILY[name].depth: depth})
-    order, sees = FAMILY[name].order(shape), FAMILY[name].reach(shape, depth)
+    assert_sees(model, FAMILY[name].order(shape), FAMILY[name].reach(shape, depth))
+
+
+@pytest.mark.parametrize("num_channels", [1, 3])
+def test_jacobian_of_other_scales_is_what_the_architecture_reaches_too(num_channels):
+    shape = (num_channels, 7, 5)
+    for num_scales in (1, 3):
+        model = small("pixelcnn_pp", list(shape), num_scales=num_scales)
+        assert_sees(model, reach.raster_order(shape), reach.pixelcnn_pp(shape, 1, num_scales))
+    model = small("pixelrnn_multiscale", list(shape), factor=3)
+    sees = reach.multiscale(shape, 1, first_kernel=3, factor=3)
+    assert_sees(model, reach.multiscale_order(shape, 3), sees)
+
+
+def assert_sees(model: Any, order: list[reach.SubPixel], sees: reach.Layer) -> None:
+    """Holds the Jacobian, of sub-pixels in this order, against the oracle."""
     expected = torch.tensor([[pixel in sees[output] for pixel in order] for output in order])
     assert not expected.triu().any(), "the oracle itself sees the present or the future"
     # At one point a ReLU may cut a path: a derivative that is not zero somewhere.
@@ -79,6 +94,14 @@ def test_label_reaches_every_output(name, num_channels):
         one, other = one_number_per_subpixel(randomized(model, seed), x, torch.arange(2), order)
         found |= one != other
     assert found.all()
+
+
+@pytest.mark.parametrize("name", ["pixelcnn_gated", "pixelcnn_pp"])
+def test_dropout_acts_in_training_alone(name):
+    model, x = small(name, [1, 6, 6], dropout=0.5), random_images(1, [1, 6, 6], 2)
+    assert torch.equal(model.log_prob(x), model.log_prob(x))
+    model.train()
+    assert not torch.equal(model.log_prob(x), model.log_prob(x))
 
 
 # What the architectures reach, in words of geometry: rows and columns from a pixel, of its earlier ones

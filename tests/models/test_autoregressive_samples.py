@@ -1,5 +1,7 @@
 """Autoregressive models pixel by pixel: the numbers of whole forward passes, and samples that follow the model."""
 
+from typing import Any
+
 import pytest
 import torch
 from autoregressive_family import FAMILY, all_images, random_images, small
@@ -12,8 +14,19 @@ from torch import Tensor
 @pytest.mark.parametrize("shape", [[1, 5, 4], [3, 3, 5]], ids=str)
 @pytest.mark.parametrize("name", FAMILY)
 def test_outputs_pixel_by_pixel_are_those_of_the_whole_image(name, shape, told):
-    """Values that may not be seen yet are garbage until they are known."""
-    model = small(name, shape, 3, None if told == "nothing" else 2)
+    assert_equal_steps(small(name, shape, 3, None if told == "nothing" else 2), shape, told)
+
+
+@pytest.mark.parametrize("told", ["nothing", "label", "map"])
+@pytest.mark.parametrize(("size", "num_scales"), [((7, 5), 3), ((8, 8), 4), ((5, 6), 1)])
+def test_outputs_pixel_by_pixel_over_other_scales_are_those_of_the_whole_image(size, num_scales, told):
+    shape = [3, *size]
+    settings = {"num_blocks": 2, "num_scales": num_scales}
+    assert_equal_steps(small("pixelcnn_pp", shape, 3, None if told == "nothing" else 2, **settings), shape, told)
+
+
+def assert_equal_steps(model: Any, shape: list[int], told: str) -> None:
+    """Values that may not be seen yet are garbage until they are known; a pixel may be asked for again."""
     C, H, W = shape
     groups = 1 if model.network.whole_pixels else C
     torch.manual_seed(0)
@@ -27,7 +40,7 @@ def test_outputs_pixel_by_pixel_are_those_of_the_whole_image(name, shape, told):
             steps.start_row(i)
             for j in range(W):
                 steps.inputs[j].copy_(10 * torch.randn(3, C))
-                for g in range(groups):
+                for g in [*range(groups), groups - 1]:
                     found = steps.pixel(j).unflatten(1, (groups, -1))[:, g]
                     torch.testing.assert_close(found, whole[:, g, :, i, j])
                     steps.inputs[j][:, g] = x[:, g, i, j]
@@ -41,14 +54,15 @@ def test_outputs_pixel_by_pixel_are_those_of_the_whole_image(name, shape, told):
 @pytest.mark.parametrize("name", FAMILY)
 def test_samples_are_those_of_a_forward_pass_per_subpixel(name, num_channels, num_levels, num_classes):
     model = small(name, [num_channels, 4, 3], num_levels, num_classes)
+    model.sample_batch = 2
     generators = [torch.Generator().manual_seed(3) for _ in range(2)]
-    fast = model.sample(5, generator=generators[0], batch_size=2)
-    torch.testing.assert_close(fast, plain_sample(model, 5, generator=generators[1], batch_size=2))
+    fast = model.sample(5, generator=generators[0])
+    torch.testing.assert_close(fast, plain_sample(model, 5, generator=generators[1]))
     assert len(fast.unique(dim=0)) > 1
     if num_classes is not None:
         label = torch.arange(5) % num_classes
-        fast = model.sample_classes(label, generator=generators[0], batch_size=2)
-        plain = plain_sample(model, 5, generator=generators[1], label=label, batch_size=2)
+        fast = model.sample_classes(label, generator=generators[0])
+        plain = plain_sample(model, 5, generator=generators[1], label=label)
         torch.testing.assert_close(fast, plain)
     assert torch.equal(*(generator.get_state() for generator in generators))
 
@@ -59,6 +73,7 @@ def test_samples_are_those_of_a_forward_pass_per_subpixel(name, num_channels, nu
 def test_completions_are_those_of_a_forward_pass_per_subpixel(name, num_channels, num_levels, num_classes, kind):
     shape = [num_channels, 4, 3]
     model = small(name, shape, num_levels, num_classes)
+    model.sample_batch = 3
     x = random_images(5, shape, num_levels)
     chance = torch.rand(5, *shape, generator=torch.Generator().manual_seed(2)) < 0.5
     known = {
@@ -69,15 +84,15 @@ def test_completions_are_those_of_a_forward_pass_per_subpixel(name, num_channels
         "all": torch.tensor(True),
     }[kind].expand_as(x)
     before = x.clone()
-    completed = model.complete(x, known, generator=torch.Generator().manual_seed(4), batch_size=3)
+    completed = model.complete(x, known, generator=torch.Generator().manual_seed(4))
     assert torch.equal(x, before)
     assert torch.equal(completed[known], x[known])
-    plain = plain_complete(model, x, known, generator=torch.Generator().manual_seed(4), batch_size=3)
+    plain = plain_complete(model, x, known, generator=torch.Generator().manual_seed(4))
     torch.testing.assert_close(completed, plain)
     # What stands where nothing is known has no influence, not even if it is no level or no number.
     for hidden in (7.0, torch.nan):
         start = torch.where(known, x, hidden)
-        again = model.complete(start, known, generator=torch.Generator().manual_seed(4), batch_size=3)
+        again = model.complete(start, known, generator=torch.Generator().manual_seed(4))
         assert torch.equal(again, completed)
 
 
@@ -100,15 +115,16 @@ def p_value(values: Tensor, levels: int, expected: Tensor) -> float:
 @pytest.mark.parametrize("name", FAMILY)
 def test_frequencies_of_samples_and_of_completions_are_the_probabilities(name, shape, levels, num_classes):
     model, (_, H, W) = small(name, shape, levels, num_classes), shape
+    model.sample_batch = 20_000
     everything = all_images(shape, levels)
     p = model.log_prob(everything).exp()
     assert p.max() > 1.5 * p.min()
-    drawn = model.sample(20_000, generator=torch.Generator().manual_seed(7), batch_size=20_000)
+    drawn = model.sample(20_000, generator=torch.Generator().manual_seed(7))
     assert p_value(drawn.flatten(1), levels, p) > 1e-3
     # The first of the pixels in any order is known.
     known = (torch.arange(H * W) == 0).view(H, W)
     x = torch.ones(20_000, *shape)
-    drawn = model.complete(x, known, generator=torch.Generator().manual_seed(8), batch_size=20_000)
+    drawn = model.complete(x, known, generator=torch.Generator().manual_seed(8))
     p = p * (everything == 1)[:, :, 0, 0].all(1)
     assert p_value(drawn.flatten(1), levels, p / p.sum()) > 1e-3
 
@@ -118,6 +134,7 @@ def test_frequencies_of_samples_and_of_completions_are_the_probabilities(name, s
 def test_among_scattered_pixels_the_label_follows_those_before_the_first_hidden_one(name, first):
     """By a sum over all images: Σ_y p(y | x_<f) Π p(x_i | x_<i, y) over the hidden pixels i, of which f is first."""
     model = small(name, [1, 2, 2], 3, 3)
+    model.sample_batch = 20_000
     everything = all_images([1, 2, 2], 3)
     order = model.drawing_order()
     # Every second pixel is known, the first or the second of each two.
@@ -131,7 +148,7 @@ def test_among_scattered_pixels_the_label_follows_those_before_the_first_hidden_
     assert expected.sum().item() == pytest.approx(1)
     x = torch.ones(20_000, 1, 2, 2)
     generator = torch.Generator().manual_seed(8)
-    drawn = model.complete(x, known.view(2, 2), generator=generator, batch_size=20_000)
+    drawn = model.complete(x, known.view(2, 2), generator=generator)
     assert p_value(drawn.flatten(1), 3, expected) > 1e-3
     # It is another distribution than that of the hidden pixels given all that is known.
     exact = model.log_prob(everything).exp() * given
@@ -143,6 +160,7 @@ def test_among_scattered_pixels_the_label_follows_those_before_the_first_hidden_
 def test_a_known_channel_is_seen_by_the_next_ones(name, channel):
     """Frequencies of the first pixel's channels, each given those before it; whole pixels are drawn without it."""
     model = small(name, [3, 1, 2], 3)
+    model.sample_batch = 20_000
     p = model.log_prob(all_images([3, 1, 2], 3)).exp().view([3] * 6).sum((1, 3, 5))
     conditionals = [p.sum((1, 2), True), p.sum(2, True) / p.sum((1, 2), True), p / p.sum(2, True)]
     is_known = torch.eye(3, dtype=p.dtype)[2].view([3 if d == channel else 1 for d in range(3)])
@@ -153,5 +171,5 @@ def test_a_known_channel_is_seen_by_the_next_ones(name, channel):
         expected = conditionals[0] * conditionals[1] * conditionals[2]
     known = (torch.arange(3) == channel)[:, None, None]
     x = torch.ones(20_000, 3, 1, 2)
-    drawn = model.complete(x, known, generator=torch.Generator().manual_seed(8), batch_size=20_000)
+    drawn = model.complete(x, known, generator=torch.Generator().manual_seed(8))
     assert p_value(drawn[:, :, 0, 0], 3, expected.flatten()) > 1e-3

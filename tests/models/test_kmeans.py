@@ -105,13 +105,12 @@ def test_bright_bytes_and_cut_epochs_have_the_right_sum_of_squares(limit):
 
 @pytest.mark.parametrize("start", ["k-means++", "random"])
 @pytest.mark.parametrize("on_levels", [False, True])
-def test_repeated_points_have_an_inertia_of_zero_and_fewer_of_them_than_clusters_are_said(start, on_levels, caplog):
+def test_repeated_points_have_an_inertia_of_zero_also_where_they_are_fewer_than_clusters(start, on_levels):
     generator = torch.Generator().manual_seed(1)
     levels = torch.randint(0, 256, (9, 1, 4, 4), dtype=torch.uint8, generator=generator).repeat(20, 1, 1, 1)
     x = levels if on_levels else levels.flatten(1).double() / 255 + 1000
     data = array_data(x, num_levels=256 if on_levels else None)
-    for K, said in ((9, False), (10, True)):
-        caplog.clear()
+    for K in (9, 10):
         model = KMeans(list(x.shape[1:]), K, start, num_starts=8)
         trainer = fit(model, data, max_epochs=20)
         assert trainer.current_epoch < 20
@@ -120,17 +119,14 @@ def test_repeated_points_have_an_inertia_of_zero_and_fewer_of_them_than_clusters
         examples = data.examples("train", 180).x
         # Levels are float32 there.
         assert model.encode(examples).min(1)[0].max() < (1e-6 if on_levels else 1e-12)
-        line = "model.num_clusters=10: the data have 9 distinct points, of 180 examples to start from; at least 1 of 10"
-        assert any(line in message for message in caplog.messages) == said
         assert (model.clusters()[1] > 0).sum() == 9
 
 
 @pytest.mark.parametrize("model", [lambda: GMM([16], 10), lambda: PCAGMM([16], 4, 10)], ids=["gmm", "pca_gmm"])
-def test_mixtures_of_fewer_points_than_components_say_so_too(model, caplog):
+def test_mixtures_of_fewer_points_than_components_stay_finite(model):
     x = torch.rand(9, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).repeat(20, 1)
     mixture = model()
     fit(mixture, array_data(x), max_epochs=3)
-    assert "model.num_components=10: the data have 9 distinct points, of 180 examples" in caplog.text
     assert mixture.log_prob(x).isfinite().all()
 
 

@@ -136,22 +136,6 @@ def test_a_mixture_as_prior_is_refused_in_a_precision_that_its_float64_does_not_
         fit(model, array_data(torch.rand(8, 1, 8, 8).round(), num_levels=2), precision=precision)
 
 
-def test_the_bound_holds_no_more_numbers_with_a_mixture_of_many_components(with_mixture, monkeypatch):
-    model, _, x = with_mixture
-    model.prior.weights = torch.full((64,), 1 / 64).double()
-    assert model.numbers_held == 2 * 64
-    chunks = []
-
-    def log_weights(x, posterior, noise):
-        chunks.append(len(noise))
-        return noise.sum(2), noise.sum(2)
-
-    monkeypatch.setattr("pmodel.models.latent_variable.MAX_NUMBERS", 4 * len(x) * model.numbers_held)
-    monkeypatch.setattr(model, "log_weights", log_weights)
-    model.importance_bound(x, 10)
-    assert chunks == [4, 4, 2]
-
-
 @pytest.mark.parametrize("typed", [[], ["model.prior.run=null"], ["model.prior.run=''"], ["model.prior.run=nowhere"]])
 def test_a_prior_without_a_run_is_refused_at_once(typed: list[str], train, tmp_path: Path):
     outcome = train("model=vae", *SMALL, "model/prior=run", *typed)

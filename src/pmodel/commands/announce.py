@@ -48,10 +48,9 @@ class Announcement(Callback):
                 device += f" with {count} thread{'s' * (count > 1)}"
             resumed = f", resumed in epoch {trainer.current_epoch + 1}" if trainer.ckpt_path else ""
             what = f"{sizes(data)}; {classes(data)}"
-            remark = f", {pl_module.remark}" if pl_module.remark else ""
             print(
                 f"{self.name}: {pl_module.num_parameters:,} parameters, {counts['train']:,} training and"
-                f" {counts['validation']:,} validation examples, {device}{remark}{resumed}\n{shown(self.run.path)}/",
+                f" {counts['validation']:,} validation examples, {device}{resumed}\n{shown(self.run.path)}/",
                 *(f"data      {line}" for line in (what, *data.notes)),
                 sep="\n",
                 flush=True,

@@ -32,6 +32,4 @@ def make_likelihood(
                 " (data.binarize=dynamic) or choose categorical or discretized_logistic"
             )
         return Bernoulli()
-    if num_mixtures < 1:
-        raise ValueError(f"model.num_mixtures={num_mixtures}: expected at least 1")
     return Categorical(num_levels) if name == "categorical" else DiscretizedLogisticMixture(num_levels, num_mixtures)

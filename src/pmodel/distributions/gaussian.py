@@ -19,19 +19,14 @@ class Gaussian(Likelihood):
     `scale` is a positive number, or "learned": one weight, whose optimum is the root mean squared error of the
     means (Rybkin et al., Simple and Effective VAE Training with Calibrated Decoders, 2021, arXiv 2006.13202).
     This is a density: its nats are not comparable with those of likelihoods on levels.
-
-    Raises:
-        ValueError: if `scale` is neither.
     """
 
     def __init__(self, scale: float | str = "learned"):
         super().__init__()
         if scale == "learned":
             self.log_scale = nn.Parameter(torch.zeros(()))
-        elif isinstance(scale, int | float) and scale > 0:
-            self.register_buffer("log_scale", torch.tensor(math.log(scale)))
         else:
-            raise ValueError(f"model.likelihood_scale={scale}: expected a positive number or 'learned'")
+            self.register_buffer("log_scale", torch.tensor(math.log(scale)))
 
     @property
     def scale(self) -> Tensor:

@@ -67,40 +67,20 @@ class Gaussians(nn.Module):
         return x.split(max(1, CHUNK // (K * D), D if self.triangular else 1))
 
     def _whitening(self) -> Callable[[Tensor], Tensor]:
-        """The map from points (B, D) to y_k = L_k⁻¹(x − μ_k), (B, K, D), with Σ_k = L_k L_kᵀ.
-
-        What it returns is good until it is called again.
-        """
+        """The map from points (B, D) to y_k = L_k⁻¹(x − μ_k), (B, K, D), with Σ_k = L_k L_kᵀ."""
         K, D = self.means.shape
         # Differences from a point among the means: far from zero, those of two products would lose digits.
         origin = self.means.mean(0)
-        memory = self.means.new_empty(0, K, D)
-
-        def room(x: Tensor) -> Tensor | None:
-            # The same memory for each chunk: fresh pages would cost a tenth of the time, and leave holes.
-            nonlocal memory
-            if x.requires_grad:
-                return None  # a gradient needs each chunk's
-            if len(memory) < len(x):
-                memory = self.means.new_empty(len(x), K, D)
-            return memory[: len(x)]
-
         if not self.triangular:
             inverse = (1 / self.scales).expand(K, D)
             means = (self.means - origin) * inverse
-            return lambda x: torch.addcmul(-means, (x - origin)[:, None], inverse, out=room(x))
+            return lambda x: torch.addcmul(-means, (x - origin)[:, None], inverse)
         identity = torch.eye(D, dtype=torch.float64, device=origin.device).expand(K, D, D)
         inverse = torch.linalg.solve_triangular(self.scales.expand(K, D, D), identity, upper=False)
         means = (inverse @ (self.means - origin)[:, :, None]).flatten()
         # One product for all components.
         inverses = inverse.permute(2, 0, 1).reshape(D, K * D)
-
-        def whiten(x: Tensor) -> Tensor:
-            y = room(x)
-            flat = None if y is None else y.flatten(1)
-            return torch.addmm(means, x - origin, inverses, beta=-1, out=flat).view(len(x), K, D)
-
-        return whiten
+        return lambda x: torch.addmm(means, x - origin, inverses, beta=-1).view(len(x), K, D)
 
     def _log_constants(self) -> Tensor:
         """log N(μ_k; μ_k, Σ_k), (K,)."""

@@ -76,13 +76,10 @@ class DiscretizedLogisticMixture(Likelihood):
         means, log_scales = (t.gather(2, k.expand_as(t[:, :, :1])).squeeze(2) for t in (means, log_scales))
         coefficients = coefficients.gather(2, k.expand_as(coefficients[:, :, :1])).squeeze(2)
         logistic = log_scales.exp() * noise[1]
-        channels: list[Tensor] = []
-        for c in range(means.shape[1]):
-            mean = means[:, c]
-            if c:
-                mean = mean + self._shift(coefficients, c, torch.stack(channels, dim=1))
-            channels.append(self._to_level(mean + logistic[:, c]))
-        return (torch.stack(channels, dim=1) + 1) / 2
+        y = torch.empty_like(means)
+        for c in range(y.shape[1]):
+            y[:, c] = self._to_level(means[:, c] + self._shift(coefficients, c, y[:, :c]) + logistic[:, c])
+        return (y + 1) / 2
 
     def _to_level(self, y: Tensor) -> Tensor:
         """The centre of the bin that y falls in, in [−1, 1]."""
@@ -98,15 +95,12 @@ class DiscretizedLogisticMixture(Likelihood):
         logits, means, log_scales, coefficients = self._split(parameters)
         weights, inv_scales = logits.softmax(1), (-log_scales).exp()
         steps = self.num_levels - 1
-        channels: list[Tensor] = []
-        for c in range(means.shape[1]):
-            mean = means[:, c]
-            if c:
-                earlier = 2 * torch.stack(channels, dim=1).unsqueeze(2) - 1
-                mean = mean + self._shift(coefficients, c, earlier)
+        x = torch.empty_like(means[:, :, 0])
+        for c in range(x.shape[1]):
+            mean = means[:, c] + self._shift(coefficients, c, 2 * x[:, :c].unsqueeze(2) - 1)
             expected = torch.zeros_like(mean)
             for j in range(1, self.num_levels):
                 lower_edge = (2 * j - 1) / steps - 1
                 expected += torch.sigmoid((mean - lower_edge) * inv_scales[:, c])
-            channels.append((weights * expected).sum(1) / steps)
-        return torch.stack(channels, dim=1)
+            x[:, c] = (weights * expected).sum(1) / steps
+        return x

@@ -16,9 +16,6 @@ from pmodel.processes.bar import Bar
 from pmodel.settings.ranges import Counts, Two
 from pmodel.training.gradient import GradientModule
 
-# Images sampled at once, by default.
-SAMPLE_BATCH = 256
-
 
 class AutoregressiveModule(GradientModule):
     """p(x) = Π_i p(x_i | x_<i) over the sub-pixels of an image: rows from the top, each from left to right, in a pixel
@@ -36,8 +33,8 @@ class AutoregressiveModule(GradientModule):
     """
 
     units: ClassVar[dict[str, str]] = {"loss": "nats"}
-    # Whether the network's outputs know no channel of their own pixel; see `AutoregressiveNetwork`.
-    whole_pixels: ClassVar[bool] = False
+    # Images drawn at once.
+    sample_batch: int = 256
     network: AutoregressiveNetwork
 
     def __init__(
@@ -57,9 +54,11 @@ class AutoregressiveModule(GradientModule):
             raise ValueError(
                 "model.class_conditional=true: expected data.num_classes, the number of labels, and it is null"
             )
-        self.data_shape = torch.Size(data_shape)
+        self.data_shape, self.num_channels = torch.Size(data_shape), data_shape[0]
         self.likelihood = make_likelihood("bernoulli" if num_levels == 2 else "categorical", num_levels)
         self.num_classes = num_classes if class_conditional else None
+        # E of what the network is told besides the image.
+        self.condition_channels = self.num_classes or 0
 
     def build(self, network: type[AutoregressiveNetwork], **settings: Any) -> Any:
         """A network with the model's settings, by their names, if it takes them, and others.
@@ -70,7 +69,7 @@ class AutoregressiveModule(GradientModule):
         for name, value in self.hparams.items():
             if name.endswith("kernel_size") and value % 2 == 0:
                 raise ValueError(f"model.{name}={value}: expected an odd number, at least 1")
-            masked = name in ("hidden_channels", "head_channels") and not self.whole_pixels
+            masked = name in ("hidden_channels", "head_channels") and not network.whole_pixels
             if masked and value < self.num_channels:
                 raise ValueError(
                     f"model.{name}={value}: expected at least {self.num_channels}, one for each channel of"
@@ -79,16 +78,6 @@ class AutoregressiveModule(GradientModule):
         sizes = {"num_channels": self.num_channels, "num_outputs": self.likelihood.num_parameters(self.num_channels)}
         own = {name: self.hparams[name] for name in signature(network).parameters if name in self.hparams}
         return network(**{**sizes, "condition_channels": self.condition_channels, **own, **settings})
-
-    @property
-    def num_channels(self) -> int:
-        """C of the images."""
-        return self.data_shape[0]
-
-    @property
-    def condition_channels(self) -> int:
-        """E of what the network is told besides the image."""
-        return self.num_classes or 0
 
     def drawing_order(self) -> Tensor:
         """The pixels i·W + j in the order in which they are drawn, (H·W,)."""
@@ -135,16 +124,14 @@ class AutoregressiveModule(GradientModule):
         """log p(x), exact, nats, (B,); with labels (B,), of a class-conditional model, log p(x | label)."""
         return self.log_prob_per_pixel(x, label).flatten(1).sum(1)
 
-    def sample(self, n: int, *, generator: Generator | None = None, batch_size: int = SAMPLE_BATCH) -> Tensor:
-        """n images, `batch_size` at once, each pixel at the price of a pixel.
+    def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
+        """n images, `sample_batch` at once, each pixel at the price of a pixel.
 
         Of a class-conditional model each has a label of its own, drawn with the same probability for all.
         """
-        return self._drawn(n, generator=generator, batch_size=batch_size)
+        return self._drawn(n, generator)
 
-    def sample_classes(
-        self, label: Tensor, *, generator: Generator | None = None, batch_size: int = SAMPLE_BATCH
-    ) -> Tensor:
+    def sample_classes(self, label: Tensor, *, generator: Generator | None = None) -> Tensor:
         """An image x ~ p(x | label) for each label (n,) int64, of a class-conditional model.
 
         Raises:
@@ -152,21 +139,15 @@ class AutoregressiveModule(GradientModule):
         """
         if self.num_classes is None:
             raise ValueError("model.class_conditional=false: the model was trained without labels, and has no classes")
-        return self._drawn(len(label), generator=generator, label=label.to(self.device), batch_size=batch_size)
+        return self._drawn(len(label), generator, label.to(self.device))
 
-    def _drawn(self, n: int, **settings: Any) -> Tensor:
+    def _drawn(self, n: int, generator: Generator | None, label: Tensor | None = None) -> Tensor:
         x = torch.zeros(n, *self.data_shape, device=self.device)
-        return self.complete(x, torch.zeros(()).bool(), **settings)
+        return self.complete(x, torch.zeros(()).bool(), generator=generator, label=label)
 
     @torch.no_grad()
     def complete(
-        self,
-        x: Tensor,
-        known: Tensor,
-        *,
-        generator: Generator | None = None,
-        label: Tensor | None = None,
-        batch_size: int = SAMPLE_BATCH,
+        self, x: Tensor, known: Tensor, *, generator: Generator | None = None, label: Tensor | None = None
     ) -> Tensor:
         """x with new values where the boolean mask `known` (like x, or broadcast to it) is False.
 
@@ -182,8 +163,8 @@ class AutoregressiveModule(GradientModule):
         # Whatever stands there has no influence, not even if it is no number.
         x = torch.where(known, x, 0)
         if self.num_classes is not None and label is None:
-            label = self.draw_labels(x, known, generator, batch_size)
-        parts = [slice(start, start + batch_size) for start in range(0, len(x), batch_size)]
+            label = self.draw_labels(x, known, generator)
+        parts = [slice(start, start + self.sample_batch) for start in range(0, len(x), self.sample_batch)]
         # No autocast: what is written in place keeps its precision.
         with (
             Bar(len(parts) * x.shape[2], "drawing pixel by pixel") as bar,
@@ -194,9 +175,7 @@ class AutoregressiveModule(GradientModule):
                 x[part] = self._fill(x[part], known[part], of_part, generator, bar)
         return x
 
-    def draw_labels(
-        self, x: Tensor, known: Tensor, generator: Generator | None, batch_size: int = SAMPLE_BATCH
-    ) -> Tensor:
+    def draw_labels(self, x: Tensor, known: Tensor, generator: Generator | None) -> Tensor:
         """Labels (B,) of a class-conditional model, drawn given all that is known before the first hidden pixel.
 
         Pixels come in `drawing_order`; one is hidden if one of its channels is.
@@ -205,7 +184,7 @@ class AutoregressiveModule(GradientModule):
         before = known.all(dim=1).flatten(1)[:, order].cumprod(1)
         log_p = x.new_zeros(len(x), self.num_classes)
         if before.any():
-            for part in torch.arange(len(x), device=x.device).split(batch_size):
+            for part in torch.arange(len(x), device=x.device).split(self.sample_batch):
                 for y in range(self.num_classes):
                     each = self.log_prob_per_pixel(x[part], torch.full_like(part, y))
                     log_p[part, y] = (each.flatten(1)[:, order] * before[part]).sum(1).to(log_p)
@@ -214,4 +193,4 @@ class AutoregressiveModule(GradientModule):
     def _fill(self, x: Tensor, known: Tensor, label: Tensor | None, generator: Generator | None, bar: Bar) -> Tensor:
         """One batch of `complete`."""
         steps = self.network.steps(len(x), x.shape[3], self._condition(label))
-        return draw_in_raster_order(steps, self.likelihood, x, known, self.whole_pixels, generator, bar)
+        return draw_in_raster_order(steps, self.likelihood, x, known, self.network.whole_pixels, generator, bar)

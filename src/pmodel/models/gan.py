@@ -71,7 +71,7 @@ class GAN(AdversarialModule):
             )
         self.save_hyperparameters()
         self.latent_dim, self.prior, self.num_levels = latent_dim, prior, num_levels
-        self.data_shape = torch.Size(data_shape)
+        self.data_shape, self.are_images = torch.Size(data_shape), len(data_shape) == 3
         self.num_classes = num_classes if class_conditional else None
         num_labels = self.num_classes or 0
         self.code_dim = latent_dim + num_labels
@@ -91,10 +91,6 @@ class GAN(AdversarialModule):
                 if isinstance(module, nn.Linear | nn.Conv2d):
                     with_spectral_norm(module)
         self.start_average()
-
-    @property
-    def are_images(self) -> bool:
-        return len(self.data_shape) == 3
 
     def draw_codes(self, n: int, label: Tensor | None = None) -> Tensor:
         z = own_share(lambda count: self._noise(count, None), n)

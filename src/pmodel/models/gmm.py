@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from pmodel.distributions.gaussians import CovarianceType, Gaussians
 from pmodel.models.gaussian_density import GaussianDensity
-from pmodel.models.kmeans import choose_centres, lloyd, nearest, warn_of_few_points
+from pmodel.models.kmeans import choose_centres, lloyd, nearest
 from pmodel.settings.ranges import Count, Counts, NonNegative
 from pmodel.training.streaming import Refit
 
@@ -79,10 +79,6 @@ class MixtureModule(GaussianDensity):
         gaussians.means += mean
         self.weights.copy_(members.mean(0))
 
-    def initialize(self, x: Tensor, generator: Generator) -> None:
-        if self.place[0] == 0:
-            warn_of_few_points(x.flatten(1), len(self.weights), "num_components")
-
     def statistics(self, x: Tensor) -> dict[str, Tensor]:
         return self.gaussians.expectation(self.codes(x), self.weights.log())
 
@@ -133,7 +129,6 @@ class GMM(MixtureModule):
         self.gaussians = Gaussians(len(self.weights), self.data_shape.numel(), self.covariance_type)
 
     def initialize(self, x: Tensor, generator: Generator) -> None:
-        super().initialize(x, generator)
         # The columns of points may have different units, which k-means must not compare.
         self.start_from(x.flatten(1), generator, scaled=len(self.data_shape) == 1)
 

@@ -1,6 +1,5 @@
 """k-means (Lloyd, Least Squares Quantization in PCM, 1982)."""
 
-import logging
 import math
 from typing import Any, ClassVar, Literal
 
@@ -12,17 +11,15 @@ from pmodel.training.streaming import Refit, StreamingModule
 
 Start = Literal["k-means++", "random"]
 
-log = logging.getLogger("pmodel")
-
 
 class KMeans(StreamingModule):
     """Minimizes Σ_n min_k ‖x_n − μ_k‖²: each example goes to its nearest centre, each centre to the mean of its own.
 
     Several starts are run side by side; the one with the smallest sum answers. A centre that no example is nearest to
     moves to the example, among `init_size`, that is farthest from all other centres; where fewer than K points are
-    distinct, clusters stay empty, and a line says so. Training stops when the best
-    start's centres move by `tolerance` at most: Σ_k ‖Δμ_k‖² over the mean variance of a dimension, which is
-    scikit-learn's rule too. There is no density: the model can't sample.
+    distinct, clusters stay empty. Training stops when the best start's centres move by `tolerance` at most:
+    Σ_k ‖Δμ_k‖² over the mean variance of a dimension, which is scikit-learn's rule too. There is no density: the model
+    can't sample.
 
     Args:
         num_clusters: K.
@@ -77,8 +74,6 @@ class KMeans(StreamingModule):
         x = x.flatten(1)
         self.origin.copy_(x.mean(0, dtype=torch.float64))
         x = x - self.origin
-        if self.place[0] == 0:
-            warn_of_few_points(x, self.starts.shape[1], "num_clusters")
         for s in range(len(self.starts)):
             self.starts[s] = self.origin + choose_centres(x, self.starts.shape[1], self.start, generator)
 
@@ -163,24 +158,6 @@ class KMeans(StreamingModule):
     def clusters(self) -> tuple[Tensor, Tensor]:
         """The centres (K, …), and the share of the training examples that were nearest to each."""
         return self.centres.view(-1, *self.data_shape), self.shares[self.best]
-
-
-def warn_of_few_points(x: Tensor, num_clusters: int, name: str) -> None:
-    """Says so if fewer than K of the points x (N, D) to start from are distinct: that is no error, but nobody's wish.
-
-    name: of the setting that K is
-    """
-    # Fewer points than clusters are refused elsewhere; and the first few tell as a rule, at no cost.
-    if len(x) < num_clusters or len(x[: 4 * num_clusters].unique(dim=0)) >= num_clusters:
-        return
-    distinct = len(x.unique(dim=0))
-    if distinct < num_clusters:
-        log.warning(
-            "model.%s=%d: the data have %d distinct %s, of %s examples to start from; at least %d of %d stay empty or"
-            " repeat others",
-            *(name, num_clusters, distinct, "point" if distinct == 1 else "points", f"{len(x):,}"),
-            *(num_clusters - distinct, num_clusters),
-        )
 
 
 # Of the functions below, x are points about their mean: far from zero, squared distances would lose digits.

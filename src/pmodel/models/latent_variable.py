@@ -15,7 +15,7 @@ from pmodel.nets.precision import in_own_dtype, upcast
 from pmodel.settings.ranges import Count, Counts, Positive, Two
 from pmodel.training.gradient import GradientModule
 
-# Numbers held at once by the importance-weighted bound: 2^24 float32 are 64 MiB.
+# Outputs of the decoder held at once by the importance-weighted bound: 2^24 float32 are 64 MiB.
 MAX_NUMBERS = 2**24
 
 
@@ -33,6 +33,8 @@ class LatentVariableModule(GradientModule):
 
     units: ClassVar[dict[str, str]] = dict.fromkeys(["loss", "elbo", "reconstruction", "kl"], "nats")
     densities: ClassVar[dict[str, int]] = {"loss": 1, "elbo": -1, "reconstruction": 1}
+    # How many standard normal numbers ε a code is made of.
+    noise_dim: int
 
     def __init__(
         self,
@@ -53,16 +55,6 @@ class LatentVariableModule(GradientModule):
         channels, *positions = data_shape
         # What a decoder gives.
         self.output_shape = [self.likelihood.num_parameters(channels), *positions]
-
-    @property
-    @abstractmethod
-    def noise_dim(self) -> int:
-        """How many standard normal numbers ε a code is made of."""
-
-    @property
-    def numbers_held(self) -> int:
-        """How many float32 numbers `log_weights` holds at once for a code: the decoder's outputs."""
-        return math.prod(self.output_shape)
 
     @abstractmethod
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -112,7 +104,7 @@ class LatentVariableModule(GradientModule):
         """log 1/K Σ_k p(x, z_k)/q(z_k | x) with K = num_samples, nats, (B,), in bounded memory; its expectation rises
         with K."""
         posterior, B = self.posterior(x), len(x)
-        chunk = max(1, MAX_NUMBERS // (B * self.numbers_held))
+        chunk = max(1, MAX_NUMBERS // (B * math.prod(self.output_shape)))
         log_total = torch.full_like(posterior[0][:, 0], -math.inf)
         for start in range(0, num_samples, chunk):
             k = min(chunk, num_samples - start)

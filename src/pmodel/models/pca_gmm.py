@@ -56,7 +56,6 @@ class PCAGMM(MixtureModule):
                 f"model.num_dims={M}: {N} training examples vary in at most {N - 1} of {D} directions;"
                 f" expected fewer than {N - 1}, for a density"
             )
-        super().initialize(x, generator)
         self.axes.mean.copy_(x.flatten(1).double().mean(0))
 
     def statistics(self, x: Tensor) -> dict[str, Tensor]:

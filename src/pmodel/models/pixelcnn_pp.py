@@ -18,8 +18,6 @@ class PixelCNNpp(AutoregressiveModule):
         num_mixtures: K, of the logistics.
     """
 
-    whole_pixels = True
-
     def __init__(
         self,
         hidden_channels: Count,
@@ -32,7 +30,7 @@ class PixelCNNpp(AutoregressiveModule):
         super().__init__(**common)
         self.save_hyperparameters()
         self.likelihood = make_likelihood("discretized_logistic", common["num_levels"], num_mixtures)
-        if num_scales < 1 or min(self.data_shape[1:]) < 2 ** (num_scales - 1):
+        if min(self.data_shape[1:]) < 2 ** (num_scales - 1):
             most = min(self.data_shape[1:]).bit_length()
             height, width = self.data_shape[1:]
             raise ValueError(f"model.num_scales={num_scales}: expected 1 to {most}, for images of {height}×{width}")

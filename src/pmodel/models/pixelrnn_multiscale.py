@@ -46,10 +46,10 @@ class MultiScalePixelRNN(AutoregressiveModule):
     ):
         super().__init__(**common)
         self.save_hyperparameters()
-        if not 2 <= factor <= max(self.data_shape[1:]):
+        if factor > max(self.data_shape[1:]):
             raise ValueError(
-                f"model.factor={factor}: expected at least 2, and no more than the images of"
-                f" {self.data_shape[1]}×{self.data_shape[2]} have rows or columns"
+                f"model.factor={factor}: expected no more than the images of {self.data_shape[1]}×{self.data_shape[2]}"
+                " have rows or columns"
             )
         self.factor = factor
         self.small = self.build(PixelRNNNetwork, scan="diagonal", num_layers=num_small_layers)

@@ -30,10 +30,23 @@ def draw_in_raster_order(
     """
     B, C, H, W = x.shape
     x = x.clone()
-    # On the host: asking the device at each pixel would wait for it.
-    all_known, none_known = (mask.all(dim=(0, 1)).tolist() for mask in (known, ~known))
     like = x.new_empty(()).expand(W * B, likelihood.num_parameters(C))
-    draw = _Draw(steps, likelihood, C, whole_pixels)
+    groups = [slice(0, C)] if whole_pixels else [slice(c, c + 1) for c in range(C)]
+    share = likelihood.num_parameters(C) // len(groups)
+
+    def draw(i: int, x: Tensor, known: Tensor, *noise: Tensor) -> None:
+        """Row i: what is not known of x (B, C, W) is drawn in place, with the noise of W pixels."""
+        steps.start_row(i)
+        for j, present in enumerate(steps.inputs):
+            for g, channels in enumerate(groups):
+                parameters = steps.pixel(j)[:, g * share : (g + 1) * share]
+                # Noise of (B, C, …) has a share for each channel, that of a whole pixel is used as it is.
+                part = tuple(n[j] if whole_pixels else n[j][:, channels] for n in noise)
+                drawn = likelihood.draw(parameters, part)
+                value = torch.where(known[:, channels, j], x[:, channels, j], drawn)
+                x[:, channels, j] = value
+                torch.sub(2 * value, 1, out=present[:, channels])
+
     replayed = steps.period is not None and x.device.type in REPLAYED_ON
     period = steps.period if replayed else 1
     recording = None
@@ -47,7 +60,7 @@ def draw_in_raster_order(
             recording.play(given)
         else:
             for i, n in zip(rows, noise, strict=True):
-                draw(i, x[:, :, i], known[:, :, i], *n, all_known=all_known[i], none_known=none_known[i])
+                draw(i, x[:, :, i], known[:, :, i], *n)
         if bar is not None:
             bar.update(len(rows))
     return x
@@ -57,47 +70,10 @@ def draw_in_raster_order(
 Row = tuple[Tensor, ...]
 
 
-class _Draw:
-    """A row: what is not known of x (B, C, W) is drawn in place, with the noise of W pixels."""
-
-    def __init__(self, steps: Steps, likelihood: Likelihood, num_channels: int, whole_pixels: bool):
-        self._steps, self._likelihood, self._whole_pixels = steps, likelihood, whole_pixels
-        C = num_channels
-        self._groups = [slice(0, C)] if whole_pixels else [slice(c, c + 1) for c in range(C)]
-        self._share = likelihood.num_parameters(C) // len(self._groups)
-
-    def __call__(
-        self,
-        i: int,
-        x: Tensor,
-        known: Tensor,
-        *noise: Tensor,
-        all_known: list[bool] | None = None,
-        none_known: list[bool] | None = None,
-    ) -> None:
-        """all_known, none_known: of each column, to save work; None: as may be."""
-        self._steps.start_row(i)
-        for j in range(x.shape[2]):
-            present = self._steps.inputs[j]
-            if all_known is not None and all_known[j]:
-                torch.sub(2 * x[:, :, j], 1, out=present)
-                self._steps.pixel(j)
-                continue
-            for g, channels in enumerate(self._groups):
-                parameters = self._steps.pixel(j)[:, g * self._share : (g + 1) * self._share]
-                # Noise of (B, C, …) has a share for each channel, that of a whole pixel is used as it is.
-                part = tuple(n[j] if self._whole_pixels else n[j][:, channels] for n in noise)
-                value = self._likelihood.draw(parameters, part)
-                if none_known is None or not none_known[j]:
-                    value = torch.where(known[:, channels, j], x[:, channels, j], value)
-                x[:, channels, j] = value
-                torch.sub(2 * value, 1, out=present[:, channels])
-
-
 class _Recording:
     """Some rows as one launch; what they read and write is copied to where they were recorded, and back."""
 
-    def __init__(self, draw: _Draw, start: int, rows: list[Row]):
+    def __init__(self, draw: Callable[..., None], start: int, rows: list[Row]):
         self._rows = [tuple(map(torch.empty_like, row)) for row in rows]
 
         def run() -> None:

@@ -50,7 +50,7 @@ class VAE(LatentVariableModule):
             name, value, only = ("beta", beta, 1) if beta != 1 else ("free_bits", free_bits, 0)
             setting = f"model.num_importance_samples={self.num_importance_samples}"
             raise ValueError(f"model.{name}={value}: expected {only} with {setting}, whose bound has no KL term")
-        self.latent_dim = latent_dim
+        self.latent_dim = self.noise_dim = latent_dim
         self.beta, self.free_bits = beta, free_bits
         self.prior, self.hparams["prior"] = build_prior(prior, latent_dim)
         self.has_exact_kl = hasattr(self.prior, "kl_from")
@@ -64,15 +64,6 @@ class VAE(LatentVariableModule):
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return mean_and_log_var(self.encoder, x)
-
-    @property
-    def noise_dim(self) -> int:
-        return self.latent_dim
-
-    @property
-    def numbers_held(self) -> int:
-        # A mixture has log p(z, k) of each component k, in float64.
-        return max(super().numbers_held, 2 * len(getattr(self.prior, "weights", ())))
 
     @property
     def meanings(self) -> dict[str, str]:

@@ -46,15 +46,12 @@ class HierarchicalVAE(LatentVariableModule):
                 f" model.latent_dims={latent_dims}"
             )
         self.latent_dims, self.latent_dim = list(latent_dims), latent_dims[-1]
+        self.noise_dim = sum(latent_dims)
         self.encoder = instantiate(network["encoder"], data_shape=list(self.data_shape), num_outputs=2 * latent_dims[0])
         self.decoder = instantiate(network["decoder"], latent_dim=latent_dims[0], output_shape=self.output_shape)
         steps = list(zip(latent_dims[:-1], hidden_dims, latent_dims[1:], strict=True))
         self.ups = nn.ModuleList(mlp([low, *hidden, 2 * high], activation) for low, hidden, high in steps)
         self.downs = nn.ModuleList(mlp([high, *hidden[::-1], 2 * low], activation) for low, hidden, high in steps)
-
-    @property
-    def noise_dim(self) -> int:
-        return sum(self.latent_dims)
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return mean_and_log_var(self.encoder, x)

@@ -11,10 +11,7 @@ from pmodel.settings.ranges import Count, Counts
 
 def halved_sizes(height: int, width: int, stages: int) -> list[tuple[int, int]]:
     """Height and width before the first and after each of the stride-2 stages, rounding up."""
-    sizes = [(height, width)]
-    for _ in range(stages):
-        sizes.append(tuple(math.ceil(n / 2) for n in sizes[-1]))
-    return sizes
+    return [(-(-height // 2**n), -(-width // 2**n)) for n in range(stages + 1)]
 
 
 def _check_image(name: str, shape: list[int], stages: int) -> None:

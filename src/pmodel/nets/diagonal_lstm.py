@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pmodel.nets.lstm_scan import NUM_GATES, Lattice, activate, gate_bias, reorder, scan
+from pmodel.nets.lstm_scan import NUM_GATES, Lattice, activate, gate_bias, scan
 from pmodel.nets.masked_conv import MaskedConv2d
 
 
@@ -69,8 +69,8 @@ class DiagonalBiLSTM(nn.Module):
         if self.pixel is not None:
             x = torch.cat([x, image], dim=3)
             weight = torch.cat([weight, torch.stack([torch.zeros_like(self.pixel), self.pixel])], dim=1)
-        cells = reorder(x.flatten(0, 1), orders, inverses)
-        gates = torch.baddbmm(bias, cells.flatten(1, 2), weight).unflatten(1, (height * width, B))
+        cells = x.flatten(0, 1).index_select(0, orders.flatten())
+        gates = torch.baddbmm(bias, cells.flatten(0, 1).unflatten(0, (2, -1)), weight).unflatten(1, (height * width, B))
         right, left = scan(gates, self.state, self.initial_h, self.initial_c, lattice, inverses)
         return (right + F.pad(left[:-width], (0, 0, 0, 0, width, 0))).unflatten(0, (height, width))
 

@@ -11,9 +11,9 @@ from pmodel.nets.masked_conv import ConvSteps
 from pmodel.nets.shifted_conv import RowSteps, ShiftedConv2d, matrix_of
 
 
-def concat_elu(x: Tensor, dim: int = 1) -> Tensor:
+def concat_elu(x: Tensor, dim: int = 1, out: Tensor | None = None) -> Tensor:
     """elu of x and of −x, one after the other in dimension `dim`."""
-    return F.elu(torch.cat((x, -x), dim), inplace=True)
+    return F.elu(torch.cat((x, -x), dim, out=out), inplace=True)
 
 
 def gated(y: Tensor, dim: int = 1) -> Tensor:
@@ -81,16 +81,9 @@ class PixelBlock:
         self._second.start_row(i)
 
     def pixel(self, j: int, x: Tensor, others: list[Tensor]) -> Tensor:
-        _concat_elu_into(self._first.inputs[j], x)
+        concat_elu(x, out=self._first.inputs[j])
         y = self._first.pixel(j)
         for weight, other in zip(self._seen, others, strict=True):
             y.addmm_(concat_elu(other), weight)
-        _concat_elu_into(self._second.inputs[j], y)
+        concat_elu(y, out=self._second.inputs[j])
         return x + gated(self._second.pixel(j))
-
-
-def _concat_elu_into(out: Tensor, x: Tensor) -> None:
-    h = x.shape[1]
-    out[:, :h] = x
-    torch.neg(x, out=out[:, h:])
-    F.elu_(out)

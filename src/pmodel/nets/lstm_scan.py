@@ -1,9 +1,7 @@
 """An LSTM whose time runs over a lattice: the sequential part of the Diagonal BiLSTM and of the Row LSTM."""
 
-from functools import cache
 from importlib.util import find_spec
 from itertools import accumulate
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -39,20 +37,18 @@ class Lattice:
         ]
         self.num_states = last + counts[-1]
         starts = list(accumulate(counts[:-1], initial=0))
-        # Kept, so not to be made when a validation, without autograd, happens to be first.
-        with torch.inference_mode(False):
-            # Of each step its first cell, how many it has, where its record begins, and where its states go, (4, T).
-            rows = [starts, counts, self.records, self.written]
-            self.table = torch.tensor(rows, dtype=torch.int32, device=device)
-            step = torch.arange(len(counts), device=device).repeat_interleave(self.table[1])
-            of_cell = self.table[:, step].long()
-            number = torch.arange(sum(counts), device=device) - of_cell[0]
-            # Where the neighbours of each cell are, (taps, cells), where its own state is, and where the initial one.
-            self.neighbours = of_cell[2] + number + torch.arange(taps, device=device)[:, None]
-            self.states = of_cell[3] + number
-            outside = torch.ones(self.num_states, dtype=torch.bool, device=device)
-            outside[self.states] = False
-            self.initial = outside.nonzero()[:, 0]
+        # Of each step its first cell, how many it has, where its record begins, and where its states go, (4, T).
+        rows = [starts, counts, self.records, self.written]
+        self.table = torch.tensor(rows, dtype=torch.int32, device=device)
+        step = torch.arange(len(counts), device=device).repeat_interleave(self.table[1])
+        of_cell = self.table[:, step].long()
+        number = torch.arange(sum(counts), device=device) - of_cell[0]
+        # Where the neighbours of each cell are, (taps, cells), where its own state is, and where the initial one.
+        self.neighbours = of_cell[2] + number + torch.arange(taps, device=device)[:, None]
+        self.states = of_cell[3] + number
+        outside = torch.ones(self.num_states, dtype=torch.bool, device=device)
+        outside[self.states] = False
+        self.initial = outside.nonzero()[:, 0]
 
 
 def gate_bias(hidden_channels: int) -> Tensor:
@@ -85,29 +81,10 @@ def scan(gates: Tensor, weight: Tensor, h0: Tensor, c0: Tensor, lattice: Lattice
     """
     # Narrow numbers would add up their errors over the steps.
     with torch.autocast(gates.device.type, enabled=False):
-        fused = is_fused(weight, max(lattice.counts))
+        written_for = weight.shape[2] in FUSED_SIZES and max(lattice.counts) <= FUSED_CELLS
+        on_gpu = weight.device.type == "cuda" and weight.dtype == torch.float32
+        fused = written_for and on_gpu and find_spec("triton") is not None
         return _Scan.apply(gates.to(weight.dtype), weight, h0, c0, lattice, lattice.states[order], fused)
-
-
-def is_fused(weight: Tensor, most_cells: int) -> bool:
-    """Whether one kernel does all steps: on a GPU, in float32, for sizes that it was written for.
-
-    most_cells: of a step
-    """
-    if not (weight.device.type == "cuda" and weight.dtype == torch.float32 and _has_triton()):
-        return False
-    return weight.shape[2] in FUSED_SIZES and most_cells <= FUSED_CELLS
-
-
-@cache
-def _has_triton() -> bool:
-    return find_spec("triton") is not None
-
-
-def _kernels() -> ModuleType:
-    from pmodel.nets import lstm_scan_triton  # needs Triton
-
-    return lstm_scan_triton
 
 
 class _Scan(Function):
@@ -126,7 +103,10 @@ class _Scan(Function):
         h, c = (activations.new_empty(R, lattice.num_states, B, H) for _ in range(2))
         h[:, lattice.initial], c[:, lattice.initial] = h0[:, None, None], c0[:, None, None]
         tanh_c = activations.new_empty(R, M, B, H)
-        (_kernels().forward if fused else _forward)(activations, weight, h, c, tanh_c, lattice)
+        steps = _forward
+        if fused:
+            from pmodel.nets.lstm_scan_triton import forward as steps  # needs Triton
+        steps(activations, weight, h, c, tanh_c, lattice)
         ctx.lattice, ctx.fused = lattice, fused
         ctx.save_for_backward(activations, tanh_c, h, c, weight, states)
         return torch.stack([of_one[index] for of_one, index in zip(h, states, strict=True)])
@@ -140,8 +120,10 @@ class _Scan(Function):
         for of_one, index, part in zip(dh, states, grad, strict=True):
             of_one[index] = part
         gate_grads = torch.empty_like(activations)
-        back = _kernels().backward if ctx.fused else _backward
-        back(activations, weight, c, tanh_c, dh, dc, gate_grads, lattice)
+        steps = _backward
+        if ctx.fused:
+            from pmodel.nets.lstm_scan_triton import backward as steps  # needs Triton
+        steps(activations, weight, c, tanh_c, dh, dc, gate_grads, lattice)
         flat = gate_grads.flatten(1, 2)
         with torch.autocast(flat.device.type, enabled=False):
             weight_grad = torch.stack([h[:, near].flatten(1, 2).mT @ flat for near in lattice.neighbours], 1)
@@ -206,21 +188,3 @@ def _backward(
         dc.narrow(1, read + lattice.memory_tap, n).addcmul_(dc_t, forget)
         for k, tap in enumerate(taps):
             states.narrow(1, (read + k) * B, n * B).baddbmm_(product, tap)
-
-
-class _Reorder(Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, orders: Tensor, inverses: Tensor) -> Tensor:
-        ctx.save_for_backward(inverses)
-        return x[orders]
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        (inverses,) = ctx.saved_tensors
-        return sum(part[inverse] for part, inverse in zip(grad, inverses, strict=True)), None, None
-
-
-def reorder(x: Tensor, orders: Tensor, inverses: Tensor) -> Tensor:
-    """x (N, …) in R orders (R, N): (R, N, …). Its gradient gathers by the inverse orders, where indexing's scatters."""
-    return _Reorder.apply(x, orders, inverses)

@@ -17,10 +17,6 @@ def channel_groups(num_features: int, num_channels: int, repeats: int = 1) -> Te
     repeats: so many blocks of features follow each other, each with all the groups: the gates of a layer.
     """
     per_block = num_features // repeats
-    if per_block < num_channels:
-        raise ValueError(
-            f"{per_block} features can't be shared among {num_channels} channels: expected at least one each"
-        )
     return (torch.arange(per_block) * num_channels // per_block).repeat(repeats)
 
 

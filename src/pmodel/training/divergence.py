@@ -1,13 +1,11 @@
 """The end of a training whose numbers are NaN or infinite: what broke, at which step, and how to resume."""
 
 import math
-import os
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
-import torch
 from lightning.pytorch import Trainer
-from torch import Tensor
+
+from pmodel.files.printable import shown
 
 
 class Diverged(ValueError):  # noqa: N818
@@ -22,11 +20,6 @@ def not_finite(values: Mapping[str, float]) -> dict[str, float]:
     return {k: v for k, v in values.items() if not math.isfinite(v) and not k.endswith("_gradient")}
 
 
-def all_finite(tensors: Iterable[Tensor]) -> Tensor:
-    """Whether every number of every tensor is finite: a bool, on their device."""
-    return torch.stack([tensor.isfinite().all() for tensor in tensors]).all()
-
-
 def diverged(trainer: Trainer, broken: Mapping[str, float], advice: str) -> Diverged:
     """The error that names the quantities, the step (counted from 1), the last good checkpoint, and what to try."""
     # Of the step under way, or of the last one between two.
@@ -35,13 +28,6 @@ def diverged(trainer: Trainer, broken: Mapping[str, float], advice: str) -> Dive
     wider = "" if precision in ("32-true", "64-true") else f", or trainer.precision=32-true, not {precision}"
     (name, value), *others = broken.items()
     named = f"{name} is {value}" + "".join(f", {other} {number}" for other, number in others)
-    return Diverged(f"the training diverged: {named} at step {step}; {last_good_checkpoint(trainer)}; {advice}{wider}")
-
-
-def last_good_checkpoint(trainer: Trainer) -> str:
-    """The checkpoint that was written last, or that training was resumed from, in a few words."""
     path = getattr(trainer.strategy.checkpoint_io, "last_written", None) or trainer.ckpt_path
-    if path is None:
-        return "no checkpoint was written before"
-    here, path = Path.cwd(), Path(path).absolute()
-    return f"the last good checkpoint is {os.path.relpath(path, here) if path.is_relative_to(here) else path}"
+    good = f"the last good checkpoint is {shown(path)}" if path else "no checkpoint was written before"
+    return Diverged(f"the training diverged: {named} at step {step}; {good}; {advice}{wider}")

@@ -21,7 +21,7 @@ from pmodel.data.batch import StepBatch, as_step_batch
 from pmodel.nets.batch_share import share
 from pmodel.processes.group import of_all_processes
 from pmodel.settings.checked import check_arguments
-from pmodel.training.divergence import Diverged, all_finite, diverged, not_finite
+from pmodel.training.divergence import Diverged, diverged, not_finite
 from pmodel.training.epoch_means import EpochMeans, merged
 from pmodel.training.training_data import data_of
 
@@ -51,8 +51,6 @@ class MeasuredModule(LightningModule):
     meanings: ClassVar[dict[str, str]] = {}
     # Whether the training has converged, where it does; a line for the user.
     ending: str | None = None
-    # Which of several ways of computing the same is in use, where there are several; a few words for the user.
-    remark: str | None = None
     # Whether there is a model to evaluate and to draw: not before the first fit of one that has no gradient.
     fitted: bool = True
     # Of models that average their weights: validation, samples and checkpoints are then of the averages.
@@ -121,8 +119,8 @@ class MeasuredModule(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         # The same noise at each validation: epochs differ by their weights alone, and training's noise is untouched.
-        of_gpu = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
-        self._training_rng = torch.get_rng_state(), of_gpu
+        self._fork = torch.random.fork_rng([self.device] if self.device.type == "cuda" else [])
+        self._fork.__enter__()
         torch.manual_seed(0)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
@@ -131,10 +129,8 @@ class MeasuredModule(LightningModule):
             self.val_means.update(self.terms(batch))
 
     def on_validation_epoch_end(self) -> None:
-        cpu_state, cuda_state = self._training_rng
-        torch.set_rng_state(cpu_state)
-        if cuda_state is not None:
-            torch.cuda.set_rng_state(cuda_state, self.device)
+        self._fork.__exit__(None, None, None)
+        del self._fork
         self.log_means("val", self.val_means)
 
     @property
@@ -199,15 +195,8 @@ class MeasuredModule(LightningModule):
         Raises:
             Diverged: on all devices, if it is so on one.
         """
-        if loss.device.type != "cpu":
-            return
-        broken = not math.isfinite(loss.item())
-        if self.trainer.world_size > 1:
-            broken = self.sum_over_devices(torch.tensor(float(broken))).item() > 0
-        if broken:
-            parts = [loss.detach(), *(term.detach().mean() for term in terms.values())]
-            value, *parts = self.sum_over_devices(torch.stack(parts)).tolist()
-            raise self._diverged(not_finite(dict(zip(terms, parts, strict=True))) or {"loss": value})
+        if loss.device.type == "cpu" and (self.trainer.world_size > 1 or not math.isfinite(loss.item())):
+            self.step_values(terms)
 
     def check_values(self, values: dict[str, float]) -> None:
         """Raises Diverged if one of named numbers, the same on every device, is infinite or NaN."""
@@ -263,10 +252,9 @@ class MeasuredModule(LightningModule):
     def _check_weights(self, checkpoint: dict[str, Any]) -> None:
         """Raises Diverged if a weight is infinite or NaN: a finite loss may have had an infinite gradient."""
         saved = checkpoint.get("state_dict", {})
-        weights = {name: saved[name] for name, _ in self.named_parameters() if name in saved}
-        if weights and not all_finite(weights.values()):
-            broken = [name for name, weight in weights.items() if not weight.isfinite().all()]
-            raise self._diverged({f"a weight of {broken[0]}": math.nan})
+        for name, _ in self.named_parameters():
+            if name in saved and not saved[name].isfinite().all():
+                raise self._diverged({f"a weight of {name}": math.nan})
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.train_means.load_state_dict(self.own_state(checkpoint["epoch_means"]))
