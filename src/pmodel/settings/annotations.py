@@ -70,6 +70,8 @@ def _fits_generic(outer: str, inners: list[ast.expr], value, module: str) -> boo
             return len(value) == len(inners) and all(
                 accepts(inner, item, module) for inner, item in zip(inners, value, strict=True)
             )
+    if outer not in _PLAIN:
+        return _fits_name(outer, value, module)
     items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
     inner = inners[0 if outer in _LISTS else -1]
     return _fits_name(outer, value, module) and all(accepts(inner, item, module) for item in items)
