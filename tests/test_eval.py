@@ -275,13 +275,12 @@ def test_a_failed_run_can_be_evaluated_by_a_checkpoint_that_is_named(evaluate: R
 def test_an_unreachable_download_of_weights_names_the_setting_that_avoids_it(
     evaluate: Run, vae: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    import urllib.request
     from urllib.error import URLError
 
     def unreachable(*_: Any, **__: Any) -> None:
         raise URLError("no network")
 
-    monkeypatch.setattr(urllib.request, "urlopen", unreachable)
+    monkeypatch.setattr("torch.hub.urlopen", unreachable)
     outcome = evaluate(f"run={vae}", f"data_dir={vae.parent}", "metric/features=inception", *QUICK)
     assert outcome.code == 2
     (line,) = lines(outcome)

@@ -1,6 +1,5 @@
 """Small fixed networks whose features tell sets of examples apart; for each data set its own."""
 
-import logging
 import math
 import weakref
 from pathlib import Path
@@ -13,8 +12,6 @@ from torch import Generator, Tensor, nn
 from pmodel.features.extractor import FeatureExtractor
 from pmodel.features.tensor_files import read_tensors, sha256, write_tensors
 from pmodel.processes.bar import Bar
-
-log = logging.getLogger("pmodel")
 
 # Part of the name of a cached file: counts up with every change that makes other weights of the same examples, or
 # another form of file.
@@ -188,11 +185,6 @@ def _train(classifier: nn.Module, x: Tensor, label: Tensor, generator: Generator
 def _read(file: Path, classifier: nn.Module) -> bool:
     """Loads weights from a file; whether there is such a file, and it is whole."""
     weights = read_tensors(file, "its network is trained anew")
-    if weights is None:
-        return False
-    try:
+    if weights is not None:
         classifier.load_state_dict(weights)
-    except RuntimeError as error:
-        log.warning("%s holds another network, so its own is trained anew: %s", file, error)
-        return False
-    return True
+    return weights is not None
