@@ -78,12 +78,9 @@ data=points data.name=rings → @: expected one of ring, moons, grid, mixture_1d
 data=image_folder → data.path must be set: type data.path=… (conf/data/image_folder.yaml leaves it open)
 data=image_folder data.path=nowhere → @: there is no such file or folder
 data=table → data.path must be set: type data.path=… (conf/data/table.yaml leaves it open)
-data=points_csv → @: expected a name of this version; it is called data=table now
-data=points data.name=csv → @: expected a name of this version; it is called data=table now
-model=classifier model.features=nowhere → @: expected a name of this version; it is called model/encoder=run model.encoder.run now
 data=table data.path=nowhere.csv → @: there is no such file or folder
 data=table data.path=table.csv data.header=maybe → @: expected auto, or true or false
-data=table data.path=table.csv data.columns=2 → @: expected a list of texts or whole numbers, each at least 0, or null
+data=table data.path=table.csv data.columns=2 → @: expected a list of one or more texts or whole numbers, each at least 0, or null
 data=table data.path=table.csv data.columns=[1,3] → @: there is no column 3 in table.csv; its columns are 1, 2
 data=table data.path=table.csv data.label_column=kind → @: there is no column kind in table.csv; its columns are 1, 2
 data=mnist,digits → @: several values need --multirun (-m), which runs a job for each
@@ -234,7 +231,7 @@ data.binarize=static data.dequantize=true → @: expected data.binarize=none wit
 data.num_labels=5 → @: expected at least 10, one of each class
 data.shape=[1,9,9] → …data.shape…
 data=table data.path=images → @: can't be read as CSV: …
-data=table data.path=table.csv → data.path=table.csv: line 2: '1_000' in column 1 is not a finite number
+data=table data.path=table.csv → data.path=table.csv: line 2: '1_000' in column 1: expected a number that is finite in float32; …
 data=table data.path=table.csv data.shape=[3] → @: expected [2], the columns of table.csv
 data=mnist data_dir=data → data=mnist: data/MNIST/raw/train-images-idx3-ubyte can't be read: Is a directory
 """

@@ -69,13 +69,6 @@ def check_overrides(
 # Groups whose options can't be combined.
 ONE_OPTION = {"model", "data", "trainer", "paths"}
 
-# What was typed in earlier versions, and what is typed now.
-RENAMED = {
-    "data=points_csv": "data=table",
-    "data.name=csv": "data=table",
-    "model.features": "model/encoder=run model.encoder.run",
-}
-
 ROOTS: dict[str, type] = {"train": TrainConfig, "config": TrainConfig, "eval": EvalConfig}
 
 
@@ -125,11 +118,6 @@ class Job:
 
     def composed(self) -> DictConfig:
         """The config of overrides each of which names a setting or an option that there is."""
-        for override in (*self.groups, *self.values):
-            key = override.key_or_group
-            new = RENAMED.get(key) or RENAMED.get(f"{key}={override.value()}")
-            if new is not None:
-                raise ConfigError(f"{override.input_line}: expected a name of this version; it is called {new} now")
         for override in self.groups:
             self.check_group_choice(override)
         config = self.compose_named()

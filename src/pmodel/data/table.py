@@ -2,15 +2,14 @@
 
 import math
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pmodel.data.base import SPLITS, InMemoryDataModule, Split
 from pmodel.data.csv_cells import label_in
-from pmodel.data.csv_labels import class_names
-from pmodel.data.csv_tables import Column, Layout, Rows, layout, read_rows
+from pmodel.data.csv_tables import Column, Columns, Header, Layout, Rows, class_names, layout, read_rows
 from pmodel.data.keys import mix_key
 
 # How far rounding to float32 may move a value, in standard deviations of its column, before an origin is taken off.
@@ -45,8 +44,8 @@ class Table(InMemoryDataModule):
     def __init__(
         self,
         path: str,
-        header: Literal["auto"] | bool,
-        columns: list[Column] | None,
+        header: Header,
+        columns: Columns | None,
         label_column: Column | None,
         standardize: bool,
         **common: Any,
@@ -54,8 +53,6 @@ class Table(InMemoryDataModule):
         super().__init__(**common)
         if not path:
             raise ValueError("data.path='': expected a CSV file")
-        if columns is not None and not columns:
-            raise ValueError("data.columns=[]: expected a list of one or more columns, or null for all")
         self.path, self.header, self.columns, self.label_column = path, header, columns, label_column
         self.standardize = standardize
 
@@ -222,12 +219,8 @@ class Table(InMemoryDataModule):
 
 def mean_and_deviation(u: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of u (N,), float64; the latter is 0 where all values are the same."""
-    mean = u[0] + (u - u[0]).mean()
-    largest = (u - mean).abs().max()
-    if (u == u[0]).all():
-        return u[0], torch.zeros_like(mean)
-    # Squares of numbers far from 1 would leave float64's range.
-    return mean, largest * ((u - mean) / largest).square().mean().sqrt()
+    # Relative to the first value both are exact where all values are the same.
+    return u[0] + (u - u[0]).mean(), (u - u[0]).std(correction=0)
 
 
 def origin_of(u: Tensor) -> Tensor:
