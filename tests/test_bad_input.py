@@ -39,15 +39,15 @@ model.ema_decay=1.5 → @: expected a finite number, more than 0 and less than 1
 model.ema_decay=nan → @: expected a finite number, more than 0 and less than 1, or null
 model.likelihood=bernouli → @: expected one of bernoulli, categorical, discretized_logistic, gaussian; did you mean bernoulli?
 model.compile=maybe → @: expected true or false
-model.network.encoder.hidden_dims=[-1] → @: expected a list of whole numbers, each at least 1
-model.network.encoder.hidden_dims=[0] → @: expected a list of whole numbers, each at least 1
-model.network.encoder.hidden_dims=64 → @: expected a list of whole numbers, each at least 1
+model.network.encoder.hidden_dims=[-1] → @: expected a list, each a whole number, at least 1
+model.network.encoder.hidden_dims=[0] → @: expected a list, each a whole number, at least 1
+model.network.encoder.hidden_dims=64 → @: expected a list, each a whole number, at least 1
 model.network.encoder.activation=rellu → @: expected one of relu, silu, gelu, elu, leaky_relu, tanh, softplus; did you mean relu?
-model/network=conv model.network.encoder.channels=[] → @: expected a list of one or more whole numbers, each at least 1
+model/network=conv model.network.encoder.channels=[] → @: expected a list, each a whole number, at least 1, with a length of at least 1
 model.optimizer.lr=-1 → @: expected a finite number, at least 0
 model.optimizer.lr=nan → @: expected a finite number, at least 0
 model.optimizer.lr=fast → @: expected a finite number, at least 0
-model.optimizer.betas=[1.5,0.9] → @: expected a list of 2 finite numbers, each at least 0 and less than 1
+model.optimizer.betas=[1.5,0.9] → @: expected a list of 2, each a finite number, at least 0 and less than 1
 model.optimizer.eps=-1e-8 → @: expected a finite number, at least 0
 model/schedule=cosin → @: model/schedule has no option 'cosin'; did you mean cosine? (options: …
 model/network=mpl → @: model/network has no option 'mpl'; did you mean mlp? (options: …
@@ -68,9 +68,9 @@ data.num_validation=-5 → @: expected a whole number, at least 0, or a finite n
 data.num_validation=1.5 → @: expected a whole number, at least 0, or a finite number, at least 0 and less than 1
 data.limit=0 → @: expected a whole number, at least 1, or null
 data.split_seed=-1 → @: expected a whole number, at least 0 and at most 4294967295
-data.shape=[] → @: expected a list of one or more whole numbers, each at least 1
-data.shape=[1,-8,8] → @: expected a list of one or more whole numbers, each at least 1
-data.shape=8 → @: expected a list of one or more whole numbers, each at least 1
+data.shape=[] → @: expected a list, each a whole number, at least 1, with a length of at least 1
+data.shape=[1,-8,8] → @: expected a list, each a whole number, at least 1, with a length of at least 1
+data.shape=8 → @: expected a list, each a whole number, at least 1, with a length of at least 1
 data.binarize=dynamicc → @: expected one of none, static, dynamic, threshold; did you mean dynamic?
 data.dequantize=1 → @: expected true or false
 data=mnst → @: data has no option 'mnst'; did you mean mnist? (options: …
@@ -80,7 +80,7 @@ data=image_folder data.path=nowhere → @: there is no such file or folder
 data=table → data.path must be set: type data.path=… (conf/data/table.yaml leaves it open)
 data=table data.path=nowhere.csv → @: there is no such file or folder
 data=table data.path=table.csv data.header=maybe → @: expected auto, or true or false
-data=table data.path=table.csv data.columns=2 → @: expected a list of one or more texts or whole numbers, each at least 0, or null
+data=table data.path=table.csv data.columns=2 → @: expected a list, each a text, or a whole number, at least 0, with a length of at least 1, or null
 data=table data.path=table.csv data.columns=[1,3] → @: there is no column 3 in table.csv; its columns are 1, 2
 data=table data.path=table.csv data.label_column=kind → @: there is no column kind in table.csv; its columns are 1, 2
 data=mnist,digits → @: several values need --multirun (-m), which runs a job for each
@@ -130,15 +130,12 @@ batch_size=3 → @: there is no setting 'batch_size'; did you mean data.batch_si
 latent_dim=3 → @: there is no setting 'latent_dim'; did you mean model.latent_dim?
 epochs=3 → @: there is no setting 'epochs'; did you mean trainer.max_epochs?
 max_epochs=3 → @: there is no setting 'max_epochs'; did you mean trainer.max_epochs?
-learning_rate=0.1 → @: there is no setting 'learning_rate'; did you mean model.optimizer.lr?
-gpus=2 → @: there is no setting 'gpus'; did you mean trainer.devices?
 devices=2 → @: there is no setting 'devices'; did you mean trainer.devices?
-dataset=mnist → @: there is no setting 'dataset'; did you mean data=…?
+dataset=mnist → @: there is no setting 'dataset'; did you mean data?
 optimizer=adam → @: there is no setting 'optimizer'; did you mean model/optimizer=…?
 beta=4 → @: there is no setting 'beta'; did you mean model.beta?
 model.lr=0.1 → @: model has no 'lr'; did you mean model.optimizer.lr?
 model.hidden_dims=[8] → @: model has no 'hidden_dims'; did you mean model.network.encoder.hidden_dims or model.network.decoder.hidden_dims?
-model=kmeans model.k=5 → @: model has no 'k'; did you mean model.num_clusters?
 model=gan lr=0.1 → @: there is no setting 'lr'; did you mean model.optimizer.generator.lr or model.optimizer.discriminator.lr?
 trainer.epochs=3 → @: trainer has no 'epochs'; did you mean trainer.max_epochs?
 modle=vae → @: there is no setting 'modle'; did you mean model?
@@ -179,12 +176,12 @@ experiment=vae_mnst → @: experiment has no option 'vae_mnst'; did you mean vae
 model.optimizer=null → @: expected settings of its own
 callbacks.figures=3 → @: expected settings of its own, or null
 ++trainer.max_epochs=-9 → @: expected a whole number, at least -1, or null
-trainer.devices=[-1] → @: expected a list of whole numbers, each at least 0, a whole number, or a text
+trainer.devices=[-1] → @: expected a list, each a whole number, at least 0, a whole number, or a text
 hydra.run.dir=null → @: field 'hydra.run.dir' is not Optional
 hydra.job.chdir=maybe → @: Value 'maybe' is not a valid bool (type str)
 hydra.run.dri=x → @: hydra.run has no 'dri'; did you mean hydra.run.dir?
 paths.kind='../x' → paths.kind='../x': expected a folder's name, in which there is no / and no control character
-data_dir='' → data_dir='': expected a folder; . is the one that you are in
+data_dir='' → data_dir='': expected a text, with a length of at least 1
 --cfg jobb → argument --cfg/-c: invalid choice: 'jobb' (choose from 'job', 'hydra', 'all')
 hydra.launcher.n_jobs=2 → @: hydra.launcher has no 'n_jobs'
 logger.csv.save_dri=x → @: logger.csv has no 'save_dri'; did you mean logger.csv.save_dir?

@@ -369,7 +369,7 @@ def test_small_damaged_files_and_settings_out_of_range_are_one_line(evaluate: Ru
     assert refusal() == f"run=vae: {vae}/results.json can't be read (JSONDecodeError)"
     (vae / "results.json").unlink()
     (vae / "config.yaml").write_text("model: {")
-    assert refusal().startswith(f"run={vae}: {vae}/config.yaml can't be read: no YAML, line ")
+    assert refusal().startswith(f"run={vae}: {vae}/config.yaml can't be read: ")
     assert not list(vae.glob("eval/*"))
 
 

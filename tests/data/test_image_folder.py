@@ -243,7 +243,7 @@ def test_wrong_paths_are_one_line_each(tmp_path, refusal):
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(content)
     for path, what in {
-        "": "expected a folder or a .zip file",  # and not the current folder
+        "": "expected a text, with a length of at least 1",  # and not the current folder
         tmp_path / "missing": "expected a folder or a .zip file",
         tmp_path / "notes.zip": "expected a folder or a .zip file",
         tmp_path / "empty": "there is no image in it; files left out: 1, such as .md (1)",

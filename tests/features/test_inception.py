@@ -161,11 +161,11 @@ def changed(weights: Path, **tensors) -> dict:
 
 # What writes a file that is none of Inception's weights, and what is said of it.
 SPOILT = {
-    "missing": (lambda weights, file: None, "there is no such file"),
+    "missing": (lambda weights, file: None, "can't be read: No such file"),
     "cut": (lambda weights, file: file.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2]), "damaged"),
     "a page": (lambda weights, file: file.write_text("<html>no such file</html>"), "damaged"),
     "empty": (lambda weights, file: file.touch(), "damaged"),
-    "code": (lambda weights, file: changed(weights, **{"fc.weight": Marks(file.with_name("marked"))}), "code"),
+    "code": (lambda weights, file: changed(weights, **{"fc.weight": Marks(file.with_name("marked"))}), "holds more"),
     "a folder": (lambda weights, file: file.mkdir(), "can't be read"),
     "a list": (lambda weights, file: list(changed(weights).values()), "expected tensors by name"),
     "names": (lambda weights, file: changed(weights, **{"fc.weight": None}), "fc.weight"),

@@ -1,6 +1,7 @@
 """Checks what a command line composes, key by key, before anything heavy is imported."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,6 @@ from pmodel.config.early_checks import (
 from pmodel.config.errors import one_line_errors
 from pmodel.config.overrides import hydras_own, jobs_of, own_sweep, parse_overrides
 from pmodel.config.schema import EvalConfig, TrainConfig
-from pmodel.config.search_settings import check_search
 from pmodel.config.tree import (
     INSTANTIATE_KEYS,
     Checker,
@@ -68,6 +68,30 @@ def check_overrides(
 
 # Groups whose options can't be combined.
 ONE_OPTION = {"model", "data", "trainer", "paths"}
+
+SEARCH = "hydra_plugins.pmodel.search.OptunaSweeper"
+
+
+def check_search(sweeper: DictConfig, overrides: list[Override]) -> bool:
+    """Whether `hydra.sweeper` is the one that searches, and all of it is right.
+
+    Args:
+        overrides: what is typed, and the space that a file of the group `sweep` brings.
+
+    Raises:
+        ConfigError: at the first thing wrong.
+    """
+    if sweeper.get("_target_") != SEARCH:
+        return False
+    if find_spec("optuna") is None:
+        chosen = [o.input_line for o in overrides if o.key_or_group in ("sweep", "hydra/sweeper")]
+        raise ConfigError(f"{' '.join(chosen)}: needs Optuna: uv run --extra optuna train.py …")
+    typed = Origins({o.key_or_group: o.input_line for o in overrides}, [CONFIG_DIR], list)
+    Checker(typed, types=True).target(OmegaConf.to_container(sweeper, resolve=True), "hydra.sweeper")
+    if not any(o.is_sweep_override() for o in overrides):
+        raise ConfigError("a search needs something to search, such as 'model.latent_dim=range(4,33,4)'")
+    return True
+
 
 ROOTS: dict[str, type] = {"train": TrainConfig, "config": TrainConfig, "eval": EvalConfig}
 

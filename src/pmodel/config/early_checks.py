@@ -93,8 +93,6 @@ def check_places(settings: Mapping[str, Any], typed: Mapping[str, Override]) -> 
             what = "it is neither a file nor a folder" if path.exists() else "there is no such file or folder"
             raise ConfigError(f"{setting(key, value)}: {what}")
     data_dir = settings.get("data_dir")
-    if data_dir == "":
-        raise ConfigError("data_dir='': expected a folder; . is the one that you are in")
     if isinstance(data_dir, str) and Path(data_dir).expanduser().is_file():
         raise ConfigError(f"{setting('data_dir', data_dir)}: expected a folder, and it is a file")
 

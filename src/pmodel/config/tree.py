@@ -174,28 +174,12 @@ def show(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-# What other frameworks and papers call a setting.
-OTHER_NAMES = {
-    "k": ("num_clusters", "num_components"),
-    "learning_rate": ("lr",),
-    "gpus": ("devices",),
-    "num_gpus": ("devices",),
-    "num_epochs": ("max_epochs",),
-    "dataset": ("data",),
-    "n_clusters": ("num_clusters",),
-    "n_components": ("num_components",),
-    "z_dim": ("latent_dim",),
-    "num_layers": ("hidden_dims", "num_blocks"),
-}
-
-
 def suggest_setting(name: str, config: DictConfig, path: str, is_group: Callable[[str], bool]) -> str:
     """`; did you mean …?` with the settings of that name, or of a longer one that contains it, anywhere below `path` in
     a composed config; nothing where there are none, or many."""
-    names = {name, *OTHER_NAMES.get(name, ())}
     content = OmegaConf.to_container(config, resolve=False, throw_on_missing=False)
     keys = [key for key in _dotted(content, "") if key.startswith(f"{path}." if path else "")]
-    found = [key for key in keys if key.rpartition(".")[2] in names]
+    found = [key for key in keys if key.rpartition(".")[2] == name]
     if not found:
         words = set(name.split("_"))
         found = [key for key in keys if words <= set(key.rpartition(".")[2].split("_"))]

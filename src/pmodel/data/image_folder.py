@@ -16,6 +16,7 @@ from pmodel.data.image_files import Background, ImageReader, image_suffixes
 from pmodel.data.images import ImageDataModule
 from pmodel.data.keys import mix_key
 from pmodel.files.printable import printable
+from pmodel.settings.ranges import Text
 
 _SPLIT_FOLDERS: dict[str, Split] = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -59,11 +60,9 @@ class ImageFolder(ImageDataModule):
 
     source = "image_folder"
 
-    def __init__(self, path: str, resize: bool, background: Background, **common: Any) -> None:
+    def __init__(self, path: Text, resize: bool, background: Background, **common: Any) -> None:
         super().__init__(**common)
         self._place = f"data.path={path}"
-        if path == "":  # which is the current folder for Path
-            raise ValueError(f"{self._place}: expected a folder or a .zip file")
         self.path, self.resize, self.background = Path(path).expanduser(), resize, background
         self._reader = ImageReader(self.shape, resize, background, self._place)
 

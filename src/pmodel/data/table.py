@@ -11,6 +11,7 @@ from pmodel.data.base import SPLITS, InMemoryDataModule, Split
 from pmodel.data.csv_cells import label_in
 from pmodel.data.csv_tables import Column, Columns, Header, Layout, Rows, class_names, layout, read_rows
 from pmodel.data.keys import mix_key
+from pmodel.settings.ranges import Text
 
 # How far rounding to float32 may move a value, in standard deviations of its column, before an origin is taken off.
 MOST_MOVED = 2**-18
@@ -43,7 +44,7 @@ class Table(InMemoryDataModule):
 
     def __init__(
         self,
-        path: str,
+        path: Text,
         header: Header,
         columns: Columns | None,
         label_column: Column | None,
@@ -51,8 +52,6 @@ class Table(InMemoryDataModule):
         **common: Any,
     ) -> None:
         super().__init__(**common)
-        if not path:
-            raise ValueError("data.path='': expected a CSV file")
         self.path, self.header, self.columns, self.label_column = path, header, columns, label_column
         self.standardize = standardize
 
@@ -212,8 +211,6 @@ class Table(InMemoryDataModule):
                     f"{column}: {pair[0]!r} and {pair[1]!r} would become one number in float32, beside values so far"
                     " away; data.columns=[…] leaves the column out"
                 )
-            if not seen.isfinite().all():
-                raise ValueError(f"{column} reaches beyond float32's range in standard deviations of its training rows")
         return x
 
 
@@ -225,27 +222,19 @@ def mean_and_deviation(u: Tensor) -> tuple[Tensor, Tensor]:
 
 def origin_of(u: Tensor) -> Tensor:
     """What is to be taken off a column u (N,), float64, before it is rounded to float32: nothing, or its mean, if
-    rounding moves a value by more than MOST_MOVED standard deviations, and by half of that at most without the mean; or
-    if too many values become one, and fewer without it."""
+    rounding moves a value by more than MOST_MOVED standard deviations, or makes too many values one."""
     mean, deviation = mean_and_deviation(u)
-    moved, moved_without = ((u - origin - (u - origin).float().double()).abs().max() for origin in (0, mean))
-    is_far = moved > MOST_MOVED * deviation and moved_without <= moved / 2
-    if not is_far and first_lost(u, u.float()) is None:
-        return torch.zeros_like(mean)
-    return mean if is_far or lost(u, (u - mean).float()).sum() < lost(u, u.float()).sum() else torch.zeros_like(mean)
-
-
-def lost(u: Tensor, x: Tensor) -> Tensor:
-    """Which of the steps from one value of u (N,), float64, to the next larger one are none in x (N,), float32, which
-    rises with u: (N − 1,), bool, in the order of rising u."""
-    order = u.argsort()
-    return (u[order].diff() > 0) & (x[order].diff() == 0)
+    rounded = u.float()
+    is_kept = (u - rounded.double()).abs().max() <= MOST_MOVED * deviation and first_lost(u, rounded) is None
+    return torch.zeros_like(mean) if is_kept else mean
 
 
 def first_lost(u: Tensor, x: Tensor) -> tuple[float, float] | None:
-    """Two values of u (N,), float64, that are one in x (N,), float32, where that happens to too many; else None."""
-    values, is_lost = u.sort().values, lost(u, x)
+    """Two values of u (N,), float64, that are one in x (N,), float32, which rises with u, where that happens to too
+    many; else None."""
+    values, order = u.sort()
     steps = values.diff()
+    is_lost = (steps > 0) & (x[order].diff() == 0)
     different = 1 + int((steps > 0).sum())
     if int(is_lost.sum()) <= different * (MOST_LOST + different / MOST_VALUES):
         return None

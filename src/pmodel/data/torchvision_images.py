@@ -16,6 +16,7 @@ from pmodel.data.base import SPLITS, Split
 from pmodel.data.image_files import ImageReader
 from pmodel.data.images import ImageDataModule
 from pmodel.files.foreign import regular
+from pmodel.files.printable import first_line
 
 _ADVICE = "set data_dir to a folder that has it"
 
@@ -192,5 +193,4 @@ def read_cifar_batch(path: Path, source: str) -> tuple[Tensor, Tensor]:
         x, label = torch.from_numpy(entry["data"]), torch.tensor(entry["labels"], dtype=torch.int64)
         return x.reshape(len(label), 3, 32, 32), label
     except (*_DAMAGED, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"data={source}: {path} is truncated or corrupt: {reason}") from error
+        raise ValueError(f"data={source}: {path} is truncated or corrupt: {first_line(error)}") from error

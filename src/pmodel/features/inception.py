@@ -133,14 +133,10 @@ def _tensors(file: Path) -> dict[str, Tensor]:
     """The tensors of a file, which can't run code; ValueError, which says why, where it has something else."""
     try:
         content = torch.load(regular(Path(file)), map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise ValueError("there is no such file") from None
     except OSError as error:
         raise ValueError(f"it can't be read: {error.strerror or _one_line(error)}") from None
-    except DAMAGE as error:
-        if "Unsupported global" in str(error) or "Unsupported class" in str(error):
-            raise ValueError("it holds code besides weights, which is never run") from None
-        raise ValueError("it is damaged, or no file of PyTorch's") from None
+    except DAMAGE:
+        raise ValueError("it is damaged, or holds more than tensors") from None
     if not isinstance(content, dict) or not all(isinstance(tensor, Tensor) for tensor in content.values()):
         raise ValueError("expected tensors by name, as in torch-fidelity's file, got something else")
     return content

@@ -58,9 +58,6 @@ def read_yaml(file: Path) -> Any:
     try:
         _check_form(text)
         content = OmegaConf.to_container(OmegaConf.create(text))
-    except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ValueError(f"no YAML{line}: {error.problem}") from None
     except (yaml.YAMLError, OmegaConfBaseException, RecursionError, AttributeError, TypeError) as error:
         raise ValueError(f"{type(error).__name__} while reading it") from None
 

@@ -14,7 +14,7 @@ _CONSTRAINTS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
     "Gt": (operator.gt, "more than"),
     "Le": (operator.le, "at most"),
     "Lt": (operator.lt, "less than"),
-    "MinLen": (lambda value, least: len(value) >= least, "of length at least"),
+    "MinLen": (lambda value, least: len(value) >= least, "with a length of at least"),
 }
 _IN_WORDS = {
     "int": "a whole number",
@@ -116,16 +116,14 @@ def in_words(annotation: ast.expr | None, module: str) -> str:
 def _one_in_words(part: ast.expr, module: str) -> str | None:
     """What one part of a union expects; None for what nobody types: a dict, or a class, which a `_target_` builds."""
     match part:
-        case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[ast.Subscript() as inner, _])):
-            return in_words(inner, module).replace("a list of", "a list of one or more", 1)
         case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[inner, *constraints])):
             bounds = [f"{said} {bound}" for (_, said), bound in map(_constraint, constraints)]
             return f"{in_words(inner, module)}, {' and '.join(bounds)}"
         case ast.Subscript(value=ast.Name(id="list" | "List"), slice=inner):
-            return f"a list of {_plural(in_words(inner, module))}"
+            return f"a list, each {in_words(inner, module)}"
         case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=parts)):
-            each = list(dict.fromkeys(in_words(inner, module) for inner in parts))
-            return f"a list of {len(parts)} {_plural(' or '.join(each))}"
+            each = dict.fromkeys(in_words(inner, module) for inner in parts)
+            return f"a list of {len(parts)}, each {' or '.join(each)}"
         case ast.Constant(value=None):
             return "null"
         case ast.Subscript(value=ast.Name(id="dict" | "Dict")):
@@ -133,15 +131,6 @@ def _one_in_words(part: ast.expr, module: str) -> str | None:
         case ast.Name(id=name):
             return _IN_WORDS.get(name)
     return ast.unparse(part)
-
-
-def _plural(words: str) -> str:
-    """`whole numbers, each at least 1` of `a whole number, at least 1`."""
-    if ", or " in words:
-        return " or ".join(map(_plural, words.split(", or ")))
-    kind, _, bounds = words.removeprefix("a ").partition(", ")
-    kinds = kind.replace("list", "lists", 1) if kind.startswith("list") else f"{kind}s"
-    return f"{kinds}, each {bounds}" if bounds else kinds
 
 
 def _alternatives(annotation: ast.expr | None, module: str) -> list[tuple[ast.expr | None, str]]:
