@@ -30,6 +30,7 @@ from pmodel.settings.signatures import signature
 EARLY = """
 model.latent_dim=0 → @: expected a whole number, at least 1
 model.latent_dim=2.5 → @: expected a whole number, at least 1
+model.latent_dim=true → @: expected a whole number, at least 1
 model.latent_dim=two → @: expected a whole number, at least 1
 model.latent_dim=null → @: expected a whole number, at least 1
 model.beta=-1 → @: expected a finite number, at least 0
@@ -48,6 +49,8 @@ model.optimizer.lr=-1 → @: expected a finite number, at least 0
 model.optimizer.lr=nan → @: expected a finite number, at least 0
 model.optimizer.lr=fast → @: expected a finite number, at least 0
 model.optimizer.betas=[1.5,0.9] → @: expected a list of 2, each a finite number, at least 0 and less than 1
+model.optimizer.betas=[0.9] → @: expected a list of 2, each a finite number, at least 0 and less than 1
++model.optimizer.weight_dcay=0.1 → @: model.optimizer has no 'weight_dcay'; did you mean model.optimizer.weight_decay?
 model.optimizer.eps=-1e-8 → @: expected a finite number, at least 0
 model/schedule=cosin → @: model/schedule has no option 'cosin'; did you mean cosine? (options: …
 model/network=mpl → @: model/network has no option 'mpl'; did you mean mlp? (options: …
@@ -97,6 +100,7 @@ trainer=cpu trainer.devices=[0] → @: expected a number of processes, with trai
 trainer.num_nodes=0 → @: expected a whole number, at least 1
 trainer.strategy=dpp → @: expected one of auto, ddp, ddp_find_unused_parameters_true, ddp_find_unused_parameters_false, ddp…
 trainer.precision=17 → @: expected one of 32-true, 16-mixed, bf16-mixed, 16-true, bf16-true, 64-true, bf16, 16, 32, 64
+trainer.precision=bf17 → @: expected one of 32-true, 16-mixed, bf16-mixed, 16-true, bf16-true, 64-true, bf16, 16, 32, 64; did you mean bf16?
 trainer.gradient_clip_val=-1 → @: expected a finite number, at least 0, or null
 trainer.accumulate_grad_batches=0 → @: expected a whole number, at least 1
 trainer.check_val_every_n_epoch=0 → @: expected a whole number, at least 1, or null

@@ -458,16 +458,6 @@ def test_one_two_or_three_images(tmp_path, refusal, folders, count):
     assert refusal(lambda: data.setup("test")) == message
 
 
-def test_a_share_that_leaves_nothing_for_training_is_named(tmp_path, refusal):
-    for i in range(8):
-        save(tmp_path / f"{i}.png", i)
-    for num_validation, count in ((4, 4), (0.5, 4), (100, 100)):
-        assert refusal(lambda n=num_validation: build(tmp_path, num_validation=n).setup("fit")) == (
-            f"data.path={tmp_path}: data.num_validation={num_validation} takes {count} of 8 images for validation and"
-            " as many for test, expected some that are left for training"
-        )
-
-
 @pytest.mark.slow
 def test_cifar10_jpeg_zip_is_read_whole():
     path = ROOT.parent / "shared" / "data" / "cifar10-jpeg.zip"

@@ -315,7 +315,6 @@ def test_a_column_without_a_name_that_numbers_nothing_is_kept(table):
     assert table(",a\n" + "1,2\n1,3\n2,4\n").layout.chosen == (0, 1)
 
 
-@pytest.mark.parametrize("standardize", [False, True])
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -341,8 +340,8 @@ def test_a_column_without_a_name_that_numbers_nothing_is_kept(table):
         (FLOWERS, "column kind holds texts, such as 'iris': data.label_column=kind takes it for labels, data.colu…"),
     ],
 )
-def test_what_is_no_table_is_said_with_its_line_and_column(content, message, standardize, table, refusal):
-    said = refusal(lambda: table(content, standardize=standardize).setup("fit"))
+def test_what_is_no_table_is_said_with_its_line_and_column(content, message, table, refusal):
+    said = refusal(lambda: table(content).setup("fit"))
     assert said.startswith("data.path=t.csv: " + message.rstrip("…")), said
     assert message.endswith("…") or said == "data.path=t.csv: " + message
 

@@ -52,11 +52,6 @@ def test_validation_is_the_end_of_the_training_file(idx_dir, option):
     assert mnist(idx_dir, option, num_validation=0).val_dataloader() == []
 
 
-def test_labels_belong_to_their_images(idx_dir):
-    batch = mnist(idx_dir).examples("train", 100)
-    assert ((batch.x[:, 0, 0, 0] * 255).round().long() % 10).tolist() == batch.label.tolist()
-
-
 def test_idx_files_are_read_as_torchvision_reads_them(idx_dir):
     import torchvision
 

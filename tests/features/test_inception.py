@@ -163,7 +163,6 @@ def changed(weights: Path, **tensors) -> dict:
 SPOILT = {
     "missing": (lambda weights, file: None, "can't be read: No such file"),
     "cut": (lambda weights, file: file.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2]), "damaged"),
-    "a page": (lambda weights, file: file.write_text("<html>no such file</html>"), "damaged"),
     "empty": (lambda weights, file: file.touch(), "damaged"),
     "code": (lambda weights, file: changed(weights, **{"fc.weight": Marks(file.with_name("marked"))}), "holds more"),
     "a folder": (lambda weights, file: file.mkdir(), "can't be read"),
@@ -276,7 +275,6 @@ def fail(error: Exception):
 ANSWERS = {
     "no name": (lambda: fail(urllib.error.URLError("Name or service not known")), "Name or service not known"),
     "refused": (lambda: fail(urllib.error.HTTPError(URL_INCEPTION_V3, 403, "Forbidden", {}, None)), "403"),
-    "silence": (lambda: fail(TimeoutError("timed out")), "timed out"),
     "broken off": (lambda: Breaks(), "IncompleteRead"),
     "a page": (lambda: Answer(b"<html>log in first</html>"), "invalid hash value"),
 }

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,10 +32,8 @@ _MOST_KINDS = 6  # of files that were left out, that are named
 # Systems add files of their own, some with image suffixes, to folders and archives.
 _HIDDEN = (".", "__macosx", "thumbs.db", "desktop.ini")
 
-
-class _ImageFile(NamedTuple):
-    name: str  # relative to `path`
-    label: int
+# Its name, relative to `path`, and its class folder.
+_ImageFile = tuple[str, str | None]
 
 
 class ImageFolder(ImageDataModule):
@@ -85,8 +83,9 @@ class ImageFolder(ImageDataModule):
         if not images and split != "validation":
             raise ValueError(f"{self._place}: it has no images for the {split} split")
         images = [images[i] for i in self.kept(split, len(images))]
-        label = torch.tensor([image.label for image in images], dtype=torch.int64)
-        x = self._reader.read([image.name for image in images], self._read)
+        number = {folder: k for k, folder in enumerate(self._listing[1])}
+        label = torch.tensor([number.get(folder, -1) for _, folder in images], dtype=torch.int64)
+        x = self._reader.read([name for name, _ in images], self._read)
         self.notes = [*_left_out(self._listing[2]), *self._reader.notes]
         return x, label
 
@@ -119,14 +118,12 @@ class ImageFolder(ImageDataModule):
             raise ValueError(f"{self._place}: there is no image in it" + "".join(f"; {n}" for n in _left_out(others)))
         parts = _without_outer_folders([tuple(name.split("/")) for name in names])
         split_folders = self._split_folders(parts)
-        groups: dict[Split | None, list[tuple[str, str | None]]] = {}
+        groups: dict[Split | None, list[_ImageFile]] = {}
         for name, part in zip(names, parts, strict=True):
             inner = part[1:] if split_folders else part
             groups.setdefault(split_folders.get(part[0]), []).append((name, inner[0] if len(inner) > 1 else None))
         classes = sorted({folder for group in groups.values() for _, folder in group if folder is not None})
-        number = {folder: i for i, folder in enumerate(classes)}
-        images = {split: [_ImageFile(name, number.get(f, -1)) for name, f in group] for split, group in groups.items()}
-        return self._drawn_splits(images), tuple(classes), others
+        return self._drawn_splits(groups), tuple(classes), others
 
     def _split_folders(self, parts: list[tuple[str, ...]]) -> dict[str, Split]:
         """The top folders that are splits; empty if there are none, and then all are classes."""
