@@ -151,7 +151,7 @@ def test_only_a_column_that_float32_would_cut_has_an_origin(column, origin, tabl
 @pytest.mark.parametrize(
     ("column", "standardize", "pair"),
     [
-        ([*range(50), *(10**12 + i for i in range(50))], False, r"1000000000\d+\.0 and 1000000000\d+\.0"),
+        ([*range(50), *(10**12 + i for i in range(50))], False, r"\d+\.0 and \d+\.0"),
         ([1e-60, 2e-60, 3e-60, 4.0], False, ".e-60 and .e-60"),
         ([*range(20), 10**12], True, r"\d+\.0 and \d+\.0"),
     ],
