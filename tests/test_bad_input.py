@@ -185,7 +185,7 @@ hydra.run.dir=null → @: field 'hydra.run.dir' is not Optional
 hydra.job.chdir=maybe → @: Value 'maybe' is not a valid bool (type str)
 hydra.run.dri=x → @: hydra.run has no 'dri'; did you mean hydra.run.dir?
 paths.kind='../x' → paths.kind='../x': expected a folder's name, in which there is no / and no control character
-data_dir='' → data_dir='': expected a text, with a length of at least 1
+data_dir='' → @: expected a text, with a length of at least 1
 --cfg jobb → argument --cfg/-c: invalid choice: 'jobb' (choose from 'job', 'hydra', 'all')
 hydra.launcher.n_jobs=2 → @: hydra.launcher has no 'n_jobs'
 logger.csv.save_dri=x → @: logger.csv has no 'save_dri'; did you mean logger.csv.save_dir?
