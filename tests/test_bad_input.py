@@ -30,6 +30,7 @@ from pmodel.settings.signatures import signature
 EARLY = """
 model.latent_dim=0 → @: expected a whole number, at least 1
 model.latent_dim=2.5 → @: expected a whole number, at least 1
+model.latent_dim=true → @: expected a whole number, at least 1
 model.latent_dim=two → @: expected a whole number, at least 1
 model.latent_dim=null → @: expected a whole number, at least 1
 model.beta=-1 → @: expected a finite number, at least 0
@@ -49,16 +50,17 @@ model=kmeans model.start=first → @: expected one of k-means++, random
 model=kde model.bandwidth=0 → @: expected one of scott, silverman, held_out, or a finite number, more than 0
 data.num_validation=1.5 → @: expected a whole number, at least 0, or a finite number, at least 0 and less than 1
 data.limit=0 → @: expected a whole number, at least 1, or null
+data=points_csv → @: expected a name of this version; it is called data=table now
+data=points data.name=csv → @: expected a name of this version; it is called data=table now
+model=classifier model.features=nowhere → @: expected a name of this version; it is called model/encoder=run model.encoder.run now
+logger=default → @: expected a name of this version; it is called logger=tensorboard now
 data.dequantize=1 → @: expected true or false
 data=image_folder → data.path must be set: type data.path=… (conf/data/image_folder.yaml leaves it open)
 data=image_folder data.path=nowhere → @: there is no such file or folder
 data=table → data.path must be set: type data.path=… (conf/data/table.yaml leaves it open)
-data=points_csv → @: expected a name of this version; it is called data=table now
-data=points data.name=csv → @: expected a name of this version; it is called data=table now
-model=classifier model.features=nowhere → @: expected a name of this version; it is called model/encoder=run model.encoder.run now
 data=table data.path=nowhere.csv → @: there is no such file or folder
 data=table data.path=table.csv data.header=maybe → @: expected auto, or true or false
-data=table data.path=table.csv data.columns=2 → @: expected a list of texts or whole numbers, each at least 0, or null
+data=table data.path=table.csv data.columns=2 → @: expected a list of one or more texts or whole numbers, each at least 0, or null
 data=table data.path=table.csv data.columns=[1,3] → @: there is no column 3 in table.csv; its columns are 1, 2
 data=table data.path=table.csv data.label_column=kind → @: there is no column kind in table.csv; its columns are 1, 2
 data=mnist,digits → @: several values need --multirun (-m), which runs a job for each
@@ -139,7 +141,7 @@ hydra.run.dir=null → @: field 'hydra.run.dir' is not Optional
 hydra.job.chdir=maybe → @: Value 'maybe' is not a valid bool (type str)
 hydra.run.dri=x → @: hydra.run has no 'dri'; did you mean hydra.run.dir?
 paths.kind='../x' → paths.kind='../x': expected a folder's name, in which there is no / and no control character
-data_dir='' → data_dir='': expected a folder; . is the one that you are in
+data_dir='' → @: expected a text that is not empty
 --cfg jobb → argument --cfg/-c: invalid choice: 'jobb' (choose from 'job', 'hydra', 'all')
 hydra.launcher.n_jobs=2 → @: hydra.launcher has no 'n_jobs'
 callbacks.figures.include.sampels.num_images=3 → @: callbacks.figures.include has no 'sampels'; did you mean callbacks.figures.include.samples?
@@ -179,7 +181,7 @@ data.binarize=static data.dequantize=true → @: expected data.binarize=none wit
 data.num_labels=5 → @: expected at least 10, one of each class
 data.shape=[1,9,9] → …data.shape…
 data=table data.path=images → @: can't be read as CSV: …
-data=table data.path=table.csv → data.path=table.csv: line 2: '1_000' in column 1 is not a finite number
+data=table data.path=table.csv → data.path=table.csv: line 2: '1_000' in column 1: expected a number that is finite in float32; …
 data=table data.path=table.csv data.shape=[3] → @: expected [2], the columns of table.csv
 data=mnist data_dir=data → data=mnist: data/MNIST/raw/train-images-idx3-ubyte can't be read: Is a directory
 """

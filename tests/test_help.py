@@ -46,7 +46,7 @@ def test_no_setting_of_the_model_the_data_and_the_trainer_is_left_out(option):
 
 def test_each_setting_of_an_evaluation_has_a_type_in_words_and_a_meaning():
     listed = rows(name="eval")
-    assert listed["run=???"][0] == "a text or a list of texts"
+    assert listed["run=???"][0] == "a text, or a list of texts"
     assert listed["metric.samples.k_precision_recall=3"][0] == "a whole number, at least 1"
     assert all(words and meaning for words, meaning in listed.values())
 

@@ -209,15 +209,6 @@ def test_resume_of_a_multirun_is_what_was_typed_for_it(tmp_path, monkeypatch, ca
     assert "seed=3: a resumed multirun keeps its settings" in capsys.readouterr().err
 
 
-def test_the_newest_run_is_named_where_a_folder_of_runs_is(tmp_path, capsys):
-    run = tmp_path / "train" / "vae-digits" / "2026-01-31_12-00-00"
-    run.mkdir(parents=True)
-    (run / "config.yaml").write_text("")
-    with pytest.raises(SystemExit):
-        checked_command_line("train", [f"resume={run.parent}"])
-    assert capsys.readouterr().err.endswith(f"; the newest one in it is resume={run}\n")
-
-
 @pytest.mark.parametrize(
     ("typed", "message"),
     [

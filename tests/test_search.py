@@ -232,8 +232,8 @@ def test_a_mistake_in_a_search_is_named_before_anything_is_imported(typed, expec
 
 def test_without_optuna_one_line_says_how_to_get_it(monkeypatch):
     register_resolvers()
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"^sweep=vae_optuna: needs Optuna: uv run --extra optuna train\.py"):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(ConfigError, match=r"^hydra\.sweeper: not installed: Optuna; uv run --extra optuna train\.py"):
         check_overrides("train", ["sweep=vae_optuna"])
 
 

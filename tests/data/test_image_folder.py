@@ -186,7 +186,9 @@ def test_corrupt_image_is_named(folder, refusal, pack, suffix, keep):
     save(path, 80)
     path.write_bytes(path.read_bytes()[:keep])
     root = pack(folder)
-    assert refusal(lambda: build(root).setup("test")).startswith(f"data.path={root}: test/cat/{path.name} is corrupt: ")
+    assert refusal(lambda: build(root).setup("test")).startswith(
+        f"data.path={root}: test/cat/{path.name} can't be read: "
+    )
 
 
 @pytest.mark.parametrize(
@@ -209,7 +211,7 @@ def test_16_bits_are_scaled_by_the_range_of_the_format(tmp_path, mode, suffix):
     image.save(tmp_path / f"a.{suffix}")
     data = build(tmp_path, shape=[1, 3, 4], num_validation=0)
     assert seen(data)[0].tolist() == [[0, 0, 1, 1], [128, 4, 254, 255], [0, 0, 0, 255]]
-    assert data.notes == ["1 image was scaled from 16 bits to 8"]
+    assert data.notes == ["1 of 1 images: scaled from 16 bits to 8"]
 
 
 @pytest.mark.parametrize(("mode", "low", "high"), [("F", "0.5", "0.5"), ("I", "-3", "-3"), ("I", "65536", "65536")])
@@ -221,20 +223,19 @@ def test_values_whose_range_nobody_knows_are_refused(tmp_path, refusal, mode, lo
     )
 
 
-@pytest.mark.parametrize(("flags", "what"), [(0x01, "is encrypted"), (0x41, "strong encryption")])
-def test_encrypted_zip_member_is_named(folder, refusal, flags, what):
+def test_encrypted_zip_member_is_named(folder, refusal):
     path = zipped(folder)
     content = bytearray(path.read_bytes())
     with zipfile.ZipFile(path) as archive:
         start, count = archive.start_dir, len(archive.infolist())
     for _ in range(count):
         start = content.index(b"PK\x01\x02", start) + 8  # to the flags of this entry of the directory
-        content[start] |= flags
+        content[start] |= 1
     path.write_bytes(content)
     message = refusal(lambda: build(path).setup("test"))
     assert message.startswith(f"data.path={path}: test/")
     assert " can't be read: " in message
-    assert what in message
+    assert "is encrypted" in message
 
 
 def test_wrong_paths_are_one_line_each(tmp_path, refusal):
@@ -242,10 +243,10 @@ def test_wrong_paths_are_one_line_each(tmp_path, refusal):
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(content)
     for path, what in {
-        "": "expected a folder or a .zip file, and it is empty",  # and not the current folder
-        tmp_path / "missing": "there is no such folder or .zip file",
-        tmp_path / "notes.zip": "expected a folder or a .zip file, and this file is neither",
-        tmp_path / "empty": "there is no image in it; 1 file was left out: .md (1)",
+        "": "expected a text that is not empty",  # and not the current folder
+        tmp_path / "missing": "expected a folder or a .zip file",
+        tmp_path / "notes.zip": "expected a folder or a .zip file",
+        tmp_path / "empty": "there is no image in it; files left out: 1, such as .md (1)",
     }.items():
         assert refusal(lambda path=path: build(path).setup("fit")) == f"data.path={path}: {what}"
 
@@ -330,7 +331,7 @@ def test_transparent_parts_show_the_background_and_no_hidden_colour(tmp_path, mo
     x = seen(small).int()
     assert (x - x[:1]).abs().max() == 0
     assert (x[:, :, -1] - level).abs().max() <= 15
-    assert small.notes[-1] == f"1 image was transparent in parts, and laid on {background} (data.background)"
+    assert f"1 of 1 images: transparent in parts, and laid on {background} (data.background)" in small.notes
 
 
 @pytest.mark.parametrize("mode", ["La", "RGBa", "PA"])
@@ -342,13 +343,13 @@ def test_transparent_modes_that_no_file_has_are_laid_on_the_background(mode):
     assert np.unique(np.asarray(laid)[:, 4:]).tolist() == [255]
 
 
-def png(depth: int, colour_type: int, row: bytes, transparency: bytes, width: int) -> bytes:
-    """A PNG file of one row, which Pillow can't write itself."""
+def png(depth: int, row: bytes, transparency: bytes, width: int) -> bytes:
+    """A grey PNG file of one row, which Pillow can't write itself."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
-    header = struct.pack(">IIBBBBB", width, 1, depth, colour_type, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, 1, depth, 0, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"tRNS", transparency), (b"IDAT", zlib.compress(b"\0" + row)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in chunks)
 
@@ -356,14 +357,13 @@ def png(depth: int, colour_type: int, row: bytes, transparency: bytes, width: in
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (png(2, 0, bytes([0b00011011]), struct.pack(">H", 1), 4), [0, 255, 170, 255]),
-        (png(4, 0, bytes([0x05, 0xA0]), struct.pack(">H", 5), 4), [0, 255, 170, 0]),
-        (png(16, 0, struct.pack(">4H", 0, 5, 6, 65535), struct.pack(">H", 5), 4), [0, 255, 0, 255]),
-        (png(16, 2, struct.pack(">12H", *[2560] * 3, *[512] * 9), struct.pack(">3H", *[512] * 3), 4), [10] + [255] * 3),
+        (png(2, bytes([0b00011011]), struct.pack(">H", 1), 4), [0, 255, 170, 255]),
+        (png(4, bytes([0x05, 0xA0]), struct.pack(">H", 5), 4), [0, 255, 170, 0]),
+        (png(16, struct.pack(">4H", 0, 5, 6, 65535), struct.pack(">H", 5), 4), [0, 255, 0, 255]),
     ],
-    ids=["2 bits", "4 bits", "16 bits", "16 bits, colour"],
+    ids=["2 bits", "4 bits", "16 bits"],
 )
-def test_one_transparent_value_of_a_png_means_it_at_any_depth(tmp_path, content, expected):
+def test_one_transparent_value_of_a_grey_png_means_it_at_any_depth(tmp_path, content, expected):
     (tmp_path / "a.png").write_bytes(content)
     assert seen(build(tmp_path, shape=[1, 1, 4], num_validation=0))[0, 0].tolist() == expected
 
@@ -400,14 +400,14 @@ def test_what_pillow_reads_is_read_and_what_was_left_out_is_said(tmp_path):
     data = build(tmp_path, num_validation=0)
     assert len(data.examples("train", 20).x) == 12
     assert data.notes[0] == (
-        "28 files were left out: .heic (12), .txt (12), .eps (1), .mpg (1), .pdf (1), without a suffix (1)"
+        "files left out: 28, such as .heic (12), .txt (12), .eps (1), .mpg (1), .pdf (1), without a suffix (1)"
     )
 
 
 def test_postscript_under_another_name_starts_no_program(tmp_path, refusal):
     (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 3\n%%EndComments\n")
     message = refusal(lambda: build(tmp_path, num_validation=0).setup("fit"))
-    assert message == f"data.path={tmp_path}: a.png is corrupt: not an image"
+    assert message == f"data.path={tmp_path}: a.png can't be read: not an image"
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp", "tif", "png"])
@@ -417,21 +417,21 @@ def test_of_several_images_in_a_file_the_first_is_read(tmp_path, suffix):
     first.save(tmp_path / f"a.{suffix}", save_all=True, append_images=others, **settings)
     data = build(tmp_path, num_validation=0)
     assert seen(data).unique().tolist() == [40]
-    assert data.notes == ["1 file with several images: the first one was read"]
+    assert data.notes == ["1 of 1 images: the first one of several in a file"]
 
 
-def test_resizing_is_said_in_one_line(tmp_path):
+def test_resizing_and_the_sizes_are_said(tmp_path):
     for i in range(2):
         save(tmp_path / "train" / f"{i}.png", 1, size=(40, 30))
     save(tmp_path / "train" / "large.png", 1, size=(80, 60))
     save(tmp_path / "val" / "same.png", 1)
     data = build(tmp_path)
     data.setup("fit")
-    assert data.notes == ["3 of 4 images of 2 sizes (from 40×30 to 80×60) were resized to 4×3"]
+    assert data.notes == ["images of 3 sizes, from 4×3 to 80×60", "3 of 4 images: resized to 4×3"]
     save(tmp_path / "val" / "same.png", 1, size=(9, 3))
     data = build(tmp_path)
     data.setup("fit")
-    assert data.notes == ["4 images of 3 sizes (from 9×3 to 80×60) were cut centrally and resized to 4×3"]
+    assert data.notes[1:] == ["1 of 4 images: cut centrally and resized to 4×3", "3 of 4 images: resized to 4×3"]
 
 
 @pytest.mark.parametrize("folders", ["{i}", "{i}/x", "all/{i}", "train/{i}", "train/x/{i}"])
@@ -441,10 +441,11 @@ def test_one_two_or_three_images(tmp_path, refusal, folders, count):
         save(tmp_path / (folders.format(i=i) + ".png"), i)
     splits = 2 if folders.startswith("train") else 3
     if count < splits:
-        images, last = (("training image", "one of them for validation"), ("image", "one for each split"))[splits - 2]
-        message = f"data.path={tmp_path}: {count} {images}{'s' * (count > 1)}, expected at least {splits}, {last}"
         for num_validation in (0.1, 1):
-            assert refusal(lambda n=num_validation: build(tmp_path, num_validation=n).setup("fit")) == message
+            message = refusal(lambda n=num_validation: build(tmp_path, num_validation=n).setup("fit"))
+            assert message.startswith(
+                f"data.path={tmp_path}: data.num_validation={num_validation} takes 1 of {count} images for validation"
+            )
     else:
         data = build(tmp_path)
         data.setup("fit")
@@ -455,16 +456,6 @@ def test_one_two_or_three_images(tmp_path, refusal, folders, count):
     assert data.split_sizes == {"train": count, "validation": 0}
     message = f"data.path={tmp_path}: it has no images for the test split"
     assert refusal(lambda: data.setup("test")) == message
-
-
-def test_a_share_that_leaves_nothing_for_training_is_named(tmp_path, refusal):
-    for i in range(8):
-        save(tmp_path / f"{i}.png", i)
-    for num_validation in (4, 0.5, 100):
-        assert refusal(lambda n=num_validation: build(tmp_path, num_validation=n).setup("fit")) == (
-            f"data.num_validation={num_validation}: expected at most 3 of the 8 images in data.path, since as many"
-            " are drawn for test, and some are left for training"
-        )
 
 
 @pytest.mark.slow

@@ -92,20 +92,3 @@ def test_moons_lie_on_their_half_circles():
 def test_density_without_a_formula_is_refused(refusal):
     message = "data.name=moons: the true density is known of ring, grid, mixture_1d only"
     assert refusal(lambda: build("moons").log_prob(torch.zeros(1, 2))) == message
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"name": "circle"}, "data.name=circle: expected one of ring, moons, grid, mixture_1d"),
-        ({"num_train": 0}, "data.num_train=0: expected a whole number, at least 1"),
-        ({"num_test": -1}, "data.num_test=-1: expected a whole number, at least 0"),
-    ],
-)
-def test_wrong_settings_are_refused_when_the_points_are_built(refusal, settings, message):
-    assert refusal(lambda: build(**settings)) == message
-
-
-def test_points_of_another_dimension_are_refused(refusal):
-    message = "data.shape=[3]: the examples of data=points are [2]"
-    assert refusal(lambda: build(shape=[3]).setup("fit")) == message

@@ -3,6 +3,7 @@
 import random
 import urllib.error
 from collections import OrderedDict
+from email.message import Message
 from http.client import IncompleteRead
 from io import BytesIO
 from pathlib import Path
@@ -160,11 +161,10 @@ def changed(weights: Path, **tensors) -> dict:
 
 # What writes a file that is none of Inception's weights, and what is said of it.
 SPOILT = {
-    "missing": (lambda weights, file: None, "there is no such file"),
+    "missing": (lambda weights, file: None, "can't be read: No such file"),
     "cut": (lambda weights, file: file.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2]), "damaged"),
-    "a page": (lambda weights, file: file.write_text("<html>no such file</html>"), "damaged"),
     "empty": (lambda weights, file: file.touch(), "damaged"),
-    "code": (lambda weights, file: changed(weights, **{"fc.weight": Marks(file.with_name("marked"))}), "code"),
+    "code": (lambda weights, file: changed(weights, **{"fc.weight": Marks(file.with_name("marked"))}), "holds more"),
     "a folder": (lambda weights, file: file.mkdir(), "can't be read"),
     "a list": (lambda weights, file: list(changed(weights).values()), "expected tensors by name"),
     "names": (lambda weights, file: changed(weights, **{"fc.weight": None}), "fc.weight"),
@@ -196,6 +196,13 @@ def test_weights_in_an_older_pytorchs_form_of_file_are_read(weights, extractor, 
     assert inception_extractor(tmp_path / "old.pth").hash == extractor.hash
 
 
+class Answer(BytesIO):
+    """What the web answers, without a header."""
+
+    def info(self) -> Message:
+        return Message()
+
+
 @pytest.fixture
 def web(monkeypatch):
     """What the web answers: a function of no arguments; and the addresses that were asked for."""
@@ -206,18 +213,23 @@ def web(monkeypatch):
         def __init__(self):
             self.asked = []
 
-        def open(self, url, timeout):
-            assert 0 < timeout <= 60
-            self.asked.append(url)
+        def open(self, request):
+            self.asked.append(request.full_url)
             return self.answer()
 
     web = Web()
-    monkeypatch.setattr("urllib.request.urlopen", web.open)
+    monkeypatch.setattr("torch.hub.urlopen", web.open)
     return web
 
 
-def test_weights_are_downloaded_once(web, weights, extractor, tmp_path):
-    web.answer = lambda: BytesIO(weights.read_bytes())
+@pytest.fixture
+def any_weights(monkeypatch):
+    """Random weights have another hash than torch-fidelity's."""
+    monkeypatch.setattr("pmodel.features.inception.HASH", None)
+
+
+def test_weights_are_downloaded_once(web, any_weights, weights, extractor, tmp_path):
+    web.answer = lambda: Answer(weights.read_bytes())
     folder = tmp_path / "features" / "here"
     for _ in range(2):
         assert inception_extractor(None, folder).hash == extractor.hash
@@ -227,11 +239,13 @@ def test_weights_are_downloaded_once(web, weights, extractor, tmp_path):
     assert file.read_bytes() == weights.read_bytes()
 
 
-def test_without_a_folder_of_ours_they_are_where_torch_fidelity_keeps_them(web, weights, extractor, tmp_path):
+def test_without_a_folder_of_ours_they_are_where_torch_fidelity_keeps_them(
+    web, any_weights, weights, extractor, tmp_path
+):
     previous = torch.hub.get_dir()
     torch.hub.set_dir(tmp_path)
     try:
-        web.answer = lambda: BytesIO(weights.read_bytes())
+        web.answer = lambda: Answer(weights.read_bytes())
         inception_extractor(None, None)
         web.answer = None
         assert inception_extractor(None, None).hash == extractor.hash
@@ -241,16 +255,13 @@ def test_without_a_folder_of_ours_they_are_where_torch_fidelity_keeps_them(web, 
         torch.hub.set_dir(previous)
 
 
-def test_a_kept_file_that_is_damaged_is_downloaded_anew_with_a_warning(web, weights, extractor, tmp_path, caplog):
+def test_a_kept_file_that_is_damaged_is_named(tmp_path):
     (tmp_path / FILE_NAME).write_bytes(b"half")
-    web.answer = lambda: BytesIO(weights.read_bytes())
-    assert inception_extractor(None, tmp_path).hash == extractor.hash
-    warnings = [record.getMessage() for record in caplog.records if record.name == "pmodel"]
-    assert [FILE_NAME in warning for warning in warnings] == [True]
-    assert (tmp_path / FILE_NAME).read_bytes() == weights.read_bytes()
+    with pytest.raises(ValueError, match=f"{FILE_NAME}: it is damaged, .*; without it, it is downloaded anew"):
+        inception_extractor(None, tmp_path)
 
 
-class Breaks(BytesIO):
+class Breaks(Answer):
     """A connection that ends before its time."""
 
     def read(self, n: int = -1) -> bytes:
@@ -264,9 +275,8 @@ def fail(error: Exception):
 ANSWERS = {
     "no name": (lambda: fail(urllib.error.URLError("Name or service not known")), "Name or service not known"),
     "refused": (lambda: fail(urllib.error.HTTPError(URL_INCEPTION_V3, 403, "Forbidden", {}, None)), "403"),
-    "silence": (lambda: fail(TimeoutError("timed out")), "timed out"),
     "broken off": (lambda: Breaks(), "IncompleteRead"),
-    "a page": (lambda: BytesIO(b"<html>log in first</html>"), "damaged"),
+    "a page": (lambda: Answer(b"<html>log in first</html>"), "invalid hash value"),
 }
 
 

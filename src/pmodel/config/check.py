@@ -6,6 +6,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -14,7 +15,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pmodel.config.early_checks import (
     check_launcher,
-    check_loggers,
     check_names,
     check_places,
     check_schedules,
@@ -24,7 +24,6 @@ from pmodel.config.early_checks import (
 from pmodel.config.errors import one_line_errors
 from pmodel.config.overrides import hydras_own, jobs_of, own_sweep, parse_overrides
 from pmodel.config.schema import EvalConfig, TrainConfig
-from pmodel.config.search_settings import check_search
 from pmodel.config.tree import (
     INSTANTIATE_KEYS,
     Checker,
@@ -58,7 +57,7 @@ def check_overrides(
         hydra = hydras_own(config_name, parsed)
         sweep = own_sweep(hydra, parsed)
         everything = [*parsed, *(sweep or [])]
-        check_launcher(hydra, parsed, multirun or sweep is not None)
+        check_launcher(parsed, multirun or sweep is not None)
         searches = hydra is not None and check_search(hydra.sweeper, everything)
         check_subdir(everything)
         jobs = jobs_of(everything, multirun or sweep is not None, searches)
@@ -73,8 +72,30 @@ ONE_OPTION = {"model", "data", "trainer", "paths"}
 RENAMED = {
     "data=points_csv": "data=table",
     "data.name=csv": "data=table",
+    "logger=default": "logger=tensorboard",
     "model.features": "model/encoder=run model.encoder.run",
 }
+
+SEARCH = "hydra_plugins.pmodel.search.OptunaSweeper"
+
+
+def check_search(sweeper: DictConfig, overrides: list[Override]) -> bool:
+    """Whether `hydra.sweeper` is the one that searches, and all of it is right.
+
+    Args:
+        overrides: what is typed, and the space that a file of the group `sweep` brings.
+
+    Raises:
+        ConfigError: at the first thing wrong.
+    """
+    if sweeper.get("_target_") != SEARCH:
+        return False
+    typed = Origins({o.key_or_group: o.input_line for o in overrides}, [CONFIG_DIR], list)
+    Checker(typed, types=True).target(OmegaConf.to_container(sweeper, resolve=True), "hydra.sweeper")
+    if not any(o.is_sweep_override() for o in overrides):
+        raise ConfigError("a search needs something to search, such as 'model.latent_dim=range(4,33,4)'")
+    return True
+
 
 ROOTS: dict[str, type] = {"train": TrainConfig, "config": TrainConfig, "eval": EvalConfig}
 
@@ -99,8 +120,6 @@ class Job:
 
     def compose(self, overrides: list[Override]) -> DictConfig:
         """The config without Hydra's own part; the output directory, known only later, is a placeholder."""
-        from hydra.core.hydra_config import HydraConfig
-
         placeholder = ["++hydra.runtime.output_dir=logs", "++hydra.job.num=0", *self.search_path]
         config = compose(self.config_name, [*(o.input_line for o in overrides), *placeholder], return_hydra_config=True)
         HydraConfig.instance().set_config(config)
@@ -155,7 +174,6 @@ class Job:
                 check_places(values, {o.key_or_group: o for o in self.values})
                 check_trainer(values["trainer"], origins.name)
                 check_schedules(values)
-                check_loggers(values.get("logger") or {})
         Checker(origins, types=True).target(self.launcher, "hydra.launcher")
         chosen = self.hydra.runtime.choices
         return (
@@ -169,7 +187,8 @@ class Job:
         checker.tree(values, "")
 
     def origins(self) -> Origins:
-        return Origins({o.key_or_group: o.input_line for o in self.values}, self.folders, self.defaults_list)
+        typed = {o.key_or_group: o.input_line for o in (*self.groups, *self.values)}
+        return Origins(typed, self.folders, self.defaults_list)
 
     def top(self) -> dict[str, Parameter]:
         """The top-level keys, of a config of the project's own; none of another."""
@@ -194,9 +213,6 @@ class Job:
                 raise ConfigError(
                     f"{override.input_line}: {group} has no option {choice!r}{suggest(str(choice), options)} {listed}"
                 )
-
-    def is_group(self, name: str) -> bool:
-        return bool(self.loader.get_group_options(name))
 
     def check_deletion(self, override: Override) -> None:
         """Refuses to leave out a single value, which would be one that stands in no file; parts such as a callback may
@@ -231,5 +247,7 @@ class Job:
                 raise ConfigError(f"{override.input_line}: {here} has no value for it yet; put a + in front to add it")
             names = [k for k in node if k not in INSTANTIATE_KEYS] + ([] if here else self.loader.list_groups(""))
             where = f"{here} has no {part!r}" if here else f"there is no setting {part!r}"
-            hint = suggest_setting(part, config, here, self.is_group) or suggest(part, [*names, *arguments], here)
+            hint = suggest_setting(part, config, here, self.loader.get_group_options) or suggest(
+                part, [*names, *arguments], here
+            )
             raise ConfigError(f"{override.input_line}: {where}{hint}")

@@ -1,54 +1,21 @@
-"""What is wrong with a trainer's, a logger's or a launcher's settings beyond their types, said before anything is
+"""What is wrong with a trainer's, a launcher's or other settings beyond their types, said before anything is
 loaded."""
 
 import os
 import re
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
 from typing import Any
 
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig
 
 from pmodel.config.tree import ConfigError
 from pmodel.files.printable import printable, setting
 from pmodel.processes.launch import counted
 
-SUBMITIT = ("hydra_plugins.hydra_submitit_launcher", "hydra-submitit-launcher")
-# What classes need that a training can do without: the module, and what to install.
-LIBRARIES = {
-    "pmodel.loggers.wandb.WandbLogger": ("wandb", "wandb"),
-    "lightning.pytorch.loggers.TensorBoardLogger": ("tensorboard", "tensorboard"),
-    "hydra_plugins.pmodel.launchers.JoblibLauncher": ("hydra_plugins.hydra_joblib_launcher", "hydra-joblib-launcher"),
-    "hydra_plugins.pmodel.launchers.SubmititLocalLauncher": SUBMITIT,
-    "hydra_plugins.pmodel.launchers.SlurmLauncher": SUBMITIT,
-}
-
 # Of a folder's name; that of a run gets a number in front in a multirun.
 LONGEST_NAME = 200
-
-
-def check_loggers(loggers: Mapping[str, Any]) -> None:
-    """Refuses loggers whose libraries are missing.
-
-    Raises:
-        ConfigError: at the first one.
-    """
-    for name, node in loggers.items():
-        if isinstance(node, Mapping) and (library := missing_library(node.get("_target_"))):
-            raise ConfigError(f"logger.{name}: needs {library}, which is not installed; logger=csv does without")
-
-
-def missing_library(target: Any) -> str | None:
-    """What to install for a class to work, if it isn't."""
-    module, library = LIBRARIES.get(target, (None, None))
-    if module is None:
-        return None
-    spec = find_spec(module)
-    # A folder of that name, as W&B makes one, is a package without a file.
-    return None if spec is not None and spec.origin is not None else library
 
 
 def check_names(settings: Mapping[str, Any]) -> None:
@@ -93,8 +60,6 @@ def check_places(settings: Mapping[str, Any], typed: Mapping[str, Override]) -> 
             what = "it is neither a file nor a folder" if path.exists() else "there is no such file or folder"
             raise ConfigError(f"{setting(key, value)}: {what}")
     data_dir = settings.get("data_dir")
-    if data_dir == "":
-        raise ConfigError("data_dir='': expected a folder; . is the one that you are in")
     if isinstance(data_dir, str) and Path(data_dir).expanduser().is_file():
         raise ConfigError(f"{setting('data_dir', data_dir)}: expected a folder, and it is a file")
 
@@ -170,7 +135,7 @@ def check_schedules(settings: Mapping[str, Any]) -> None:
             )
 
 
-def check_launcher(hydra: DictConfig | None, overrides: list[Override], multirun: bool) -> None:
+def check_launcher(overrides: list[Override], multirun: bool) -> None:
     """Refuses a launcher where there are no jobs to launch, or where it can't be used.
 
     Raises:
@@ -179,11 +144,6 @@ def check_launcher(hydra: DictConfig | None, overrides: list[Override], multirun
     typed = [o for o in overrides if o.key_or_group == "hydra/launcher"]
     if typed and not multirun:
         raise ConfigError(f"{typed[-1].input_line}: a launcher starts the jobs of a multirun; add --multirun (-m)")
-    if hydra is None:
-        return
-    if library := missing_library(hydra.launcher.get("_target_")):
-        name = typed[-1].input_line if typed else "hydra.launcher"
-        raise ConfigError(f"{name}: needs {library}, which is not installed")
     if typed and typed[-1].value() == "slurm" and which("sbatch") is None:
         raise ConfigError(
             "hydra/launcher=slurm: there is no sbatch on this machine; hydra/launcher=submitit_local rehearses it"

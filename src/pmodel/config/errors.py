@@ -10,6 +10,7 @@ from yaml import MarkedYAMLError
 from yaml.reader import ReaderError
 
 from pmodel.config.tree import ConfigError, suggest
+from pmodel.files.printable import first_line
 
 # What Hydra says of an override that is of the wrong type.
 MERGING = "Error merging override "
@@ -29,7 +30,7 @@ def one_line_errors(folders: Sequence[Path]) -> Iterator[None]:
         if cause is not None:
             raise cause from None
         key = getattr(error, "full_key", None)
-        raise ConfigError(f"{key}: {_first_line(error)}" if key else _first_line(error)) from None
+        raise ConfigError(f"{key}: {first_line(error)}" if key else first_line(error)) from None
     except MarkedYAMLError as error:
         mark = error.problem_mark
         raise ConfigError(f"{mark.name}, line {mark.line + 1}: no YAML, {error.problem}") from None
@@ -46,19 +47,15 @@ def one_line_errors(folders: Sequence[Path]) -> Iterator[None]:
     except ConfigError:
         raise
     except (ValueError, KeyError) as error:  # Hydra's own, such as a group that a file sets to null
-        raise ConfigError(f"the defaults list can't be composed: {_first_line(error)}") from None
+        raise ConfigError(f"the defaults list can't be composed: {first_line(error)}") from None
 
 
 def _of_hydra(error: HydraException) -> str:
-    message = _first_line(error)
+    message = first_line(error)
     if message.startswith(MERGING):
-        reason = _first_line(error.__cause__ or error).removeprefix(MERGING)
+        reason = first_line(error.__cause__ or error).removeprefix(MERGING)
         return f"{message.removeprefix(MERGING)}: {reason}"
     missing, options = getattr(error, "missing_cfg_file", None), getattr(error, "options", None)
     if missing and options:
         message += suggest(str(missing).rsplit("/", 1)[-1], list(options)) + f" (options: {', '.join(options)})"
     return message
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

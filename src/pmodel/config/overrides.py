@@ -81,8 +81,8 @@ def hydras_own(config_name: str, overrides: list[Override]) -> DictConfig | None
 
 
 def jobs_of(overrides: list[Override], multirun: bool, searches: bool = False) -> Iterator[list[Override]]:
-    """The override lists to check: for a sweep each value once, beside the first values of all other sweeps; for a
-    search the ends of a range only."""
+    """The override lists to check: for a sweep each value once, beside the first values of all other sweeps; of a
+    search's ranges, the ends only."""
     sweeps = [o for o in overrides if o.is_sweep_override()]
     if sweeps and not multirun:
         line = sweeps[0].input_line
@@ -98,11 +98,7 @@ def jobs_of(overrides: list[Override], multirun: bool, searches: bool = False) -
             if not sweep.is_discrete_sweep() and not any(o.key_or_group == "hydra/sweeper" for o in overrides):
                 raise ConfigError(f"{sweep.input_line}: expected values to run one after the other, such as a,b,c")
     first = {key: options[0] for key, options in values.items()}
-    if searches:  # many values: the i-th of each beside one another
-        most = max(len(options) for options in values.values())
-        variants = [{key: options[min(i, len(options) - 1)] for key, options in values.items()} for i in range(most)]
-    else:
-        variants = [first, *({**first, key: option} for key, options in values.items() for option in options[1:])]
+    variants = [first, *({**first, key: option} for key, options in values.items() for option in options[1:])]
     parser = OverridesParser.create()
     for variant in variants:
         lines = [

@@ -1,17 +1,18 @@
 """What the files in conf/ compute from other settings, by the names that they use in `${name:…}`."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from omegaconf import OmegaConf
 
 from pmodel.config.tree import ConfigError
-from pmodel.data.csv_labels import num_classes
-from pmodel.data.csv_tables import Column, Header, layout
+from pmodel.data.csv_tables import Column, Header, layout, num_classes
 from pmodel.processes.launch import counted
 from pmodel.runs.typed import project_data_dir
+from pmodel.settings.annotations import accepts
+from pmodel.settings.signatures import signature
 
 
 def register_resolvers() -> None:
@@ -59,28 +60,17 @@ def table_classes(path: str, header: Header, columns: list[Column] | None, label
     return None if label_column is None else _of_table(num_classes, None, path, header, columns, label_column)
 
 
-def _of_table(measure: Callable[[Any], Any], otherwise: Any, path: Any, *settings: Any) -> Any:
-    """What `measure` gives of a CSV file's layout; `otherwise` for settings of wrong types."""
+def _of_table(measure: Callable[[Any], Any], otherwise: Any, *settings: Any) -> Any:
+    """What `measure` gives of a CSV file's layout; `otherwise` where there is none, or for settings of wrong types."""
+    known = signature("pmodel.data.table.Table").parameters
+    given = dict(zip(("path", "header", "columns", "label_column"), settings, strict=True))
+    values = OmegaConf.to_container(OmegaConf.create(given))
+    if not all(accepts(known[name].annotation, value, known[name].module) for name, value in values.items()):
+        return otherwise
     try:
-        return measure(layout(path, *settings)) if _is_table(path, *settings) else otherwise
+        return measure(layout(**values)) if Path(values["path"]).expanduser().is_file() else otherwise
     except ValueError as error:
         raise ConfigError(str(error)) from None
-
-
-def _is_table(path: Any, header: Any, columns: Any, label_column: Any) -> bool:
-    """Whether these are of the right types, and there is such a file."""
-    listed = [] if columns is None else columns
-    return (
-        isinstance(path, str)
-        and (header == "auto" or isinstance(header, bool))
-        and isinstance(listed, Sequence)
-        and (columns is None or len(columns) > 0)
-        and not isinstance(listed, str)
-        and all(
-            isinstance(column, str | int) for column in (*listed, *([] if label_column is None else [label_column]))
-        )
-        and Path(path).expanduser().is_file()
-    )
 
 
 def num_components(shape: list[int], num_classes: int | None) -> int:

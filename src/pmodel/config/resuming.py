@@ -40,8 +40,7 @@ def with_resumed_config(argv: list[str], overrides: list[str], multirun: bool) -
     run = path.absolute().parent.parent if path.is_file() else path
     if str(path) == "." or not (run / CONFIG).is_file():
         raise ConfigError(
-            f"{typed}: expected the directory of a run or a multirun, or a checkpoint, but there is no"
-            f" {run / CONFIG}{_newest_below(path)}"
+            f"{typed}: expected the directory of a run or a multirun, or a checkpoint, but there is no {run / CONFIG}"
         )
     try:
         status = read_status(run / STATUS, typed).get("status")
@@ -76,15 +75,6 @@ def _moved(run: Path, typed: str, others: list[Override]) -> list[str]:
         return check_places(saved, run, own)
     except ValueError as error:
         raise ValueError(f"{typed}: {run / CONFIG}: {error}") from None
-
-
-def _newest_below(folder: Path) -> str:
-    """The end of a line about a folder that is none of a run's: the newest in it that is."""
-    found = [
-        file.parent for depth in ("*", "*/*") for name in (CONFIG, SWEEP) for file in folder.glob(f"{depth}/{name}")
-    ]
-    newest = max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
-    return f"; the newest one in it is resume={newest}" if newest is not None and str(folder) != "." else ""
 
 
 def _whole_multirun(folder: Path, typed: str, others: list[Override], argv: list[str]) -> list[str]:

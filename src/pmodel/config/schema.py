@@ -2,7 +2,7 @@
 
 from typing import Literal, NotRequired, TypedDict
 
-from pmodel.settings.ranges import Count, Seed
+from pmodel.settings.ranges import Count, Seed, Text
 
 
 class Paths(TypedDict):
@@ -25,7 +25,7 @@ class TrainConfig(TypedDict):
     name: str
     seed: Seed
     threads: NotRequired[Literal["auto"] | Count]
-    data_dir: str
+    data_dir: Text
     resume: str | None
     check: bool
 

@@ -1,5 +1,7 @@
-"""Ranges of the settings of other people's classes, whose signatures say less; read as text, like those."""
+"""Ranges of the settings of other people's classes, whose signatures say less; read as text, like those. And the
+libraries that not everybody has."""
 
+from importlib.util import find_spec
 from typing import Annotated, Literal, TypedDict
 
 from annotated_types import Ge, Gt, Le
@@ -12,6 +14,26 @@ RANGES = {
     "torch.optim.": "Optimizer",
     "lightning.pytorch.Trainer": "Trainer",
 }
+
+SUBMITIT = ("hydra_plugins.hydra_submitit_launcher", "pmodel[submitit]")
+# What classes need that a training can do without: the module, and what to install.
+LIBRARIES = {
+    "pmodel.loggers.wandb.WandbLogger": ("wandb", "wandb"),
+    "lightning.pytorch.loggers.TensorBoardLogger": ("tensorboard", "pmodel[tensorboard]"),
+    "hydra_plugins.pmodel.launchers.JoblibLauncher": ("hydra_plugins.hydra_joblib_launcher", "hydra-joblib-launcher"),
+    "hydra_plugins.pmodel.launchers.SubmititLocalLauncher": SUBMITIT,
+    "hydra_plugins.pmodel.launchers.SlurmLauncher": SUBMITIT,
+    "hydra_plugins.pmodel.search.OptunaSweeper": ("optuna", "pmodel[optuna]"),
+}
+
+
+def missing_library(target: str) -> str | None:
+    """The library that a class needs and the command that installs it, if it isn't installed."""
+    module, library = LIBRARIES.get(target, (None, None))
+    spec = find_spec(module) if module else None
+    # A folder of that name, as W&B makes one, is a package without a file.
+    is_there = module is None or (spec is not None and spec.origin is not None)
+    return None if is_there else f"{library}, which is not installed: pip install '{library}'"
 
 
 class Optimizer(TypedDict):

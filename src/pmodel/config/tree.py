@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from pmodel.config.third_party import RANGES
+from pmodel.config.third_party import RANGES, missing_library
 from pmodel.settings.annotations import accepts, choices, in_words
 from pmodel.settings.signatures import Parameter, TargetError, resolve, signature, typed_fields
 
@@ -99,6 +99,8 @@ class Checker:
             raise ConfigError(
                 f"{self.origin.name(key, node['_target_'])}: {error}{suggest(error.name, error.candidates)}"
             ) from None
+        if library := missing_library(target):
+            raise ConfigError(f"{self.origin.typed.get(path.replace('.', '/'), path)}: needs {library}")
         given = {key: value for key, value in node.items() if key not in INSTANTIATE_KEYS}
         self.fields(parameters_of(target), given, path, accepts_any=known.accepts_any)
         # Deeper nodes get further arguments from the object that builds them.
@@ -189,7 +191,7 @@ OTHER_NAMES = {
 }
 
 
-def suggest_setting(name: str, config: DictConfig, path: str, is_group: Callable[[str], bool]) -> str:
+def suggest_setting(name: str, config: DictConfig, path: str, options: Callable[[str], list[str]]) -> str:
     """`; did you mean …?` with the settings of that name, or of a longer one that contains it, anywhere below `path` in
     a composed config; nothing where there are none, or many."""
     names = {name, *OTHER_NAMES.get(name, ())}
@@ -203,7 +205,7 @@ def suggest_setting(name: str, config: DictConfig, path: str, is_group: Callable
     if not 0 < len(found) < 4:
         return ""
     # Of a whole node, an option is chosen.
-    chosen = [f"{group}=…" if is_group(group := key.replace(".", "/")) else key for key in found]
+    chosen = [f"{group}=…" if options(group := key.replace(".", "/")) else key for key in found]
     return f"; did you mean {' or '.join(chosen)}?"
 
 

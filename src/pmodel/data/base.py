@@ -116,11 +116,6 @@ class InMemoryDataModule(LightningDataModule):
         """The classes of a split's examples, (N,) int64, −1 where there is none; on the CPU."""
         return self._split(split)[1].cpu()
 
-    def labelled(self) -> tuple[int, int]:
-        """How many examples have a label, and how many there are, in the splits that were read."""
-        labels = [self.labels(split) for split in self.split_sizes]
-        return sum(int((label >= 0).sum()) for label in labels), sum(map(len, labels))
-
     def protocol(self) -> dict[str, Any]:
         """What a number measured on these data depends on, in plain values."""
         return {

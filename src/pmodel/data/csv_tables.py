@@ -6,15 +6,15 @@ Light to import: the command line's check asks a file for its width.
 import csv
 import functools
 import itertools
-import math
-import re
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
-from pmodel.data.csv_cells import LARGEST, MISSING, is_number, listed, name_in, number_in, with_comma
+from annotated_types import MinLen
+
+from pmodel.data.csv_cells import LARGEST, MISSING, is_number, label_in, listed, name_in, number_in, with_comma
 from pmodel.files.foreign import regular
 from pmodel.files.printable import printable
 from pmodel.settings.ranges import Whole
@@ -22,9 +22,10 @@ from pmodel.settings.ranges import Whole
 Header = Literal["auto"] | bool
 # A column by its name, or by its number in the file, counted from 1.
 Column = str | Whole
+Columns = Annotated[list[Column], MinLen(1)]
 Version = tuple[int, int] | None
 # In the order in which they are looked for: a decimal comma, or one in a name, is beside the other two.
-DELIMITERS = {"\t": "tabs", ";": "semicolons", ",": "commas"}
+DELIMITERS = "\t;,"
 
 
 @dataclass(frozen=True)
@@ -105,11 +106,10 @@ def _layout(
             notes.append(f"{typed}: {listed(left_out)} left out")
     else:
         chosen = tuple(j for j in found.chosen if j != label)
-        if len(chosen) > 1 and chosen[0] == 0 and found.all_names[0] == "" and all(found.all_names[1:]):
-            index = _index(found)
-            if index is not None:
-                chosen = chosen[1:]
-                notes.append(f"data.path={path}: column 1 has no name and numbers the rows, {index}: left out")
+        has_names = found.all_names[0] == "" and all(found.all_names[1:])
+        if len(chosen) > 1 and chosen[0] == 0 and has_names and _is_index(found):
+            chosen = chosen[1:]
+            notes.append(f"data.path={path}: column 1 has no name and numbers the rows: left out")
     if not chosen:
         raise ValueError(f"data.label_column={label_column}: expected another column of numbers beside it")
     return replace(found, chosen=chosen, label=label, notes=tuple(notes))
@@ -126,8 +126,8 @@ def _all_columns(path: str, header: Header, version: Version) -> Layout:
         raise ValueError(f"data.path={path}: it has no rows of numbers")
     names, notes = tuple(name_in(cell) if has_header else "" for cell in cells), ()
     if has_header and is_counted:
-        shown = ",".join(cells if len(cells) < 6 else [*cells[:3], "…", cells[-1]])
-        notes = (f"data.path={path}: line {line}, {shown}, is taken for a header; data.header=false makes it a row",)
+        typed = f"data.path={path}: line {line} ({listed(cells)}) is taken for a header"
+        notes = (f"{typed}; data.header=false makes it a row",)
     all_places = tuple(range(len(names)))
     return Layout(path, delimiter, line if has_header else None, names, all_places, None, notes, version)
 
@@ -172,8 +172,6 @@ def _lines(path: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
                 cells = [cell.strip() for cell in row]
                 if any(cells):
                     yield reader.line_num, cells
-    except FileNotFoundError:
-        raise ValueError(f"data.path={path}: there is no such file") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"data.path={path}: can't be read as CSV: {error}") from error
 
@@ -219,41 +217,51 @@ def _place(layout: Layout, column: Column, typed: str) -> int:
     raise ValueError(f"{typed}: there is no column {column} in {layout.path}; its columns are {there_are}")
 
 
-def _index(layout: Layout) -> str | None:
-    """How the first column numbers the rows, each with another whole number; None if it does not."""
-    values = []
-    for _, cells in data_lines(layout):
-        if not re.fullmatch(r"\d{1,18}", cells[0]):
-            return None
-        values.append(int(cells[0]))
-    if len(set(values)) < len(values):
-        return None
-    in_order = values == list(range(values[0], values[0] + len(values)))
-    return f"{min(values)} … {max(values)}" + ("" if in_order else " in another order, or with gaps")
+def _is_index(layout: Layout) -> bool:
+    """Whether the first column numbers the rows, each with another whole number."""
+    cells = [cells[0] for _, cells in data_lines(layout)]
+    return all(cell.isdecimal() for cell in cells) and len(set(cells)) == len(cells)
 
 
 def _no_number(layout: Layout, line: int, place: int, cell: str) -> ValueError:
     """What is wrong with a cell that is no finite number in float32."""
-    where, column = f"data.path={layout.path}: line {line}", layout.column(place)
-    value = number_in(cell)
+    table, column = f"data.path={layout.path}", layout.column(place)
     texts = [cells[place] for _, cells in data_lines(layout) if cells[place].lower() not in MISSING]
-    if (value is None or math.isnan(value)) and not any(map(is_number, texts)):
-        if not texts:
-            return ValueError(f"data.path={layout.path}: {column} is empty; data.columns=[…] chooses others")
-        if len(texts[0].split()) > 1 and all(map(is_number, texts[0].split())):
-            return ValueError(f"{where}: expected commas, semicolons or tabs between columns, not {texts[0][:60]!r}")
-        typed = layout.all_names[place] or place + 1
+    if texts and not any(map(is_number, texts)):
         return ValueError(
-            f"data.path={layout.path}: {column} holds texts, such as {printable(texts[0])[:60]!r}:"
-            f" data.label_column={typed} takes it for labels, data.columns=[…] leaves it out"
+            f"{table}: {column} holds texts, such as {printable(texts[0])[:60]!r}:"
+            f" data.label_column={layout.all_names[place] or place + 1} takes it for labels, data.columns=[…] leaves it"
+            " out"
         )
-    if cell.lower() in MISSING:
-        what = "is empty" if cell == "" else f"is missing ({cell!r})"
-        return ValueError(f"{where}: {column} {what}, expected a number; fill it in, or leave the row or column out")
-    if with_comma(cell) is not None:
-        between = DELIMITERS[layout.delimiter]
-        return ValueError(f"{where}: {cell!r} in {column} has a comma, expected a decimal point between {between}")
-    is_first = layout.header is None and next(data_lines(layout))[0] == line
-    header = "; data.header=true makes it a header" if is_first else ""
-    in_float32 = " in float32" if value is not None and math.isfinite(value) else ""
-    return ValueError(f"{where}: {printable(cell)[:60]!r} in {column} is not a finite number{in_float32}{header}")
+    return ValueError(
+        f"{table}: line {line}: {printable(cell)[:60]!r} in {column}: expected a number that is finite in float32; fill"
+        " it in, or leave the row or column out"
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def num_classes(layout: Layout) -> int:
+    """How many different labels there are in the file.
+
+    Raises:
+        ValueError: of one line, as `class_names`, or if a row has another number of cells.
+    """
+    return len(class_names(layout, [cells[layout.label] for _, cells in data_lines(layout)]))
+
+
+def class_names(layout: Layout, labels: Sequence[str]) -> tuple[str, ...]:
+    """The different labels, in the order of numbers if they are numbers, else of texts.
+
+    Raises:
+        ValueError: if there are fewer than two of them, or one for each row.
+    """
+    names = {label_in(label) for label in labels} - {None}
+    place = f"data.label_column={layout.all_names[layout.label] or layout.label + 1}"
+    if len(names) < 2:
+        raise ValueError(f"{place}: expected at least 2 classes, and there is only {listed(sorted(names)) or 'none'}")
+    if len(names) == len(labels):
+        raise ValueError(f"{place}: expected classes of several rows, and each of {len(labels):,} rows has its own")
+    numbers = {name: number_in(name) for name in names}
+    if None in numbers.values():
+        return tuple(sorted(names))
+    return tuple(sorted(names, key=lambda name: (numbers[name], name)))

@@ -1,6 +1,7 @@
 """Decodes image files into uint8 tensors of one shape, and counts what that took."""
 
 import io
+import math
 import os
 import struct
 import zipfile
@@ -16,6 +17,7 @@ import torch
 from annotated_types import Ge, Le
 from torch import Tensor
 
+from pmodel.files.printable import first_line
 from pmodel.processes.bar import Bar
 
 if TYPE_CHECKING:
@@ -28,18 +30,13 @@ Background = Literal["white", "black"] | Annotated[int, Ge(0), Le(255)]
 # another program for EPS; FITS holds measurements, which have no black and no white.
 NOT_IMAGES = ("BUFR", "GRIB", "HDF5", "MPEG", "WMF", "EPS", "FITS", "IPTC")
 _MODES = {1: "L", 3: "RGB"}
-_TASK = 64  # images a thread decodes in one go
-# What decoders raise for a file that is cut or damaged.
-_CORRUPT = (
-    *(OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, AssertionError),
+# What decoders raise for a file that is cut or damaged, and an archive for one that is encrypted.
+_UNREADABLE = (
+    *(OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, AssertionError, RuntimeError),
     *(struct.error, zlib.error, zipfile.BadZipFile),
 )
-# Pillow brings the values of such PNG files to 8 bits, but not the one among them that means transparent.
-_TO_BYTES: dict[str, Callable[[int], int]] = {
-    "L;2": lambda v: 85 * v,
-    "L;4": lambda v: 17 * v,
-    "RGB;16B": lambda v: v >> 8,
-}
+# Pillow multiplies the values of such PNG files by this, but not the one among them that means transparent.
+_TO_BYTES = {"L;2": 85, "L;4": 17}
 
 
 @cache
@@ -92,50 +89,21 @@ class ImageReader:
             )
         num_channels, height, width = self.shape
         images = torch.empty(len(names), height, width, num_channels, dtype=torch.uint8)
-        out = images.numpy()
-
-        def decode(start: int) -> int:
-            some = names[start : start + _TASK]
-            for i, name in enumerate(some, start):
-                out[i] = self._decode(name, content)
-            return len(some)
-
-        starts = range(0, len(names), _TASK)
         with ThreadPoolExecutor(os.cpu_count()) as pool, Bar(len(names), "reading images") as bar:
-            for some in (starts[:1], starts[1:]):
-                # Pillow holds Python's lock but while it resizes: of 10,000 images of 32×32, two threads took 2.5 s,
-                # one 1.6 s; of 1000 faces of 178×218 to resize, two took 0.5 s, one 1.0 s.
-                one_by_one = set(self._sizes) <= {(width, height)}
-                for count in (map if one_by_one else pool.map)(decode, some):
-                    bar.update(count)
+            decoded = pool.map(lambda name: self._decode(name, content), names)
+            for out, image in zip(images.numpy(), decoded, strict=True):
+                out[:] = image
+                bar.update()
         return images.permute(0, 3, 1, 2).contiguous()
 
     @property
     def notes(self) -> list[str]:
         """What was done to the images read so far, a line each."""
-        notes, size = [], (self.shape[2], self.shape[1])
-        sizes, done = Counter(self._sizes), Counter(self._done)
-        others = sorted(sizes.keys() - {size}, key=lambda size: (size[0] * size[1], size))
-        if others:
-            count, total = sizes.total() - sizes[size], sizes.total()
-            number = _counted(total, "image") if count == total else f"{count:,} of {_counted(total, 'image')}"
-            from_to = f"{len(others):,} sizes (from {_times(others[0])} to {_times(others[-1])})"
-            cut = "cut centrally and " if any(_central(other, size)[2:] != other for other in others) else ""
-            notes.append(
-                f"{number} of {from_to if len(others) > 1 else _times(others[0])} {_were(count)} {cut}resized to"
-                f" {_times(size)}"
-            )
-        background = f"{self.background} (data.background)"
-        for what, line in {
-            "turned": "turned upright, as the EXIF orientation says",
-            "laid": f"transparent in parts, and laid on {background}",
-            "scaled": "scaled from 16 bits to 8",
-        }.items():
-            if count := done[what]:
-                notes.append(f"{_counted(count, 'image')} {_were(count)} {line}")
-        if count := done["several"]:
-            notes.append(f"{_counted(count, 'file')} with several images: the first one was read")
-        return notes
+        sizes = sorted(set(self._sizes), key=lambda size: (math.prod(size), size))
+        of_sizes = f"images of {len(sizes):,} sizes, from {_times(sizes[0])} to {_times(sizes[-1])}" if sizes else ""
+        done = sorted(Counter(self._done).items())
+        lines = [f"{count:,} of {len(self._sizes):,} images: {what}" for what, count in done]
+        return [of_sizes, *lines] if len(sizes) > 1 else lines
 
     def _decode(self, name: str, content: Callable[[str], bytes]) -> "ndarray":
         """One image (H, W, C), uint8."""
@@ -145,19 +113,25 @@ class ImageReader:
         mode, done = _MODES[num_channels], []
         image = self._opened(name, content)
         if getattr(image, "is_animated", False) and image.format != "PSD":  # whose further images are layers
-            done.append("several")
+            done.append("the first one of several in a file")
         is_transparent = image.has_transparency_data
-        done += ["turned"] * _turned_upright(image)
+        if _turned_upright(image):
+            done.append("turned upright, as the EXIF orientation says")
         size = image.size
         if self.resize:
-            done += ["scaled"] * image.mode.startswith("I")
-            image = self._in_bytes(name, image)
+            if image.mode.startswith(("I", "F")):
+                image = self._in_bytes(name, image)
+                done.append("scaled from 16 bits to 8")
             if is_transparent:
                 image, showed = _laid_on(image, self.background)
-                done += ["laid"] * showed
+                if showed:
+                    done.append(f"transparent in parts, and laid on {self.background} (data.background)")
             if image.mode not in _MODES.values():
                 image = image.convert("RGB")  # in which Pillow converts all others
-            image = _fit(image.convert(mode), width, height)
+            image = image.convert(mode)
+            if size != (width, height):
+                image, is_cut = _fit(image, width, height)
+                done.append(f"{'cut centrally and ' if is_cut else ''}resized to {width}×{height}")
         elif size != (width, height) or image.mode != mode or is_transparent:
             transparency = " and transparency" if is_transparent and image.mode == mode else ""
             raise ValueError(
@@ -175,21 +149,15 @@ class ImageReader:
             image = Image.open(io.BytesIO(content(name)), formats=_formats())
             stored = image.tile[0].args if image.tile else None
             image.load()
-        except (*_CORRUPT, Image.DecompressionBombError) as error:
-            reason = str(error).splitlines()[0] if str(error) and "BytesIO" not in str(error) else "not an image"
-            raise ValueError(f"{self.place}: {name} is corrupt: {reason}") from error
-        except RuntimeError as error:  # of zipfile: encrypted, or a method that it does not know
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+        except (*_UNREADABLE, Image.DecompressionBombError) as error:
+            reason = first_line(error) if str(error) and "BytesIO" not in str(error) else "not an image"
             raise ValueError(f"{self.place}: {name} can't be read: {reason}") from error
-        transparent = image.info.get("transparency")
-        if transparent is not None and isinstance(stored, str) and stored in _TO_BYTES:
-            to_bytes = _TO_BYTES[stored]
-            scaled = tuple(map(to_bytes, transparent)) if isinstance(transparent, tuple) else to_bytes(transparent)
-            image.info["transparency"] = scaled
+        if isinstance(stored, str) and stored in _TO_BYTES and "transparency" in image.info:
+            image.info["transparency"] *= _TO_BYTES[stored]
         return image
 
     def _in_bytes(self, name: str, image: "Image") -> "Image":
-        """The image itself; of one with 16 bits, 0 … 65535 as 0 … 255, whatever of it the image uses.
+        """Of an image with 16 bits, 0 … 65535 as 0 … 255, whatever of it the image uses.
 
         Raises:
             ValueError: if its values are real or exceed 16 bits: nobody knows which of them is white.
@@ -197,8 +165,6 @@ class ImageReader:
         import numpy as np
         from PIL import Image
 
-        if not image.mode.startswith(("I", "F")):
-            return image
         values = np.asarray(image)
         low, high = values.min(), values.max()
         if image.mode == "F" or low < 0 or high > 65535:
@@ -218,7 +184,7 @@ def _turned_upright(image: "Image") -> bool:
     from PIL import ExifTags, ImageOps
 
     is_turned = False
-    with suppress(*_CORRUPT):  # what can't be read asks for nothing
+    with suppress(*_UNREADABLE):  # what can't be read asks for nothing
         is_turned = image.getexif().get(ExifTags.Base.Orientation) in range(2, 9)
         ImageOps.exif_transpose(image, in_place=True)
     return is_turned
@@ -237,30 +203,17 @@ def _laid_on(image: "Image", background: Background) -> tuple["Image", bool]:
     return Image.alpha_composite(below, image).convert("RGB"), shows
 
 
-def _central(size: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Left and upper corner, width and height of the largest central part of a size that has the proportions asked."""
-    scale = min(size[0] / shape[0], size[1] / shape[1])
-    width, height = max(1, round(scale * shape[0])), max(1, round(scale * shape[1]))
-    return (size[0] - width) // 2, (size[1] - height) // 2, width, height
-
-
-def _fit(image: "Image", width: int, height: int) -> "Image":
-    """The largest central part of the asked proportions, resized."""
+def _fit(image: "Image", width: int, height: int) -> tuple["Image", bool]:
+    """The largest central part of the asked proportions, resized; and whether that is less than all."""
     from PIL import Image
 
-    left, upper, part_width, part_height = _central(image.size, (width, height))
-    # Not resize(box=…), which lets the pixels around the box bleed in.
+    scale = min(image.width / width, image.height / height)
+    part_width, part_height = max(1, round(scale * width)), max(1, round(scale * height))
+    left, upper = (image.width - part_width) // 2, (image.height - part_height) // 2
+    # Not resize(box=…), as in Pillow's ImageOps.fit, which lets the pixels around the box bleed in.
     part = image.crop((left, upper, left + part_width, upper + part_height))
-    return part.resize((width, height), Image.Resampling.LANCZOS)
+    return part.resize((width, height), Image.Resampling.LANCZOS), part.size != image.size
 
 
 def _times(size: tuple[int, int]) -> str:
     return f"{size[0]}×{size[1]}"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'s' * (count != 1)}"
-
-
-def _were(count: int) -> str:
-    return "was" if count == 1 else "were"

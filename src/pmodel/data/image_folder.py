@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from pmodel.data.image_files import Background, ImageReader, image_suffixes
 from pmodel.data.images import ImageDataModule
 from pmodel.data.keys import mix_key
 from pmodel.files.printable import printable
+from pmodel.settings.ranges import Text
 
 _SPLIT_FOLDERS: dict[str, Split] = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -26,15 +27,13 @@ _SPLIT_FOLDERS: dict[str, Split] = {
 # Of one image, far more than any has.
 MOST_BYTES = 256 * 2**20
 
+_MOST_KINDS = 6  # of files that were left out, that are named
+
 # Systems add files of their own, some with image suffixes, to folders and archives.
 _HIDDEN = (".", "__macosx", "thumbs.db", "desktop.ini")
-# So many kinds of files that were left out are named.
-_MOST_KINDS = 6
 
-
-class _ImageFile(NamedTuple):
-    name: str  # relative to `path`
-    label: int
+# Its name, relative to `path`, and its class folder.
+_ImageFile = tuple[str, str | None]
 
 
 class ImageFolder(ImageDataModule):
@@ -59,11 +58,9 @@ class ImageFolder(ImageDataModule):
 
     source = "image_folder"
 
-    def __init__(self, path: str, resize: bool, background: Background, **common: Any) -> None:
+    def __init__(self, path: Text, resize: bool, background: Background, **common: Any) -> None:
         super().__init__(**common)
         self._place = f"data.path={path}"
-        if path == "":
-            raise ValueError(f"{self._place}: expected a folder or a .zip file, and it is empty")
         self.path, self.resize, self.background = Path(path).expanduser(), resize, background
         self._reader = ImageReader(self.shape, resize, background, self._place)
 
@@ -78,11 +75,6 @@ class ImageFolder(ImageDataModule):
         listed = len(self._listing[0][split])
         return listed if self.limit is None else min(listed, self.limit)
 
-    def labelled(self) -> tuple[int, int]:
-        """How many of all images lie in class folders, and how many there are."""
-        images = [image for split in self._listing[0].values() for image in split]
-        return sum(image.label >= 0 for image in images), len(images)
-
     def protocol(self) -> dict[str, Any]:
         return {**super().protocol(), "path": str(self.path), "resize": self.resize, "background": self.background}
 
@@ -91,8 +83,9 @@ class ImageFolder(ImageDataModule):
         if not images and split != "validation":
             raise ValueError(f"{self._place}: it has no images for the {split} split")
         images = [images[i] for i in self.kept(split, len(images))]
-        label = torch.tensor([image.label for image in images], dtype=torch.int64)
-        x = self._reader.read([image.name for image in images], self._read)
+        number = {folder: k for k, folder in enumerate(self._listing[1])}
+        label = torch.tensor([number.get(folder, -1) for _, folder in images], dtype=torch.int64)
+        x = self._reader.read([name for name, _ in images], self._read)
         self.notes = [*_left_out(self._listing[2]), *self._reader.notes]
         return x, label
 
@@ -125,14 +118,12 @@ class ImageFolder(ImageDataModule):
             raise ValueError(f"{self._place}: there is no image in it" + "".join(f"; {n}" for n in _left_out(others)))
         parts = _without_outer_folders([tuple(name.split("/")) for name in names])
         split_folders = self._split_folders(parts)
-        groups: dict[Split | None, list[tuple[str, str | None]]] = {}
+        groups: dict[Split | None, list[_ImageFile]] = {}
         for name, part in zip(names, parts, strict=True):
             inner = part[1:] if split_folders else part
             groups.setdefault(split_folders.get(part[0]), []).append((name, inner[0] if len(inner) > 1 else None))
         classes = sorted({folder for group in groups.values() for _, folder in group if folder is not None})
-        number = {folder: i for i, folder in enumerate(classes)}
-        images = {split: [_ImageFile(name, number.get(f, -1)) for name, f in group] for split, group in groups.items()}
-        return self._drawn_splits(images), tuple(classes), others
+        return self._drawn_splits(groups), tuple(classes), others
 
     def _split_folders(self, parts: list[tuple[str, ...]]) -> dict[str, Split]:
         """The top folders that are splits; empty if there are none, and then all are classes."""
@@ -152,80 +143,60 @@ class ImageFolder(ImageDataModule):
         return folders
 
     def _drawn_splits(self, groups: dict[Split | None, list[_ImageFile]]) -> dict[Split, list[_ImageFile]]:
-        """Completes the splits that have a folder with those that are drawn; None stands for no split folder."""
+        """Completes the splits that have a folder with those that are drawn; None stands for no split folder.
+
+        Raises:
+            ValueError: if that leaves none for training.
+        """
         splits = {split: groups.get(split, []) for split in SPLITS}
         if None in groups or (splits["train"] and not splits["validation"]):
             pool = groups.get(None) or splits["train"]
             generator = torch.Generator().manual_seed(mix_key(self.split_seed))
             pool = [pool[i] for i in torch.randperm(len(pool), generator=generator)]
-            count = self._num_drawn(len(pool), None in groups)
+            count, drawn = self.validation_count(len(pool)), 2 if None in groups else 1
+            if drawn * count >= len(pool):
+                for_test = " and as many for test" if None in groups else ""
+                raise ValueError(
+                    f"{self._place}: data.num_validation={self.num_validation} takes {count:,} of {len(pool):,} images"
+                    f" for validation{for_test}, expected some that are left for training"
+                )
             if None in groups:
                 splits["test"], pool = pool[:count], pool[count:]
             splits["validation"], splits["train"] = pool[:count], pool[count:]
         return splits
 
-    def _num_drawn(self, available: int, for_test: bool) -> int:
-        """How many of the images are drawn for validation, and, with `for_test`, for test too.
-
-        Raises:
-            ValueError: if that leaves none for training.
-        """
-        count, parts = self.validation_count(available), 2 if for_test else 1
-        if available > parts * count:
-            return count
-        images = f"{available:,} {'' if for_test else 'training '}image{'s' * (available != 1)}"
-        if available <= parts:
-            each = "one for each split" if for_test else "one of them for validation"
-            raise ValueError(f"{self._place}: {images}, expected at least {parts + 1}, {each}")
-        reason = " as many are drawn for test, and" if for_test else ""
-        raise ValueError(
-            f"data.num_validation={self.num_validation}: expected at most {(available - 1) // parts} of the {images} in"
-            f" data.path, since{reason} some are left for training"
-        )
-
     def _files(self) -> list[str]:
-        """All files under `path`, relative to it, with forward slashes."""
+        """All files under `path`, relative to it, with forward slashes, but for hidden ones."""
         if self.path.is_dir():
             try:
-                return list(_walk(str(self.path)))
+                files = list(_walk(self.path))
             except OSError as error:
                 raise ValueError(f"{self._place}: {error.filename} can't be read: {error.strerror}") from error
-        if not self.path.is_file():
-            raise ValueError(f"{self._place}: there is no such folder or .zip file")
-        if not zipfile.is_zipfile(self.path):
-            raise ValueError(f"{self._place}: expected a folder or a .zip file, and this file is neither")
-        files = [info.filename for info in self._archive.infolist() if not info.is_dir()]
+        elif zipfile.is_zipfile(self.path):
+            files = [info.filename for info in self._archive.infolist() if not info.is_dir()]
+        else:
+            raise ValueError(f"{self._place}: expected a folder or a .zip file")
         return [name for name in files if not any(part.lower().startswith(_HIDDEN) for part in name.split("/"))]
 
 
-def _walk(folder: str, prefix: str = "", above: tuple[str, ...] = ()) -> Iterator[str]:
-    """The files under a folder, named with `prefix` and forward slashes.
+def _walk(root: Path) -> Iterator[str]:
+    """The files under a folder, relative to it; links to folders are followed, but not back to where they lie."""
 
-    Links are followed, but not back to one of the folders `above`, whose files are listed already.
-    """
-    real = os.path.realpath(folder)
-    if real in above:
-        return
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.lower().startswith(_HIDDEN):
-                continue
-            if os.path.isdir(entry.path):  # entry.is_dir() raises where a link leads to itself
-                yield from _walk(entry.path, f"{prefix}{entry.name}/", (*above, real))
-            else:
-                yield prefix + entry.name
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for folder, folders, names in os.walk(root, onerror=refuse, followlinks=True):
+        real = Path(folder).resolve()
+        folders[:] = [inner for inner in folders if not real.is_relative_to(Path(folder, inner).resolve())]
+        prefix = Path(folder).relative_to(root)
+        yield from ((prefix / name).as_posix() for name in names)
 
 
 def _left_out(names: list[str]) -> list[str]:
     """A line that counts files by their suffix, most frequent first; none where there are no files."""
-    if not names:
-        return []
-    kinds = Counter(sorted(PurePosixPath(name).suffix.lower() or "without a suffix" for name in names)).most_common()
-    listed = [f"{printable(kind)} ({count:,})" for kind, count in kinds[:_MOST_KINDS]]
-    if rest := sum(count for _, count in kinds[_MOST_KINDS:]):
-        listed.append(f"others ({rest:,})")
-    count = f"{len(names):,} file{'s were' if len(names) > 1 else ' was'}"
-    return [f"{count} left out: {', '.join(listed)}"]
+    kinds = Counter(sorted(PurePosixPath(name).suffix.lower() or "without a suffix" for name in names))
+    listed = ", ".join(f"{printable(kind)} ({count:,})" for kind, count in kinds.most_common(_MOST_KINDS))
+    return [f"files left out: {len(names):,}, such as {listed}"] if names else []
 
 
 def _split_of(part: tuple[str, ...]) -> Split | None:

@@ -2,16 +2,16 @@
 
 import math
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pmodel.data.base import SPLITS, InMemoryDataModule, Split
 from pmodel.data.csv_cells import label_in
-from pmodel.data.csv_labels import class_names
-from pmodel.data.csv_tables import Column, Layout, Rows, layout, read_rows
+from pmodel.data.csv_tables import Column, Columns, Header, Layout, Rows, class_names, layout, read_rows
 from pmodel.data.keys import mix_key
+from pmodel.settings.ranges import Text
 
 # How far rounding to float32 may move a value, in standard deviations of its column, before an origin is taken off.
 MOST_MOVED = 2**-18
@@ -44,18 +44,14 @@ class Table(InMemoryDataModule):
 
     def __init__(
         self,
-        path: str,
-        header: Literal["auto"] | bool,
-        columns: list[Column] | None,
+        path: Text,
+        header: Header,
+        columns: Columns | None,
         label_column: Column | None,
         standardize: bool,
         **common: Any,
     ) -> None:
         super().__init__(**common)
-        if not path:
-            raise ValueError("data.path='': expected a CSV file")
-        if columns is not None and not columns:
-            raise ValueError("data.columns=[]: expected a list of one or more columns, or null for all")
         self.path, self.header, self.columns, self.label_column = path, header, columns, label_column
         self.standardize = standardize
 
@@ -215,44 +211,30 @@ class Table(InMemoryDataModule):
                     f"{column}: {pair[0]!r} and {pair[1]!r} would become one number in float32, beside values so far"
                     " away; data.columns=[…] leaves the column out"
                 )
-            if not seen.isfinite().all():
-                raise ValueError(f"{column} reaches beyond float32's range in standard deviations of its training rows")
         return x
 
 
 def mean_and_deviation(u: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of u (N,), float64; the latter is 0 where all values are the same."""
-    mean = u[0] + (u - u[0]).mean()
-    largest = (u - mean).abs().max()
-    if (u == u[0]).all():
-        return u[0], torch.zeros_like(mean)
-    # Squares of numbers far from 1 would leave float64's range.
-    return mean, largest * ((u - mean) / largest).square().mean().sqrt()
+    # Relative to the first value both are exact where all values are the same.
+    return u[0] + (u - u[0]).mean(), (u - u[0]).std(correction=0)
 
 
 def origin_of(u: Tensor) -> Tensor:
     """What is to be taken off a column u (N,), float64, before it is rounded to float32: nothing, or its mean, if
-    rounding moves a value by more than MOST_MOVED standard deviations, and by half of that at most without the mean; or
-    if too many values become one, and fewer without it."""
+    rounding moves a value by more than MOST_MOVED standard deviations, or makes too many values one."""
     mean, deviation = mean_and_deviation(u)
-    moved, moved_without = ((u - origin - (u - origin).float().double()).abs().max() for origin in (0, mean))
-    is_far = moved > MOST_MOVED * deviation and moved_without <= moved / 2
-    if not is_far and first_lost(u, u.float()) is None:
-        return torch.zeros_like(mean)
-    return mean if is_far or lost(u, (u - mean).float()).sum() < lost(u, u.float()).sum() else torch.zeros_like(mean)
-
-
-def lost(u: Tensor, x: Tensor) -> Tensor:
-    """Which of the steps from one value of u (N,), float64, to the next larger one are none in x (N,), float32, which
-    rises with u: (N − 1,), bool, in the order of rising u."""
-    order = u.argsort()
-    return (u[order].diff() > 0) & (x[order].diff() == 0)
+    rounded = u.float()
+    is_kept = (u - rounded.double()).abs().max() <= MOST_MOVED * deviation and first_lost(u, rounded) is None
+    return torch.zeros_like(mean) if is_kept else mean
 
 
 def first_lost(u: Tensor, x: Tensor) -> tuple[float, float] | None:
-    """Two values of u (N,), float64, that are one in x (N,), float32, where that happens to too many; else None."""
-    values, is_lost = u.sort().values, lost(u, x)
+    """Two values of u (N,), float64, that are one in x (N,), float32, which rises with u, where that happens to too
+    many; else None."""
+    values, order = u.sort()
     steps = values.diff()
+    is_lost = (steps > 0) & (x[order].diff() == 0)
     different = 1 + int((steps > 0).sum())
     if int(is_lost.sum()) <= different * (MOST_LOST + different / MOST_VALUES):
         return None

@@ -3,12 +3,9 @@
 The files are read here, from where torchvision puts them; torchvision is imported only to download.
 """
 
-import http.client
 import pickle
 import struct
-import tarfile
-import zipfile
-import zlib
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,12 +16,9 @@ from pmodel.data.base import SPLITS, Split
 from pmodel.data.image_files import ImageReader
 from pmodel.data.images import ImageDataModule
 from pmodel.files.foreign import regular
+from pmodel.files.printable import first_line
 
 _ADVICE = "set data_dir to a folder that has it"
-_DOWNLOAD_ERRORS = (
-    *(OSError, RuntimeError, EOFError, http.client.HTTPException),
-    *(tarfile.TarError, zipfile.BadZipFile, zlib.error),
-)
 
 
 class TorchvisionImages(ImageDataModule):
@@ -57,7 +51,7 @@ class TorchvisionImages(ImageDataModule):
 
         try:
             getattr(torchvision.datasets, self.torchvision_class)(self.data_dir, download=True)
-        except _DOWNLOAD_ERRORS as error:
+        except (OSError, RuntimeError, HTTPException) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
             raise ValueError(f"{not_found}, and the download failed: {reason}; {_ADVICE}") from error
 
@@ -157,20 +151,18 @@ def read_idx(path: Path, dims: int, source: str) -> Tensor:
         ValueError: if the file is not such an array, or does not hold as many bytes as its header says.
     """
     try:
-        content = regular(path).read_bytes()
+        content = bytearray(regular(path).read_bytes())
     except OSError as error:
         raise ValueError(f"data={source}: {path} can't be read: {error.strerror}") from error
-    size = 4 + 4 * dims
-    if len(content) < size or content[:4] != bytes([0, 0, 8, dims]):
-        raise ValueError(f"data={source}: {path} is corrupt: expected an IDX file of bytes in {dims} dimensions")
-    sizes = struct.unpack(f">{dims}i", content[4:size])
-    expected = size + torch.Size(sizes).numel()
-    if len(content) != expected:
+    start = 4 + 4 * dims
+    is_idx = len(content) >= start and content[:4] == bytes([0, 0, 8, dims])
+    sizes = struct.unpack(f">{dims}i", content[4:start]) if is_idx else None
+    if sizes is None or len(content) != start + torch.Size(sizes).numel():
         raise ValueError(
-            f"data={source}: {path} is truncated or corrupt: its header {list(sizes)} means {expected} bytes, "
-            f"but it has {len(content)}"
+            f"data={source}: {path} is truncated or corrupt: expected an IDX file of bytes in {dims} dimensions, as"
+            " many as its header says"
         )
-    return torch.frombuffer(bytearray(content), dtype=torch.uint8)[size:].reshape(sizes)
+    return torch.frombuffer(content, dtype=torch.uint8)[start:].reshape(sizes)
 
 
 class _ArrayUnpickler(pickle.Unpickler):
@@ -201,5 +193,4 @@ def read_cifar_batch(path: Path, source: str) -> tuple[Tensor, Tensor]:
         x, label = torch.from_numpy(entry["data"]), torch.tensor(entry["labels"], dtype=torch.int64)
         return x.reshape(len(label), 3, 32, 32), label
     except (*_DAMAGED, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"data={source}: {path} is truncated or corrupt: {reason}") from error
+        raise ValueError(f"data={source}: {path} is truncated or corrupt: {first_line(error)}") from error

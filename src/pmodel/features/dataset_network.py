@@ -1,6 +1,5 @@
 """Small fixed networks whose features tell sets of examples apart; for each data set its own."""
 
-import logging
 import math
 import weakref
 from pathlib import Path
@@ -13,8 +12,6 @@ from torch import Generator, Tensor, nn
 from pmodel.features.extractor import FeatureExtractor
 from pmodel.features.tensor_files import read_tensors, sha256, write_tensors
 from pmodel.processes.bar import Bar
-
-log = logging.getLogger("pmodel")
 
 # Part of the name of a cached file: counts up with every change that makes other weights of the same examples, or
 # another form of file.
@@ -153,11 +150,15 @@ def _extractor(data: Any, cache_dir: Path | None) -> FeatureExtractor:
     classifier = nn.Sequential(network, head)
     settings = [RECIPE, SEED, NUM_STEPS, data.num_classes, *data.shape]
     name = f"{sha256(torch.tensor(settings), x, label)[:24]}.pt"
-    file = None if cache_dir is None else Path(cache_dir).expanduser() / name
-    if not any(_read(known, classifier) for known in (SHIPPED / name, file) if known is not None):
+    places = [SHIPPED / name] if cache_dir is None else [SHIPPED / name, Path(cache_dir).expanduser() / name]
+    found = (read_tensors(place, "its network is trained anew") for place in places)
+    weights = next((tensors for tensors in found if tensors is not None), None)
+    if weights is not None:
+        classifier.load_state_dict(weights)
+    else:
         _train(classifier.requires_grad_(True), x, label, generator)
-        if file is not None:
-            write_tensors(file, classifier.float().state_dict(), "the next run trains its network anew")
+        if cache_dir is not None:
+            write_tensors(places[-1], classifier.float().state_dict(), "the next run trains its network anew")
     return FeatureExtractor("convolutions trained to classify", network.float(), head.float())
 
 
@@ -183,16 +184,3 @@ def _train(classifier: nn.Module, x: Tensor, label: Tensor, generator: Generator
     finally:
         torch.set_num_threads(num_threads)
     _round(classifier)
-
-
-def _read(file: Path, classifier: nn.Module) -> bool:
-    """Loads weights from a file; whether there is such a file, and it is whole."""
-    weights = read_tensors(file, "its network is trained anew")
-    if weights is None:
-        return False
-    try:
-        classifier.load_state_dict(weights)
-    except RuntimeError as error:
-        log.warning("%s holds another network, so its own is trained anew: %s", file, error)
-        return False
-    return True

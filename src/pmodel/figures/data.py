@@ -112,10 +112,10 @@ def _short(name: str) -> str:
 def missing_labels(data: LightningDataModule) -> str | None:
     """How many examples have no label and what to do about it; None if all that training reads have one."""
     read = torch.cat([data.labels(split) for split in ("train", "validation")])
-    if (read >= 0).all():
+    labelled, total = int((read >= 0).sum()), len(read)
+    if labelled == total:
         return None
-    labelled, total = data.labelled()
     return (
-        f"expected a label of each example, and {labelled:,} of {total:,} have one: label the other"
-        f" {total - labelled:,}, or take them out"
+        f"expected a label of each example, and {labelled:,} of {total:,} for training and validation have one:"
+        " label the others, or take them out"
     )

@@ -58,9 +58,6 @@ def read_yaml(file: Path) -> Any:
     try:
         _check_form(text)
         content = OmegaConf.to_container(OmegaConf.create(text))
-    except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ValueError(f"no YAML{line}: {error.problem}") from None
     except (yaml.YAMLError, OmegaConfBaseException, RecursionError, AttributeError, TypeError) as error:
         raise ValueError(f"{type(error).__name__} while reading it") from None
 
@@ -103,9 +100,8 @@ def check_places(settings: dict[str, Any], folder: Path, data_dir: str) -> list[
     data = settings["data"].get("data_dir")
     for key, value in _texts({node: settings.get(node) for node in WRITING} | {"data": {"data_dir": data}}):
         path, is_place = Path(value).expanduser(), key.rpartition(".")[2].lower().endswith(PLACES)
-        in_another = (
-            key.endswith("filename") and value == Path(value).name != ".."
-        )  # in a folder that another setting names
+        # In a folder that another setting names.
+        in_another = key.endswith("filename") and value == Path(value).name != ".."
         if in_another or not (is_place or path.is_absolute() or ".." in path.parts):
             continue
         if _is_below(path, folder) or _is_below(path, data_dir):

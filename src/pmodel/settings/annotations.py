@@ -23,6 +23,16 @@ _IN_WORDS = {
     "str": "a text",
     "None": "null",
 }
+_LISTS = ("list", "List", "tuple", "Tuple", "Sequence", "Iterable")
+# What a plain value is an instance of, by the name of its type.
+_PLAIN = {
+    "bool": bool,
+    "int": int,
+    "float": int | float,
+    **dict.fromkeys(("str", "Path", "PathLike"), str),
+    **dict.fromkeys(("dict", "Dict", "Mapping"), dict),
+    **dict.fromkeys(_LISTS, list),
+}
 
 
 def accepts(annotation: ast.expr | None, value, module: str) -> bool:
@@ -31,75 +41,54 @@ def accepts(annotation: ast.expr | None, value, module: str) -> bool:
     A class of which plain values are no instances (`Tensor`, `Strategy`) accepts only a dict, which a `_target_`
     turns into an instance. A name that can't be traced accepts everything.
     """
-    match annotation:
-        case None:
-            return True
+    return any(_fits(part, value, origin) for part, origin in _alternatives(annotation, module))
+
+
+def _fits(part: ast.expr | None, value, module: str) -> bool:
+    """Whether a value fits one part of a union."""
+    match part:
         case ast.Constant(value=None):
             return value is None
-        case ast.Constant(value=str(text)):  # a quoted annotation
-            return accepts(ast.parse(text, mode="eval").body, value, module)
-        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-            return accepts(left, value, module) or accepts(right, value, module)
-        case ast.Attribute(attr=name):
-            return _accepts_name(name, value, module)
-        case ast.Name(id=name):
-            return _accepts_name(name, value, module)
+        case ast.Name() | ast.Attribute():
+            return _fits_name(_name(part), value, module)
+        case ast.Subscript(value=outer, slice=ast.Tuple(elts=inners)):
+            return _fits_generic(_name(outer), inners, value, module)
         case ast.Subscript(value=outer, slice=inner):
-            return _accepts_generic(ast.unparse(outer).split(".")[-1], inner, value, module)
+            return _fits_generic(_name(outer), [inner], value, module)
     return True
 
 
-def _accepts_generic(outer: str, inner: ast.expr, value, module: str) -> bool:
-    inners = inner.elts if isinstance(inner, ast.Tuple) else [inner]
+def _fits_generic(outer: str, inners: list[ast.expr], value, module: str) -> bool:
     match outer:
-        case "Optional":
-            return value is None or accepts(inner, value, module)
-        case "Union":
-            return any(accepts(part, value, module) for part in inners)
         case "Literal":
-            return any(
-                ast.literal_eval(part) == value and type(ast.literal_eval(part)) is type(value) for part in inners
-            )
-        case "list" | "List" | "Sequence" | "Iterable" | "set" | "Collection":
-            return isinstance(value, list) and all(accepts(inner, item, module) for item in value)
-        case "tuple" | "Tuple":
-            parts = [inners[0]] * len(value) if isinstance(value, list) and ast.unparse(inners[-1]) == "..." else inners
-            return (
-                isinstance(value, list)
-                and len(value) == len(parts)
-                and all(accepts(part, item, module) for part, item in zip(parts, value, strict=True))
-            )
-        case "dict" | "Dict" | "Mapping":
-            return isinstance(value, dict) and all(accepts(inners[-1], item, module) for item in value.values())
+            return any(c == value and type(c) is type(value) for c in map(ast.literal_eval, inners))
         case "Annotated":
             return accepts(inners[0], value, module) and all(
                 check(value, bound) for (check, _), bound in map(_constraint, inners[1:])
             )
-    return _accepts_name(outer, value, module)
+        case "tuple" | "Tuple" if isinstance(value, list) and ast.unparse(inners[-1]) != "...":
+            return len(value) == len(inners) and all(
+                accepts(inner, item, module) for inner, item in zip(inners, value, strict=True)
+            )
+    if outer not in _PLAIN:
+        return _fits_name(outer, value, module)
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+    inner = inners[0 if outer in _LISTS else -1]
+    return _fits_name(outer, value, module) and all(accepts(inner, item, module) for item in items)
 
 
-def _accepts_name(name: str, value, module: str) -> bool:
-    match name:
-        case "Any" | "object":
-            return True
-        case "bool":
-            return isinstance(value, bool)
-        case "int":
-            return isinstance(value, int) and not isinstance(value, bool)
-        case "float":
-            return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        case "str" | "Path" | "PathLike":
-            return isinstance(value, str)
-        case "list" | "List" | "tuple" | "Sequence" | "Iterable":
-            return isinstance(value, list)
-        case "dict" | "Dict" | "Mapping":
-            return isinstance(value, dict)
-    match resolve(module, name):
-        case (ast.Assign(value=alias) | ast.AnnAssign(value=ast.expr() as alias), origin):
-            return accepts(alias, value, origin)
-        case (ast.ClassDef(), _):
-            return isinstance(value, dict)
-    return True
+def _fits_name(name: str, value, module: str) -> bool:
+    if name in ("Any", "object"):
+        return True
+    if name in _PLAIN:
+        fits = isinstance(value, _PLAIN[name]) and isinstance(value, bool) == (name == "bool")
+        return fits and (name != "float" or math.isfinite(value))
+    return isinstance(value, dict) or not isinstance((resolve(module, name) or [None])[0], ast.ClassDef)
+
+
+def _name(node: ast.expr) -> str:
+    """`Optional` of `typing.Optional`."""
+    return ast.unparse(node).split(".")[-1]
 
 
 def _constraint(node: ast.expr) -> tuple[tuple[Callable[[Any, Any], bool], str], Any]:
@@ -111,11 +100,9 @@ def in_words(annotation: ast.expr | None, module: str) -> str:
     """What an annotation expects, for a message: `a whole number, at least 1, or null`."""
     listed, others = [], []
     for part, origin in _alternatives(annotation, module):
-        match part:
-            case ast.Subscript(value=ast.Name(id="Literal")):
-                listed += choices(part, origin)
-            case _:
-                others.append(_one_in_words(part, origin))
+        found = _listed(part)
+        listed += found
+        others += [] if found else [_one_in_words(part, origin)]
     others = list(dict.fromkeys(filter(None, others)))
     if listed:
         texts = ", ".join(map(str, dict.fromkeys(listed)))
@@ -129,15 +116,22 @@ def in_words(annotation: ast.expr | None, module: str) -> str:
 def _one_in_words(part: ast.expr, module: str) -> str | None:
     """What one part of a union expects; None for what nobody types: a dict, or a class, which a `_target_` builds."""
     match part:
-        case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[ast.Subscript() as inner, _])):
-            return in_words(inner, module).replace("a list of", "a list of one or more", 1)
+        case ast.Subscript(
+            value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[inner, ast.Call(func=ast.Name(id="MinLen"))])
+        ):
+            words = in_words(inner, module)
+            return (
+                words.replace("a list of", "a list of one or more", 1)
+                if "list" in words
+                else f"{words} that is not empty"
+            )
         case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[inner, *constraints])):
             bounds = [f"{said} {bound}" for (_, said), bound in map(_constraint, constraints)]
             return f"{in_words(inner, module)}, {' and '.join(bounds)}"
         case ast.Subscript(value=ast.Name(id="list" | "List"), slice=inner):
             return f"a list of {_plural(in_words(inner, module))}"
         case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=parts)):
-            each = list(dict.fromkeys(in_words(inner, module) for inner in parts))
+            each = dict.fromkeys(in_words(inner, module) for inner in parts)
             return f"a list of {len(parts)} {_plural(' or '.join(each))}"
         case ast.Constant(value=None):
             return "null"
@@ -157,33 +151,35 @@ def _plural(words: str) -> str:
     return f"{kinds}, each {bounds}" if bounds else kinds
 
 
-def _alternatives(annotation: ast.expr, module: str) -> list[tuple[ast.expr, str]]:
+def _alternatives(annotation: ast.expr | None, module: str) -> list[tuple[ast.expr | None, str]]:
     """The parts of a union, behind names such as `Count` too, each with the module of its own names."""
+    parts = None
     match annotation:
+        case ast.Constant(value=str(text)):  # a quoted annotation
+            parts = [ast.parse(text, mode="eval").body]
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-            return [*_alternatives(left, module), *_alternatives(right, module)]
-        case ast.Subscript(value=ast.Name(id="Union"), slice=ast.Tuple(elts=parts)):
-            return [other for part in parts for other in _alternatives(part, module)]
-        case ast.Subscript(value=ast.Name(id="Optional"), slice=inner):
-            return [*_alternatives(inner, module), (ast.Constant(None), module)]
+            parts = [left, right]
+        case ast.Subscript(value=outer, slice=ast.Tuple(elts=inners)) if _name(outer) == "Union":
+            parts = inners
+        case ast.Subscript(value=outer, slice=inner) if _name(outer) == "Optional":
+            parts = [inner, ast.Constant(None)]
         case ast.Name(id=name) if name not in _IN_WORDS:
             match resolve(module, name):
-                case (ast.Assign(value=alias) | ast.AnnAssign(value=ast.expr() as alias), origin):
-                    return _alternatives(alias, origin)
-    return [(annotation, module)]
+                case (ast.Assign(value=alias) | ast.AnnAssign(value=ast.expr() as alias), module):
+                    parts = [alias]
+    if parts is None:
+        return [(annotation, module)]
+    return [found for part in parts for found in _alternatives(part, module)]
 
 
 def choices(annotation: ast.expr | None, module: str) -> list[str | int]:
     """What an annotation lists under `Literal`, also behind names such as `LikelihoodName`."""
-    match annotation:
-        case ast.Subscript(value=outer, slice=inner) if ast.unparse(outer).split(".")[-1] == "Literal":
+    return [choice for part, _ in _alternatives(annotation, module) for choice in _listed(part)]
+
+
+def _listed(part: ast.expr | None) -> list[str | int]:
+    match part:
+        case ast.Subscript(value=outer, slice=inner) if _name(outer) == "Literal":
             listed = inner.elts if isinstance(inner, ast.Tuple) else [inner]
             return [c.value for c in listed if isinstance(c, ast.Constant) and c.value is not None]
-        case ast.Name(id=name):
-            match resolve(module, name):
-                case (ast.Assign(value=alias) | ast.AnnAssign(value=ast.expr() as alias), origin):
-                    return choices(alias, origin)
-            return []
-        case None:
-            return []
-    return [c for part in ast.iter_child_nodes(annotation) if isinstance(part, ast.expr) for c in choices(part, module)]
+    return []

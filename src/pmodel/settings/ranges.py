@@ -15,3 +15,5 @@ Seed = Annotated[int, Ge(0), Le(4294967295)]
 # Of an average of weights, what stays of it in a step.
 Decay = Annotated[float, Gt(0), Lt(1)]
 Counts = Annotated[list[Count], MinLen(1)]
+# Of a place: an empty one would be the current folder.
+Text = Annotated[str, MinLen(1)]

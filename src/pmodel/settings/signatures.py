@@ -81,10 +81,9 @@ def _imported_from(node: ast.ImportFrom, module: str) -> str:
     """The absolute name of the module that `from … import` in `module` refers to."""
     if not node.level:
         return node.module or ""
-    file = module_file(module)
-    parts = module.split(".")
-    keep = len(parts) - node.level + (file is not None and file.name == "__init__.py")
-    return ".".join(parts[:keep] + ([node.module] if node.module else []))
+    is_package = getattr(module_file(module), "name", None) == "__init__.py"
+    package = module if is_package else module.rpartition(".")[0]
+    return importlib.util.resolve_name("." * node.level + (node.module or ""), package)
 
 
 def resolve(module: str, name: str) -> tuple[ast.AST, str] | None:
