@@ -5,7 +5,6 @@ import logging
 import os
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -115,9 +114,7 @@ def recorded(run: RunDirectory, settings: dict[str, Any], processes: Processes) 
 @contextmanager
 def _stopping() -> Iterator[dict[int, Any]]:
     """Outside of steps, where `LastCheckpoint` does better, a signal to stop ends the run at once."""
-    previous: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        previous = obey(dict.fromkeys(STOP_SIGNALS, _raise_stopped) | {signal.SIGINT: signal.default_int_handler})
+    previous = obey(dict.fromkeys(STOP_SIGNALS, _raise_stopped) | {signal.SIGINT: signal.default_int_handler})
     try:
         yield previous
     finally:
