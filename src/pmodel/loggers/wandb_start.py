@@ -69,10 +69,9 @@ def unreachable(url: str, timeout: float) -> str | None:
     """
     try:
         urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=timeout).close()
-    except (urllib.error.HTTPError, HTTPException, ssl.SSLError):
+    except (urllib.error.HTTPError, HTTPException):
         return None  # it did answer
-    except urllib.error.URLError as error:
-        return None if isinstance(error.reason, ssl.SSLError) else str(error.reason)
     except OSError as error:
-        return str(error)
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        return None if isinstance(reason, ssl.SSLError) else str(reason)  # which is an answer too
     return None
