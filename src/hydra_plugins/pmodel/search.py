@@ -13,6 +13,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import CompactHydraException
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from pmodel.settings.ranges import Count, Whole
@@ -93,11 +94,8 @@ class OptunaSweeper(Sweeper):
         return returns
 
     def _models_direction(self, overrides: list[str]) -> str:
-        from importlib import import_module
-
         config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
-        module, _, name = config.model._target_.rpartition(".")
-        return {"min": "minimize", "max": "maximize"}[getattr(import_module(module), name).monitor_mode]
+        return {"min": "minimize", "max": "maximize"}[get_class(config.model._target_).monitor_mode]
 
     def _num_jobs(self, overrides: list[str]) -> int:
         from hydra_plugins.pmodel.launchers import JoblibLauncher
