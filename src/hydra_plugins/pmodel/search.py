@@ -85,7 +85,7 @@ class OptunaSweeper(Sweeper):
                 for number, job in zip(consecutive, jobs, strict=True):
                     value, status = _outcome(job)
                     search.tell(number, value, pruned=status == "pruned")
-                    outcome = _rounded(value) if value is not None else status
+                    outcome = f"{value:.6g}" if value is not None else status
                     print(f"trial     {number}: {outcome} ({number + 1} of {self.n_trials})", flush=True)
                 for job in jobs:
                     _ = job.return_value  # raises what kept a job from running at all
@@ -100,7 +100,7 @@ class OptunaSweeper(Sweeper):
     def _num_jobs(self, overrides: list[str]) -> int:
         from hydra_plugins.pmodel.launchers import JoblibLauncher
 
-        return self.launcher.num_jobs(overrides) if isinstance(self.launcher, JoblibLauncher) else 1
+        return self.launcher.places(overrides)[0] if isinstance(self.launcher, JoblibLauncher) else 1
 
     def _report(self, search: Any, folder: Path) -> None:
         from PIL import Image
@@ -119,7 +119,7 @@ class OptunaSweeper(Sweeper):
             return
         where = next(iter(folder.glob(f"{best.number}-*")), folder)
         settings = " ".join(_typed(search.settings(best.number)))
-        print(f"best      trial {best.number}: {_rounded(best.value)} with {settings} in {shown(where)}")
+        print(f"best      trial {best.number}: {best.value:.6g} with {settings} in {shown(where)}")
 
 
 def _typed(settings: dict[str, str]) -> list[str]:
@@ -145,7 +145,3 @@ def _outcome(job: JobReturn) -> tuple[float | None, str]:
     if status == "done" and (value is None or not math.isfinite(value)):
         return None, f"failed, as its value is {value}"
     return (float(value) if status == "done" else None), status
-
-
-def _rounded(value: float) -> str:
-    return f"{value:.6g}"
