@@ -57,7 +57,6 @@ def recorded(run: RunDirectory, settings: dict[str, Any], processes: Processes) 
         SystemExit: 2 where the input was wrong, 1 after another failure, 130 after Ctrl-C, 75 after a cluster's signal.
     """
     handler = logging.FileHandler(run.log, encoding="utf-8")
-    handler.handleError = lambda record: None  # a full disk, which the run itself soon meets
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
