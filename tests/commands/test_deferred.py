@@ -1,12 +1,9 @@
 """What `import lightning` brings along and no training uses is put off until asked for, and is then the real one."""
 
-import csv
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from conftest import Run
 from support import ROOT
 
 HEAVY = ("torchvision", "scipy", "matplotlib", "sympy", "torch._inductor", "torchmetrics.functional")
@@ -75,38 +72,3 @@ import torch._dynamo
 assert torch._dynamo.disable.__module__ == "pmodel.commands.deferred"  # still put off
 """
     python(code)
-
-
-@pytest.mark.slow
-def test_a_compiled_training_gives_the_losses_of_one_that_is_not(train: Run, tmp_path):
-    """With the compiler put off when the process of the first began."""
-    code = """
-import runpy, sys, torch
-compile = torch.compile
-torch.compile = lambda *a, **k: compile(*a, **{**k, "backend": "eager"})
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-import torch._dynamo
-assert torch._dynamo.disable.__module__ != "pmodel.commands.deferred"
-"""
-    typed = [
-        "data=digits",
-        "trainer.max_epochs=2",
-        "data.limit=64",
-        "callbacks=minimal",
-        "logger=csv",
-        "trainer=cpu",
-        "threads=1",
-    ]
-    python(code, str(ROOT / "train.py"), "model.compile=true", f"hydra.run.dir={tmp_path / 'compiled'}", *typed)
-    assert train(f"hydra.run.dir={tmp_path / 'plain'}", *typed).code == 0
-    compiled, plain = (losses(tmp_path / name / "metrics.csv") for name in ("compiled", "plain"))
-    assert len(plain) > 2
-    assert compiled == pytest.approx(plain, rel=1e-4)
-
-
-def losses(file: Path) -> list[float]:
-    with file.open() as rows:
-        return [
-            float(value) for row in csv.DictReader(rows) for name, value in row.items() if "/loss" in name and value
-        ]

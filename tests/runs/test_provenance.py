@@ -25,18 +25,12 @@ def installed_in(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provenance, "__file__", str(root / "src" / "pmodel" / "runs" / "provenance.py"))
 
 
-def test_it_is_that_of_the_source_tree_also_where_a_hook_of_another_repository_begins_the_command(
+def test_it_is_that_of_the_source_tree_and_unknown_where_the_package_is_installed_within_another_repository(
     tmp_path, monkeypatch
 ):
-    own, other = (repository(tmp_path / name) for name in ("own", "other"))
+    own = repository(tmp_path / "own")
     installed_in(tmp_path / "own", monkeypatch)
-    assert own != other
-    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
     assert provenance.code_version() == own
-
-
-def test_it_is_unknown_where_the_package_is_installed_within_another_repository(tmp_path, monkeypatch):
-    repository(tmp_path / "own")
     (tmp_path / "own" / "installed").mkdir()
     installed_in(tmp_path / "own" / "installed", monkeypatch)
     assert provenance.code_version() == "unknown"

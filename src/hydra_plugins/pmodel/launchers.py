@@ -54,12 +54,8 @@ class JoblibLauncher(_launcher_of("joblib", "JoblibLauncher")):
         # Jobs take long: none is sent to a worker before it is free.
         super().__init__(n_jobs=n_jobs, batch_size=1, pre_dispatch="n_jobs")
 
-    def num_jobs(self, overrides: Sequence[str]) -> int:
-        """How many jobs such as this one run at the same time."""
-        return self._places(overrides)[0]
-
-    def _places(self, overrides: Sequence[str]) -> tuple[int, list[str], int]:
-        """The number of workers, the GPUs that they share out, and how many each has."""
+    def places(self, overrides: Sequence[str]) -> tuple[int, list[str], int]:
+        """How many jobs such as this one run at the same time, the GPUs that they share out, and how many each has."""
         from pmodel.commands.workers import places, visible_gpus
 
         trainer = _composed(self, overrides).trainer
@@ -73,7 +69,7 @@ class JoblibLauncher(_launcher_of("joblib", "JoblibLauncher")):
         from pmodel.commands.workers import prepare
         from pmodel.processes.stopping import workers_stop_first
 
-        num_workers, gpus, each = max(self._places(job) for job in job_overrides)
+        num_workers, gpus, each = max(self.places(job) for job in job_overrides)
         folder = str(Path(self.config.hydra.sweep.dir).absolute() / ".workers")
         settings = self.joblib
         num_workers = min(num_workers, len(job_overrides))

@@ -13,6 +13,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import CompactHydraException
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from pmodel.settings.ranges import Count, Whole
@@ -84,7 +85,7 @@ class OptunaSweeper(Sweeper):
                 for number, job in zip(consecutive, jobs, strict=True):
                     value, status = _outcome(job)
                     search.tell(number, value, pruned=status == "pruned")
-                    outcome = _rounded(value) if value is not None else status
+                    outcome = f"{value:.6g}" if value is not None else status
                     print(f"trial     {number}: {outcome} ({number + 1} of {self.n_trials})", flush=True)
                 for job in jobs:
                     _ = job.return_value  # raises what kept a job from running at all
@@ -93,16 +94,13 @@ class OptunaSweeper(Sweeper):
         return returns
 
     def _models_direction(self, overrides: list[str]) -> str:
-        from importlib import import_module
-
         config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
-        module, _, name = config.model._target_.rpartition(".")
-        return {"min": "minimize", "max": "maximize"}[getattr(import_module(module), name).monitor_mode]
+        return {"min": "minimize", "max": "maximize"}[get_class(config.model._target_).monitor_mode]
 
     def _num_jobs(self, overrides: list[str]) -> int:
         from hydra_plugins.pmodel.launchers import JoblibLauncher
 
-        return self.launcher.num_jobs(overrides) if isinstance(self.launcher, JoblibLauncher) else 1
+        return self.launcher.places(overrides)[0] if isinstance(self.launcher, JoblibLauncher) else 1
 
     def _report(self, search: Any, folder: Path) -> None:
         from PIL import Image
@@ -121,7 +119,7 @@ class OptunaSweeper(Sweeper):
             return
         where = next(iter(folder.glob(f"{best.number}-*")), folder)
         settings = " ".join(_typed(search.settings(best.number)))
-        print(f"best      trial {best.number}: {_rounded(best.value)} with {settings} in {shown(where)}")
+        print(f"best      trial {best.number}: {best.value:.6g} with {settings} in {shown(where)}")
 
 
 def _typed(settings: dict[str, str]) -> list[str]:
@@ -147,7 +145,3 @@ def _outcome(job: JobReturn) -> tuple[float | None, str]:
     if status == "done" and (value is None or not math.isfinite(value)):
         return None, f"failed, as its value is {value}"
     return (float(value) if status == "done" else None), status
-
-
-def _rounded(value: float) -> str:
-    return f"{value:.6g}"

@@ -52,13 +52,8 @@ class FinalNumbers(Callback):
         if best:
             pl_module.load_state_dict(torch.load(best, map_location=pl_module.device, weights_only=True)["state_dict"])
         pl_module.eval()
-        self.numbers = []
-        try:
-            with torch.no_grad():
-                for number in self._measure(pl_module, trainer.datamodule):
-                    self.numbers.append(number)
-        except KeyboardInterrupt:
-            print("final numbers left out: interrupted; the training itself is done")
+        with torch.no_grad():
+            self.numbers = list(self._measure(pl_module, trainer.datamodule))
         keep(trainer.loggers, "numbers", "final", {number["name"]: number["value"] for number in self.numbers})
 
     def _measure(self, model: LightningModule, data: Any) -> Iterator[Number]:

@@ -41,9 +41,9 @@ class Pruning(Callback):
         self._reason, reason = None, None
         if is_first() and self._open():
             # A trial that was cut after this epoch's report, and before its end, is decided now as it was then.
-            epoch = epochs_done(trainer)
-            if epoch and self._storage.get_trial(self._trial_id).last_step == epoch:
-                reason = self._decision(epoch, followed(trainer, pl_module))
+            epoch, trial = epochs_done(trainer), self._storage.get_trial(self._trial_id)
+            if epoch and trial.last_step == epoch:
+                reason = self._decision(epoch, followed(trainer, pl_module), trial.intermediate_values[epoch])
         self._reason = trainer.strategy.broadcast(reason)
 
     def _open(self) -> bool:
@@ -72,21 +72,18 @@ class Pruning(Callback):
             return
         reason = None
         if self._study is not None:
-            reason = self._report(epochs_done(trainer), trainer.callback_metrics[monitor].item(), monitor)
+            reason = self._decision(epochs_done(trainer), monitor, trainer.callback_metrics[monitor].item())
         self._reason = trainer.strategy.broadcast(reason)
 
-    def _report(self, epoch: int, value: float, monitor: str) -> str | None:
+    def _decision(self, epoch: int, monitor: str, value: float) -> str | None:
+        """Reports what an epoch measured, once also where the run is cut, and gives why the trial ends, if it does."""
         trial = self._storage.get_trial(self._trial_id)
         if trial.state.is_finished():  # the run goes on for longer, after the search
             return None
-        if epoch not in trial.intermediate_values:  # else the run was cut after this report, and has come here again
+        if epoch not in trial.intermediate_values:
             self._storage.set_trial_intermediate_value(self._trial_id, epoch, value)
-        return self._decision(epoch, monitor)
-
-    def _decision(self, epoch: int, monitor: str) -> str | None:
-        """Why the trial ends, if it does."""
-        trial = self._storage.get_trial(self._trial_id)
-        if trial.state.is_finished() or not self._study.pruner.prune(self._study, trial):
+            trial = self._storage.get_trial(self._trial_id)
+        if not self._study.pruner.prune(self._study, trial):
             return None
         best = min if self._study.direction.name == "MINIMIZE" else max
         value = best(trial.intermediate_values.values())

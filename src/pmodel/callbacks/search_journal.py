@@ -127,10 +127,7 @@ class Search:
 
     def best(self) -> "optuna.trial.FrozenTrial | None":
         """The best of the trials that ran to their end, the first of equals; None if none has."""
-        done, _, _ = self.outcomes()
-        if not done:
-            return None
-        return self.trials()[(min if self.minimizes else max)(done, key=done.__getitem__)]
+        return self.study.best_trial if self.outcomes()[0] else None
 
     def outcomes(self) -> tuple[dict[int, float], dict[int, float], int]:
         """By number, the values of trials that ran to their end, and the last ones of those that were pruned; how many

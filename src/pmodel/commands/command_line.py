@@ -1,6 +1,5 @@
 """The command line, checked before anything heavy is imported: one line, naming the key as typed, and exit code 2."""
 
-import gc
 import re
 from pathlib import Path
 from typing import NoReturn
@@ -31,15 +30,6 @@ def checked_command_line(config_name: str, argv: list[str]) -> list[str]:
     """
     register_resolvers()
     accept_any_terminal()
-    # Composing makes a great many objects and hardly any garbage; looking for it takes a sixth of the time.
-    gc.disable()
-    try:
-        return _checked(config_name, argv)
-    finally:
-        gc.enable()
-
-
-def _checked(config_name: str, argv: list[str]) -> list[str]:
     parser = get_args_parser()
     parser.error = _refuse
     args, unknown = parser.parse_known_intermixed_args(argv)

@@ -36,15 +36,18 @@ class _Deferral(MetaPathFinder, Loader):
 
     def __init__(self, name: str, parts: Callable[[ModuleType], None]):
         self.name, self.parts = name, parts
-        self.real: ModuleSpec | None = None
+        self.real: Loader | None = None
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         if fullname == self.name:
-            self.real = PathFinder.find_spec(fullname, path)
-            return self.real and ModuleSpec(fullname, self, is_package=self.real.submodule_search_locations is not None)
-        if self.real is not None and fullname.startswith(f"{self.name}.") and not self._is_part(fullname):
+            if spec := PathFinder.find_spec(fullname, path):
+                self.real, spec.loader = spec.loader, self
+            return spec
+        part = fullname.removeprefix(f"{self.name}.").partition(".")[0]
+        is_below = self.real is not None and fullname.startswith(f"{self.name}.")
+        if is_below and part not in SUBMODULES.get(self.name, ()):
             self.load()
             # Loading may have imported it; a second time would make another module of it. While it is found, Python
             # would take the spec of one that is there, and so load it once more.
@@ -52,19 +55,15 @@ class _Deferral(MetaPathFinder, Loader):
                 return ModuleSpec(fullname, _Present(sys.modules.pop(fullname)))
         return None
 
-    def _is_part(self, fullname: str) -> bool:
-        """Whether a submodule is one of those that are imported before the rest."""
-        return fullname.removeprefix(f"{self.name}.").partition(".")[0] in SUBMODULES.get(self.name, ())
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType:
-        module = _Standing(spec.name)
-        module.__dict__["_deferral"] = self
-        return module
-
     def exec_module(self, module: ModuleType) -> None:
-        if self.real.submodule_search_locations is not None:
-            module.__path__ = self.real.submodule_search_locations
-        module.__file__ = self.real.origin
+        def missing(name: str) -> Any:
+            # The machinery of imports, and of inspection, asks for these of any module.
+            if name.startswith("__"):
+                raise AttributeError(f"module {self.name!r} has no attribute {name!r}")
+            self.load()
+            return getattr(module, name)
+
+        module.__getattr__ = missing
         self.parts(module)
 
     def load(self) -> None:
@@ -73,19 +72,9 @@ class _Deferral(MetaPathFinder, Loader):
             return
         sys.meta_path.remove(self)
         module = sys.modules[self.name]
-        module.__spec__, module.__loader__ = self.real, self.real.loader
-        self.real.loader.exec_module(module)
-
-
-class _Standing(ModuleType):
-    """A module of which most is still to be loaded."""
-
-    def __getattr__(self, name: str) -> Any:
-        # The machinery of imports, and of inspection, asks for these of any module.
-        if name.startswith("__") or self.__dict__["_deferral"] not in sys.meta_path:
-            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        self.__dict__["_deferral"].load()
-        return getattr(self, name)
+        del module.__getattr__
+        module.__spec__.loader = module.__loader__ = self.real
+        self.real.exec_module(module)
 
 
 class _Present(Loader):
@@ -111,7 +100,7 @@ def _torchmetrics(module: ModuleType) -> None:
 
 def _plots(module: ModuleType) -> None:
     def plot_single_or_multi_val(*args: Any, **kwargs: Any) -> Any:
-        module._deferral.load()
+        _ = module.plot_curve  # makes this one the real one too
         return module.plot_single_or_multi_val(*args, **kwargs)
 
     module._AX_TYPE = module._PLOT_OUT_TYPE = object

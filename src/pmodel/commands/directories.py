@@ -21,9 +21,9 @@ from pmodel.processes.launch import Launch, is_first, launched, num_processes
 from pmodel.processes.stopping import defer
 from pmodel.runs.claim import Claim, InUse, reserve
 from pmodel.runs.directory import made
-from pmodel.runs.files import SWEEP
+from pmodel.runs.files import STATUS, SWEEP
 from pmodel.runs.results import write_json
-from pmodel.runs.saved import statuses
+from pmodel.runs.saved import jobs_of, read_status
 
 # Of the multirun that this process runs: kept until it ends.
 _claims: list[Claim] = []
@@ -67,7 +67,8 @@ class Directories(Callback):
                     _refuse(
                         f"hydra.sweep.dir={shown(folder)}: there is a multirun of other jobs in it: {before['task']}"
                     )
-                if found := Counter(statuses(folder)):
+                begun = jobs_of(folder, STATUS)
+                if found := Counter(read_status(job / STATUS, str(job)).get("status") for job in begun):
                     jobs = ", ".join(f"{count} {status}" for status, count in found.items())
                     print(f"goes on with {shown(folder)}/ (jobs: {jobs})", flush=True)
             write_json(folder / SWEEP, {"status": "running", "typed": sys.argv[1:], **command})

@@ -71,6 +71,7 @@ def _unheard(stream: io.TextIOWrapper, method: Callable) -> Callable:
 
 def quieten_libraries() -> None:
     """Sends Lightning's remarks on hardware to the log file alone, and drops its `CHATTER` and `NOISE`."""
+    logging.raiseExceptions = False  # of a full disk, which the run itself soon meets
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.trainer.connectors.checkpoint_connector"):
         logging.getLogger(name).addFilter(_worth_keeping)
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):

@@ -5,7 +5,6 @@ import logging
 import os
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -48,13 +47,6 @@ class Warnings(logging.Handler):
             self.run.add_warning(record.getMessage())
 
 
-class QuietFileHandler(logging.FileHandler):
-    """Writes what was logged; a full disk, which the run itself soon meets, is none of its business."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """Says nothing."""
-
-
 @contextmanager
 def recorded(run: RunDirectory, settings: dict[str, Any], processes: Processes) -> Iterator[dict[str, Any]]:
     """Keeps train.log and status.json while a run is on, and turns its end into one line and an exit code.
@@ -64,7 +56,7 @@ def recorded(run: RunDirectory, settings: dict[str, Any], processes: Processes) 
     Raises:
         SystemExit: 2 where the input was wrong, 1 after another failure, 130 after Ctrl-C, 75 after a cluster's signal.
     """
-    handler = QuietFileHandler(run.log, encoding="utf-8")
+    handler = logging.FileHandler(run.log, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
@@ -121,9 +113,7 @@ def recorded(run: RunDirectory, settings: dict[str, Any], processes: Processes) 
 @contextmanager
 def _stopping() -> Iterator[dict[int, Any]]:
     """Outside of steps, where `LastCheckpoint` does better, a signal to stop ends the run at once."""
-    previous: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        previous = obey(dict.fromkeys(STOP_SIGNALS, _raise_stopped) | {signal.SIGINT: signal.default_int_handler})
+    previous = obey(dict.fromkeys(STOP_SIGNALS, _raise_stopped) | {signal.SIGINT: signal.default_int_handler})
     try:
         yield previous
     finally:

@@ -32,6 +32,7 @@ from pmodel.runs.saved import (
     ENDED,
     evaluate_command,
     find_runs,
+    jobs_of,
     read_overrides,
     read_results,
     read_status,
@@ -193,14 +194,8 @@ class Curves:
 
 
 def read_jobs(folder: Path) -> list[Job]:
-    """The jobs whose directories lie below a multirun's, in the order in which they began."""
-    paths = [file.parent for file in folder.glob(f"*/**/{STATUS}")]
-    return [_read_job(path) for path in sorted(paths, key=lambda path: _order(path.relative_to(folder)))]
-
-
-def _order(path: Path) -> tuple[int, str]:
-    number = path.parts[0].partition("-")[0]
-    return (int(number) if number.isdigit() else sys.maxsize, str(path))
+    """The jobs whose directories lie in a multirun's, in the order in which they began."""
+    return [_read_job(path) for path in jobs_of(folder, STATUS)]
 
 
 def _read_job(path: Path) -> Job:

@@ -14,12 +14,9 @@ from pmodel.files.printable import first_line, shown
 
 
 def start(folder: Path, about: dict[str, Any], offline: bool, settings: dict[str, Any]) -> Any:
-    """A W&B run, and a line that says where it is: online if that works, else offline, and if not even that, of a kind
-    that keeps nothing."""
+    """A W&B run, and a line that says where it is: online if that works, else offline."""
     import wandb
 
-    if not os.environ.get("WANDB_MODE", "unset").strip():
-        del os.environ["WANDB_MODE"]  # a script's empty variable says nothing, and W&B would refuse it
     wandb.teardown()  # it keeps the settings of an earlier run of this process
     wandb.setup(settings=wandb.Settings(silent=True))
     # Another run of this process would otherwise be resumed.
@@ -41,15 +38,11 @@ def start(folder: Path, about: dict[str, Any], offline: bool, settings: dict[str
             except Exception as error:  # an expired key, a full disk at W&B, an answer that makes no sense
                 problem = first_line(error)
         reason = f"{url} can't be reached ({problem}), so this run is kept offline"
-    try:
-        wandb.teardown()  # else the id is still in use, where the run could not begin
-        # Or its statistics of itself would be sent, and hold up the end of the process where nobody answers. Not by
-        # WANDB_MODE, which would be that of every later run of this process.
-        wandb.setup(settings=wandb.Settings(silent=True, mode="offline"))
-        run = wandb.init(**common, mode="offline")
-    except Exception as error:
-        print(f"W&B: not even an offline run can be kept here ({first_line(error)})", flush=True)
-        return wandb.init(mode="disabled")
+    wandb.teardown()  # else the id is still in use, where the run could not begin
+    # Or its statistics of itself would be sent, and hold up the end of the process where nobody answers. Not by
+    # WANDB_MODE, which would be that of every later run of this process.
+    wandb.setup(settings=wandb.Settings(silent=True, mode="offline"))
+    run = wandb.init(**common, mode="offline")
     print(f"W&B: {reason}; to send it later: uv run wandb sync {shown(Path(run.dir).parent)}", flush=True)
     return run
 
@@ -76,10 +69,9 @@ def unreachable(url: str, timeout: float) -> str | None:
     """
     try:
         urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=timeout).close()
-    except (urllib.error.HTTPError, HTTPException, ssl.SSLError):
+    except (urllib.error.HTTPError, HTTPException):
         return None  # it did answer
-    except urllib.error.URLError as error:
-        return None if isinstance(error.reason, ssl.SSLError) else str(error.reason)
     except OSError as error:
-        return str(error)
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        return None if isinstance(reason, ssl.SSLError) else str(reason)  # which is an answer too
     return None

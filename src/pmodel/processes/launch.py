@@ -153,8 +153,7 @@ class Processes:
             self.status_file(rank).unlink(missing_ok=True)
             own = {"LOCAL_RANK": str(rank), PARENT: str(os.getpid())}
             self.others.append(self._start(os.environ | own | threads))
-        if threading.current_thread() is threading.main_thread():
-            self._handlers = obey({INTERRUPTION: self._raise_death})
+        self._handlers = obey({INTERRUPTION: self._raise_death})
         threading.Thread(target=self._watch, daemon=True, name="processes").start()
         return self
 

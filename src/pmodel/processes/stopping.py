@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -44,9 +43,6 @@ def interruptible(cut: Callable[[], str]) -> Iterator[None]:
 
     cut: is called then, and gives the end of that line
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     previous = obey(dict.fromkeys(STOP_SIGNALS, on_signal))
     _State.noted, _State.deferred = 0, False
     try:
@@ -125,7 +121,5 @@ def workers_stop_first(folder: Path) -> Iterator[None]:
         yield
     finally:
         obey_again(previous)
-        for file in folder.glob("*.pid"):
-            file.unlink()
     if _State.noted:
         raise Interrupted(_State.noted)

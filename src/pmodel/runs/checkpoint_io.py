@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from pmodel.files.atomic import SUFFIX, NotWritten, write_atomically
+from pmodel.files.atomic import SUFFIX, write_atomically
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -19,15 +19,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     Lightning's own writes by way of fsspec to the system's folder of temporary files, and copies from there.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.last_written: Path | None = None
-
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Writes a checkpoint.
 
         Raises:
-            NotWritten: of one line: what could not be written, why, and which checkpoint is good.
+            NotWritten: of one line: what could not be written, and why.
         """
         assert storage_options is None
         path = Path(path)
@@ -35,10 +31,4 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             left.unlink(missing_ok=True)
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
-        try:
-            write_atomically(path, buffer.getbuffer())
-        except NotWritten as error:
-            if path.exists() or self.last_written is None:
-                raise
-            raise NotWritten(f"{error}; the last good checkpoint is {self.last_written}") from error.__cause__
-        self.last_written = path
+        write_atomically(path, buffer.getbuffer())

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import itertools
 import os
 import socket
 from pathlib import Path
@@ -60,15 +61,9 @@ class Claim:
 
 def reserve(path: Path) -> Path:
     """Makes a folder that was not there before: this path, or with _2, _3 … if another process was quicker."""
-    number = 1
-    while True:
+    for number in itertools.count(1):
         candidate = path if number == 1 else path.with_name(f"{path.name}_{number}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            candidate.mkdir()
-        except FileNotFoundError:
-            continue  # another process, whose run was refused, has just removed the parent
-        except FileExistsError:
-            number += 1
-        else:
-            return candidate
+        with contextlib.suppress(FileExistsError):
+            candidate.mkdir(parents=True)
+            break
+    return candidate

@@ -24,9 +24,8 @@ def code_version() -> str:
     """The commit of the source tree, with `-dirty` if it was changed since; "unknown" outside of a git checkout."""
     root = Path(__file__).parents[3]
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
-    # Of no other repository: neither that whose hook calls this, nor one within which this package is installed.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    environment["GIT_CEILING_DIRECTORIES"] = str(root.parent)
+    # Of no other repository, within which this package is installed.
+    environment = os.environ | {"GIT_CEILING_DIRECTORIES": str(root.parent)}
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False, env=environment)
     except OSError:

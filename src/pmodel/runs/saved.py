@@ -104,22 +104,12 @@ def find_runs(paths: list[str]) -> tuple[list[SavedRun], list[str]]:
     return list(found.values()), left_out
 
 
-def jobs_of(folder: Path) -> list[Path]:
-    """The run directories in a multirun's; empty for any other path."""
+def jobs_of(folder: Path, file: str = CONFIG) -> list[Path]:
+    """The run directories in a multirun's that have such a file, in the order of their numbers; empty for any other
+    path."""
     if not folder.is_dir() or (folder / CONFIG).is_file():
         return []
-    return sorted((file.parent for file in folder.glob(f"*/{CONFIG}")), key=_number)
-
-
-def statuses(folder: Path) -> list[str]:
-    """What the jobs of a multirun, as far as it has come, say of themselves: running, done, ….
-
-    Raises:
-        ValueError: of one line, if a status.json is not whole, or of another form.
-    """
-    files = sorted(folder.glob(f"*/{STATUS}"), key=lambda file: _number(file.parent))
-    found = [read_status(file, str(file.parent)) for file in files]
-    return [str(status.get("status")) for status in found]
+    return sorted((found.parent for found in folder.glob(f"*/{file}")), key=_number)
 
 
 def _number(job: Path) -> tuple[float, str]:
