@@ -73,6 +73,7 @@ ONE_OPTION = {"model", "data", "trainer", "paths"}
 RENAMED = {
     "data=points_csv": "data=table",
     "data.name=csv": "data=table",
+    "logger=default": "logger=tensorboard",
     "model.features": "model/encoder=run model.encoder.run",
 }
 

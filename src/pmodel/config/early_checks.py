@@ -16,12 +16,13 @@ from pmodel.config.tree import ConfigError
 from pmodel.files.printable import printable, setting
 from pmodel.processes.launch import counted
 
-SUBMITIT = ("hydra_plugins.hydra_submitit_launcher", "hydra-submitit-launcher")
+SUBMITIT = ("hydra_plugins.hydra_submitit_launcher", "pmodel[submitit]")
 # What classes need that a training can do without: the module, and what to install.
 LIBRARIES = {
     "pmodel.loggers.wandb.WandbLogger": ("wandb", "wandb"),
-    "lightning.pytorch.loggers.TensorBoardLogger": ("tensorboard", "tensorboard"),
+    "lightning.pytorch.loggers.TensorBoardLogger": ("tensorboard", "pmodel[tensorboard]"),
     "hydra_plugins.pmodel.launchers.JoblibLauncher": ("hydra_plugins.hydra_joblib_launcher", "hydra-joblib-launcher"),
+    "hydra_plugins.pmodel.search.OptunaSweeper": ("optuna", "pmodel[optuna]"),
     "hydra_plugins.pmodel.launchers.SubmititLocalLauncher": SUBMITIT,
     "hydra_plugins.pmodel.launchers.SlurmLauncher": SUBMITIT,
 }
@@ -38,17 +39,18 @@ def check_loggers(loggers: Mapping[str, Any]) -> None:
     """
     for name, node in loggers.items():
         if isinstance(node, Mapping) and (library := missing_library(node.get("_target_"))):
-            raise ConfigError(f"logger.{name}: needs {library}, which is not installed; logger=csv does without")
+            raise ConfigError(f"logger.{name}: needs {library}; logger=csv does without")
 
 
 def missing_library(target: Any) -> str | None:
-    """What to install for a class to work, if it isn't."""
+    """The library that a class needs and the command that installs it, if it isn't installed."""
     module, library = LIBRARIES.get(target, (None, None))
     if module is None:
         return None
     spec = find_spec(module)
     # A folder of that name, as W&B makes one, is a package without a file.
-    return None if spec is not None and spec.origin is not None else library
+    missing = spec is None or spec.origin is None
+    return f"{library}, which is not installed: pip install '{library}'" if missing else None
 
 
 def check_names(settings: Mapping[str, Any]) -> None:
@@ -183,7 +185,7 @@ def check_launcher(hydra: DictConfig | None, overrides: list[Override], multirun
         return
     if library := missing_library(hydra.launcher.get("_target_")):
         name = typed[-1].input_line if typed else "hydra.launcher"
-        raise ConfigError(f"{name}: needs {library}, which is not installed")
+        raise ConfigError(f"{name}: needs {library}")
     if typed and typed[-1].value() == "slurm" and which("sbatch") is None:
         raise ConfigError(
             "hydra/launcher=slurm: there is no sbatch on this machine; hydra/launcher=submitit_local rehearses it"

@@ -1,10 +1,9 @@
 """Checks what is asked of a search, before Optuna or anything heavy is imported."""
 
-import importlib.util
-
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
+from pmodel.config.early_checks import missing_library
 from pmodel.config.tree import Checker, ConfigError, Origins
 from pmodel.runs.typed import CONFIG_DIR
 
@@ -22,9 +21,9 @@ def check_search(sweeper: DictConfig, overrides: list[Override]) -> bool:
     """
     if sweeper.get("_target_") != SWEEPER:
         return False
-    if importlib.util.find_spec("optuna") is None:
+    if library := missing_library(SWEEPER):
         chosen = [o.input_line for o in overrides if o.key_or_group in ("sweep", "hydra/sweeper")]
-        raise ConfigError(f"{' '.join(chosen)}: needs Optuna: uv run --extra optuna train.py …")
+        raise ConfigError(f"{' '.join(chosen)}: needs {library}")
     typed = Origins({o.key_or_group: o.input_line for o in overrides}, [CONFIG_DIR], list)
     Checker(typed, types=True).target(OmegaConf.to_container(sweeper, resolve=True), "hydra.sweeper")
     if not any(o.is_sweep_override() for o in overrides):
