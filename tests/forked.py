@@ -96,8 +96,12 @@ def _run(command: list[str], environment: dict[str, str], folder: str, output: s
         Processes._start = start_forked
         if environment.get(EVENT):
             _arrange(*environment[EVENT].split())
-        sys.argv = command[1:]
-        runpy.run_path(command[1], run_name="__main__")
+        if command[1] == "-m":
+            sys.argv = command[2:]
+            runpy.run_module(command[2], run_name="__main__", alter_sys=True)
+        else:
+            sys.argv = command[1:]
+            runpy.run_path(command[1], run_name="__main__")
     except SystemExit as end:
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)

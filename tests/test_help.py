@@ -84,7 +84,7 @@ def test_hydra_prints_it_after_its_own_help(train):
     outcome = train("model=vae", "model.latent_dim=5", "--help")
     assert outcome.code == 0, outcome.err
     groups, settings_of_it = outcome.out.split("\nSettings")
-    assert groups.partition("Examples:")[2].count("  uv run train.py") == 3
+    assert groups.partition("Examples:")[2].count("  pmodel train") == 3
     for part in ("model: autoencoder, classifier, dcgan, gan, gaussian", "data: ", "digits", "debug: ", "experiment: "):
         assert part in groups
     (line,) = (line for line in settings_of_it.splitlines() if "model.latent_dim=5 " in line)

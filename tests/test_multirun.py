@@ -152,7 +152,7 @@ def test_a_multirun_that_is_told_to_stop_says_how_all_of_it_goes_on(train: Run, 
 
     def told_in_the_second_job(self, trainer, *args):
         original(self, trainer, *args)
-        if "1-vae" in trainer.logger.save_dir and trainer.global_step == 3:
+        if "1-vae" in trainer.loggers[-1].save_dir and trainer.global_step == 3:
             os.kill(os.getpid(), signal.SIGINT)
 
     command = ["-m", "seed=1,2,3", *SMALL, "trainer.max_epochs=3", "logger=tensorboard"]

@@ -46,17 +46,21 @@ def test_a_training_and_its_evaluation_say_nothing_of_libraries_that_they_do_not
 @pytest.mark.parametrize(
     ("typed", "missing", "expected"),
     [
-        ("logger=wandb", "wandb", "logger.wandb: not installed: wandb; logger=csv does without"),
-        ("logger=default", "tensorboard", "logger.tensorboard: not installed: tensorboard; logger=csv does without"),
-        ("hydra/launcher=joblib", "hydra_plugins.hydra_joblib_launcher", "hydra.launcher: not installed: hydra-joblib"),
-        ("hydra/launcher=submitit_local", "hydra_plugins.hydra_submitit_launcher", "hydra.launcher: not installed: "),
+        ("logger=wandb", "wandb", "wandb"),
+        ("logger=tensorboard", "tensorboard", "pmodel[tensorboard]"),
+        ("sweep=vae_optuna", "optuna", "pmodel[optuna]"),
+        ("hydra/launcher=joblib", "hydra_plugins.hydra_joblib_launcher", "hydra-joblib-launcher"),
+        ("hydra/launcher=submitit_local", "hydra_plugins.hydra_submitit_launcher", "pmodel[submitit]"),
     ],
 )
 def test_one_line_names_what_is_asked_for_and_missing(typed, missing, expected, monkeypatch):
     register_resolvers()
+    launched = typed.startswith("hydra")
+    name = typed.replace("=", ".") if typed.startswith("logger") else typed
+    expected = f"{name}: needs {expected}, which is not installed: pip install '{expected}'"
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(ConfigError, match=rf"^{re.escape(expected)}"):
-        check_overrides("train", [typed], multirun=typed.startswith("hydra"))
+        check_overrides("train", [typed], multirun=launched)
 
 
 def test_a_folder_that_wandb_made_is_no_library(tmp_path, monkeypatch):
@@ -70,5 +74,5 @@ def test_a_folder_that_wandb_made_is_no_library(tmp_path, monkeypatch):
 
 def test_inception_without_torch_fidelity_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)
-    with pytest.raises(ValueError, match=r"^metric/features=inception: needs torch-fidelity, which is not installed;"):
+    with pytest.raises(ValueError, match=r"^metric/features=inception: needs pmodel\[inception\], which is "):
         inception_extractor()

@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     from pmodel.config.build import build
     from pmodel.runs.opening import open_run
 
-__all__ = ["build", "open_run"]
+__all__ = ["__version__", "build", "open_run"]
 
 
 def __getattr__(name: str) -> Any:
@@ -19,4 +19,8 @@ def __getattr__(name: str) -> Any:
         from pmodel.runs.opening import open_run
 
         return open_run
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("pmodel")
     raise AttributeError(f"module 'pmodel' has no attribute {name!r}")

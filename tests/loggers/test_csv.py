@@ -33,7 +33,7 @@ def test_csv_keeps_what_an_earlier_process_wrote_up_to_the_step_it_resumes_from(
 def test_tensorboard_gets_the_figures_and_the_numbers(train, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    assert train(*SMALL).code == 0
+    assert train(*SMALL, "logger=tensorboard").code == 0
     events = EventAccumulator(str(run_directory(tmp_path / "logs") / "tensorboard")).Reload()
     assert {"figures/samples", "figures/reconstructions", "figures/loss_curves"} <= set(events.Tags()["images"])
     assert {"train/loss", "val/loss", "val/elbo"} <= set(events.Tags()["scalars"])

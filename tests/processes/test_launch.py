@@ -177,8 +177,13 @@ sleep(120)
 
 
 def test_an_orphan_ends_by_itself(tmp_path):
-    parent = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {ORPHAN!r}]).pid, flush=True)"
-    out = subprocess.run([sys.executable, "-c", parent + "; import time; time.sleep(1)"], cwd=ROOT, timeout=100,
+    parent = f"""
+import os, subprocess, sys, time
+os.environ[{PARENT!r}] = str(os.getpid())
+print(subprocess.Popen([sys.executable, '-c', {ORPHAN!r}], stdout=subprocess.DEVNULL).pid, flush=True)
+time.sleep(1)
+"""
+    out = subprocess.run([sys.executable, "-c", parent], cwd=ROOT, timeout=100,
                          stdout=subprocess.PIPE, text=True, check=True).stdout  # fmt: skip
     ends_soon(int(out))
 

@@ -90,7 +90,8 @@ def check_search(sweeper: DictConfig, overrides: list[Override]) -> bool:
     """
     if sweeper.get("_target_") != SEARCH:
         return False
-    typed = Origins({o.key_or_group: o.input_line for o in overrides}, [CONFIG_DIR], list)
+    lines = {o.key_or_group: o.input_line for o in overrides}
+    typed = Origins({"hydra/sweeper": lines.get("sweep", "hydra.sweeper"), **lines}, [CONFIG_DIR], list)
     Checker(typed, types=True).target(OmegaConf.to_container(sweeper, resolve=True), "hydra.sweeper")
     if not any(o.is_sweep_override() for o in overrides):
         raise ConfigError("a search needs something to search, such as 'model.latent_dim=range(4,33,4)'")

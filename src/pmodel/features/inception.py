@@ -35,8 +35,8 @@ def inception_extractor(weights: Path | str | None = None, cache_dir: Path | Non
     """
     if find_spec("torch_fidelity") is None:
         raise ValueError(
-            "metric/features=inception: needs torch-fidelity, which is not installed; metric/features=classifier does"
-            " without"
+            "metric/features=inception: needs pmodel[inception], which is not installed: pip install"
+            " 'pmodel[inception]'; metric/features=classifier does without"
         )
     if weights is None:
         network = _kept_or_downloaded(cache_dir)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from pmodel.files.foreign import OWN, in_folder, read_json, read_yaml
 from pmodel.files.printable import setting
 from pmodel.runs.files import BEST, CONFIG, LAST, OVERRIDES, SCHEMA, STATUS
+from pmodel.runs.typed import COMMAND
 
 # Statuses of a run of which nothing is left to do.
 ENDED = ("done", "pruned")
@@ -207,12 +208,12 @@ def read_overrides(folder: Path, place: str) -> list[str]:
 
 def evaluate_command(path: str) -> str:
     """What to type in a shell to evaluate the run, or the runs, in a directory."""
-    return f"uv run eval.py {shlex.quote(setting('run', path))}"
+    return f"{COMMAND['eval']} {shlex.quote(setting('run', path))}"
 
 
 def resume_command(path: str, *others: str) -> str:
     """What to type in a shell to go on with the run, or the multirun, in a directory, with other words behind it."""
-    return " ".join(["uv run train.py", *map(shlex.quote, [setting("resume", path), *others])])
+    return " ".join([COMMAND["train"], *map(shlex.quote, [setting("resume", path), *others])])
 
 
 def read_checkpoint(file: Path, place: str, content: bytes | None = None) -> dict[str, Any]:

@@ -10,7 +10,12 @@ from omegaconf import OmegaConf
 from pmodel.files.foreign import WRITING
 from pmodel.files.printable import quoted, setting
 
-CONFIG_DIR = Path(__file__).parents[3] / "conf"
+_REPOSITORY = Path(__file__).parents[3]
+# Whether the package is that of the repository, whose conf/ is the one to be edited, and not of a wheel.
+IN_REPOSITORY = (_REPOSITORY / "conf" / "train.yaml").is_file() and (_REPOSITORY / "pyproject.toml").is_file()
+CONFIG_DIR = _REPOSITORY / "conf" if IN_REPOSITORY else Path(__file__).parents[1] / "conf"
+# What to type in a shell for a command.
+COMMAND = {name: f"uv run {name}.py" if IN_REPOSITORY else f"pmodel {name}" for name in ("train", "eval")}
 # Of Hydra's own settings, those which start no other program and write nowhere else.
 HARMLESS = ("hydra/launcher", "hydra/sweeper", "hydra.launcher.n_jobs", "hydra.sweeper.n_trials", "hydra.mode")
 
