@@ -45,6 +45,8 @@ model/network=conv model.network.encoder.channels=[] → @: expected a list of o
 model.optimizer.lr=fast → @: expected a finite number, at least 0
 model.optimizer.betas=[1.5,0.9] → @: expected a list of 2 finite numbers, each at least 0 and less than 1
 model/schedule=cosin → @: model/schedule has no option 'cosin'; did you mean cosine? (options: …
+model/encoder=run → @: model=vae has no encoder to choose
+model=kmeans model/network=conv → @: model=kmeans has no network to choose
 model/optimizer=[adam,sgd] → @: model/optimizer takes one option at a time (options: …
 model=kmeans model.start=first → @: expected one of k-means++, random
 model=kde model.bandwidth=0 → @: expected one of scott, silverman, held_out, or a finite number, more than 0

@@ -132,10 +132,17 @@ class Job:
         return config
 
     def compose_named(self) -> DictConfig:
-        """The config with all overrides; where Hydra refuses one, the error says which setting it does not know."""
+        """The config with all overrides; where Hydra refuses one, the error says which setting it does not know, or
+        which part there is no choice of."""
         try:
             return self.compose([*self.groups, *self.values])
-        except (HydraException, OmegaConfBaseException, ValueError, KeyError):
+        except (HydraException, OmegaConfBaseException, ValueError, KeyError) as error:
+            for override in self.groups:
+                group, _, part = override.key_or_group.rpartition("/")
+                if group and f"'{group}/{part}'" in str(error):
+                    self.compose([other for other in self.groups if other is not override])
+                    whole = f"{group}={self.hydra.runtime.choices[group]}"
+                    raise ConfigError(f"{override.input_line}: {whole} has no {part} to choose") from None
             if self.values:
                 plain = self.compose(self.groups)
                 for override in self.values:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import reduce
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from pmodel.capabilities import GaussianComponents, LogProb
+from pmodel.capabilities import GaussianComponents, LogProb, UnnormalizedLogProb
 from pmodel.figures.figure import Figure, NotShown, Scene, need, need_points
 from pmodel.plots.frame import axis_through, lattice
 from pmodel.settings.ranges import Count
@@ -28,9 +29,17 @@ def on_lattice(axes: Sequence[np.ndarray], function: Callable[[Tensor], Tensor],
     return values_at(lattice(*axes), function, device).reshape([len(axis) for axis in reversed(axes)])
 
 
+def log_integral(axes: Sequence[np.ndarray], log_values: np.ndarray) -> float:
+    """log ∫ exp f over a lattice, of f at its points, as `on_lattice` gives it."""
+    log_volumes = reduce(np.add.outer, [np.log(np.gradient(axis)) for axis in reversed(axes)])
+    return float(np.logaddexp.reduce(log_values + log_volumes, axis=None))
+
+
 class DensityFigure(Figure):
     """p(x) over points that are drawn from the data: on the line a curve, in the plane regions of highest density.
 
+    A density that the model knows but for a factor is divided by its sum over the lattice that is drawn, so what lies
+    outside counts as 0.
     Beside a curve stands the true density, where the data know it, and the components of a Gaussian mixture; over the
     regions stand these components as ellipses. The points are of the validation split, else of the training split.
     """
@@ -42,13 +51,21 @@ class DensityFigure(Figure):
         self.num_points = num_points
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
-        need(model, LogProb)
+        unnormalized = isinstance(model, UnnormalizedLogProb) and not isinstance(model, LogProb)
+        need(model, UnnormalizedLogProb if unnormalized else LogProb)
         if no_density := getattr(model, "no_density", None):
             raise NotShown(f"no density: {no_density}")
         x, split = scene.held_out(self.num_points)
         points = need_points(x).numpy()
-        mean = values_at(points, model.log_prob, model.device).mean(dtype=float) - scene.data.log_volume
+        is_line = x.shape[1] == 1
+        axes = [axis_through(column, 1600 if is_line else 240) for column in points.T]
+        function = model.unnormalized_log_prob if unnormalized else model.log_prob
+        log_prob = on_lattice(axes, function, model.device)
+        log_factor = log_integral(axes, log_prob) if unnormalized else 0.0
+        log_prob = log_prob - log_factor
+        mean = values_at(points, function, model.device).mean(dtype=float) - log_factor - scene.data.log_volume
         title = f"p(x) {scene.moment}, and {len(x):,} {split} points\nmean log p(x): {mean:.3f} nats"
+        title += ", normalized over the area shown" * unnormalized
         truth = None
         if isinstance(scene.data, LogProb):
             with suppress(ValueError):  # there is no formula for some data
@@ -56,9 +73,6 @@ class DensityFigure(Figure):
                 truth = scene.data.log_prob
         from pmodel.plots.densities import density_on_line, density_on_plane
 
-        is_line = x.shape[1] == 1
-        axes = [axis_through(column, 1600 if is_line else 240) for column in points.T]
-        log_prob = on_lattice(axes, model.log_prob, model.device)
         frame = scene.frame(axes, title.replace("-", "−"))
         gaussians = scene.restored_gaussians(model) if isinstance(model, GaussianComponents) else None
         if not is_line:

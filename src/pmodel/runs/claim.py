@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import itertools
 import os
 import socket
 from pathlib import Path
@@ -61,9 +60,14 @@ class Claim:
 
 def reserve(path: Path) -> Path:
     """Makes a folder that was not there before: this path, or with _2, _3 … if another process was quicker."""
-    for number in itertools.count(1):
+    number = 1
+    while True:
         candidate = path if number == 1 else path.with_name(f"{path.name}_{number}")
-        with contextlib.suppress(FileExistsError):
+        try:
             candidate.mkdir(parents=True)
-            break
-    return candidate
+        except FileNotFoundError:
+            continue  # another process, whose run was refused, has just removed the parent
+        except FileExistsError:
+            number += 1
+        else:
+            return candidate

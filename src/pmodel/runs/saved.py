@@ -110,12 +110,13 @@ def jobs_of(folder: Path, file: str = CONFIG) -> list[Path]:
     path."""
     if not folder.is_dir() or (folder / CONFIG).is_file():
         return []
-    return sorted((found.parent for found in folder.glob(f"*/{file}")), key=_number)
+    found = (path.parent for path in folder.glob(f"*/**/{file}"))
+    return sorted(found, key=lambda job: _number(job.relative_to(folder)))
 
 
 def _number(job: Path) -> tuple[float, str]:
-    number = job.name.partition("-")[0]
-    return float(number) if number.isdigit() else float("inf"), job.name
+    number = job.parts[0].partition("-")[0]
+    return float(number) if number.isdigit() else float("inf"), str(job)
 
 
 def read_status(file: Path, place: str) -> dict[str, Any]:
