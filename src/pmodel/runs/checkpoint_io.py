@@ -19,6 +19,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     Lightning's own writes by way of fsspec to the system's folder of temporary files, and copies from there.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.last_written: Path | None = None
+
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Writes a checkpoint.
 
@@ -32,3 +36,4 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
         write_atomically(path, buffer.getbuffer())
+        self.last_written = path
