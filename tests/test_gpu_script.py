@@ -25,7 +25,8 @@ def test_the_vendored_libraries_are_the_projects_own_in_its_versions():
     assert "--target vendor" in installed
     (names,) = re.findall(r"-e \. (.*)$", installed)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    declared = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    extras = [library for libraries in project["project"]["optional-dependencies"].values() for library in libraries]
+    declared = [*project["project"]["dependencies"], *extras, *project["dependency-groups"]["dev"]]
     known = {re.match(r"[\w-]+", line)[0] for line in declared} | {"antlr4-python3-runtime"}
     assert set(names.split()) <= known
     assert {"hydra-core", "omegaconf"} <= set(names.split())

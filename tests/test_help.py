@@ -46,7 +46,7 @@ def test_no_setting_of_the_model_the_data_and_the_trainer_is_left_out(option):
 
 def test_each_setting_of_an_evaluation_has_a_type_in_words_and_a_meaning():
     listed = rows(name="eval")
-    assert listed["run=???"][0] == "a text, or a list of texts"
+    assert listed["run=???"][0] == "a text or a list of texts"
     assert listed["metric.samples.k_precision_recall=3"][0] == "a whole number, at least 1"
     assert all(words and meaning for words, meaning in listed.values())
 
@@ -84,7 +84,7 @@ def test_hydra_prints_it_after_its_own_help(train):
     outcome = train("model=vae", "model.latent_dim=5", "--help")
     assert outcome.code == 0, outcome.err
     groups, settings_of_it = outcome.out.split("\nSettings")
-    assert groups.partition("Examples:")[2].count("  pmodel train") == 3
+    assert groups.partition("Examples")[2].count("  pmodel train") == 3
     for part in ("model: autoencoder, classifier, dcgan, gan, gaussian", "data: ", "digits", "debug: ", "experiment: "):
         assert part in groups
     (line,) = (line for line in settings_of_it.splitlines() if "model.latent_dim=5 " in line)

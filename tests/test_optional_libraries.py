@@ -68,7 +68,7 @@ def test_a_folder_that_wandb_made_is_no_library(tmp_path, monkeypatch):
     (tmp_path / "wandb").mkdir()
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     monkeypatch.delitem(sys.modules, "wandb", raising=False)
-    with pytest.raises(ConfigError, match=r"^logger\.wandb: not installed: wandb"):
+    with pytest.raises(ConfigError, match=r"^logger\.wandb: needs wandb, which is not installed"):
         check_overrides("train", ["logger=wandb"])
 
 

@@ -230,13 +230,6 @@ def test_a_mistake_in_a_search_is_named_before_anything_is_imported(typed, expec
         check_overrides("train", typed.split(), multirun="hydra/sweeper" in typed)
 
 
-def test_without_optuna_one_line_says_how_to_get_it(monkeypatch):
-    register_resolvers()
-    monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(ConfigError, match=r"^hydra\.sweeper: not installed: Optuna; uv run --extra optuna train\.py"):
-        check_overrides("train", ["sweep=vae_optuna"])
-
-
 @pytest.mark.parametrize("name", ["vae_optuna", "gan_optuna"])
 def test_a_search_of_conf_sweep_needs_no_m_and_what_is_typed_replaces_its_space(name):
     typed = parse_overrides([f"sweep={name}", "model.latent_dim=interval(1,2)"])

@@ -195,8 +195,8 @@ class Job:
         checker.tree(values, "")
 
     def origins(self) -> Origins:
-        typed = {o.key_or_group: o.input_line for o in (*self.groups, *self.values)}
-        return Origins(typed, self.folders, self.defaults_list)
+        parts = [o for o in self.groups if "/" in o.key_or_group]
+        return Origins({o.key_or_group: o.input_line for o in (*parts, *self.values)}, self.folders, self.defaults_list)
 
     def top(self) -> dict[str, Parameter]:
         """The top-level keys, of a config of the project's own; none of another."""
