@@ -4,7 +4,7 @@
 # evaluated by eval.py. What such a machine's Python lacks is brought along in vendor/ (3 MB), in the project's versions:
 #
 #   uv export -q --no-hashes --no-emit-project | uv pip install --target vendor --no-deps --python-version 3.12 \
-#     --python-platform linux -c - -e . hydra-core omegaconf antlr4-python3-runtime cloudpickle torch-fidelity
+#     --python-platform linux -c - -e . hydra-core omegaconf antlr4-python3-runtime annotated-types cloudpickle torch-fidelity
 #
 #   benchmarks/gpu.sh [minutes, 9] [experiment=NAME,SETTING=…,… …]     a word for each training
 #   STEPS=trainings benchmarks/gpu.sh 9 experiment=vae_mnist           some of tests,epoch,sampling,others,trainings
