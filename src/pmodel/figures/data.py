@@ -10,7 +10,6 @@ from torch import Tensor
 from pmodel.figures.figure import Figure, Scene, need_images
 from pmodel.files.printable import printable
 from pmodel.plots.grids import columns_for, image_grid, in_rows, side_by_side
-from pmodel.plots.points import points
 from pmodel.settings.ranges import Count, Two
 
 MOST_COUNTS = 10  # of more classes, the smallest and the largest count are said
@@ -64,9 +63,11 @@ class DataFigure(Figure):
         drawn = "" if len(x) == data.size("train") else f"; {len(x):,} of those for training are drawn"
         columns = "" if shown == D else f"; the first {shown} of {D:,} columns"
         title = f"{sizes(data)}{drawn}{columns}\n{classes(data)}"
+        from pmodel.plots.plots import grouped
+
         name = class_names(data)
         groups = {name(k): x[label == k, :shown].numpy() for k in counts_by_class(label)}
-        return points(groups, names[:shown], title)
+        return grouped(groups, names[:shown], title)
 
 
 def sizes(data: LightningDataModule) -> str:

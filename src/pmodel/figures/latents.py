@@ -60,7 +60,8 @@ class LatentScatter(Figure):
         x, label = scene.data.examples("validation", self.num_examples)
         if len(x) == 0:
             raise NotShown("there are no validation examples")
-        from pmodel.plots.plots import labelled_scatter
+        from pmodel.plots.plots import grouped
 
         z = torch.cat([model.encode(part.to(model.device)).cpu() for part in x.split(1000)])
-        return labelled_scatter(z.numpy(), label.numpy(), f"codes of {len(z):,} validation examples")
+        groups = {"no label" if k < 0 else str(k): z[label == k].numpy() for k in label.unique().tolist()}
+        return grouped(groups, ["z₁", "z₂"], f"codes of {len(z):,} validation examples")

@@ -1,18 +1,23 @@
 """Curves and clouds of points, drawn with matplotlib: arrays in, one uint8 image out."""
 
 from collections.abc import Sequence
+from textwrap import fill
 
 import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from pmodel.plots.frame import Frame, to_scale
 from pmodel.plots.palette import cluster_color
 
 DPI = 110
+BINS = 40
+# A legend of more groups would be longer than the plot.
+MOST_NAMED = 20
 # Around text that stands on a plot.
 HALO = [patheffects.withStroke(linewidth=2.5, foreground="white")]
 
@@ -136,10 +141,12 @@ def pairs(
     centres: np.ndarray | None,
     title: str,
     names: Sequence[str],
+    groups: Sequence[str] = (),
 ) -> np.ndarray:
     """Each column of points (N, D) against each other, and histograms of each alone.
 
     labels: (N,), colour the points; samples (M, D), of a model, drawn beside them; centres (K, D), marked; names (D,)
+    groups: the names of the labels
     """
     D = points.shape[1]
     figure = new_figure(2.1 * D + 1, 2.1 * D + 0.6)
@@ -149,7 +156,7 @@ def pairs(
             axes.remove()
         for j, axes in enumerate(row[: i + 1]):
             if i == j:
-                bins = np.histogram_bin_edges(points[:, i], 40)
+                bins = np.histogram_bin_edges(points[:, i], BINS)
                 axes.hist(points[:, i], bins, density=True, color="0.6", label="data")
                 if samples is not None:
                     axes.hist(samples[:, i], bins, density=True, histtype="step", color="C1", label="samples")
@@ -169,22 +176,48 @@ def pairs(
                 axes.set_ylabel(names[i])
     if samples is not None:
         figure.axes[0].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    _legend(figure, groups)
     figure.suptitle(title)
     return render(figure)
 
 
-def labelled_scatter(points: np.ndarray, labels: np.ndarray, title: str) -> np.ndarray:
-    """2-D points (N, 2) coloured by their labels (N,); −1 stands for no label."""
-    axes = new_axes(6, 5.4)
-    classes = np.unique(labels)
-    for i, label in enumerate(classes):
-        name = "no label" if label < 0 else str(label)
-        axes.scatter(*points[labels == label].T, s=8, alpha=0.7, linewidths=0, color=f"C{i % 10}", label=name)
-    axes.set(title=title, xlabel="$z_1$", ylabel="$z_2$")
-    axes.set_aspect("equal" if to_scale(*points.T) else "auto")
-    if len(classes) > 1:
-        axes.legend(frameon=False, markerscale=2, bbox_to_anchor=(1, 1), loc="upper left")
+def grouped(groups: dict[str, np.ndarray], names: Sequence[str], title: str) -> np.ndarray:
+    """Points (N_k, D) of named groups, mixed: stacked histograms for D = 1, a scatter for D = 2, else pairs of columns.
+
+    names: of the D columns
+    """
+    points = np.concatenate(list(groups.values()))
+    labels = np.repeat(np.arange(len(groups)), [len(group) for group in groups.values()])
+    mixed = np.random.default_rng(0).permutation(len(points))
+    names, groups = [plain(name) for name in names], {plain(name): group for name, group in groups.items()}
+    title = "\n".join(fill(line, 90) for line in plain(title).split("\n"))
+    D = points.shape[1]
+    if D > 2:
+        return pairs(points[mixed], labels[mixed], None, None, title, names, list(groups))
+    axes = new_axes(7.4, 5)
+    if D == 1:
+        colors = [cluster_color(k) for k in range(len(groups))]
+        axes.hist([group[:, 0] for group in groups.values()], BINS, stacked=True, color=colors)
+    else:
+        colors = [cluster_color(k) for k in labels[mixed]]
+        axes.scatter(*points[mixed].T, s=8, c=colors, alpha=0.8, linewidths=0)
+        axes.set_aspect("equal" if to_scale(*points.T) else "auto")
+    axes.set(xlabel=names[0], ylabel="examples" if D == 1 else names[1])
+    _legend(axes.figure, list(groups))
+    axes.figure.suptitle(title, fontsize=11)
     return render(axes.figure)
+
+
+def plain(text: str) -> str:
+    """A text in which a $ begins no formula."""
+    return text.replace("$", r"\$")
+
+
+def _legend(figure: Figure, groups: Sequence[str]) -> None:
+    """What the colours of groups mean, where these are a few."""
+    if 1 < len(groups) <= MOST_NAMED:
+        handles = [Patch(color=cluster_color(k), label=name) for k, name in enumerate(groups)]
+        figure.legend(handles=handles, loc="outside right center", frameon=False, fontsize=9)
 
 
 def cumulative_shares(shares: np.ndarray, height: int = 400) -> np.ndarray:
