@@ -22,7 +22,7 @@ def test_without_a_command_it_lists_them_and_a_wrong_one_is_refused():
     assert "train  trains a model" in said().stdout
     wrong = said("trian", "model=vae")
     assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert wrong.stderr == "error: trian: expected a command, one of train, eval\n"
+    assert wrong.stderr == "error: trian: expected a command, one of train, eval, new\n"
     assert said("--version").stdout.strip() == pmodel.__version__ == version("pmodel")
 
 
@@ -45,6 +45,7 @@ def test_a_command_is_the_script_of_that_name(tmp_path):
     ("program", "line", "expected"),
     [
         ("pmodel", "pmodel tr", {"train"}),
+        ("pmodel", "pmodel new my", set()),
         (
             "pmodel",
             "pmodel train model=pixelrnn",

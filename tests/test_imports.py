@@ -134,7 +134,7 @@ def test_one_module_names_the_files_of_a_run():
             isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.split("/")[-1] in names
         )
     )
-    assert naming == {"src/pmodel/runs/files.py"}
+    assert naming == {"src/pmodel/files/run_files.py"}
 
 
 def test_ranges_stand_in_signatures_alone():

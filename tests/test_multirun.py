@@ -20,8 +20,8 @@ from pmodel.callbacks.timing import Timing
 from pmodel.commands.command_line import checked_command_line
 from pmodel.commands.directories import Directories, finish_sweep
 from pmodel.config.resolvers import register_resolvers
+from pmodel.files.run_files import SWEEP
 from pmodel.processes.launch import Processes
-from pmodel.runs.files import SWEEP
 
 SMALL = ["data.limit=64", "data.batch_size=32", "trainer.max_epochs=12", "callbacks=minimal", "logger=csv"]
 # Points: the images' network of features would be trained first.

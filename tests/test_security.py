@@ -16,7 +16,7 @@ from support import ROOT, config, source
 import pmodel
 from pmodel.commands.command_line import checked_command_line
 from pmodel.data import image_folder
-from pmodel.runs.files import SWEEP
+from pmodel.files.run_files import SWEEP
 
 SMALL = ["model=pca", "data.limit=64", "data.batch_size=32", "callbacks=minimal", "logger=csv", "trainer=cpu"]
 CODE = {"_target_": "torch.load", "f": "payload.pt", "weights_only": False}

@@ -1,10 +1,13 @@
 """Builds objects from plain dicts with a `_target_`; the only place that does, and only for targets it trusts."""
 
 import importlib
+import sys
 from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate as hydra_instantiate
+
+from pmodel.files.project import trusted_packages
 
 # A checkpoint carries such dicts too: a target outside these would let a downloaded file run anything.
 TRUSTED = (
@@ -27,33 +30,58 @@ def instantiate(node: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
             Hydra's wrapping, which hides the message behind the target's name, is taken off.
     """
     for target in targets(node):
-        check_target(target)
+        trusted_class(target)
     try:
         return hydra_instantiate(node, *args, _convert_="all", _recursive_=False, **kwargs)
     except InstantiationException as error:
         raise (error.__cause__ or error) from None
 
 
-def check_target(target: str, prefixes: tuple[str, ...] = TRUSTED) -> None:
-    """Refuses what is not a class of a module whose name begins with one of `prefixes`.
+def check_trusted(target: str, place: str | None = None) -> tuple[str, ...]:
+    """The beginnings of names that are trusted, of which a dotted name has one.
+
+    place: the setting as a user types it, for the message
+
+    Raises:
+        ValueError: of one line, if it has none, which says how its package can be trusted.
+    """
+    trusted = (*TRUSTED, *(f"{name}." for name in trusted_packages()))
+    package = target.partition(".")[0]
+    if not target.startswith(trusted):
+        reason = f"only classes of {', '.join(trusted)} are built"
+        if package not in {name.partition(".")[0] for name in trusted} | sys.stdlib_module_names:
+            reason = (
+                f"the package {package} is not trusted; if you know its code, type trusted=[{package}], or add it to"
+                " packages of [tool.pmodel] in ./pyproject.toml"
+            )
+        raise ValueError(f"{place or f'_target_={target}'}: {reason}")
+    return trusted
+
+
+def trusted_class(target: str, kind: type = object) -> type:
+    """The class of a dotted name, if that is trusted.
 
     A dotted name can go through what a module has imported, to anything: pmodel.runs.opening.torch.load. So its first
     part has to be a module of that very name, and its last a class that was written in one of the packages.
 
+    Args:
+        kind: what it must be a subclass of.
+
     Raises:
         ValueError: of one line.
     """
-    refused = ValueError(f"_target_={target}: only classes of {', '.join(prefixes)} are built")
-    if not target.startswith(prefixes):
-        raise refused
+    trusted = check_trusted(target)
     module, _, name = target.rpartition(".")
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"_target_={target}: {error}") from None
-    packages = {".".join(prefix.split(".")[:2]).rstrip(".") for prefix in prefixes}
+    packages = {".".join(prefix.split(".")[:2]).rstrip(".") for prefix in trusted}
     if not (isinstance(found, type) and any(f"{found.__module__}.".startswith(f"{name}.") for name in packages)):
-        raise refused
+        raise ValueError(f"_target_={target}: only classes of {', '.join(trusted)} are built")
+    if not issubclass(found, kind):
+        raise ValueError(f"_target_={target}: expected a {kind.__name__}")
+    return found
 
 
 def targets(node: Any) -> list[str]:

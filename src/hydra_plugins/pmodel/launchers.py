@@ -16,7 +16,8 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
 from pmodel.files.printable import first_line
-from pmodel.runs.files import STATUS
+from pmodel.files.run_files import STATUS
+from pmodel.runs.typed import config_folders
 from pmodel.settings.ranges import Count
 
 
@@ -35,10 +36,16 @@ def _launcher_of(plugin: str, name: str) -> type[Launcher]:
 
 
 class OwnOptions(SearchPathPlugin):
-    """Takes away the other plugins' options of the names in conf/hydra/launcher, whose schemas they would be, once all
-    plugins are loaded, in whatever order."""
+    """Adds the conf/ of the user's own project, and takes away the other plugins' options of the names in
+    conf/hydra/launcher, whose schemas they would be, once all plugins are loaded, in whatever order."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        own, *others = config_folders()
+        if any(
+            entry.path.removeprefix("file://") == str(own) for entry in search_path.get_path()
+        ):  # not another program of Hydra's
+            for folder in others:
+                search_path.append("project", f"file://{folder}")
         for name in ("joblib", "submitit_local", "submitit_slurm"):
             ConfigStore.instance().repo["hydra"]["launcher"].pop(f"{name}.yaml", None)
 

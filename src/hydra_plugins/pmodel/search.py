@@ -136,7 +136,7 @@ def _outcome(job: JobReturn) -> tuple[float | None, str]:
     """The job's value, None where it has none, and the status that it left."""
     if job.status == JobStatus.FAILED or job.hydra_cfg is None:
         return None, "failed"
-    from pmodel.runs.files import STATUS
+    from pmodel.files.run_files import STATUS
     from pmodel.runs.saved import read_status
 
     file = Path(job.hydra_cfg.hydra.runtime.output_dir) / STATUS

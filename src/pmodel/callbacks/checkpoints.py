@@ -10,8 +10,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from pmodel.figures.figure import epochs_done
+from pmodel.files.run_files import BEST
 from pmodel.loggers.hand import keep
-from pmodel.runs.files import BEST
 from pmodel.runs.saved import read_checkpoint
 from pmodel.settings.ranges import Count
 

@@ -15,10 +15,12 @@ from pmodel.config.resolvers import eval_dir, register_help, register_resolvers
 from pmodel.config.resuming import with_resumed_config
 from pmodel.config.tree import LONGEST, ConfigError, suggest
 from pmodel.files.foreign import check_links
+from pmodel.files.project import trust, trusted_packages
+from pmodel.instantiate import check_trusted, targets
 from pmodel.processes.ending import WRONG_INPUT, end
 from pmodel.processes.launch import is_first
 from pmodel.runs.saved import find_runs, read_config
-from pmodel.runs.typed import CONFIG_DIR
+from pmodel.runs.typed import config_folders
 
 
 def checked_command_line(config_name: str, argv: list[str]) -> list[str]:
@@ -38,6 +40,7 @@ def checked_command_line(config_name: str, argv: list[str]) -> list[str]:
     if args.hydra_help or args.cfg or args.info or args.shell_completion:
         return argv
     try:
+        argv, args.overrides = _trusting(argv, args.overrides)
         if unknown:
             raise ConfigError(f"{unknown[0]}: no such option{suggest(unknown[0], OPTIONS)}")
         if args.config_dir and not Path(args.config_dir).is_dir():
@@ -47,8 +50,8 @@ def checked_command_line(config_name: str, argv: list[str]) -> list[str]:
         elif not (args.config_path or args.help):
             argv = with_resumed_config(argv, args.overrides, bool(args.multirun))
             args = get_args_parser().parse_args(argv)
-        own = Path(args.config_path).absolute() if args.config_path else CONFIG_DIR
-        folders = [own, *([Path(args.config_dir).absolute()] if args.config_dir else [])]
+        folders = [Path(args.config_path).absolute()] if args.config_path else config_folders()
+        folders += [Path(args.config_dir).absolute()] if args.config_dir else []
         if args.help:
             register_help(settings_help(args.config_name or config_name, args.overrides, folders))
             return [word for word in argv if word not in args.overrides]
@@ -75,6 +78,25 @@ def _shortened(word: re.Match[str]) -> str:
     return f"{word[0][:40]}… ({len(word[0]):,} characters){':' * word[0].endswith(':')}"
 
 
+def _trusting(argv: list[str], overrides: list[str]) -> tuple[list[str], list[str]]:
+    """The words of a command line, and the overrides among them, without `trusted=[…]`, which is obeyed and kept in no
+    file.
+
+    Raises:
+        ConfigError: if it, or pyproject.toml, says something else than names of packages.
+    """
+    typed = [word for word in overrides if word.partition("=")[0] == "trusted"]
+    try:
+        for override in parse_overrides(typed):
+            trust(None if override.is_sweep_override() else override.value(), override.input_line)
+        trusted_packages()
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    return [word for word in argv if word not in typed], [word for word in overrides if word not in typed]
+
+
 def _check_runs(overrides: list[str], multirun: bool) -> None:
     """Looks for the runs that are to be evaluated, before anything heavy is imported."""
     typed = [o for o in parse_overrides(overrides) if o.key_or_group == "run"]
@@ -89,7 +111,9 @@ def _check_runs(overrides: list[str], multirun: bool) -> None:
     try:
         found, _ = find_runs(paths)
         for run in found:
-            read_config(run.folder, f"run={run.folder}")
+            place = f"run={run.folder}"
+            for target in targets(read_config(run.folder, place)):
+                check_trusted(target, place)
             check_links(run.folder)
     except ValueError as error:
         raise ConfigError(str(error)) from None

@@ -16,12 +16,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from pmodel.files.foreign import read_json
 from pmodel.files.printable import quoted, shown
+from pmodel.files.run_files import STATUS, SWEEP
 from pmodel.processes.ending import WRONG_INPUT, end
 from pmodel.processes.launch import Launch, is_first, launched, num_processes
 from pmodel.processes.stopping import defer
 from pmodel.runs.claim import Claim, InUse, reserve
 from pmodel.runs.directory import made
-from pmodel.runs.files import STATUS, SWEEP
 from pmodel.runs.results import write_json
 from pmodel.runs.saved import jobs_of, read_status
 

@@ -21,12 +21,12 @@ def main(config: DictConfig) -> None:
     from pmodel.commands.evaluation import Evaluation, one_line_errors
     from pmodel.commands.quiet import quieten_libraries
     from pmodel.files.printable import shown
+    from pmodel.files.run_files import RESULTS
     from pmodel.processes.group import ProcessGroup
     from pmodel.processes.launch import is_first
     from pmodel.reporting.comparison_markdown import comparison_markdown
     from pmodel.reporting.comparison_text import comparison_text
     from pmodel.reporting.report import write_report
-    from pmodel.runs.files import RESULTS
     from pmodel.runs.results import write_json
 
     settings = OmegaConf.to_container(config, resolve=True)

@@ -21,6 +21,7 @@ from pmodel.evaluation.samples import SampleQuality
 from pmodel.evaluation.subject import Subject, data_protocol
 from pmodel.figures.figure import NotShown, Scene, is_image
 from pmodel.files.printable import first_line, shown
+from pmodel.files.run_files import BEST, LAST, RESULTS, SCHEMA, STATUS
 from pmodel.instantiate import instantiate
 from pmodel.plots.grids import image_grid, in_rows
 from pmodel.plots.plots import clouds
@@ -28,7 +29,6 @@ from pmodel.processes.bar import Bar
 from pmodel.processes.ending import INTERRUPTED, end
 from pmodel.processes.group import ProcessGroup
 from pmodel.processes.launch import is_first
-from pmodel.runs.files import BEST, LAST, RESULTS, SCHEMA, STATUS
 from pmodel.runs.opening import Run, open_run
 from pmodel.runs.provenance import provenance
 from pmodel.runs.results import Curve, Missing

@@ -22,11 +22,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from pmodel.commands.directories import finish_sweep, multirun_at_work
 from pmodel.files.printable import shown
+from pmodel.files.run_files import RESULTS, STATUS
 from pmodel.processes.ending import FAILED, end
 from pmodel.processes.launch import is_first
 from pmodel.reporting.summary import table
 from pmodel.reporting.texts import label_of, spread_text
-from pmodel.runs.files import RESULTS, STATUS
 from pmodel.runs.results import Number
 from pmodel.runs.saved import (
     ENDED,

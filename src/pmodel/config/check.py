@@ -1,6 +1,6 @@
 """Checks what a command line composes, key by key, before anything heavy is imported."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,8 @@ from pmodel.config.tree import (
     suggest_setting,
     unset,
 )
-from pmodel.runs.typed import CONFIG_DIR
+from pmodel.files.printable import shown
+from pmodel.runs.typed import CONFIG_DIR, config_folders
 from pmodel.settings.signatures import Parameter, resolve, signature, typed_fields
 
 
@@ -107,9 +108,9 @@ class Job:
     def __init__(self, config_name: str, overrides: list[Override], folders: list[Path]):
         self.config_name, self.folders = config_name, folders
         self.loader = GlobalHydra.instance().config_loader()
-        self.search_path = (
-            [f"hydra.searchpath=[{', '.join(f'file://{f}' for f in folders[1:])}]"] if folders[1:] else []
-        )
+        # Hydra knows the user's own project by itself.
+        further = [f"file://{folder}" for folder in folders[1:] if folder not in config_folders()]
+        self.search_path = [f"hydra.searchpath=[{', '.join(further)}]"] if further else []
         # Hydra looks at all folders anew for each; a group's name has no dots.
         self.options = {
             name: self.loader.get_group_options(name, config_name=config_name, overrides=self.search_path)
@@ -167,6 +168,10 @@ class Job:
     def check(self) -> str:
         """Checks all of it, and gives a name to it."""
         config = self.composed()
+        for path in self.doubled():
+            raise ConfigError(
+                f"{shown(path)}: pmodel has a file of that name, which is read in its place; rename yours"
+            )
         if config.get("resume") is not None and not any(o.key_or_group == "resume" for o in self.values):
             raise ConfigError(f"resume={config.resume}: type it on the command line; a file can't ask for it")
         origins = self.origins()
@@ -197,6 +202,11 @@ class Job:
     def origins(self) -> Origins:
         parts = [o for o in self.groups if "/" in o.key_or_group]
         return Origins({o.key_or_group: o.input_line for o in (*parts, *self.values)}, self.folders, self.defaults_list)
+
+    def doubled(self) -> Iterator[Path]:
+        """Files of the defaults list that lie in several folders, of which Hydra reads the first alone."""
+        for default in self.defaults_list() if self.folders[1:] else []:
+            yield from [p for f in self.folders if (p := f / f"{default.config_path}.yaml").is_file()][1:]
 
     def top(self) -> dict[str, Parameter]:
         """The top-level keys, of a config of the project's own; none of another."""

@@ -13,7 +13,7 @@ from pmodel.config.overrides import parse_overrides
 from pmodel.config.tree import ConfigError
 from pmodel.files.foreign import check_places, read_json
 from pmodel.files.printable import printable, quoted
-from pmodel.runs.files import CONFIG, STATUS, SWEEP
+from pmodel.files.run_files import CONFIG, STATUS, SWEEP
 from pmodel.runs.saved import ENDED, read_config, read_status
 from pmodel.runs.typed import arguments_of_run, only_typed, project_data_dir, to_type
 

@@ -9,11 +9,13 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from pmodel.config.third_party import RANGES, missing_library
+from pmodel.instantiate import TRUSTED, check_trusted
 from pmodel.settings.annotations import accepts, choices, in_words
 from pmodel.settings.signatures import Parameter, TargetError, resolve, signature, typed_fields
 
 # Characters of what was typed that a message repeats.
 LONGEST = 300
+PACKAGES = sorted({name.partition(".")[0] for name in TRUSTED})
 INSTANTIATE_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 
 
@@ -83,12 +85,19 @@ class Checker:
     def tree(self, node: Any, path: str) -> None:
         if isinstance(node, dict):
             if "_target_" in node:
+                self.trusted(str(node["_target_"]), f"{path}._target_")
                 self.target(node, path)
             for key, child in node.items():
                 self.tree(child, f"{path}.{key}".lstrip("."))
         elif isinstance(node, list):
             for child in node:
                 self.tree(child, path)
+
+    def trusted(self, target: str, key: str) -> None:
+        try:
+            check_trusted(target, self.origin.name(key, target))
+        except ValueError as error:
+            raise ConfigError(f"{error}{suggest(target.partition('.')[0], PACKAGES)}") from None
 
     def target(self, node: dict, path: str) -> None:
         target = str(node["_target_"])

@@ -12,8 +12,8 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import Logger
 
 from pmodel.files.atomic import NotWritten, write_atomically
+from pmodel.files.run_files import METRICS
 from pmodel.processes.launch import first_only
-from pmodel.runs.files import METRICS
 
 log = logging.getLogger("pmodel")
 

@@ -3,10 +3,11 @@
 from typing import Any, Literal, NotRequired, TypedDict
 
 import torch
+from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from pmodel.capabilities import Encodes, LogProb, Samples, TrainableFeatures
-from pmodel.instantiate import check_target, instantiate
+from pmodel.instantiate import instantiate, trusted_class
 from pmodel.nets.precision import in_own_dtype, upcast
 from pmodel.runs.saved import find_run, read_checkpoint, read_config
 from pmodel.settings.ranges import Counts
@@ -61,7 +62,7 @@ def build_part(
 
 def is_model(node: dict[str, Any]) -> bool:
     """Whether a dict with a `_target_` describes a model, as it does once the model was read from a run."""
-    return str(node["_target_"]).startswith("pmodel.models.")
+    return issubclass(trusted_class(node["_target_"]), LightningModule)
 
 
 def read_run(run: str, place: str) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, list[float]]]:
@@ -78,7 +79,7 @@ def read_run(run: str, place: str) -> tuple[dict[str, Any], dict[str, Tensor], d
     found = find_run(run, place)
     target = read_config(found.folder, place, ("model",))["model"]["_target_"]
     content = read_checkpoint(found.checkpoint, place)
-    check_target(target, ("pmodel.models.",))
+    trusted_class(target, LightningModule)
     units = next((kept["units"] for kept in content.values() if isinstance(kept, dict) and kept.get("units")), {})
     return {**content["hyper_parameters"], "_target_": target}, content["state_dict"], units
 

@@ -15,10 +15,10 @@ from omegaconf import DictConfig, OmegaConf
 from pmodel.files.atomic import NotWritten, write_atomically
 from pmodel.files.foreign import read_yaml
 from pmodel.files.printable import shown
+from pmodel.files.run_files import BEST, CONFIG, LAST, OVERRIDES, RESULTS, SCHEMA, STATUS
 from pmodel.processes.ending import WRONG_INPUT, end_job, in_multirun
 from pmodel.processes.launch import is_first, launched
 from pmodel.runs.claim import Claim, InUse
-from pmodel.runs.files import BEST, CONFIG, LAST, OVERRIDES, RESULTS, SCHEMA, STATUS
 from pmodel.runs.results import write_json
 from pmodel.runs.saved import ENDED, read_overrides, read_status, resume_command, without_folder
 from pmodel.runs.typed import only_typed, to_type

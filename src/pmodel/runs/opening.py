@@ -12,8 +12,8 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from pmodel.data.torchvision_images import TorchvisionImages
 from pmodel.files.foreign import read_json
 from pmodel.files.printable import first_line, shown
-from pmodel.instantiate import check_target, instantiate
-from pmodel.runs.files import RESULTS
+from pmodel.files.run_files import RESULTS
+from pmodel.instantiate import check_trusted, instantiate, trusted_class
 from pmodel.runs.saved import find_run, read_checkpoint, read_config
 from pmodel.runs.typed import to_type
 from pmodel.settings.checked import check_given
@@ -163,17 +163,18 @@ def open_run(
     read = found.checkpoint.read_bytes()
     content = read_checkpoint(found.checkpoint, place, read)
     target = config["model"]["_target_"]
+    check_trusted(target, place)
     # Layers draw initial weights from the global state, which is the caller's.
     with torch.random.fork_rng(devices=[]):
         try:
-            check_target(target, ("pmodel.models.",))
+            trusted_class(target, LightningModule)
             model = instantiate({**content["hyper_parameters"], "_target_": target})
             model.load_state_dict(content["state_dict"])
             epochs = epochs_trained(content)
         except (RuntimeError, TypeError, KeyError, ValueError, AttributeError, ImportError) as error:
             raise ValueError(f"{place}: {shown(found.checkpoint)} does not fit {target}: {first_line(error)}") from None
     try:
-        check_target(config["data"]["_target_"], ("pmodel.data.",))
+        trusted_class(config["data"]["_target_"], LightningDataModule)
         data = instantiate(config["data"])
         data.keep_units(content.get(type(data).__qualname__, {}).get("units", {}))
     except (TypeError, AttributeError, ImportError, KeyError) as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 
 from pmodel.files.atomic import write_atomically
-from pmodel.runs.files import SCHEMA
+from pmodel.files.run_files import SCHEMA
 
 # The parts of a table of numbers, in its order.
 Group = Literal["likelihood", "samples", "memorization", "reconstruction", "clusters", "codes", "cost"]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from pmodel.files.foreign import OWN, in_folder, read_json, read_yaml
 from pmodel.files.printable import setting
-from pmodel.runs.files import BEST, CONFIG, LAST, OVERRIDES, SCHEMA, STATUS
+from pmodel.files.run_files import BEST, CONFIG, LAST, OVERRIDES, SCHEMA, STATUS
 from pmodel.runs.typed import COMMAND
 
 # Statuses of a run of which nothing is left to do.

@@ -1,6 +1,7 @@
 """What is typed for a run to go on, and for another process to join it."""
 
 import re
+import sys
 from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
@@ -9,15 +10,23 @@ from omegaconf import OmegaConf
 
 from pmodel.files.foreign import WRITING
 from pmodel.files.printable import quoted, setting
+from pmodel.files.project import own_conf
 
 _REPOSITORY = Path(__file__).parents[3]
 # Whether the package is that of the repository, whose conf/ is the one to be edited, and not of a wheel.
 IN_REPOSITORY = (_REPOSITORY / "conf" / "train.yaml").is_file() and (_REPOSITORY / "pyproject.toml").is_file()
 CONFIG_DIR = _REPOSITORY / "conf" if IN_REPOSITORY else Path(__file__).parents[1] / "conf"
-# What to type in a shell for a command.
-COMMAND = {name: f"uv run {name}.py" if IN_REPOSITORY else f"pmodel {name}" for name in ("train", "eval")}
+# What to type in a shell for a command: as this one was typed.
+_SCRIPTS = IN_REPOSITORY and Path(sys.argv[0]).name != "pmodel"
+COMMAND = {name: f"uv run {name}.py" if _SCRIPTS else f"pmodel {name}" for name in ("train", "eval")}
 # Of Hydra's own settings, those which start no other program and write nowhere else.
 HARMLESS = ("hydra/launcher", "hydra/sweeper", "hydra.launcher.n_jobs", "hydra.sweeper.n_trials", "hydra.mode")
+
+
+def config_folders() -> list[Path]:
+    """Where YAML files lie: the package's conf/ and, where there is another one, that of the user's own project."""
+    own = own_conf()
+    return [CONFIG_DIR] if own is None or own.resolve() == CONFIG_DIR.resolve() else [CONFIG_DIR, own]
 
 
 def only_typed(words: list[str]) -> list[str]:
@@ -30,7 +39,14 @@ def only_typed(words: list[str]) -> list[str]:
         hydras = key.startswith("hydra") and key not in HARMLESS
         place = key.startswith(WRITING) and re.search(r"path|dir|file|folder|/|~|\.\.|\{", line)
         data = key in ("data_dir", "data.data_dir")
-        if hydras or place or data or key.startswith("paths.run") or re.search(r"\$\{|_target_|@.*=", line):
+        if (
+            hydras
+            or place
+            or data
+            or key == "trusted"
+            or key.startswith("paths.run")
+            or re.search(r"\$\{|_target_|@.*=", line)
+        ):
             found.append(line)
     return found
 

@@ -1,0 +1,1 @@
+"""Models, networks, data and numbers of this project."""
