@@ -40,7 +40,7 @@ def test_a_new_project_trains_resumes_and_is_evaluated_with_its_own_number(proje
     refused = evaluate("run=run")
     assert (refused.code, refused.err.count("\n")) == (2, 1)
     assert "the package mine is not trusted; if you know its code, type trusted=[mine]" in refused.err
-    assert evaluate("run=run", "trusted=[mine]", "metric={}", "callbacks.figures=null").code == 0
+    assert evaluate("run=run", "trusted=[mine]", "metric=mine", "callbacks.figures=null").code == 0
 
 
 def test_help_lists_the_projects_options_and_settings_beside_pmodels(project, train: Run):
