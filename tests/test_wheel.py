@@ -142,7 +142,7 @@ def test_a_project_of_ones_own_has_all_that_pmodel_has(wheel: Path, tmp_path: Pa
     typed("train", "model=vae", "data=mine", *short, *parts)
     assert (project / "own" / "noted.txt").read_text() == "Slow"
     assert "train/loss" in (project / "own" / "lines.txt").read_text()
-    search = ["sweep=optuna", "hydra.sweeper.n_trials=2", "model.latent_dim=range(4,9,4)"]
+    search = ["-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "model.latent_dim=range(4,9,4)"]
     typed("train", "model=mine", "data=mine", *short, *search)
     typed("train", "-m", "model=mine", "data=mine", *short, "seed=1,2", "hydra/launcher=joblib")
     said("python", "-m", "pytest", "-q", place="myproject")

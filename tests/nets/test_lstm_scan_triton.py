@@ -22,6 +22,8 @@ else:
 scans = len(order)
 shapes = (scans, size[0] * size[1], batch, 4 * hidden), (scans, lattice.taps, hidden, 4 * hidden), (scans, hidden)
 gates, weight, h0, c0 = (torch.randn(shape, device=device) * 0.7 for shape in (*shapes, shapes[-1]))
+# With weights of 0.7 the scan over 28×28 is chaotic: gradients in float32 are up to 0.08 off those in float64.
+weight = weight * 0.15
 seed = torch.randn(scans, size[0] * size[1], batch, hidden, device=device)
 found = []
 for fused in (False, True):

@@ -27,6 +27,11 @@ NOISE = (
     r"Found \d+ module\(s\) in eval mode at the start of training",
     # Of 1×1 convolutions, whose weights have two layouts that are the same; on several devices.
     r"Grad strides do not match bucket view strides",
+    # On one GPU there is nothing to spread.
+    r"FSDP is switching to use `NO_SHARD`",
+    r"When using ``NO_SHARD`` for ``ShardingStrategy``",
+    # Lightning saves a model that is spread over devices in a way that PyTorch has deprecated.
+    r"FSDP\.state_dict_type\(\) and FSDP\.set_state_dict_type\(\) are being deprecated",
     # A resumed run writes where it wrote before.
     r"Checkpoint directory .* exists and is not empty",
     r"The dirpath has changed from",

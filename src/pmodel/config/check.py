@@ -1,5 +1,6 @@
 """Checks what a command line composes, key by key, before anything heavy is imported."""
 
+import ast
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -259,6 +260,10 @@ class Job:
                 node = None if OmegaConf.is_missing(node, part) else node[part]
                 continue
             if not isinstance(node, DictConfig):
+                declared = self.top().get(here)
+                if node is None and declared and ast.unparse(declared.annotation) == "dict | None":
+                    value = override.input_line.partition("=")[2]
+                    raise ConfigError(f"{override.input_line}: {here} is typed whole: '{here}={{{part}: {value}}}'")
                 raise ConfigError(f"{override.input_line}: {here} is {show(node)} and has no settings of its own")
             arguments = list(signature(node._target_).parameters) if "_target_" in node else []
             if part in arguments and depth == len(parts) - 1:

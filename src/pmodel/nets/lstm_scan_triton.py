@@ -44,6 +44,7 @@ def _launch(kernel: Any, tensors: tuple[Tensor, ...], states: Tensor, lattice: L
     # Cells of a block: a power of two, and no less than a product takes.
     N = max(16, triton.next_power_of_2(max(lattice.counts)))
     sizes = {"H": H, "TAPS": tensors[1].shape[1], "N": N, "num_warps": 4 if H < 64 else 8}
+    sizes["num_stages"] = 1  # a step reads what the one before it wrote: nothing may be loaded ahead
     kernel[(B, R)](*tensors, lattice.table, len(lattice.counts), M, B, S, lattice.memory_tap, **sizes)
 
 
