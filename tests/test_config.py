@@ -200,3 +200,8 @@ def test_the_model_gets_its_shapes_from_the_data():
     assert plain["model"]["likelihood"] == "bernoulli"
     assert config("data=cifar10")["model"]["likelihood"] == "discretized_logistic"
     assert config("data=points")["model"]["likelihood"] == "gaussian"
+
+
+def test_a_setting_of_answer_says_how_it_is_typed():
+    with pytest.raises(ConfigError, match=r"^answer\.whiten=true: answer is typed whole: 'answer={whiten: true}'$"):
+        check_overrides("eval", ["run=logs/x", "answer.whiten=true"])

@@ -95,9 +95,11 @@ class Checker:
 
     def trusted(self, target: str, key: str) -> None:
         try:
-            check_trusted(target, self.origin.name(key, target))
+            check_trusted(target)
         except ValueError as error:
-            raise ConfigError(f"{error}{suggest(target.partition('.')[0], PACKAGES)}") from None
+            reason = str(error).removeprefix(f"_target_={target}")
+            hint = suggest(target.partition(".")[0], PACKAGES)
+            raise ConfigError(f"{self.origin.name(key, target)}{reason}{hint}") from None
 
     def target(self, node: dict, path: str) -> None:
         target = str(node["_target_"])

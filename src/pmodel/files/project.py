@@ -7,6 +7,7 @@ else does: no run directory, no checkpoint, no pyproject.toml in one.
 import os
 import sys
 import tomllib
+from functools import lru_cache
 from keyword import iskeyword
 from pathlib import Path
 
@@ -50,10 +51,15 @@ def own_conf() -> Path | None:
 
 
 def _of_pyproject() -> tuple[str, ...]:
-    if not PYPROJECT.is_file() or _in_a_run():
-        return ()
+    file = PYPROJECT.absolute()
+    return () if not file.is_file() or _in_a_run() else _packages_in(file, file.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _packages_in(file: Path, changed: int) -> tuple[str, ...]:
+    """Those that a pyproject.toml names, which is read again once it has changed."""
     try:
-        match tomllib.loads(PYPROJECT.read_text(encoding="utf-8")):
+        match tomllib.loads(file.read_text(encoding="utf-8")):
             case {"tool": {"pmodel": {"packages": packages}}}:
                 return _names(packages, f"{PYPROJECT}: tool.pmodel.packages={packages}")
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
