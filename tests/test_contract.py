@@ -13,7 +13,7 @@ from support import CONFIG_DIR, build, config
 from pmodel import capabilities
 from pmodel.instantiate import instantiate
 from pmodel.models.autoregressive import AutoregressiveModule
-from pmodel.testing import CHECKS, built
+from pmodel.testing import CHECKS
 from pmodel.testing.answers import CHECKS as OF_EACH_KIND
 from pmodel.testing.answers import answers, protocols
 from pmodel.testing.case import Case
@@ -94,7 +94,8 @@ def case_of(model_name: str, data_name: str, folder: Path) -> Case:
         # With fewer maps, two steps leave it so grey that two draws may be rounded to the same levels.
         overrides = [*overrides, "model.players.generator.channels=64"]
     torch.manual_seed(0)
-    return trained(*built(f"model={model_name}", *overrides, "data.batch_size=32"))
+    limit = [] if data_name == "points" else ["data.limit=64"]
+    return trained(*build(f"model={model_name}", *overrides, *limit, "data.batch_size=32"))
 
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda p: f"{p[0]}-{p[1]}")
@@ -147,7 +148,7 @@ class Silent:
 
 @pytest.mark.parametrize("data", [data for data in DATA if data != "colour"])
 def test_a_model_that_answers_nothing_has_the_number_of_its_parameters_and_reasons(data):
-    found, reasons = findings(Silent(), built("model=kde", *DATA[data])[1])
+    found, reasons = findings(Silent(), build("model=kde", *DATA[data], "data.limit=64")[1])
     assert set(found) == {"parameters"}
     assert all(reasons.values())
 

@@ -11,6 +11,7 @@ import torch
 from pmodel.commands.quiet import NOISE
 from pmodel.config.build import build
 from pmodel.config.check import check_overrides
+from pmodel.config.resolvers import register_resolvers
 from pmodel.testing.answers import check_answers_alone, check_answers_of_each_kind, check_completions
 from pmodel.testing.evaluated import check_evaluation
 from pmodel.testing.training import check_checkpoint, check_gradients, check_losses, check_shares, trained
@@ -56,6 +57,7 @@ def built(*words: str) -> tuple[Any, Any]:
     Raises:
         ValueError: of one line, as train.py has it, if there is no such option or setting, or one is out of its range.
     """
+    register_resolvers()
     check_overrides("train", list(words))
     found = []
     for group in ("model", "data"):
