@@ -39,6 +39,7 @@ ALLOWED: dict[str, set[str]] = {
         *("callbacks", "config", "evaluation", "figures", "loggers", "plots", "processes", "reporting", "runs"),
         "training",
     },
+    "testing": {"commands", "config", "data", "evaluation", "features", "nets", "runs", "training"},
     "__init__": {"config", "runs"},
     "__main__": {"__init__", "commands", "processes"},
 }

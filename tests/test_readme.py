@@ -126,12 +126,12 @@ EVALUATIONS = [
 
 @pytest.mark.parametrize("command", EVALUATIONS, ids=" ".join)
 def test_each_evaluation_runs_as_printed(command, train, evaluate, tmp_path):
-    assert train("model=pca", *SMALL, "logger=none").code == 0
     run = tmp_path / path_in(command, "run=")
-    if "multirun" in run.parts:
-        run = run / "0-pca-mnist_5k"
-    shutil.move(run_directory(tmp_path / "logs"), run)
-    extra = ["metric.samples.num_samples=100", "metric.memorization.num_samples=100"]
+    if "zoo" not in run.parts:
+        assert train("model=pca", *SMALL, "logger=none").code == 0
+        place = run / "0-pca-mnist_5k" if "multirun" in run.parts else run
+        shutil.move(run_directory(tmp_path / "logs"), place)
+    extra = ["metric.likelihood.num_samples=5", "metric.samples.num_samples=100", "metric.memorization.num_samples=100"]
     if "metric/features=inception" in command:
         # Its weights would be downloaded; that they would is what is said.
         (tmp_path / "nothing.pth").write_bytes(b"")

@@ -64,6 +64,11 @@ def test_the_wheel_alone_trains_evaluates_resumes_and_names_the_extra_that_is_mi
     quick = ["metric.samples.num_samples=50", "metric.memorization.num_samples=50", "metric.likelihood.num_samples=5"]
     said("pmodel", "eval", "run=[pca,vae]", *quick)
     assert list(tmp_path.glob("work/logs/eval/*/report.html"))
+    shape = "import pmodel; print(tuple(pmodel.open_run('zoo/vae').model.sample(2).shape))"
+    assert said("python", "-c", shape) == "(2, 1, 28, 28)\n"
+    said("pmodel", "train", "resume=zoo/vae", "trainer.max_epochs=31")
+    assert list(tmp_path.glob("work/logs/train/vae-mnist_5k/*/results.json"))
+    assert said("python", "-c", "from pmodel.testing import contract; contract('model=pca', 'data=digits')") == ""
     said("pmodel", "train", "-m", "model=pca", *SMALL, "seed=1,2", "hydra/launcher=joblib")
     for words, line in MISSING.items():
         assert f"error: {line}, which is not installed: pip install" in said("pmodel", *words, code=2)

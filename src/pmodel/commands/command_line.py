@@ -21,6 +21,7 @@ from pmodel.processes.ending import WRONG_INPUT, end
 from pmodel.processes.launch import is_first
 from pmodel.runs.saved import find_runs, read_config
 from pmodel.runs.typed import config_folders
+from pmodel.runs.zoo import in_zoo
 
 
 def checked_command_line(config_name: str, argv: list[str]) -> list[str]:
@@ -117,7 +118,8 @@ def _check_runs(overrides: list[str], multirun: bool) -> None:
             check_links(run.folder)
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    if len(paths) == 1 and not any(o.key_or_group == "hydra.run.dir" for o in parse_overrides(overrides)):
+    in_run = len(paths) == 1 and not in_zoo(paths[0])
+    if in_run and not any(o.key_or_group == "hydra.run.dir" for o in parse_overrides(overrides)):
         try:
             check_writable(Path(eval_dir(paths, "")), typed[-1].input_line)
         except ConfigError as error:

@@ -41,12 +41,12 @@ from pmodel.settings.signatures import Parameter, resolve, signature, typed_fiel
 
 
 def check_overrides(
-    config_name: str, overrides: list[str], folders: Sequence[Path] = (CONFIG_DIR,), multirun: bool = False
+    config_name: str, overrides: list[str], folders: Sequence[Path] = (), multirun: bool = False
 ) -> str:
     """Composes what the overrides ask for and checks every key and value of it.
 
     Args:
-        folders: where YAML files lie: the project's conf/ and, after it, those that the user adds by `--config-dir`.
+        folders: where YAML files lie: pmodel's conf/ first; if empty, that and the one of the user's own project.
 
     Returns:
         What it is, for a first line: `vae on digits`.
@@ -54,7 +54,7 @@ def check_overrides(
     Raises:
         ConfigError: at the first thing wrong.
     """
-    parsed = parse_overrides(overrides)
+    parsed, folders = parse_overrides(overrides), folders or config_folders()
     with initialize_config_dir(str(folders[0]), version_base="1.3"), one_line_errors(folders):
         hydra = hydras_own(config_name, parsed)
         sweep = own_sweep(hydra, parsed)

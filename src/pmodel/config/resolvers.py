@@ -11,6 +11,7 @@ from pmodel.config.tree import ConfigError
 from pmodel.data.csv_tables import Column, Header, layout, num_classes
 from pmodel.processes.launch import counted
 from pmodel.runs.typed import project_data_dir
+from pmodel.runs.zoo import in_zoo
 from pmodel.settings.annotations import accepts
 from pmodel.settings.signatures import signature
 
@@ -102,9 +103,10 @@ def if_images(shape: list[int], value: Any, otherwise: Any) -> Any:
 
 
 def eval_dir(run: str | list[str], log_dir: str) -> str:
-    """Where evaluations are written: in the run, or in the multirun, that is evaluated; of several, among the logs."""
+    """Where evaluations are written: in the run, or in the multirun, that is evaluated; of several, and of those that
+    come with the package, among the logs."""
     paths = [run] if isinstance(run, str) else list(run)
-    if len(paths) > 1:
+    if len(paths) > 1 or in_zoo(paths[0]):
         return f"{log_dir}/eval"
     path = Path(paths[0]).expanduser()
     return str((path.absolute().parent.parent if path.is_file() else path) / "eval")

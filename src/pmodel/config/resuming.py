@@ -14,8 +14,10 @@ from pmodel.config.tree import ConfigError
 from pmodel.files.foreign import check_places, read_json
 from pmodel.files.printable import printable, quoted
 from pmodel.files.run_files import CONFIG, STATUS, SWEEP
-from pmodel.runs.saved import ENDED, read_config, read_status
+from pmodel.runs.directory import made
+from pmodel.runs.saved import ENDED, find_run, read_config, read_status
 from pmodel.runs.typed import arguments_of_run, only_typed, project_data_dir, to_type
+from pmodel.runs.zoo import fresh_directory, in_zoo, located
 
 # What a resumed run may change: how long, where and how it is shown, not what is trained on what.
 RESUMABLE = (
@@ -31,7 +33,7 @@ def with_resumed_config(argv: list[str], overrides: list[str], multirun: bool) -
     resume = [o for o in parsed if o.key_or_group == "resume"]
     if not resume or resume[-1].value() is None:
         return argv
-    typed, path = resume[-1].input_line, Path(str(resume[-1].value()))
+    typed, path = resume[-1].input_line, located(str(resume[-1].value()))
     if multirun:
         raise ConfigError(f"{typed}: goes on with what is there; leave out --multirun")
     others = [o for o in parsed if o not in resume]
@@ -57,7 +59,20 @@ def with_resumed_config(argv: list[str], overrides: list[str], multirun: bool) -
                 " .max_steps, .max_time, .accelerator, .devices, callbacks.… and logger.…, and where the data lie"
             )
     options = [word for word in argv if word not in overrides]
-    return [*arguments_of_run(run, path), *options, *moved, *(o.input_line for o in others)]
+    own = _copied(run, path, typed, others) if in_zoo(path) else arguments_of_run(run, path)
+    return [*own, *options, *moved, *(o.input_line for o in others)]
+
+
+def _copied(run: Path, path: Path, typed: str, others: list[Override]) -> list[str]:
+    """The command line by which a run that comes with the package is resumed, in a directory of its own."""
+    asked = [str(override.value()) for override in others if override.key_or_group == "hydra.run.dir"]
+    try:
+        folder = Path(asked[-1]) if asked else fresh_directory(read_config(run, typed), typed)
+        checkpoint = find_run(path, typed).checkpoint
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    made[:] = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    return arguments_of_run(folder, checkpoint, run)
 
 
 def _moved(run: Path, typed: str, others: list[Override]) -> list[str]:

@@ -22,6 +22,7 @@ from pmodel.runs.claim import Claim, InUse
 from pmodel.runs.results import write_json
 from pmodel.runs.saved import ENDED, read_overrides, read_status, resume_command, without_folder
 from pmodel.runs.typed import only_typed, to_type
+from pmodel.runs.zoo import copy_run, in_zoo
 
 
 class Start(NamedTuple):
@@ -125,6 +126,8 @@ class RunDirectory:
         return Path(resume) if resume is not None and Path(resume).is_file() else self.last_checkpoint
 
     def _begin(self, config: DictConfig, resume: str | None, again: bool) -> Start:
+        if resume is not None and in_zoo(resume):
+            copy_run(Path(resume), self.path)
         status = read_status(self.status_file, shown(self.path))
         if resume is None:
             if not status:

@@ -16,6 +16,7 @@ from pmodel.files.foreign import OWN, in_folder, read_json, read_yaml
 from pmodel.files.printable import setting
 from pmodel.files.run_files import BEST, CONFIG, LAST, OVERRIDES, SCHEMA, STATUS
 from pmodel.runs.typed import COMMAND
+from pmodel.runs.zoo import located
 
 # Statuses of a run of which nothing is left to do.
 ENDED = ("done", "pruned")
@@ -50,13 +51,14 @@ class SavedRun(NamedTuple):
 def find_run(path: str | Path, place: str) -> SavedRun:
     """The run that a directory or a checkpoint belongs to; of a directory best.ckpt, or last.ckpt if there is no best.
 
+    path: zoo/NAME is also one that comes with the package
     place: the setting as it was typed, for messages
 
     Raises:
         ValueError: of one line, if there is no such run, if it has failed or has no checkpoint, or if another version
             of pmodel wrote it, in another form.
     """
-    path = Path(path).expanduser()
+    path = located(path)
     if path.is_dir():
         folder, options = path, [path / "checkpoints" / name for name in (BEST, LAST)]
     elif path.is_file():
@@ -87,7 +89,7 @@ def find_runs(paths: list[str]) -> tuple[list[SavedRun], list[str]]:
     found: dict[Path, SavedRun] = {}
     left_out: list[str] = []
     for path in map(str, paths):
-        jobs = jobs_of(Path(path).expanduser())
+        jobs = jobs_of(located(path))
         if not jobs:
             run = find_run(path, f"run={path}")
             found.setdefault(run.checkpoint.resolve(), run)

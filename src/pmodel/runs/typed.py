@@ -51,14 +51,17 @@ def only_typed(words: list[str]) -> list[str]:
     return found
 
 
-def arguments_of_run(run: Path, resume: Path | None) -> list[str]:
-    """The command line of a process that takes its settings from the config.yaml of a run directory."""
+def arguments_of_run(run: Path, resume: Path | None, source: Path | None = None) -> list[str]:
+    """The command line of a process that takes its settings from the config.yaml of a run directory.
+
+    source: the directory that has the file, where that is not the run's own
+    """
     own: dict[str, Path] = {"hydra.run.dir": run, "paths.run_dir": run.absolute()}
     if resume is not None:
         own["resume"] = resume
     settings = [f"{key}={quoted(str(value))}" for key, value in own.items()]
     settings += ["hydra.output_subdir=null", "hydra/job_logging=none", "hydra/hydra_logging=none"]
-    return ["--config-path", str(run.absolute()), "--config-name", "config", *settings]
+    return ["--config-path", str((source or run).absolute()), "--config-name", "config", *settings]
 
 
 def project_data_dir() -> str:
