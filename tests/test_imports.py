@@ -32,14 +32,17 @@ ALLOWED: dict[str, set[str]] = {
     "figures": {"processes", "metrics", "features", "plots"},
     "evaluation": {"metrics", "features", "processes", "runs"},
     "loggers": {"processes", "runs"},
-    "config": {"data", "processes", "runs"},
+    "config": {"data", "processes", "runs", "training"},
     "callbacks": {"metrics", "features", "figures", "evaluation", "loggers", "processes", "runs", "config"},
     "reporting": {"plots", "runs"},
     "commands": {
         *("callbacks", "config", "evaluation", "figures", "loggers", "plots", "processes", "reporting", "runs"),
         "training",
     },
-    "__init__": {"config", "runs"},
+    "interactive": {
+        *("callbacks", "commands", "config", "data", "figures", "loggers", "plots", "processes", "reporting", "runs"),
+    },
+    "__init__": {"config", "interactive"},
     "__main__": {"__init__", "commands", "processes"},
 }
 
