@@ -195,7 +195,7 @@ def _levels(x: Tensor) -> tuple[Tensor, int, tuple[str, ...]]:
     least, most = x.min().item(), x.max().item()
     largest = 1 if x.is_floating_point() else 255
     if least < 0 or most > largest:
-        hint = "; x / 255 of bytes is in [0, 1]" if least >= 0 and 1 < most <= 255 else ""
+        hint = f"; x / {255 if most > 100 else most:g} is" if least >= 0 and 1 < most <= 255 else ""
         expected = "floats in [0, 1]" if largest == 1 else "bytes from 0 to 255"
         raise ValueError(f"data: images with values from {least:.6g} to {most:.6g}: expected {expected}{hint}")
     if not x.is_floating_point():

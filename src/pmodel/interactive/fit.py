@@ -22,9 +22,10 @@ from pmodel.config.recipe import Recipe
 from pmodel.files.atomic import NotWritten
 from pmodel.files.printable import first_line, shown
 from pmodel.interactive.callers import callers_kept
-from pmodel.interactive.notebook import FigureDisplay, NotebookProgress, in_notebook
+from pmodel.interactive.notebook import FigureDisplay, NotebookProgress
 from pmodel.interactive.run import InteractiveRun
 from pmodel.loggers.wandb_start import finish
+from pmodel.processes.bar import in_notebook
 from pmodel.processes.launch import num_processes
 from pmodel.runs.claim import reserve
 from pmodel.runs.directory import RunDirectory, WrongInput, made

@@ -1,7 +1,7 @@
-"""What a notebook shows while a model trains: a bar, and the figures as they come."""
+"""What a notebook shows while a model trains: a bar, and a figure as it comes."""
 
 import html
-import sys
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -11,14 +11,8 @@ from PIL import Image
 
 from pmodel.callbacks.progress import Progress
 
-# Those that show best how far a training has come; a model has some of them.
+# Those that show best how far a training has come; of these, the first one that a model has.
 FIGURES = ("samples", "reconstructions", "centres", "density", "completions")
-
-
-def in_notebook() -> bool:
-    """Whether a kernel of Jupyter runs this code."""
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    return shell is not None and hasattr(shell, "kernel")
 
 
 class NotebookBar:
@@ -60,11 +54,12 @@ class NotebookProgress(Progress):
 
 
 class FigureDisplay(Logger):
-    """Shows some figures in a notebook; each drawing takes the place of the one before."""
+    """Shows a figure in a notebook; each drawing takes the place of the one before."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._handles: dict[str, Any] = {}
+        self._figure: str | None = None
+        self._handle: Any = None
 
     @property
     def name(self) -> str:
@@ -81,13 +76,16 @@ class FigureDisplay(Logger):
         """They are in config.yaml."""
 
     def log_image(self, name: str, images: list[np.ndarray], step: int) -> None:
+        from IPython.display import Image as Shown
         from IPython.display import display
 
         name = name.rpartition("/")[2]
-        if name not in FIGURES:
+        if name != (self._figure or name) or name not in FIGURES:
             return
-        image = Image.fromarray(images[0])
-        if name in self._handles:
-            self._handles[name].update(image)
+        file = BytesIO()
+        Image.fromarray(images[0]).save(file, "png")
+        image = Shown(file.getvalue(), format="png")
+        if self._handle is None:
+            self._figure, self._handle = name, display(image, display_id=True)
         else:
-            self._handles[name] = display(image, display_id=True)
+            self._handle.update(image)
