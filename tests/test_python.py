@@ -30,7 +30,7 @@ from pmodel.training.gradient import GradientModule
 
 SMALL = ("data.limit=64", "callbacks=minimal")
 QUICK = [
-    *("metric.likelihood.num_samples=10", "metric.samples.num_samples=30", "metric.memorization.num_samples=30"),
+    *("metric.likelihood.num_samples=10", "metric.samples=null", "metric.memorization=null"),
     "callbacks.figures=null",
 ]
 
@@ -64,7 +64,8 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def run(tmp_path_factory: pytest.TempPathFactory) -> InteractiveRun:
     """A VAE, with all figures."""
     folder = tmp_path_factory.mktemp("python")
-    model = pmodel.build("vae", "data.limit=64", "paths.log_dir=" + str(folder), data="digits", latent_dim=3)
+    shown = "callbacks.figures.include.arithmetic=null"  # it would train a classifier
+    model = pmodel.build("vae", "data.limit=64", shown, f"paths.log_dir={folder}", data="digits", latent_dim=3)
     return pmodel.fit(model, max_epochs=2)
 
 
@@ -109,7 +110,7 @@ def test_a_run_of_fit_is_resumed_and_evaluated_by_the_commands(train: Run, evalu
     assert results.report.is_file()
     assert "reconstruction error" in repr(results)
     assert "<td>reconstruction error, squared error per pixel ↓</td>" in results._repr_html_()
-    with pytest.raises(KeyError, match=r"fid: there are .*frechet_distance"):
+    with pytest.raises(KeyError, match=r"fid: there are .*reconstruction_error"):
         results["fid"]
 
 
@@ -118,9 +119,9 @@ def test_several_runs_are_evaluated_side_by_side():
     results = pmodel.evaluate(*runs, *QUICK, split="validation")
     assert results["reconstruction_error"].keys() == {"pca", "kmeans"}
     assert results.report.is_relative_to("logs/eval")
-    for wrong in ("splt", "metric"):
+    for wrong in ("splt=1: there is no setting", "metric=1: expected"):
         with pytest.raises(ValueError, match=wrong):
-            pmodel.evaluate(runs[0], **{wrong: 1})
+            runs[0].evaluate(**{wrong.partition("=")[0]: 1})
     with pytest.raises(ValueError, match=r"^split=other"):
         runs[0].evaluate(split="other")
     with pytest.raises(ValueError, match=r"^evaluate: expected runs"):
@@ -349,7 +350,6 @@ def test_a_figure_is_that_of_the_training_or_is_drawn(run):
     drawn = run.show("reconstructions")
     with Image.open(run.folder / "kept.png") as file:  # of the last weights, not of the best
         assert drawn.size == file.size
-    assert run.show("neighbours").width > 10
     with pytest.raises(ValueError, match=r"^show\('sample'\): there is no such figure; there are data, samples, "):
         run.show("sample")
     with pytest.raises(ValueError, match=r"^show\('centres'\): the model has no clusters$"):

@@ -10,7 +10,7 @@ from hydra import initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from pmodel.config.check import Job
+from pmodel.config.check import ROOTS, Job
 from pmodel.config.early_checks import check_names, check_places, check_schedules, check_trainer
 from pmodel.config.errors import one_line_errors
 from pmodel.config.overrides import parse_overrides
@@ -20,6 +20,7 @@ from pmodel.data.arrays import Arrays, Examples, examples_of, settings_of
 from pmodel.files.printable import quoted, setting
 from pmodel.instantiate import instantiate
 from pmodel.runs.typed import CONFIG_DIR
+from pmodel.settings.signatures import resolve, typed_fields
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,9 @@ class Recipe:
         """
         with one_line_errors((CONFIG_DIR,)):
             values = OmegaConf.to_container(config, resolve=True)
-            others = {key: value for key, value in values.items() if key not in ("model", "data")}
-            Checker(self.origins(), types=True).tree(others, "")
+            checker = Checker(self.origins(), types=True)
+            checker.fields(typed_fields(*resolve("pmodel.config.schema", ROOTS[self.command].__name__)), values, "")
+            checker.tree({key: value for key, value in values.items() if key not in ("model", "data")}, "")
             check_names(values)
             check_places(values, {})
             check_trainer(values["trainer"], self.origins().name)
