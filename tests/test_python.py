@@ -122,7 +122,7 @@ def test_several_runs_are_evaluated_side_by_side():
     for wrong in ("splt=1: there is no setting", "metric=1: expected"):
         with pytest.raises(ValueError, match=wrong):
             runs[0].evaluate(**{wrong.partition("=")[0]: 1})
-    with pytest.raises(ValueError, match=r"^split=other"):
+    with pytest.raises(ValueError, match=r"^split='other': expected one of train"):
         runs[0].evaluate(split="other")
     with pytest.raises(ValueError, match=r"^evaluate: expected runs"):
         pmodel.evaluate("logs/train/x")
@@ -271,7 +271,7 @@ def test_a_stop_between_steps_is_a_keyboard_interrupt_too(monkeypatch: pytest.Mo
 
 
 def test_a_training_that_fails_says_so_in_its_directory():
-    with pytest.raises(Diverged, match=r"NaN|infinite"):
+    with pytest.raises(Diverged, match=r"^the training diverged: loss is"):
         pmodel.fit(pmodel.build("autoencoder", *SMALL, data="digits", **{"optimizer.lr": 1e30}), max_epochs=9)
     folder = run_directory(Path("logs"))
     assert json.loads((folder / "status.json").read_text())["status"] == "failed"
@@ -388,5 +388,5 @@ def test_samples_are_in_the_units_of_the_data_and_missing_answers_are_named(tmp_
 
 
 def test_importing_the_package_loads_nothing_heavy():
-    code = "import pmodel, sys; assert not {'torch', 'lightning', 'IPython', 'numpy'} & set(sys.modules); pmodel.fit"
+    code = "import pmodel, sys; assert not {'torch', 'lightning', 'IPython', 'numpy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(ROOT / "src")})

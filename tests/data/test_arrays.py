@@ -111,7 +111,7 @@ def with_nan(x: np.ndarray) -> np.ndarray:
         (BYTES / 1.0, r"^data: images with values from 0 to 255: expected floats in \[0, 1\]; x / 255 is$"),
         (BYTES / 255 - 0.1, r"^data: images with values from -0.1 to 0.9: expected floats in \[0, 1\]$"),
         (BYTES * np.int64(2), r"^data: images with values from 0 to 510: expected bytes from 0 to 255$"),
-        (np.zeros((5, 8, 8, 3)), r"^data: \[5, 8, 8, 3\]: expected \(N, C, H, W\), which x.transpose"),
+        (np.zeros((5, 8, 8, 3)), r"^data: \[5, 8, 8, 3\]: expected \(N, C, H, W\); x.transpose"),
         ((POINTS, LABELS[:9]), r"^data: labels of the shape \[9\]: expected \[40\]"),
         ((POINTS, LABELS * 0.5), r"^data: labels of float64: expected whole numbers"),
         ((POINTS, LABELS - 3), r"^data: a label of -3: expected whole numbers from 0"),

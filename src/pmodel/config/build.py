@@ -86,8 +86,8 @@ def _build_class(cls: type, overrides: tuple[str, ...], data: Any, settings: dic
 
 
 def _recipe_of_class(cls: type, overrides: tuple[str, ...]) -> Recipe:
-    chosen = {key: word.partition("=")[2] for word in overrides if (key := word.partition("=")[0]) in PARTS}
-    words = tuple(word for word in overrides if word.partition("=")[0] not in PARTS)
+    chosen = {key: word.partition("=")[2] for word in overrides if (key := str(word).partition("=")[0]) in PARTS}
+    words = tuple(word for word in overrides if str(word).partition("=")[0] not in PARTS)
     parts = tuple(f"+{key}={name}" for key, name in {**PARTS, **chosen}.items())
     return Recipe(words, hidden=("model=shared/gradient", *parts), model_name=cls.__name__.lower())
 

@@ -41,6 +41,11 @@ class Recipe:
     model_name: str | None = None
     command: str = "train"
 
+    def __post_init__(self) -> None:
+        for word in self.words:
+            if not isinstance(word, str):
+                raise ValueError(f"{show(word)}: expected a setting as it is typed, such as 'data.batch_size=32'")
+
     def having(self, data: Any = None, words: Sequence[str] = (), **settings: Any) -> "Recipe":
         """The recipe with other data, further words and further settings, by their dotted names.
 
@@ -49,11 +54,8 @@ class Recipe:
         Raises:
             ValueError: of one line, if the data are neither.
         """
-        for word in words:
-            if not isinstance(word, str):
-                raise ValueError(f"{show(word)}: expected a setting as it is typed, such as 'data.batch_size=32'")
         settings = {**self.settings, **settings}
-        if data is None and not any(word.startswith("data=") for word in words):
+        if data is None and not any(str(word).startswith("data=") for word in words):
             return replace(self, words=(*self.words, *words), settings=settings)
         others = tuple(word for word in self.words if not word.startswith("data="))
         changed = replace(self, words=(*others, *words), settings=settings, examples=None)
