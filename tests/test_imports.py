@@ -32,7 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "figures": {"processes", "metrics", "features", "plots"},
     "evaluation": {"metrics", "features", "processes", "runs"},
     "loggers": {"processes", "runs"},
-    "config": {"data", "processes", "runs"},
+    "config": {"data", "processes", "runs", "training"},
     "callbacks": {"metrics", "features", "figures", "evaluation", "loggers", "processes", "runs", "config"},
     "reporting": {"plots", "runs"},
     "commands": {
@@ -40,7 +40,10 @@ ALLOWED: dict[str, set[str]] = {
         "training",
     },
     "testing": {"commands", "config", "data", "evaluation", "features", "nets", "runs", "training"},
-    "__init__": {"config", "runs"},
+    "interactive": {
+        *("callbacks", "commands", "config", "data", "figures", "loggers", "plots", "processes", "reporting", "runs"),
+    },
+    "__init__": {"config", "interactive"},
     "__main__": {"__init__", "commands", "processes"},
 }
 

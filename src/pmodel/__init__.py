@@ -1,24 +1,29 @@
 """Unsupervised learning and generative models: one command per experiment."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pmodel.config.build import build
-    from pmodel.runs.opening import open_run
+    from pmodel.interactive.fit import fit
+    from pmodel.interactive.results import evaluate
+    from pmodel.interactive.run import open_run, picture
 
-__all__ = ["__version__", "build", "open_run"]
+__all__ = ["__version__", "build", "evaluate", "fit", "open_run", "picture"]
+
+# Importing the package alone costs nothing; these need torch and lightning.
+_MODULES = {
+    "build": "pmodel.config.build",
+    "fit": "pmodel.interactive.fit",
+    "evaluate": "pmodel.interactive.results",
+    "open_run": "pmodel.interactive.run",
+    "picture": "pmodel.interactive.run",
+}
 
 
 def __getattr__(name: str) -> Any:
-    # Importing the package alone costs nothing; these need torch and lightning.
-    if name == "build":
-        from pmodel.config.build import build
-
-        return build
-    if name == "open_run":
-        from pmodel.runs.opening import open_run
-
-        return open_run
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     if name == "__version__":
         from importlib.metadata import version
 

@@ -49,7 +49,9 @@ def check_trusted(target: str, place: str | None = None) -> tuple[str, ...]:
     package = target.partition(".")[0]
     if not target.startswith(trusted):
         reason = f"only classes of {', '.join(trusted)} are built"
-        if package not in {name.partition(".")[0] for name in trusted} | sys.stdlib_module_names:
+        if package == "__main__":
+            reason = f"{target} was written in a notebook or a script; pmodel.open_run(…, model=…) takes its class"
+        elif package not in {name.partition(".")[0] for name in trusted} | sys.stdlib_module_names:
             reason = (
                 f"the package {package} is not trusted; if you know its code, type trusted=[{package}], or add it to"
                 " packages of [tool.pmodel] in ./pyproject.toml"

@@ -42,7 +42,7 @@ def test_no_constructor_that_conf_names_has_a_default():
         ),
         ("model=gan", {"prior": "cauchy"}, "model.prior=cauchy: expected one of normal, uniform"),
         ("data=digits", {"batch_size": 0}, "data.batch_size=0: expected a whole number, at least 1"),
-        ("model=vea", {}, "Could not find 'model/vea'; did you mean vae?"),
+        ("model=vea", {}, "model=vea: model has no option 'vea'; did you mean vae?"),
         ("data=points", {"flip": True}, "data.flip=True: data has no 'flip'"),
         ("model=vae", {"latnt_dim": 3}, "model.latnt_dim=3: model has no 'latnt_dim'; did you mean model.latent_dim?"),
     ],

@@ -17,7 +17,6 @@ from pmodel.reporting.summary import numbers_table, paths_table
 from pmodel.runs.directory import RunDirectory
 from pmodel.runs.provenance import provenance
 from pmodel.runs.results import Number, write_results
-from pmodel.runs.saved import evaluate_command
 
 
 class Announcement(Callback):
@@ -57,10 +56,10 @@ class Announcement(Callback):
             )
 
 
-def report(run: RunDirectory, name: str, trainer: Trainer, check: bool = False) -> float | None:
-    """Writes results.json, and shows its numbers, the paths of the run's files and the command that evaluates it.
+def report(run: RunDirectory, name: str, trainer: Trainer, evaluate: str | None = None) -> float | None:
+    """Writes results.json, and shows its numbers, the paths of the run's files and what evaluates it.
 
-    check: it was one batch only, which nobody evaluates
+    evaluate: the command; None: nobody evaluates it
 
     Returns:
         The best value of the monitor; None if it was not measured.
@@ -69,10 +68,8 @@ def report(run: RunDirectory, name: str, trainer: Trainer, check: bool = False) 
         numbers = collect_numbers(trainer, trainer.datamodule.protocol())
         write_results(run.results, numbers, _context(run, trainer))
         print(f"\n{name}\n{numbers_table(numbers)}\n{paths_table(run.path, sorted(run.path.glob('figures/*.png')))}")
-        if run.last_checkpoint.exists() and not check:
-            print(f"evaluate  {evaluate_command(shown(run.path))}")
-        if check:
-            print("check     one batch went through everything")
+        if run.last_checkpoint.exists() and evaluate is not None:
+            print(f"evaluate  {evaluate}")
     best = next((callback for callback in trainer.callbacks if isinstance(callback, BestCheckpoint)), None)
     return None if best is None else best.best_metrics.get(best.monitor)
 

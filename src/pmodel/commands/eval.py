@@ -24,10 +24,7 @@ def main(config: DictConfig) -> None:
     from pmodel.files.run_files import RESULTS
     from pmodel.processes.group import ProcessGroup
     from pmodel.processes.launch import is_first
-    from pmodel.reporting.comparison_markdown import comparison_markdown
     from pmodel.reporting.comparison_text import comparison_text
-    from pmodel.reporting.report import write_report
-    from pmodel.runs.results import write_json
 
     settings = OmegaConf.to_container(config, resolve=True)
     quieten_libraries()
@@ -41,10 +38,7 @@ def main(config: DictConfig) -> None:
         if not is_first():
             return
         results["overrides"] = list(HydraConfig.get().overrides.task)
-        write_json(evaluation.folder / RESULTS, results)
-        (evaluation.folder / "table.md").write_text(comparison_markdown(results), encoding="utf-8")
-        evaluation.write_samples()
-        report = write_report(results, evaluation.folder)
+        report = evaluation.write(results)
         print(f"\n{comparison_text(results, shutil.get_terminal_size((132, 24)).columns)}\n")
         print(f"results   {shown(evaluation.folder / RESULTS)}\nreport    {shown(report)}", flush=True)
         if results["failed"]:

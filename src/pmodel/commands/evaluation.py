@@ -29,9 +29,11 @@ from pmodel.processes.bar import Bar
 from pmodel.processes.ending import INTERRUPTED, end
 from pmodel.processes.group import ProcessGroup
 from pmodel.processes.launch import is_first
+from pmodel.reporting.comparison_markdown import comparison_markdown
+from pmodel.reporting.report import write_report
 from pmodel.runs.opening import Run, open_run
 from pmodel.runs.provenance import provenance
-from pmodel.runs.results import Curve, Missing
+from pmodel.runs.results import Curve, Missing, write_json
 from pmodel.runs.saved import find_runs, read_checkpoint, read_overrides, read_results, read_status
 
 # Draws of each run in samples.png.
@@ -48,21 +50,16 @@ class Evaluation:
 
     All of the processes make one each and ask for `results`, which are the same on all; the first draws the figures.
 
+    runs: opened ones, in place of those that the settings name
     folder: what is written here
     """
 
-    def __init__(self, settings: dict[str, Any], group: ProcessGroup):
+    def __init__(self, settings: dict[str, Any], group: ProcessGroup, runs: list[Run] | None = None):
         self.settings, self.group = settings, group
         self.folder = Path(settings["paths"]["run_dir"])
         if settings["metric"].get("features") is None:
             raise ValueError("metric.features=null: expected metric/features=auto, classifier or inception")
-        paths = settings["run"] if isinstance(settings["run"], list) else [settings["run"]]
-        found, left_out = find_runs(paths)
-        for line in left_out if is_first() else ():
-            print(f"left out: {line}", flush=True)
-        places = settings["data_dir"], settings["data"]["path"]
-        self.runs = [open_run(run.checkpoint, *places, f"run={shown(run.folder)}") for run in found]
-        self.runs = answering(self.runs, settings["answer"] or {})
+        self.runs = answering(opened(settings) if runs is None else runs, settings["answer"] or {})
         self.labels = labels(self.runs)
         parts = {name: node for name, node in settings["metric"].items() if node}
         self.features = instantiate(parts.pop("features"))
@@ -141,6 +138,13 @@ class Evaluation:
             "config": run.config,
         }
 
+    def write(self, results: dict[str, Any]) -> Path:
+        """Writes the results document, its table, draws of the runs and the page; the page's path."""
+        write_json(self.folder / RESULTS, results)
+        (self.folder / "table.md").write_text(comparison_markdown(results), encoding="utf-8")
+        self.write_samples()
+        return write_report(results, self.folder)
+
     def write_samples(self) -> None:
         """samples.png, where runs sample what can be shown: some draws of each side by side, at equal scale."""
         for kind, drawn in self.drawn.items():
@@ -184,6 +188,7 @@ class Evaluation:
         key = json.dumps([node, run.data.units], sort_keys=True)
         if key not in self._data:
             data = instantiate(node)
+            data.hold_those_of(run.data)
             data.keep_units(run.data.units)
             data.setup("fit")
             data.setup({"train": "fit", "validation": "validate", "test": "test"}[self.settings["split"]])
@@ -208,7 +213,7 @@ class Evaluation:
         if self.figures is None or not is_first():
             return {}, {}
         figures: Figures = instantiate(self.settings["callbacks"]["figures"])
-        figures.load_state_dict(_history(run).get(figures.state_key, {}))
+        figures.load_state_dict(history(run).get(figures.state_key, {}))
         folder = "figures" if len(self.runs) == 1 else f"figures/{self.labels.index(label)}-{slug(label)}"
         paths, missing = {}, {}
         for figure, image in figures.drawn(Scene(data, run.epochs), run.model):
@@ -222,7 +227,7 @@ class Evaluation:
         return paths, missing
 
 
-def _history(run: Run) -> dict[str, Any]:
+def history(run: Run) -> dict[str, Any]:
     """What callbacks kept over the whole training: best.ckpt was saved before its end."""
     last = run.checkpoint.with_name(LAST)
     if run.checkpoint.name == BEST and last.is_file():
@@ -230,6 +235,16 @@ def _history(run: Run) -> dict[str, Any]:
         with suppress(ValueError):
             return read_checkpoint(last, "history").get("callbacks", {})
     return run.state
+
+
+def opened(settings: dict[str, Any]) -> list[Run]:
+    """The runs that settings name; those of a multirun that can't be used are named."""
+    paths = settings["run"] if isinstance(settings["run"], list) else [settings["run"]]
+    found, left_out = find_runs(paths)
+    for line in left_out if is_first() else ():
+        print(f"left out: {line}", flush=True)
+    places = settings["data_dir"], settings["data"]["path"]
+    return [open_run(run.checkpoint, *places, f"run={shown(run.folder)}") for run in found]
 
 
 def answering(runs: list[Run], settings: dict[str, Any]) -> list[Run]:

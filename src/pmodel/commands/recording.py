@@ -48,6 +48,26 @@ class Warnings(logging.Handler):
 
 
 @contextmanager
+def logged(run: RunDirectory) -> Iterator[None]:
+    """Keeps train.log and the warnings of status.json."""
+    handler = logging.FileHandler(run.log, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    root, warnings = logging.getLogger(), Warnings(run)
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    quieten_libraries()
+    log.addHandler(warnings)
+    log.info("started")
+    try:
+        yield
+    finally:
+        log.removeHandler(warnings)
+        root.removeHandler(handler)
+        with suppress(OSError):
+            handler.close()
+
+
+@contextmanager
 def recorded(run: RunDirectory, settings: dict[str, Any], processes: Processes) -> Iterator[dict[str, Any]]:
     """Keeps train.log and status.json while a run is on, and turns its end into one line and an exit code.
 
@@ -56,17 +76,8 @@ def recorded(run: RunDirectory, settings: dict[str, Any], processes: Processes) 
     Raises:
         SystemExit: 2 where the input was wrong, 1 after another failure, 130 after Ctrl-C, 75 after a cluster's signal.
     """
-    handler = logging.FileHandler(run.log, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
-    root = logging.getLogger()
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
-    quieten_libraries()
-    warnings = Warnings(run)
-    log.addHandler(warnings)
-    log.info("started")
     code, reached = 1, {}
-    with _stopping() as previous:
+    with logged(run), _stopping() as previous:
         try:
             run.set_status("running")
             yield reached
@@ -101,10 +112,6 @@ def recorded(run: RunDirectory, settings: dict[str, Any], processes: Processes) 
             _fail(run, error, settings, processes)
         finally:
             finish(code)
-            log.removeHandler(warnings)
-            root.removeHandler(handler)
-            with suppress(OSError):
-                handler.close()
             if code == 0 and not is_first():
                 run.status_file.unlink(missing_ok=True)
                 run.log.unlink(missing_ok=True)

@@ -44,50 +44,22 @@ def main(config: DictConfig) -> float | None:
 def train(run: RunDirectory, settings: dict[str, Any], start: Start, processes: Processes) -> float | None:
     """Builds what the settings describe and trains it; gives the best value of its monitor."""
     # These take seconds: a wrong config has been refused by now.
-    import lightning
-    from lightning.pytorch.callbacks import Checkpoint
-
-    from pmodel.callbacks.no_profiler import NoProfiler
-    from pmodel.commands.announce import Announcement, report
+    from pmodel.commands.announce import report
     from pmodel.commands.recording import recorded
-    from pmodel.commands.strategies import adapted, plugins
-    from pmodel.instantiate import instantiate
-    from pmodel.processes.bar import Bar
-    from pmodel.processes.threads import compute_with, threads_for, threads_restored
-    from pmodel.runs.opening import with_kept_parts
+    from pmodel.commands.training import trained
+    from pmodel.processes.threads import threads_restored
+    from pmodel.runs.saved import evaluate_command
 
     with threads_restored(), recorded(run, settings, processes) as reached:
         if settings["check"]:
             settings["trainer"] |= {"max_epochs": 1, "limit_train_batches": 1}
             settings["data"] |= {"limit": settings["data"]["batch_size"]}
             settings["data"] |= {"num_labels": None} if "num_labels" in settings["data"] else {}
-        Bar.shown = settings["trainer"]["enable_progress_bar"]
-        if not Bar.shown:
-            settings["callbacks"]["progress"] = None
-        lightning.seed_everything(settings["seed"], verbose=False)
-        asked = threads_asked_for(settings.get("threads", "auto"))
-        compute_with(start.threads or asked or 1)
-        data = instantiate(settings["data"])
-        model = instantiate(with_kept_parts(settings["model"], start.resume_from))
-        loggers = [instantiate(node) for node in settings["logger"].values() if node]
-        callbacks = [instantiate(node) for node in settings["callbacks"].values() if node]
-        callbacks.append(Announcement(settings["name"], run))
-        profiler = settings["trainer"]["profiler"] or NoProfiler()
-        chosen = {"logger": loggers, "callbacks": callbacks, "profiler": profiler, "plugins": plugins(launched())}
-        # Lightning has bars and checkpoints of its own where there is no callback for them.
-        chosen["enable_progress_bar"] = bool(settings["callbacks"].get("progress"))
-        chosen["enable_checkpointing"] = any(isinstance(callback, Checkpoint) for callback in callbacks)
-        trainer = instantiate(settings["trainer"], **chosen, **adapted(model, settings["trainer"]))
-        usual = asked or threads_for(model, data, trainer)
-        threads = start.threads or usual
-        if threads != usual and is_first():
-            print(f"threads: {threads}, as when the run began (a new run would take {usual} here)", flush=True)
-        compute_with(threads)
-        run.set_status("running", threads=threads)
-        for logger in loggers:
-            logger.log_hyperparams(settings)
-        trainer.fit(model, datamodule=data, ckpt_path=start.resume_from, weights_only=True)
-        reached["value"] = report(run, settings["name"], trainer, settings["check"])
+        trainer = trained(run, settings, start)
+        evaluate = None if settings["check"] else evaluate_command(shown(run.path))
+        reached["value"] = report(run, settings["name"], trainer, evaluate)
+        if settings["check"] and is_first():
+            print("check     one batch went through everything")
     return reached.get("value")
 
 

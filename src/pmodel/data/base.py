@@ -94,6 +94,9 @@ class InMemoryDataModule(LightningDataModule):
     def keep_units(self, units: dict[str, list[float]]) -> None:
         """Takes those that a model was trained with, whatever the examples are now."""
 
+    def hold_those_of(self, other: Any) -> None:
+        """Takes the examples that another module of the same settings was handed; most sources find theirs."""
+
     def kept(self, split: Split, count: int) -> Tensor:
         """Positions in a split of `count` examples of those that `limit` keeps, in the split's fixed, mixed order."""
         return torch.randperm(count, generator=self.generator_for(ORDER, split))[: self.limit]

@@ -38,6 +38,10 @@ class Start(NamedTuple):
     threads: int | None = None
 
 
+class WrongInput(ValueError):  # noqa: N818  (nothing is wrong in here)
+    """What the user gave is wrong, which is said in one line before a training begins: nothing is left of the run."""
+
+
 class RunDirectory:
     """A run directory that this process uses, the paths in it, and its status."""
 
@@ -65,7 +69,8 @@ class RunDirectory:
 
         Raises:
             SystemExit, or in a multirun, which goes on, CompactHydraException: with one line, if another process uses
-                the directory, or if there is a run in it with which this one can't go on; nothing is written then.
+                the directory, or if there is a run in it with which this one can't go on; nothing is written then, and
+                nothing is left where the work on it ends so, or by `WrongInput`.
         """
         self._to_type = to_type(config.get("data_dir"))
         if not is_first():
@@ -85,8 +90,8 @@ class RunDirectory:
             except ValueError as error:
                 end_job(str(error), WRONG_INPUT)
             yield start
-        except SystemExit as end:
-            if end.code == WRONG_INPUT:
+        except (SystemExit, WrongInput) as end:
+            if getattr(end, "code", WRONG_INPUT) == WRONG_INPUT:
                 self._restore(before)
             raise
         finally:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule
 
+from pmodel.data.arrays import Arrays, Examples
 from pmodel.data.torchvision_images import TorchvisionImages
 from pmodel.files.foreign import read_json
 from pmodel.files.printable import first_line, shown
@@ -138,6 +139,8 @@ def open_run(
     data_dir: str | Path | None = None,
     data_path: str | Path | None = None,
     place: str | None = None,
+    model: type[LightningModule] | LightningModule | None = None,
+    data: LightningDataModule | Examples | None = None,
 ) -> Run:
     """Opens a finished run, on any machine: `open_run("logs/train/…").model.sample(16)`.
 
@@ -147,6 +150,10 @@ def open_run(
             it is this project's own.
         data_path: likewise of a folder of images, or of a table.
         place: what messages call the path.
+        model: the class of the run's model, for one that is no part of pmodel; or a model that gets the weights. None:
+            that of the run.
+        data: the examples that were handed over for the training, or a data module that has them. None: what the run's
+            own data module finds.
 
     Raises:
         ValueError: of one line, if there is no such run, or its files are damaged, foreign or carry code, of which
@@ -163,27 +170,42 @@ def open_run(
     read = found.checkpoint.read_bytes()
     content = read_checkpoint(found.checkpoint, place, read)
     target = config["model"]["_target_"]
-    check_trusted(target, place)
+    if model is None:
+        check_trusted(target, place)
     # Layers draw initial weights from the global state, which is the caller's.
     with torch.random.fork_rng(devices=[]):
         try:
-            trusted_class(target, LightningModule)
-            model = instantiate({**content["hyper_parameters"], "_target_": target})
+            if model is None:
+                trusted_class(target, LightningModule)
+                model = instantiate({**content["hyper_parameters"], "_target_": target})
+            elif isinstance(model, type):
+                model = model(**content["hyper_parameters"])
             model.load_state_dict(content["state_dict"])
             epochs = epochs_trained(content)
         except (RuntimeError, TypeError, KeyError, ValueError, AttributeError, ImportError) as error:
             raise ValueError(f"{place}: {shown(found.checkpoint)} does not fit {target}: {first_line(error)}") from None
-    try:
-        trusted_class(config["data"]["_target_"], LightningDataModule)
-        data = instantiate(config["data"])
-        data.keep_units(content.get(type(data).__qualname__, {}).get("units", {}))
-    except (TypeError, AttributeError, ImportError, KeyError) as error:
-        raise ValueError(f"{place}: the data in its config.yaml don't fit this version: {first_line(error)}") from None
+    if not isinstance(data, LightningDataModule):
+        data = _data_of(config, content, data, place)
     if isinstance(data, TorchvisionImages):
         data.download = data_dir is not None or not to_type(config["data"].get("data_dir"))
     sha256 = hashlib.sha256(read).hexdigest()[:12]
     state = content.get("callbacks", {})
     return Run(found.folder, found.checkpoint, sha256, config, model.eval(), data, epochs, state)
+
+
+def _data_of(config: dict[str, Any], checkpoint: dict[str, Any], examples: Examples | None, place: str) -> Any:
+    """The data module of a run, with the examples that are handed over."""
+    try:
+        trusted_class(config["data"]["_target_"], LightningDataModule)
+        data = instantiate(config["data"])
+        data.keep_units(checkpoint.get(type(data).__qualname__, {}).get("units", {}))
+    except (TypeError, AttributeError, ImportError, KeyError) as error:
+        raise ValueError(f"{place}: the data in its config.yaml don't fit this version: {first_line(error)}") from None
+    if examples is not None:
+        if not isinstance(data, Arrays):
+            raise ValueError(f"{place}: data: expected none, since the run finds its own, {data.source}")
+        data.hold(examples)
+    return data
 
 
 def epochs_trained(checkpoint: dict[str, Any]) -> int:

@@ -42,7 +42,10 @@ class TargetError(LookupError):
 def module_file(name: str) -> Path | None:
     """The source file of a module, found without importing any of its parents; None if there is none."""
     top, *rest = name.split(".")
-    spec = importlib.util.find_spec(top)
+    try:
+        spec = importlib.util.find_spec(top)
+    except ValueError:  # a script, or a notebook, is a module without one
+        spec = None
     if spec is None:
         return None
     if not rest:
