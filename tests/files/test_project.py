@@ -13,7 +13,7 @@ from pmodel.commands.command_line import checked_command_line
 from pmodel.config.check import check_overrides
 from pmodel.config.tree import ConfigError
 from pmodel.files.project import TYPED, trusted_packages
-from pmodel.instantiate import instantiate
+from pmodel.instantiate import check_trusted, instantiate
 from pmodel.runs.typed import config_folders
 
 TRUSTING = '[tool.pmodel]\npackages = ["theirs"]\n'
@@ -117,6 +117,13 @@ def test_a_class_has_to_be_written_in_a_trusted_package(project):
 def test_a_line_offers_no_trust_in_what_is_no_package_of_a_users(target, project):
     with pytest.raises(ValueError, match=f"^_target_={target}: only classes of pmodel\\., .* are built$"):
         instantiate({"_target_": target})
+
+
+def test_a_class_of_a_notebook_is_handed_over(project):
+    with pytest.raises(
+        ValueError, match=r"^run=x: __main__\.Mine was written in a notebook or a script; pmodel\.open_run"
+    ):
+        check_trusted("__main__.Mine", "run=x")
 
 
 def test_a_config_that_names_an_untrusted_package_is_refused_before_it_is_imported(project):
