@@ -156,3 +156,29 @@ def test_a_project_of_ones_own_has_all_that_pmodel_has(wheel: Path, tmp_path: Pa
     assert line in typed("eval", f"run={run}", code=2)
     assert "is not trusted" in said("pmodel", "eval", "run=.", place=f"myproject/{run}", code=2)
     typed("eval", f"run={run}", "trusted=[myproject]", "metric=mine", "callbacks.figures=null")
+
+
+# What needs a GPU, a cluster, an account, data that are not part of the package, or a run that was trained before.
+ELSEWHERE = ("trainer=gpu", "slurm", "wandb", "data=mnist ", "_mnist", "experiment=", "resume=", "run=", "data.path")
+
+
+def test_the_commands_of_the_readme_work_with_the_wheel(wheel: Path, tmp_path: Path):
+    said = installed(tmp_path, f"{wheel}[optuna]")
+    commands = re.findall(r"^uv run train\.py *(.*?)(?: +#.*)?$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    here = [command for command in commands if not any(word in f"{command} " for word in ELSEWHERE)]
+    assert len(here) > 8
+    for command in here:
+        words = [] if "--help" in command else ["data.limit=64", "trainer.max_epochs=1", "callbacks=minimal"]
+        said("pmodel", "train", *command.split(), *words)
+
+
+def test_the_notebooks_run_with_the_wheel(wheel: Path, tmp_path: Path):
+    said = installed(tmp_path, str(wheel), "nbclient", "ipykernel")
+    code = """
+import sys, nbclient, nbformat
+notebook = nbformat.read(sys.argv[1], as_version=4)
+done = nbclient.NotebookClient(notebook, timeout=900, kernel_name="python3").execute()
+print(sum("image/png" in output.get("data", {}) for cell in done.cells for output in cell.get("outputs", [])))
+"""
+    for notebook in sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")):
+        assert int(said("python", "-W", "ignore", "-c", code, str(notebook))) > 0
