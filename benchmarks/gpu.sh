@@ -74,7 +74,7 @@ needed='import cloudpickle, hydra, lightning; __import__("importlib.metadata").m
 step start "$(share 17)" python -c "$needed" || { echo "error: pmodel can't run here, see above: is there a vendor/, a GPU?" >&2; exit 1; }
 [ -d "$data/MNIST/raw" ] || echo "warning: no MNIST/raw; what needs it will fail"
 
-wanted tests && step tests "$(share 22)" python -m pytest -o addopts=--import-mode=importlib -m gpu -v
+wanted tests && step tests "$(share 26)" python -m pytest -o addopts=--import-mode=importlib -m gpu -v -n 6 --tb=short
 wanted epoch && benchmark epoch 18
 wanted sampling && benchmark sampling 16
 if wanted others; then
