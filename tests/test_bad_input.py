@@ -111,7 +111,8 @@ model.latent_dim.x=1 → @: model.latent_dim is 16 and has no settings of its ow
 ~seed → @: a setting can't be left out; type seed=… with another value
 ~trainer → trainer is missing: set trainer=…
 model._target_=pmodel.models.vae.VEA → @: there is no 'VEA' in pmodel.models.vae; did you mean VAE?
-model._target_=nowhere.VAE → @: there is no package 'nowhere'
+model._target_=nowhere.VAE → @: the package nowhere is not trusted; if you know its code, type trusted=[nowhere], …
+model._target_=pmodl.models.vae.VAE → @: the package pmodl is not trusted; …
 data=image_folder data.path=a=b → @: this value can't be read; if it is one text, quote it: 'data.path="a=b"'
 data=image_folder 'data.path=a(b' → @: this value can't be read; if it is one text, quote it: 'data.path="a(b"'
 data=image_folder data.path=a,b → @: several values need --multirun (-m), which runs a job for each; if it is one text, quote it: 'data.path="a,b"'

@@ -65,8 +65,7 @@ from pmodel.figures.data import DataFigure
 from pmodel.figures.figure import Scene
 sys.path.insert(0, {str(ROOT / "tests")!r})
 from support import source
-for data in (source("points_1d"), source("points")):
-    DataFigure(100, 10, 2000).draw(Scene(data, 0))  # before the first step, with all figures
+DataFigure(100, 10, 2000).draw(Scene(source("digits"), 0))  # before the first step, with all figures
 assert "matplotlib" not in sys.modules
 import torch._dynamo
 assert torch._dynamo.disable.__module__ == "pmodel.commands.deferred"  # still put off

@@ -20,7 +20,7 @@ from pmodel.plots.plots import (
     clouds_over,
     cumulative_shares,
     curves,
-    labelled_scatter,
+    grouped,
     new_figure,
     rows_and_columns,
 )
@@ -185,7 +185,7 @@ def test_plots_are_images():
         cumulative_shares(np.array([0.6, 0.3, 0.1])),
         cumulative_shares(np.array([1.0])),
         cumulative_shares(np.full(784, 1 / 2000)),
-        labelled_scatter(np.zeros((4, 2)), np.array([0, 1, 2, -1]), "codes"),
+        grouped({"0": np.zeros((2, 2)), "no label": np.zeros((1, 2))}, ["a", "b"], "codes"),
     ):
         assert image.dtype == np.uint8
         assert image.ndim == 3
