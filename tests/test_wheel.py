@@ -74,7 +74,7 @@ def test_the_wheel_alone_trains_evaluates_resumes_and_names_the_extra_that_is_mi
         assert f"error: {line}, which is not installed: pip install" in said("pmodel", *words, code=2)
 
 
-# In a folder that says nothing of W&B's server; three epochs, so that a resumed run has something left.
+# Parts of the user's own beyond those that `pmodel new` writes.
 OWN = {
     "conf/model/optimizer/mine.yaml": "_target_: myproject.parts.Slow\nlr: 0.01\n",
     "conf/callbacks/mine.yaml": "noted:\n  _target_: myproject.parts.Noted\n  path: ${paths.run_dir}/noted.txt\n",

@@ -16,11 +16,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pmodel.config.early_checks import (
     check_launcher,
-    check_names,
-    check_places,
-    check_schedules,
     check_subdir,
-    check_trainer,
+    check_training,
 )
 from pmodel.config.errors import one_line_errors
 from pmodel.config.overrides import hydras_own, jobs_of, own_sweep, parse_overrides
@@ -184,10 +181,7 @@ class Job:
                 where = origins.file(key) or self.config_name
                 raise ConfigError(f"{key} must be set: type {key}=… ({where} leaves it open)")
             if resolved and "trainer" in values:
-                check_names(values)
-                check_places(values, {o.key_or_group: o for o in self.values})
-                check_trainer(values["trainer"], origins.name)
-                check_schedules(values)
+                check_training(values, {o.key_or_group: o for o in self.values}, origins.name)
         Checker(origins, types=True).target(self.launcher, "hydra.launcher")
         chosen = self.hydra.runtime.choices
         return (

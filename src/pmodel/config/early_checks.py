@@ -18,6 +18,21 @@ from pmodel.processes.launch import counted
 LONGEST_NAME = 200
 
 
+def check_training(settings: Mapping[str, Any], typed: Mapping[str, Override], name: Callable[[str, Any], str]) -> None:
+    """Refuses what is wrong with the settings of a training, beyond their types.
+
+    typed: the overrides by their keys
+    name: gives a setting as it was typed, or as it stands in a file
+
+    Raises:
+        ConfigError: at the first thing wrong.
+    """
+    check_names(settings)
+    check_places(settings, typed)
+    check_trainer(settings["trainer"], name)
+    check_schedules(settings)
+
+
 def check_names(settings: Mapping[str, Any]) -> None:
     """Refuses a name that is none of a folder.
 

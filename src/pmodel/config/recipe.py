@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from pmodel.config.check import ROOTS, Job
-from pmodel.config.early_checks import check_names, check_places, check_schedules, check_trainer
+from pmodel.config.early_checks import check_training
 from pmodel.config.errors import one_line_errors
 from pmodel.config.overrides import parse_overrides
 from pmodel.config.resolvers import register_resolvers
@@ -114,10 +114,7 @@ class Recipe:
             checker = Checker(self.origins(), types=True)
             checker.fields(typed_fields(*resolve("pmodel.config.schema", ROOTS[self.command].__name__)), values, "")
             checker.tree({key: value for key, value in values.items() if key not in ("model", "data")}, "")
-            check_names(values)
-            check_places(values, {})
-            check_trainer(values["trainer"], self.origins().name)
-            check_schedules(values)
+            check_training(values, {}, self.origins().name)
 
     def origins(self) -> Origins:
         # A group's choice is no setting.
