@@ -18,12 +18,14 @@ from pmodel.settings.ranges import Count, Two
 
 # Examples that are drawn at once.
 PART = 500
+# Numbers in all examples that are compared: 2^27 float32 are 512 MiB.
+MAX_COMPARED = 2**27
 
 
 class FrechetDistance(Callback):
     """Logs val/frechet after the first epoch, every n-th and the last, for models that can sample.
 
-    Compares `num_samples` draws with all validation examples, or as many as 2^28 numbers hold, on the features of the
+    Compares `num_samples` draws with all validation examples, or as many as 2^27 numbers hold, on the features of the
     data set (`pmodel.features.dataset_network`); without validation examples with those of training, as train/frechet.
     The draws begin with the same noise each time. The first process measures, and tells the others.
 
@@ -121,4 +123,4 @@ def _compared_split(trainer: Trainer) -> str:
 def _count(trainer: Trainer) -> int:
     """How many examples of it."""
     data = trainer.datamodule
-    return min(data.split_sizes[_compared_split(trainer)], MAX_VALUES // math.prod(data.shape))
+    return min(data.split_sizes[_compared_split(trainer)], MAX_COMPARED // math.prod(data.shape))

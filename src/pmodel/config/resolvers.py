@@ -18,7 +18,7 @@ from pmodel.settings.signatures import signature
 
 def register_resolvers() -> None:
     """Registers functions of this module by their own names: `${num_levels:…}`."""
-    shapes = (num_levels, code_dim, num_components, table_shape, table_classes, if_images)
+    shapes = (num_levels, code_dim, num_components, start_size, table_shape, table_classes, if_images)
     for function in (*shapes, classifier_mode, epochs_for, choose, features_dir, eval_dir, num_devices):
         OmegaConf.register_new_resolver(function.__name__, function, replace=True)
     register_help("")
@@ -40,6 +40,11 @@ def code_dim(shape: list[int]) -> int:
     """The size of an autoencoder's code: a 24th of the data's dimensions, between 16 and 256, and no more than all."""
     dims = math.prod(shape)
     return min(dims, 256, max(16, dims // 24))
+
+
+def start_size(shape: list[int]) -> int:
+    """From how many examples a streaming model starts: 10,000, or as many as 2^25 numbers hold, 256 MiB of float64."""
+    return max(1, min(10_000, 2**25 // max(1, math.prod(shape))))
 
 
 def table_shape(path: str, header: Header, columns: list[Column] | None, label_column: Column | None) -> list[int]:

@@ -81,6 +81,7 @@ class Arrays(ImageDataModule):
         self._held, self.class_names, self.notes = examples, examples.class_names, list(examples.notes)
 
     def hold_those_of(self, other: "Arrays") -> None:
+        super().hold_those_of(other)
         if other._held is not None:
             self.hold(other._held)
 

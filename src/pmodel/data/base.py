@@ -1,4 +1,4 @@
-"""What all sources share: splits in memory, and batches of them."""
+"""What all sources share: splits in memory or on disk, and batches of them."""
 
 from typing import Any, ClassVar, Literal, get_args
 
@@ -9,16 +9,19 @@ from torch import Generator, Tensor
 from pmodel.data.batch import NO_KEY, Batch, RawBatch, StepBatch
 from pmodel.data.keys import mix_key
 from pmodel.data.loader import BatchLoader
+from pmodel.data.shards import Shards
 from pmodel.settings.checked import check_arguments
 from pmodel.settings.ranges import Count, Counts, Seed, Two
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+# Examples (N, …), in memory or on disk, and their labels (N,).
+Stored = tuple[Tensor | Shards, Tensor]
 ORDER, DRAWS = 0, 1  # what a generator of the split seed is for
 
 
 class InMemoryDataModule(LightningDataModule):
-    """Fixed splits of examples in memory, as uint8 levels or float32 points, cut into whole batches.
+    """Fixed splits of examples, as uint8 levels or float32 points, cut into whole batches.
 
     The splits, their order and every draw of evaluation data (static or dynamic binarization, dequantization) come
     from `split_seed` alone; the order of training and its draws come from `seed` and the position in the run.
@@ -72,14 +75,13 @@ class InMemoryDataModule(LightningDataModule):
         self.limit, self.split_seed, self.seed, self.redraw = limit, split_seed, seed, redraw
         self._expected_classes = num_classes
         self.notes: list[str] = []
-        self._splits: dict[Split, tuple[Tensor, Tensor]] = {}
-        self._device = torch.device("cpu")
+        self._splits: dict[Split, Stored] = {}
         self._train_loader: BatchLoader | None = None
         self._resume_at: dict[str, Any] | None = None
 
-    def load(self, split: Split) -> tuple[Tensor, Tensor]:
-        """The examples of a split, uint8 levels (N, C, H, W) or float32 points (N, D), and labels (N,) int64, both in
-        the order of `kept(split, how many there are)`."""
+    def load(self, split: Split) -> Stored:
+        """The examples of a split, uint8 levels (N, C, H, W) or float32 points (N, D), in memory or in shards, and
+        labels (N,) int64, both in the order of `kept(split, how many there are)`."""
         raise NotImplementedError
 
     def restore(self, x: Tensor) -> Tensor:
@@ -116,8 +118,8 @@ class InMemoryDataModule(LightningDataModule):
         return self.split_sizes.get(split)
 
     def labels(self, split: Split) -> Tensor:
-        """The classes of a split's examples, (N,) int64, −1 where there is none; on the CPU."""
-        return self._split(split)[1].cpu()
+        """The classes of a split's examples, (N,) int64, −1 where there is none."""
+        return self._split(split)[1]
 
     def protocol(self) -> dict[str, Any]:
         """What a number measured on these data depends on, in plain values."""
@@ -153,14 +155,9 @@ class InMemoryDataModule(LightningDataModule):
 
     def examples_at(self, split: Split, positions: Tensor) -> Batch:
         """The examples of a split at positions (B,), int64, as the model sees them; on the CPU."""
-        x, label = (part[positions.to(part.device)].cpu() for part in self._split(split))
+        x, label = (part[positions] for part in self._split(split))
         key = mix_key(self.split_seed, DRAWS, SPLITS.index(split)) if split == "train" else NO_KEY
         return Batch(self._as_seen(RawBatch(x, label, key)), label)
-
-    def keep_on(self, device: torch.device | str) -> None:
-        """Moves the splits, and those loaded later, to a device: batches are then cut there, without a transfer."""
-        self._device = torch.device(device)
-        self._splits = {split: (x.to(device), label.to(device)) for split, (x, label) in self._splits.items()}
 
     def setup(self, stage: str | None = None) -> None:
         """Loads what a stage (fit, validate, test) reads; the test split for `test` alone."""
@@ -210,7 +207,7 @@ class InMemoryDataModule(LightningDataModule):
     def generator_for(self, purpose: int, split: Split) -> Generator:
         return Generator().manual_seed(mix_key(self.split_seed, purpose, SPLITS.index(split)))
 
-    def _split(self, split: Split) -> tuple[Tensor, Tensor]:
+    def _split(self, split: Split) -> Stored:
         """The stored examples and labels of a split, read when first asked for."""
         if split not in self._splits:
             x, label = self.load(split)
@@ -222,11 +219,10 @@ class InMemoryDataModule(LightningDataModule):
             if expected not in (None, self.num_classes):
                 known = "null, since it has no labels" if self.num_classes is None else f"{self.num_classes}, or null"
                 raise ValueError(f"data.num_classes={expected}: expected {known}, with data={self.source}")
-            x, label = self._stored(split, x, label)
-            self._splits[split] = (x.to(self._device), label.to(self._device))
+            self._splits[split] = self._stored(split, x, label)
         return self._splits[split]
 
-    def _stored(self, split: Split, x: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    def _stored(self, split: Split, x: Tensor | Shards, label: Tensor) -> Stored:
         """The examples and labels that are kept of a split, with everything applied that is not drawn at each step."""
         return x, label
 

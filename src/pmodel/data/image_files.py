@@ -7,21 +7,21 @@ import struct
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import torch
+import numpy as np
 from annotated_types import Ge, Le
-from torch import Tensor
 
+from pmodel.data.shards import Rows
 from pmodel.files.printable import first_line
-from pmodel.processes.bar import Bar
 
 if TYPE_CHECKING:
-    from numpy import ndarray
     from PIL.Image import Image
 
 Background = Literal["white", "black"] | Annotated[int, Ge(0), Le(255)]
@@ -56,8 +56,49 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in Image.ID if name not in NOT_IMAGES)
 
 
+@dataclass
+class Done:
+    """What was done to images.
+
+    count: how many they are
+    sizes: width and height of each, as they are seen
+    changes: what was done to how many of them
+    """
+
+    count: int = 0
+    sizes: set[tuple[int, int]] = field(default_factory=set)
+    changes: Counter[str] = field(default_factory=Counter)
+
+    def __add__(self, other: "Done") -> "Done":
+        return Done(self.count + other.count, self.sizes | other.sizes, self.changes + other.changes)
+
+    def lines(self) -> list[str]:
+        """A line each, for the user."""
+        sizes = sorted(self.sizes, key=lambda size: (math.prod(size), size))
+        lines = [f"{count:,} of {self.count:,} images: {what}" for what, count in sorted(self.changes.items())]
+        if len(sizes) < 2:
+            return lines
+        return [f"images of {len(sizes):,} sizes, from {_times(sizes[0])} to {_times(sizes[-1])}", *lines]
+
+    def plain(self) -> dict[str, Any]:
+        """As plain values."""
+        return {"count": self.count, "sizes": sorted(self.sizes), "changes": dict(self.changes)}
+
+    @classmethod
+    def total(cls, plain: Iterable[dict[str, Any]]) -> "Done":
+        """Of all that `plain` gave."""
+        each = (cls(p["count"], set(map(tuple, p["sizes"])), Counter(p["changes"])) for p in plain)
+        return sum(each, cls())
+
+
+def version(file: Path) -> list[Any]:
+    """What tells a file from one that was at its place before: its path, size and time."""
+    about = file.stat()
+    return [str(file.absolute()), about.st_size, about.st_mtime_ns]
+
+
 class ImageReader:
-    """Reads files into images (N, C, H, W), uint8.
+    """Reads files into images (n, C, H, W), uint8.
 
     Each image is turned as its EXIF orientation says. With `resize`, what is transparent shows `background`, 16 bits
     are scaled to 8, and any mode becomes grey or RGB; then the image is cut centrally to the proportions of `shape`,
@@ -72,12 +113,18 @@ class ImageReader:
     def __init__(self, shape: Sequence[int], resize: bool, background: Background, place: str):
         self.shape, self.resize, self.place = tuple(shape), resize, place
         self.background = background
-        # Of the images read so far: width and height as they are seen, and what was done to them.
-        self._sizes: list[tuple[int, int]] = []
-        self._done: list[str] = []
+        self._seen: list[tuple[tuple[int, int], list[str]]] = []
 
-    def read(self, names: Sequence[str], content: Callable[[str], bytes]) -> Tensor:
-        """The images in the order of `names`; `content` gives what is in a file.
+    def rows(self, names: Sequence[str], content: Callable[[str], bytes]) -> Rows:
+        """The images of all of `names`, still to be read; what is noted is `Done.plain` of them."""
+
+        def read(first: int, last: int) -> np.ndarray:
+            return self.read(names[first:last], content)
+
+        return Rows((len(names), *self.shape), np.uint8, read, lambda: self.done().plain())
+
+    def read(self, names: Sequence[str], content: Callable[[str], bytes]) -> np.ndarray:
+        """The images (n, C, H, W), uint8, in the order of `names`; `content` gives what is in a file.
 
         Raises:
             ValueError: if an image can't be decoded, has values without a known range, or, without `resize`, has
@@ -87,28 +134,19 @@ class ImageReader:
             raise ValueError(
                 f"data.shape={list(self.shape)}: expected [1, height, width] for grey or [3, height, width]"
             )
-        num_channels, height, width = self.shape
-        images = torch.empty(len(names), height, width, num_channels, dtype=torch.uint8)
-        with ThreadPoolExecutor(os.cpu_count()) as pool, Bar(len(names), "reading images") as bar:
-            decoded = pool.map(lambda name: self._decode(name, content), names)
-            for out, image in zip(images.numpy(), decoded, strict=True):
-                out[:] = image
-                bar.update()
-        return images.permute(0, 3, 1, 2).contiguous()
+        images = np.empty((len(names), *self.shape), np.uint8)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for out, image in zip(images, pool.map(lambda name: self._decode(name, content), names), strict=True):
+                out[:] = image.transpose(2, 0, 1)
+        return images
 
-    @property
-    def notes(self) -> list[str]:
-        """What was done to the images read so far, a line each."""
-        sizes = sorted(set(self._sizes), key=lambda size: (math.prod(size), size))
-        of_sizes = f"images of {len(sizes):,} sizes, from {_times(sizes[0])} to {_times(sizes[-1])}" if sizes else ""
-        done = sorted(Counter(self._done).items())
-        lines = [f"{count:,} of {len(self._sizes):,} images: {what}" for what, count in done]
-        return [of_sizes, *lines] if len(sizes) > 1 else lines
+    def done(self) -> "Done":
+        """What was done to the images that were read since this was asked last."""
+        seen, self._seen = self._seen, []
+        return Done(len(seen), {size for size, _ in seen}, Counter(what for _, done in seen for what in done))
 
-    def _decode(self, name: str, content: Callable[[str], bytes]) -> "ndarray":
+    def _decode(self, name: str, content: Callable[[str], bytes]) -> np.ndarray:
         """One image (H, W, C), uint8."""
-        import numpy as np
-
         num_channels, height, width = self.shape
         mode, done = _MODES[num_channels], []
         image = self._opened(name, content)
@@ -138,8 +176,7 @@ class ImageReader:
                 f"{self.place}: {name} is {_times(size)} with mode {image.mode}{transparency}, expected "
                 f"{width}×{height} with mode {mode} for data.shape={list(self.shape)}; data.resize=true converts"
             )
-        self._sizes.append(size)
-        self._done.extend(done)
+        self._seen.append((size, done))
         return np.asarray(image).reshape(height, width, num_channels)
 
     def _opened(self, name: str, content: Callable[[str], bytes]) -> "Image":
@@ -162,7 +199,6 @@ class ImageReader:
         Raises:
             ValueError: if its values are real or exceed 16 bits: nobody knows which of them is white.
         """
-        import numpy as np
         from PIL import Image
 
         values = np.asarray(image)

@@ -6,15 +6,16 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from pmodel.data.base import SPLITS, Split
-from pmodel.data.image_files import Background, ImageReader, image_suffixes
-from pmodel.data.images import ImageDataModule
+from pmodel.data.base import SPLITS, Split, Stored
+from pmodel.data.image_files import Background, Done, ImageReader, image_suffixes, version
+from pmodel.data.images import SHARDS, ImageDataModule, Storage
 from pmodel.data.keys import mix_key
+from pmodel.data.shards import key_of
 from pmodel.files.printable import printable
 from pmodel.settings.ranges import Text
 
@@ -32,8 +33,25 @@ _MOST_KINDS = 6  # of files that were left out, that are named
 # Systems add files of their own, some with image suffixes, to folders and archives.
 _HIDDEN = (".", "__macosx", "thumbs.db", "desktop.ini")
 
-# Its name, relative to `path`, and its class folder.
-_ImageFile = tuple[str, str | None]
+# Of a file that lies in no split folder.
+NO_SPLIT = -1
+
+
+class Listing(NamedTuple):
+    """The files in a folder or a .zip.
+
+    names: of the images, (N,), relative to it
+    labels: their classes, (N,), int64, −1 where there is none
+    splits: the number of the split in whose folder each lies, (N,), or NO_SPLIT
+    classes: the class folders
+    others: the files that are no images
+    """
+
+    names: list[str]
+    labels: Tensor
+    splits: Tensor
+    classes: tuple[str, ...]
+    others: list[str]
 
 
 class ImageFolder(ImageDataModule):
@@ -50,6 +68,8 @@ class ImageFolder(ImageDataModule):
     resize: cuts images of other sizes centrally to the proportions of `shape`, resizes and converts them; false:
         each image must have this size and mode
     background: what shows where an image is transparent: white, black or a grey level
+    storage: where the decoded images are held: in memory, or on disk, in shards below `data_dir`; auto: in memory, if
+        those of a split take up to 256 MiB there
 
     Raises:
         ValueError: if there is no such folder or .zip, or no image in it, or its split folders are ambiguous; when a
@@ -58,36 +78,55 @@ class ImageFolder(ImageDataModule):
 
     source = "image_folder"
 
-    def __init__(self, path: Text, resize: bool, background: Background, **common: Any) -> None:
+    def __init__(
+        self, path: Text, resize: bool, background: Background, storage: Storage, data_dir: str, **common: Any
+    ) -> None:
         super().__init__(**common)
         self._place = f"data.path={path}"
         self.path, self.resize, self.background = Path(path).expanduser(), resize, background
+        self.storage, self.shards_dir = storage, Path(data_dir).expanduser() / SHARDS
         self._reader = ImageReader(self.shape, resize, background, self._place)
+        self._done = Done()
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
         """The class folders of all splits, in alphabetical order; None if there are none."""
-        return self._listing[1] or None
+        return self._listing.classes or None
 
     def size(self, split: Split) -> int | None:
         if split in self.split_sizes:
             return self.split_sizes[split]
-        listed = len(self._listing[0][split])
+        listed = len(self._splits_listed[split])
         return listed if self.limit is None else min(listed, self.limit)
 
     def protocol(self) -> dict[str, Any]:
         return {**super().protocol(), "path": str(self.path), "resize": self.resize, "background": self.background}
 
-    def load(self, split: Split) -> tuple[Tensor, Tensor]:
-        images = self._listing[0][split]
-        if not images and split != "validation":
+    def load(self, split: Split) -> Stored:
+        places = self._splits_listed[split]
+        if not len(places) and split != "validation":
             raise ValueError(f"{self._place}: it has no images for the {split} split")
-        images = [images[i] for i in self.kept(split, len(images))]
-        number = {folder: k for k, folder in enumerate(self._listing[1])}
-        label = torch.tensor([number.get(folder, -1) for _, folder in images], dtype=torch.int64)
-        x = self._reader.read([name for name, _ in images], self._read)
-        self.notes = [*_left_out(self._listing[2]), *self._reader.notes]
-        return x, label
+        return self._images(places[self.kept(split, len(places))])
+
+    def _images(self, places: Tensor) -> Stored:
+        """The images and labels of files at places (N,), int64, of the listing."""
+        names = [self._listing.names[i] for i in places.tolist()]
+        settings = (list(self.shape), self.resize, self.background)
+        x, done = self.held(
+            self._reader.rows(names, self._read),
+            lambda: key_of(*settings, files=map(self._version, names)),
+            "reading images",
+        )
+        self._done += Done.total(done)
+        self.notes = [*_left_out(self._listing.others), *self._done.lines()]
+        return x, self._listing.labels[places]
+
+    def _version(self, name: str) -> list[Any]:
+        """What tells a file from one that was at its place before."""
+        if not self._in_zip:
+            return version(self.path / name)
+        info = self._archive.getinfo(name)
+        return [name, info.file_size, info.CRC]
 
     def _read(self, name: str) -> bytes:
         """An image file; of more than `MOST_BYTES` nothing is read.
@@ -95,7 +134,7 @@ class ImageFolder(ImageDataModule):
         Raises:
             OSError: if it is larger, or no file.
         """
-        in_zip, file = self.path.is_file(), self.path / name
+        in_zip, file = self._in_zip, self.path / name
         if not in_zip and not file.is_file():
             raise OSError("it is no file")  # a pipe would never end
         size = self._archive.getinfo(name).file_size if in_zip else file.stat().st_size
@@ -104,26 +143,65 @@ class ImageFolder(ImageDataModule):
         return self._archive.read(name) if in_zip else file.read_bytes()
 
     @cached_property
+    def _in_zip(self) -> bool:
+        return self.path.is_file()
+
+    @cached_property
     def _archive(self) -> zipfile.ZipFile:
         # Kept open: reading the list of 60,000 files takes half a second.
         return zipfile.ZipFile(self.path)
 
     @cached_property
-    def _listing(self) -> tuple[dict[Split, list[_ImageFile]], tuple[str, ...], list[str]]:
-        """The images of each split, the class names, and the files that are no images."""
+    def _listing(self) -> "Listing":
+        """The files under `path`, sorted by their names.
+
+        Raises:
+            ValueError: if none is an image, or split folders are ambiguous.
+        """
         files, suffixes = sorted(self._files()), image_suffixes()
         names = [name for name in files if name.lower().endswith(suffixes)]
         others = [name for name in files if not name.lower().endswith(suffixes)]
         if not names:
             raise ValueError(f"{self._place}: there is no image in it" + "".join(f"; {n}" for n in _left_out(others)))
-        parts = _without_outer_folders([tuple(name.split("/")) for name in names])
-        split_folders = self._split_folders(parts)
-        groups: dict[Split | None, list[_ImageFile]] = {}
-        for name, part in zip(names, parts, strict=True):
-            inner = part[1:] if split_folders else part
-            groups.setdefault(split_folders.get(part[0]), []).append((name, inner[0] if len(inner) > 1 else None))
-        classes = sorted({folder for group in groups.values() for _, folder in group if folder is not None})
-        return self._drawn_splits(groups), tuple(classes), others
+        folder_of = [name.rpartition("/")[0] for name in names]
+        # What is below a folder is told by its first file.
+        first = dict(zip(reversed(folder_of), reversed(names), strict=True))
+        parts = dict(zip(first, _without_outer_folders([tuple(n.split("/")) for n in first.values()]), strict=True))
+        split_folders = self._split_folders(list(parts.values()))
+        below = {folder: part[1:] if split_folders else part for folder, part in parts.items()}
+        class_of = {folder: part[0] if len(part) > 1 else None for folder, part in below.items()}
+        classes = tuple(sorted(set(class_of.values()) - {None}))
+        number = {name: k for k, name in enumerate(classes)} | {None: -1}
+        split_of = {folder: split_folders.get(part[0]) for folder, part in parts.items()}
+        labels = torch.tensor([number[class_of[folder]] for folder in folder_of])
+        splits = torch.tensor([NO_SPLIT if (split := split_of[f]) is None else SPLITS.index(split) for f in folder_of])
+        return Listing(names, labels, splits, classes, others)
+
+    @cached_property
+    def _splits_listed(self) -> dict[Split, Tensor]:
+        """The places of each split's files in the listing, those of drawn splits in their mixed order.
+
+        Raises:
+            ValueError: if that leaves none for training.
+        """
+        splits = {name: (self._listing.splits == i).nonzero()[:, 0] for i, name in enumerate(SPLITS)}
+        pool = (self._listing.splits == NO_SPLIT).nonzero()[:, 0]
+        is_open = len(pool) > 0
+        if is_open or (len(splits["train"]) and not len(splits["validation"])):
+            pool = pool if is_open else splits["train"]
+            generator = torch.Generator().manual_seed(mix_key(self.split_seed))
+            pool = pool[torch.randperm(len(pool), generator=generator)]
+            count, drawn = self.validation_count(len(pool)), 2 if is_open else 1
+            if drawn * count >= len(pool):
+                for_test = " and as many for test" if is_open else ""
+                raise ValueError(
+                    f"{self._place}: data.num_validation={self.num_validation} takes {count:,} of {len(pool):,} images"
+                    f" for validation{for_test}, expected some that are left for training"
+                )
+            if is_open:
+                splits["test"], pool = pool[:count], pool[count:]
+            splits["validation"], splits["train"] = pool[:count], pool[count:]
+        return splits
 
     def _split_folders(self, parts: list[tuple[str, ...]]) -> dict[str, Split]:
         """The top folders that are splits; empty if there are none, and then all are classes."""
@@ -141,29 +219,6 @@ class ImageFolder(ImageDataModule):
                 "inside of those"
             )
         return folders
-
-    def _drawn_splits(self, groups: dict[Split | None, list[_ImageFile]]) -> dict[Split, list[_ImageFile]]:
-        """Completes the splits that have a folder with those that are drawn; None stands for no split folder.
-
-        Raises:
-            ValueError: if that leaves none for training.
-        """
-        splits = {split: groups.get(split, []) for split in SPLITS}
-        if None in groups or (splits["train"] and not splits["validation"]):
-            pool = groups.get(None) or splits["train"]
-            generator = torch.Generator().manual_seed(mix_key(self.split_seed))
-            pool = [pool[i] for i in torch.randperm(len(pool), generator=generator)]
-            count, drawn = self.validation_count(len(pool)), 2 if None in groups else 1
-            if drawn * count >= len(pool):
-                for_test = " and as many for test" if None in groups else ""
-                raise ValueError(
-                    f"{self._place}: data.num_validation={self.num_validation} takes {count:,} of {len(pool):,} images"
-                    f" for validation{for_test}, expected some that are left for training"
-                )
-            if None in groups:
-                splits["test"], pool = pool[:count], pool[count:]
-            splits["validation"], splits["train"] = pool[:count], pool[count:]
-        return splits
 
     def _files(self) -> list[str]:
         """All files under `path`, relative to it, with forward slashes, but for hidden ones."""

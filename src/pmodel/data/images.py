@@ -1,17 +1,27 @@
 """What all sources of images share: binarization, dequantization and flips, and how many examples have labels."""
 
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from pmodel.data import levels
-from pmodel.data.base import DRAWS, InMemoryDataModule, Split
+from pmodel.data.base import DRAWS, InMemoryDataModule, Split, Stored
 from pmodel.data.batch import NO_KEY, Levels, RawBatch, StepBatch
 from pmodel.data.labels import balanced_subset
+from pmodel.data.shards import Rows, Shards, in_memory, in_sequence, key_of, written
+from pmodel.files.printable import shown
 from pmodel.settings.ranges import Count, Fraction, Seed, Whole
 
 Binarization = Literal["none", "static", "dynamic", "threshold"]
+# auto: images of a split that take up to IN_MEMORY_BYTES in memory, others on disk.
+Storage = Literal["auto", "memory", "disk"]
+IN_MEMORY_BYTES = 2**28
+# The folder of all shards, below data_dir.
+SHARDS = "shards"
 _CHUNK = 4096  # examples; bounds the memory of draws over a whole split
 
 
@@ -31,6 +41,9 @@ class ImageDataModule(InMemoryDataModule):
     """
 
     source_levels: ClassVar[int] = 256
+    # Of sources whose images may be too many for the memory: where they are held, and where shards of them lie.
+    storage: Storage = "memory"
+    shards_dir = Path("data", SHARDS)
 
     def __init__(
         self,
@@ -79,6 +92,9 @@ class ImageDataModule(InMemoryDataModule):
         rows = first + self.kept(split, last - first)
         return x[rows], label[rows]
 
+    def hold_those_of(self, other: "ImageDataModule") -> None:
+        self.shards_dir = other.shards_dir
+
     def protocol(self) -> dict[str, Any]:
         labels = {} if self.num_labels is None else {"num_labels": self.num_labels, "label_seed": self.label_seed}
         return {**super().protocol(), "binarize": self.binarize, "dequantize": self.dequantize, **labels}
@@ -113,7 +129,7 @@ class ImageDataModule(InMemoryDataModule):
         """Levels of what is stored, except of training images that are binarized anew at each step."""
         return self.source_levels if self.binarize == "none" else 2
 
-    def _stored(self, split: Split, x: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    def _stored(self, split: Split, x: Tensor | Shards, label: Tensor) -> Stored:
         x = self._drawn_once(split, x)
         if split != "train" or self.num_labels is None:
             return x, label
@@ -122,20 +138,43 @@ class ImageDataModule(InMemoryDataModule):
             chosen = balanced_subset(label, self.num_classes, self.num_labels, self.label_seed, self.split_seed)
         except ValueError as error:
             raise ValueError(f"data.num_labels={self.num_labels}: {error}") from None
-        return x[chosen], label[chosen]
+        return x.select(chosen) if isinstance(x, Shards) else x[chosen], label[chosen]
 
-    def _drawn_once(self, split: Split, x: Tensor) -> Tensor:
+    def _drawn_once(self, split: Split, x: Tensor | Shards) -> Tensor | Shards:
         """The images with everything applied that is not drawn at each step."""
-        if self.binarize == "threshold":
-            return levels.at_least_half(x, self.source_levels)
-        generator = self.generator_for(DRAWS, split)
         fixed = split != "train" or not self.redraw
-        if self.flip and split == "train" and not self.redraw:
-            x = levels.flip(x, generator)
-        if self.binarize == "static" or (self.binarize == "dynamic" and fixed):
-            parts = [levels.draw_binary(part, self.source_levels, generator).byte() for part in x.split(_CHUNK)]
-        elif self.dequantize and fixed:
-            parts = [levels.dequantize(part, self.source_levels, generator) for part in x.split(_CHUNK)]
-        else:
+        mirrors = self.flip and split == "train" and not self.redraw
+        binarizes = self.binarize in ("static", "threshold") or (self.binarize == "dynamic" and fixed)
+        dequantizes = self.dequantize and fixed
+        if not (mirrors or binarizes or dequantizes):
             return x
-        return torch.cat(parts)
+
+        def drawn(part: Tensor, generator: Generator) -> Tensor:
+            if self.binarize == "threshold":
+                return levels.at_least_half(part, self.source_levels)
+            if binarizes:
+                return levels.draw_binary(part, self.source_levels, generator).byte()
+            return levels.dequantize(part, self.source_levels, generator) if dequantizes else part
+
+        def parts() -> Iterator[Tensor]:
+            generator = self.generator_for(DRAWS, split)
+            turned = levels.mirrored(len(x), generator).split(_CHUNK) if mirrors else None
+            for i, part in enumerate(x.split(_CHUNK)):
+                yield drawn(part if turned is None else torch.where(turned[i], part.flip(-1), part), generator)
+
+        if isinstance(x, Tensor):
+            return torch.cat(list(parts()))
+        rows = Rows(tuple(x.shape), np.float32 if dequantizes else np.uint8, in_sequence(parts))
+        settings = (x.key, split, self.binarize, dequantizes, mirrors, self.source_levels, self.split_seed)
+        return self.held(rows, lambda: key_of(*settings), f"drawing {split} images once")[0]
+
+    def held(self, rows: Rows, key: Callable[[], str], what: str) -> tuple[Tensor | Shards, list[Any]]:
+        """Images in memory, or in shards, as `storage` says, and what was noted while they were read.
+
+        key: what the shards depend on, see `key_of`; asked only for shards
+        what: is done, for the bar
+        """
+        fits = rows.shape[0] * rows.bytes_of_one <= IN_MEMORY_BYTES
+        if self.storage == "memory" or (self.storage == "auto" and fits) or rows.shape[0] == 0:
+            return in_memory(rows, what)
+        return written(rows, self.shards_dir, key(), f"{what}, into {shown(self.shards_dir)}")

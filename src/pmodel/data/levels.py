@@ -44,8 +44,14 @@ def dequantize(
 
 def flip(levels: Tensor, generator: Generator, first: int = 0, total: int | None = None) -> Tensor:
     """Mirrors each image left to right with probability one half."""
-    mirrored = _uniform(levels, (1, 1, 1), generator, first, total) < 0.5
-    return torch.where(mirrored, levels.flip(-1), levels)
+    count = len(levels)
+    turned = mirrored(count if total is None else total, generator)[first : first + count]
+    return torch.where(turned, levels.flip(-1), levels)
+
+
+def mirrored(count: int, generator: Generator) -> Tensor:
+    """Which of `count` images are mirrored, (count, 1, 1, 1), bool, on the generator's device."""
+    return torch.rand(count, 1, 1, 1, generator=generator, device=generator.device) < 0.5
 
 
 def _uniform(levels: Tensor, shape: Sequence[int], generator: Generator, first: int, total: int | None) -> Tensor:

@@ -1,6 +1,8 @@
 """Whole batches cut from tensors in memory, in an order that can be taken up again anywhere."""
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -8,6 +10,10 @@ from torch import Tensor
 
 from pmodel.data.batch import NO_KEY, RawBatch
 from pmodel.data.keys import mix_key
+from pmodel.data.shards import Shards
+
+# Batches that are read before they are asked for.
+AHEAD = 4
 
 
 class BatchLoader:
@@ -18,14 +24,14 @@ class BatchLoader:
     an even, contiguous share, and knows where in the batch it lies. Nothing is padded, repeated or left out: the last
     batch is smaller, and if it is too small to give every rank an example, it joins the batch before it.
 
-    x: examples (N, …); label: (N,); both on one device, which is where the batches are
+    x: examples (N, …), in memory or in shards, which a thread of its own reads some batches ahead; label: (N,)
     batch_size: B, the number of examples in a batch over all ranks; N and B are at least `world_size`
     reshuffle: False gives every epoch the order of the first
     """
 
     def __init__(
         self,
-        x: Tensor,
+        x: Tensor | Shards,
         label: Tensor,
         batch_size: int,
         shuffle: bool = False,
@@ -57,21 +63,28 @@ class BatchLoader:
 
     def _batches(self) -> Iterator[RawBatch]:
         order = self._order() if self.shuffle else None
-        for i in range(self._position, len(self)):
-            share, *place = self._share(i)
+        indices = range(self._position, len(self))
+        batches = (self._batch(i, order) for i in indices)
+        if isinstance(self.x, Shards):
+            batches = _read_ahead(lambda i: self._batch(i, order), indices)
+        for i, batch in zip(indices, batches, strict=True):
             self._position, self._in_use = i + 1, True
-            if order is None:
-                yield RawBatch(self.x[share], self.label[share], NO_KEY, *place)
-            else:
-                # The 0 stands for the first device, whose key they all have.
-                key = mix_key(self.seed, self._epoch, i, 0)
-                index = order[share]
-                yield RawBatch(self.x.index_select(0, index), self.label.index_select(0, index), key, *place)
+            yield batch
+
+    def _batch(self, i: int, order: Tensor | None) -> RawBatch:
+        """This rank's share of batch i of the epoch, whose examples stand at `order` (N,); None: in their own order."""
+        share, *place = self._share(i)
+        if order is None:
+            return RawBatch(self.x[share], self.label[share], NO_KEY, *place)
+        # The 0 stands for the first device, whose key they all have.
+        key, index = mix_key(self.seed, self._epoch, i, 0), order[share]
+        x = self.x[index] if isinstance(self.x, Shards) else self.x.index_select(0, index)
+        return RawBatch(x, self.label.index_select(0, index), key, *place)
 
     def _order(self) -> Tensor:
         epoch = self._epoch if self.reshuffle else 0
         generator = torch.Generator().manual_seed(mix_key(self.seed, epoch))
-        return torch.randperm(len(self.x), generator=generator).to(self.x.device)
+        return torch.randperm(len(self.x), generator=generator)
 
     def _share(self, i: int) -> tuple[slice, int, int]:
         """This rank's positions of batch i, where in the batch they begin, and how many positions that has."""
@@ -96,3 +109,19 @@ class BatchLoader:
         if state_dict.get("over", False):
             self._position = max(self._position, self._epoch_length)
         self._in_use = False
+
+
+def _read_ahead(read: Callable[[int], RawBatch], indices: range) -> Iterator[RawBatch]:
+    """What `read` gives of each index, in their order; a thread is `AHEAD` of them ahead."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting: deque[Future[RawBatch]] = deque()
+        try:
+            for i in indices:
+                waiting.append(pool.submit(read, i))
+                if len(waiting) > AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for batch in waiting:
+                batch.cancel()

@@ -12,9 +12,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from pmodel.data.base import SPLITS, Split
-from pmodel.data.image_files import ImageReader
-from pmodel.data.images import ImageDataModule
+from pmodel.data.base import SPLITS, Split, Stored
+from pmodel.data.image_files import Done, ImageReader, version
+from pmodel.data.images import SHARDS, ImageDataModule, Storage
+from pmodel.data.shards import key_of
 from pmodel.files.foreign import regular
 from pmodel.files.printable import first_line
 
@@ -35,6 +36,7 @@ class TorchvisionImages(ImageDataModule):
     def __init__(self, data_dir: str, **common: Any) -> None:
         super().__init__(**common)
         self.data_dir = Path(data_dir).expanduser()
+        self.shards_dir = self.data_dir / SHARDS
 
     def prepare_data(self) -> None:
         """Downloads what is missing.
@@ -124,14 +126,15 @@ class CelebA(TorchvisionImages):
     torchvision_class = "CelebA"
     files = ("celeba/list_eval_partition.txt", "celeba/img_align_celeba")
 
-    def __init__(self, **common: Any) -> None:
+    def __init__(self, storage: Storage, **common: Any) -> None:
         super().__init__(**common)
+        self.storage = storage
         if self.num_validation:
             raise ValueError(
                 f"data.num_validation={self.num_validation}: expected 0, since data=celeba has its own splits"
             )
 
-    def load(self, split: Split) -> tuple[Tensor, Tensor]:
+    def load(self, split: Split) -> Stored:
         partition, folder = self._paths()
         rows = [line.split() for line in regular(partition).read_text(encoding="utf-8").splitlines() if line.strip()]
         if any(len(row) != 2 or row[1] not in "012" for row in rows):
@@ -139,8 +142,10 @@ class CelebA(TorchvisionImages):
         paths = [str(folder / name) for name, part in rows if part == str(SPLITS.index(split))]
         paths = [paths[i] for i in self.kept(split, len(paths))]
         reader = ImageReader(self.shape, resize=True, background="white", place=f"data={self.source}")
-        x = reader.read(paths, lambda path: regular(Path(path)).read_bytes())
-        self.notes = reader.notes
+        rows = reader.rows(paths, lambda path: regular(Path(path)).read_bytes())
+        versions = (version(Path(path)) for path in paths)
+        x, done = self.held(rows, lambda: key_of(list(self.shape), files=versions), "reading images")
+        self.notes = Done.total(done).lines()
         return x, torch.full((len(x),), -1)
 
 

@@ -27,7 +27,7 @@ NUM_STEPS, BATCH_SIZE, LEARNING_RATE = 800, 64, 6e-3
 GRID = 2.0**-14
 # Trained networks that come with the package, by the same names as in a cache: zoo/feature_networks.py makes them.
 SHIPPED = Path(__file__).parent / "weights"
-# Numbers in all examples that are held at once: 2^28 float32 are 1 GiB.
+# Numbers in all training examples of which the network sees half: 2^27 float32 are 512 MiB.
 MAX_VALUES = 2**28
 
 _extractors: "weakref.WeakKeyDictionary[Any, FeatureExtractor]" = weakref.WeakKeyDictionary()
@@ -129,9 +129,8 @@ def _round(network: nn.Module) -> None:
 
 def _examples(data: Any) -> tuple[Tensor, Tensor]:
     """The training examples, and their labels, that a network is made from."""
-    x, label = data.examples("train", MAX_VALUES // math.prod(data.shape))
-    seen = seen_by_network(len(x))
-    return x[:seen], label[:seen]
+    count = min(len(data.labels("train")), MAX_VALUES // math.prod(data.shape))
+    return data.examples("train", seen_by_network(count))
 
 
 def _extractor(data: Any, cache_dir: Path | None) -> FeatureExtractor:

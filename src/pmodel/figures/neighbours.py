@@ -8,7 +8,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from pmodel.capabilities import Discriminates, Samples
-from pmodel.features.dataset_network import MAX_VALUES, feature_extractor
+from pmodel.features.dataset_network import feature_extractor
 from pmodel.figures.figure import Figure, Scene, need, need_images
 from pmodel.figures.images import fixed_generator
 from pmodel.metrics.nearest import nearest
@@ -19,6 +19,8 @@ from pmodel.settings.ranges import Count
 NUM_COMPARED = 200
 # The height and width below which an image is enlarged, in pixels.
 CELL = 80
+# Numbers in all training examples that are compared: 2^27 float32 are 512 MiB.
+MAX_VALUES = 2**27
 
 
 class NearestNeighbours(Figure):

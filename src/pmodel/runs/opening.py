@@ -10,13 +10,13 @@ import torch
 from lightning.pytorch import LightningDataModule, LightningModule
 
 from pmodel.data.arrays import Arrays, Examples
-from pmodel.data.torchvision_images import TorchvisionImages
+from pmodel.data.images import SHARDS
 from pmodel.files.foreign import read_json
 from pmodel.files.printable import first_line, shown
 from pmodel.files.run_files import RESULTS
 from pmodel.instantiate import check_trusted, instantiate, trusted_class
 from pmodel.runs.saved import find_run, read_checkpoint, read_config
-from pmodel.runs.typed import to_type
+from pmodel.runs.typed import project_data_dir, to_type
 from pmodel.settings.checked import check_given
 
 # What a checkpoint holds for a training to go on, besides what a model needs.
@@ -186,8 +186,9 @@ def open_run(
             raise ValueError(f"{place}: {shown(found.checkpoint)} does not fit {target}: {first_line(error)}") from None
     if not isinstance(data, LightningDataModule):
         data = _data_of(config, content, data, place)
-    if isinstance(data, TorchvisionImages):
-        data.download = data_dir is not None or not to_type(config["data"].get("data_dir"))
+    if data_dir is None and to_type(config["data"].get("data_dir")):
+        # A run names no place to write to.
+        data.download, data.shards_dir = False, Path(project_data_dir(), SHARDS)
     sha256 = hashlib.sha256(read).hexdigest()[:12]
     state = content.get("callbacks", {})
     return Run(found.folder, found.checkpoint, sha256, config, model.eval(), data, epochs, state)
