@@ -19,6 +19,7 @@ from pmodel.settings.signatures import signature
 def register_resolvers() -> None:
     """Registers functions of this module by their own names: `${num_levels:…}`."""
     shapes = (num_levels, code_dim, num_components, start_size, table_shape, table_classes, if_images)
+    shapes += (array_shape, array_levels, array_classes)
     for function in (*shapes, classifier_mode, epochs_for, choose, features_dir, eval_dir, num_devices):
         OmegaConf.register_new_resolver(function.__name__, function, replace=True)
     register_help("")
@@ -75,6 +76,41 @@ def _of_table(measure: Callable[[Any], Any], otherwise: Any, *settings: Any) -> 
         return otherwise
     try:
         return measure(layout(**values)) if Path(values["path"]).expanduser().is_file() else otherwise
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def array_shape(path: str, array: str | None) -> list[int]:
+    """[C, H, W] or [D] of the examples in a .npy or .npz; [1] for a wrong value, which is refused under its own name.
+
+    Raises:
+        ConfigError: if the file has no such array.
+    """
+    return _of_arrays(lambda headers, found: found.example, [1], path, array)
+
+
+def array_levels(path: str, array: str | None) -> int | None:
+    """How many levels the images in a .npy or .npz have; None for points."""
+    return _of_arrays(lambda headers, found: headers.num_levels(path, found), 256, path, array)
+
+
+def array_classes(path: str, array: str | None, labels: str | None) -> int | None:
+    """How many classes the labels of a .npy or .npz distinguish; None without them."""
+    if not isinstance(labels, str):
+        return None
+    return _of_arrays(
+        lambda headers, found: headers.num_classes(headers.labels_in(path, labels, found.shape[0])), None, path, array
+    )
+
+
+def _of_arrays(measure: Callable[[Any, Any], Any], otherwise: Any, path: str, array: str | None) -> Any:
+    """What `measure` gives of `array_headers` and the header of a file; `otherwise` where there is none."""
+    if not (isinstance(path, str) and isinstance(array, str | None) and Path(path).expanduser().is_file()):
+        return otherwise
+    from pmodel.data import array_headers  # with numpy, which others don't need
+
+    try:
+        return measure(array_headers, array_headers.header_of(path, array))
     except ValueError as error:
         raise ConfigError(str(error)) from None
 

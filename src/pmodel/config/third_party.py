@@ -24,6 +24,7 @@ LIBRARIES = {
     "hydra_plugins.pmodel.launchers.SubmititLocalLauncher": SUBMITIT,
     "hydra_plugins.pmodel.launchers.SlurmLauncher": SUBMITIT,
     "hydra_plugins.pmodel.search.OptunaSweeper": ("optuna", "pmodel[optuna]"),
+    "pmodel.data.huggingface.HuggingFace": ("datasets", "pmodel[huggingface]"),
 }
 
 

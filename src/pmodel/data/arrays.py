@@ -19,6 +19,9 @@ EXPECTED = (
 )
 
 
+ROUNDED = "values are rounded to the nearest of 256 levels"
+
+
 class Examples(NamedTuple):
     """What was handed over, as it is stored.
 
@@ -88,13 +91,20 @@ class Arrays(ImageDataModule):
     def protocol(self) -> dict[str, Any]:
         return {**super().protocol(), "sha256": self.sha256}
 
-    def load(self, split: Split) -> tuple[Tensor, Tensor]:
+    def load_all(self) -> tuple[Tensor, Tensor]:
+        return self._examples.x, self._examples.label
+
+    @property
+    def _examples(self) -> Examples:
         if self._held is None:
             raise ValueError(
                 "data=arrays: the examples were handed over in Python, where alone they can be handed over again:"
                 " pmodel.open_run(…, data=…)"
             )
-        x, label = self._held.x, self._held.label
+        return self._held
+
+    def load(self, split: Split) -> tuple[Tensor, Tensor]:
+        x, label = self.load_all()
         mixed = torch.randperm(len(x), generator=self.generator_for(ORDER, "train"))
         return self.carved(split, x[mixed], label[mixed], num_test=tenth(len(x)))
 
@@ -125,9 +135,9 @@ def examples_of(given: Any) -> Examples:
     x = _tensor(x, "data")
     if len(x) < 3:
         raise ValueError(f"data: {len(x)} examples, expected at least 3, one for each split")
-    label, names = (torch.full((len(x),), -1), None) if labels is None else _classes(labels, len(x))
+    label, names = (torch.full((len(x),), -1), None) if labels is None else classes(labels, len(x))
     if x.dim() == 2:
-        return Examples(_points(x), label, names, None, batch_size)
+        return Examples(as_points(x), label, names, None, batch_size)
     x, num_levels, notes = _levels(_channels_first(x))
     return Examples(x, label, names, num_levels, batch_size, notes)
 
@@ -165,13 +175,19 @@ def _tensor(x: Any, place: str) -> Tensor:
     return tensor.clone()
 
 
-def _points(x: Tensor) -> Tensor:
+def as_points(x: Tensor) -> Tensor:
+    """Points (N, D), float32.
+
+    Raises:
+        ValueError: of one line, if one is not finite.
+    """
     points = x.float()
-    _refuse_not_finite(points)
+    refuse_not_finite(points)
     return points
 
 
-def _refuse_not_finite(x: Tensor) -> None:
+def refuse_not_finite(x: Tensor) -> None:
+    """Raises ValueError if an example (N, …) has a value that is NaN or infinite."""
     if x.is_floating_point() and not (finite := x.isfinite()).all():
         row = int((~finite.flatten(1).all(1)).nonzero()[0])
         raise ValueError(f"data: example {row} has a value that is NaN or infinite in float32")
@@ -189,24 +205,39 @@ def _channels_first(x: Tensor) -> Tensor:
 
 
 def _levels(x: Tensor) -> tuple[Tensor, int, tuple[str, ...]]:
-    """Images as uint8 levels, how many levels there are, and what was done: two if all are 0 or 1, else 256."""
-    _refuse_not_finite(x)
-    if x.dtype == torch.bool or ((x == 0) | (x == 1)).all():
-        return x.byte(), 2, ()
+    """Images as uint8 levels, how many levels there are, and what was done."""
+    refuse_not_finite(x)
+    num_levels = levels_found(x)
+    levels, moved = as_levels(x, num_levels)
+    return levels, num_levels, (ROUNDED,) if moved else ()
+
+
+def levels_found(x: Tensor) -> int:
+    """How many levels there are: two if all values are 0 or 1, else 256."""
+    return 2 if x.dtype == torch.bool or bool(((x == 0) | (x == 1)).all()) else 256
+
+
+def as_levels(x: Tensor, num_levels: int) -> tuple[Tensor, bool]:
+    """Images (N, …) as uint8 levels: floats in [0, 1] are rounded to the nearest; and whether that moved one.
+
+    Raises:
+        ValueError: of one line, for other values.
+    """
+    if x.dtype == torch.bool:
+        return x.byte(), False
     least, most = x.min().item(), x.max().item()
-    largest = 1 if x.is_floating_point() else 255
+    largest = 1 if x.is_floating_point() else num_levels - 1
     if least < 0 or most > largest:
-        hint = f"; x / {255 if most > 100 else most:g} is" if least >= 0 and 1 < most <= 255 else ""
-        expected = "floats in [0, 1]" if largest == 1 else "bytes from 0 to 255"
+        hint = f"; x / {255 if most > 100 else most:g} is" if least >= 0 and 1 < most <= 255 and largest == 1 else ""
+        expected = "floats in [0, 1]" if x.is_floating_point() else f"bytes from 0 to {largest}"
         raise ValueError(f"data: images with values from {least:.6g} to {most:.6g}: expected {expected}{hint}")
     if not x.is_floating_point():
-        return x.byte(), 256, ()
-    rounded = (255 * x.double()).round()
-    moved = (255 * x.double() - rounded).abs().max().item() > 1e-3
-    return rounded.byte(), 256, ("values are rounded to the nearest of 256 levels",) if moved else ()
+        return x.byte(), False
+    scaled = (num_levels - 1) * x.double()
+    return scaled.round().byte(), bool((scaled - scaled.round()).abs().max() > 1e-3)
 
 
-def _classes(labels: Any, count: int) -> tuple[Tensor, tuple[str, ...]]:
+def classes(labels: Any, count: int) -> tuple[Tensor, tuple[str, ...]]:
     """Labels as numbers of classes, (N,) int64, and the names of these."""
     labels = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
     if labels.shape != (count,):

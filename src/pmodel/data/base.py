@@ -15,6 +15,8 @@ from pmodel.settings.ranges import Count, Counts, Seed, Two
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+# Stands for the examples of all splits together.
+ALL = "all"
 # Examples (N, …), in memory or on disk, and their labels (N,).
 Stored = tuple[Tensor | Shards, Tensor]
 ORDER, DRAWS = 0, 1  # what a generator of the split seed is for
@@ -83,6 +85,15 @@ class InMemoryDataModule(LightningDataModule):
         """The examples of a split, uint8 levels (N, C, H, W) or float32 points (N, D), in memory or in shards, and
         labels (N,) int64, both in the order of `kept(split, how many there are)`."""
         raise NotImplementedError
+
+    def load_all(self) -> Stored:
+        """The examples of all splits, in the order of the source where it has one, else one split after the other."""
+        x, label = zip(*(self.load(split) for split in SPLITS), strict=True)
+        return torch.cat(x), torch.cat(label)
+
+    def names(self) -> list[str] | None:
+        """What the source calls each of `load_all`, such as its file; None: they are counted from 0."""
+        return None
 
     def restore(self, x: Tensor) -> Tensor:
         """Points (…, D) as a model sees or draws them in the units of the source; images are what they were."""
@@ -205,12 +216,20 @@ class InMemoryDataModule(LightningDataModule):
         self._resume_at = state_dict
 
     def generator_for(self, purpose: int, split: Split) -> Generator:
-        return Generator().manual_seed(mix_key(self.split_seed, purpose, SPLITS.index(split)))
+        return Generator().manual_seed(mix_key(self.split_seed, purpose, (*SPLITS, ALL).index(split)))
+
+    def stored(self, split: Split) -> Stored:
+        """The examples of a split, or of `ALL`, as they are stored, and their labels."""
+        return self._split(split)
+
+    def seen(self, x: Tensor) -> Tensor:
+        """What a model sees of stored examples (B, …) of any split but that for training."""
+        return self._as_seen(RawBatch(x, torch.zeros(0), NO_KEY))
 
     def _split(self, split: Split) -> Stored:
         """The stored examples and labels of a split, read when first asked for."""
         if split not in self._splits:
-            x, label = self.load(split)
+            x, label = self.load_all() if split == ALL else self.load(split)
             if x.shape[1:] != self.shape:
                 raise ValueError(
                     f"data.shape={list(self.shape)}: the examples of data={self.source} are {list(x.shape[1:])}"

@@ -14,16 +14,10 @@ from torch import Tensor
 from pmodel.data.base import SPLITS, Split, Stored
 from pmodel.data.image_files import Background, Done, ImageReader, image_suffixes, version
 from pmodel.data.images import SHARDS, ImageDataModule, Storage
-from pmodel.data.keys import mix_key
 from pmodel.data.shards import key_of
+from pmodel.data.splits import NAMES, complete_splits
 from pmodel.files.printable import printable
 from pmodel.settings.ranges import Text
-
-_SPLIT_FOLDERS: dict[str, Split] = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("validation", "val", "valid", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
 
 # Of one image, far more than any has.
 MOST_BYTES = 256 * 2**20
@@ -108,6 +102,12 @@ class ImageFolder(ImageDataModule):
             raise ValueError(f"{self._place}: it has no images for the {split} split")
         return self._images(places[self.kept(split, len(places))])
 
+    def load_all(self) -> Stored:
+        return self._images(torch.arange(len(self._listing.names)))
+
+    def names(self) -> list[str]:
+        return self._listing.names
+
     def _images(self, places: Tensor) -> Stored:
         """The images and labels of files at places (N,), int64, of the listing."""
         names = [self._listing.names[i] for i in places.tolist()]
@@ -184,30 +184,16 @@ class ImageFolder(ImageDataModule):
         Raises:
             ValueError: if that leaves none for training.
         """
-        splits = {name: (self._listing.splits == i).nonzero()[:, 0] for i, name in enumerate(SPLITS)}
-        pool = (self._listing.splits == NO_SPLIT).nonzero()[:, 0]
-        is_open = len(pool) > 0
-        if is_open or (len(splits["train"]) and not len(splits["validation"])):
-            pool = pool if is_open else splits["train"]
-            generator = torch.Generator().manual_seed(mix_key(self.split_seed))
-            pool = pool[torch.randperm(len(pool), generator=generator)]
-            count, drawn = self.validation_count(len(pool)), 2 if is_open else 1
-            if drawn * count >= len(pool):
-                for_test = " and as many for test" if is_open else ""
-                raise ValueError(
-                    f"{self._place}: data.num_validation={self.num_validation} takes {count:,} of {len(pool):,} images"
-                    f" for validation{for_test}, expected some that are left for training"
-                )
-            if is_open:
-                splits["test"], pool = pool[:count], pool[count:]
-            splits["validation"], splits["train"] = pool[:count], pool[count:]
-        return splits
+        numbers = {NO_SPLIT: None, **dict(enumerate(SPLITS))}
+        found = {split: (self._listing.splits == i).nonzero()[:, 0] for i, split in numbers.items()}
+        place = f"{self._place}: data.num_validation={self.num_validation}"
+        return complete_splits(found, self.validation_count, self.split_seed, place)
 
     def _split_folders(self, parts: list[tuple[str, ...]]) -> dict[str, Split]:
         """The top folders that are splits; empty if there are none, and then all are classes."""
         folders: dict[str, Split] = {}
         for folder in sorted({part[0] for part in parts if _split_of(part)}):
-            split = _SPLIT_FOLDERS[folder.lower()]
+            split = NAMES[folder.lower()]
             if split in folders.values():
                 same = next(other for other in folders if folders[other] == split)
                 raise ValueError(f"{self._place}: {same} and {folder} both mean the {split} split, expected one folder")
@@ -256,7 +242,7 @@ def _left_out(names: list[str]) -> list[str]:
 
 def _split_of(part: tuple[str, ...]) -> Split | None:
     """The split that a file's top folder is named after."""
-    return _SPLIT_FOLDERS.get(part[0].lower()) if len(part) > 1 else None
+    return NAMES.get(part[0].lower()) if len(part) > 1 else None
 
 
 def _without_outer_folders(parts: list[tuple[str, ...]]) -> list[tuple[str, ...]]:

@@ -174,7 +174,10 @@ class ImageDataModule(InMemoryDataModule):
         key: what the shards depend on, see `key_of`; asked only for shards
         what: is done, for the bar
         """
-        fits = rows.shape[0] * rows.bytes_of_one <= IN_MEMORY_BYTES
-        if self.storage == "memory" or (self.storage == "auto" and fits) or rows.shape[0] == 0:
+        if rows.shape[0] == 0 or not self.on_disk(rows.shape[0] * rows.bytes_of_one):
             return in_memory(rows, what)
         return written(rows, self.shards_dir, key(), f"{what}, into {shown(self.shards_dir)}")
+
+    def on_disk(self, num_bytes: int) -> bool:
+        """Whether so many bytes are held on disk."""
+        return self.storage == "disk" or (self.storage == "auto" and num_bytes > IN_MEMORY_BYTES)

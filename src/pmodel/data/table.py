@@ -146,22 +146,24 @@ class Table(InMemoryDataModule):
         }
 
     def load(self, split: Split) -> tuple[Tensor, Tensor]:
-        if self.shape != (len(self.column_names),):
-            raise ValueError(
-                f"data.shape={list(self.shape)}: expected [{len(self.column_names)}], the columns of {self.path}"
-            )
+        self._check_shape()
         rows = self._split_rows(split)
         self.notes = self._notes()
         return self._seen[rows], self._labels[rows]
 
+    def load_all(self) -> tuple[Tensor, Tensor]:
+        self._check_shape()
+        return self._seen, self._labels
+
+    def _check_shape(self) -> None:
+        if self.shape != (len(self.column_names),):
+            raise ValueError(
+                f"data.shape={list(self.shape)}: expected [{len(self.column_names)}], the columns of {self.path}"
+            )
+
     @cached_property
     def _rows(self) -> Rows:
-        rows = read_rows(self.layout)
-        count = len(rows.numbers) // len(self.layout.chosen)
-        if count < 3:
-            of_rows = f"{count} row{'s' * (count != 1)}"
-            raise ValueError(f"data.path={self.path}: {of_rows}, expected at least 3, one for each split")
-        return rows
+        return read_rows(self.layout)
 
     @cached_property
     def _numbers(self) -> Tensor:
@@ -179,6 +181,9 @@ class Table(InMemoryDataModule):
         """Rows of the file that belong to a split, those of them that `limit` keeps, in its order: a tenth of all, and
         at least one, for validation and for test each."""
         count = len(self._numbers)
+        if count < 3:
+            of_rows = f"{count} row{'s' * (count != 1)}"
+            raise ValueError(f"data.path={self.path}: {of_rows}, expected at least 3, one for each split")
         mixed = torch.randperm(count, generator=torch.Generator().manual_seed(mix_key(self.split_seed)))
         held_out = max(count // 10, 1)
         rows = dict(zip(SPLITS, mixed.split([count - 2 * held_out, held_out, held_out]), strict=True))[split]

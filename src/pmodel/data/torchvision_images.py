@@ -135,15 +135,28 @@ class CelebA(TorchvisionImages):
             )
 
     def load(self, split: Split) -> Stored:
-        partition, folder = self._paths()
+        names = [name for name, part in self._listing() if part == str(SPLITS.index(split))]
+        return self._faces([names[i] for i in self.kept(split, len(names))])
+
+    def load_all(self) -> Stored:
+        return self._faces(self.names())
+
+    def names(self) -> list[str]:
+        return [name for name, _ in self._listing()]
+
+    def _listing(self) -> list[list[str]]:
+        """Each image's name, and the number of its split."""
+        partition = self._paths()[0]
         rows = [line.split() for line in regular(partition).read_text(encoding="utf-8").splitlines() if line.strip()]
         if any(len(row) != 2 or row[1] not in "012" for row in rows):
             raise ValueError(f"data={self.source}: {partition} is corrupt: expected lines such as '000001.jpg 0'")
-        paths = [str(folder / name) for name, part in rows if part == str(SPLITS.index(split))]
-        paths = [paths[i] for i in self.kept(split, len(paths))]
+        return rows
+
+    def _faces(self, names: list[str]) -> Stored:
+        folder = self._paths()[1]
         reader = ImageReader(self.shape, resize=True, background="white", place=f"data={self.source}")
-        rows = reader.rows(paths, lambda path: regular(Path(path)).read_bytes())
-        versions = (version(Path(path)) for path in paths)
+        rows = reader.rows([str(folder / name) for name in names], lambda path: regular(Path(path)).read_bytes())
+        versions = (version(folder / name) for name in names)
         x, done = self.held(rows, lambda: key_of(list(self.shape), files=versions), "reading images")
         self.notes = Done.total(done).lines()
         return x, torch.full((len(x),), -1)
