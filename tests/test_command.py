@@ -22,7 +22,7 @@ def test_without_a_command_it_lists_them_and_a_wrong_one_is_refused():
     assert "train  trains a model" in said().stdout
     wrong = said("trian", "model=vae")
     assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert wrong.stderr == "error: trian: expected a command, one of train, eval, new\n"
+    assert wrong.stderr == "error: trian: expected a command, one of train, eval, sample, new\n"
     assert said("--version").stdout.strip() == pmodel.__version__ == version("pmodel")
 
 
@@ -53,6 +53,7 @@ def test_a_command_is_the_script_of_that_name(tmp_path):
         ),
         ("pmodel", "pmodel train model=kmeans model.num_clus", {"model.num_clusters="}),
         ("pmodel", "pmodel eval metric/features=c", {"metric/features=classifier"}),
+        ("pmodel", "pmodel sample trainer.acc", {"trainer.accelerator="}),
         ("python", "python train.py data=mnist", {"data=mnist", "data=mnist_5k"}),
     ],
 )

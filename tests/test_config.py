@@ -181,7 +181,8 @@ def test_every_yaml_file_is_an_option_of_a_group_or_a_top_level_config():
     of_eval = {"eval", "hydra/eval", "metric/default", *(f"metric/features/{name}" for name in FEATURES)}
     # A file for W&B's own command, and a search, which needs something to search: tests/test_search.py.
     apart = {"sweep/wandb", "hydra/sweeper/optuna"}
-    assert files - options == {"train", "hydra/default", *apart, *of_eval, *brought_along}
+    of_sample = {"sample", "hydra/sample"}
+    assert files - options == {"train", "hydra/default", *apart, *of_eval, *of_sample, *brought_along}
 
 
 FEATURES = ("auto", "classifier", "inception")

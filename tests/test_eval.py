@@ -375,7 +375,7 @@ def test_a_truncated_last_checkpoint_costs_a_history_and_no_evaluation(evaluate:
 def test_errors_on_several_devices_are_one_line_and_what_one_draws_all_draw(
     vae: Path, quick: list[str], monkeypatch: pytest.MonkeyPatch
 ):
-    """The first is as a user types it: Lightning starts the second process."""
+    """The first is as a user types it: it starts the second process."""
     monkeypatch.chdir(vae.parent)
     typed = [f"run={vae}", *quick, "trainer.accelerator=cpu"]
     Path("empty.pth").touch()

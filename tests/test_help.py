@@ -51,6 +51,15 @@ def test_each_setting_of_an_evaluation_has_a_type_in_words_and_a_meaning():
     assert all(words and meaning for words, meaning in listed.values())
 
 
+def test_each_setting_of_sampling_has_a_type_in_words_and_a_meaning():
+    listed = rows(name="sample")
+    assert listed["n=???"][0] == "a whole number, at least 1"
+    assert listed["classes=null"][0] == "all, a list of whole numbers, each at least 0, or null"
+    keys = {"run", "n", "out", "classes", "seed", "answer", "data_dir", "data.path"}
+    assert {line.partition("=")[0] for line in listed} == keys | {"trainer.accelerator", "trainer.devices"}
+    assert all(words and meaning for words, meaning in listed.values())
+
+
 def test_a_value_is_the_composed_one_as_it_is_typed():
     listed = rows("model=vae_2d", "data=points", "model.beta=2")
     assert listed["model.latent_dim=2"] == ("a whole number, at least 1", "size of the code")

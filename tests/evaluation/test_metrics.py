@@ -16,12 +16,13 @@ from pmodel.config.tree import ConfigError
 from pmodel.evaluation import declared
 from pmodel.evaluation.clusters import Clustering
 from pmodel.evaluation.codes import Classification
+from pmodel.evaluation.draws import part_seed
 from pmodel.evaluation.findings import Metric, Reference, without_labels
 from pmodel.evaluation.likelihood import CRITERIA, bound_name
 from pmodel.evaluation.nats import DECIDED, UNBOUNDED
 from pmodel.evaluation.reconstruction import Reconstruction
 from pmodel.evaluation.samples import MANIFOLDS
-from pmodel.evaluation.subject import Subject, _seed
+from pmodel.evaluation.subject import Subject
 from pmodel.metrics.frechet import Moments, frechet_distance
 from pmodel.metrics.kernel import kernel_distance, median_distance, mmd
 from pmodel.metrics.manifolds import density_coverage, precision_recall
@@ -218,7 +219,7 @@ def test_the_parzen_window_of_true_samples_is_near_their_density_and_half_of_the
 def test_the_parzen_window_has_the_width_that_other_examples_choose():
     """A narrow one of examples at the samples, a wide one of those that are evaluated."""
     data = plane()
-    samples = StandardNormal().sample(500, generator=Generator().manual_seed(_seed(0)))[:20]
+    samples = StandardNormal().sample(500, generator=Generator().manual_seed(part_seed(0)))[:20]
     at_samples, far = samples.repeat(5, 1) + 0.01, 3 * data.parts["validation"][:100]
     data.parts |= {"validation": at_samples, "test": far}
     narrow, wide = choose_sigma(at_samples, samples), choose_sigma(far, samples)

@@ -7,6 +7,7 @@ from typing import NoReturn
 from hydra._internal.utils import get_args_parser
 
 from pmodel.commands.quiet import accept_any_terminal
+from pmodel.commands.sample_place import check_sample
 from pmodel.config.check import check_overrides
 from pmodel.config.early_checks import check_writable
 from pmodel.config.help import settings_help
@@ -46,8 +47,9 @@ def checked_command_line(config_name: str, argv: list[str]) -> list[str]:
             raise ConfigError(f"{unknown[0]}: no such option{suggest(unknown[0], OPTIONS)}")
         if args.config_dir and not Path(args.config_dir).is_dir():
             raise ConfigError(f"--config-dir {args.config_dir}: there is no such folder")
-        if config_name == "eval" and not args.help:
-            _check_runs(args.overrides, bool(args.multirun))
+        if config_name in OF_RUNS:
+            if not args.help:
+                _check_runs(config_name, args.overrides, bool(args.multirun))
         elif not (args.config_path or args.help):
             argv = with_resumed_config(argv, args.overrides, bool(args.multirun))
             args = get_args_parser().parse_args(argv)
@@ -65,6 +67,8 @@ def checked_command_line(config_name: str, argv: list[str]) -> list[str]:
     return argv
 
 
+# The commands that ask finished runs.
+OF_RUNS = ("eval", "sample")
 OPTIONS = ["--help", "--multirun", "--cfg", "--info", "--package", "--resolve"]
 OPTIONS += ["--config-dir", "--config-name", "--config-path", "--shell-completion", "--hydra-help"]
 # Longer than any that a user wants to read again.
@@ -98,29 +102,34 @@ def _trusting(argv: list[str], overrides: list[str]) -> tuple[list[str], list[st
     return [word for word in argv if word not in typed], [word for word in overrides if word not in typed]
 
 
-def _check_runs(overrides: list[str], multirun: bool) -> None:
-    """Looks for the runs that are to be evaluated, before anything heavy is imported."""
-    typed = [o for o in parse_overrides(overrides) if o.key_or_group == "run"]
-    if not typed:
+def _check_runs(command: str, overrides: list[str], multirun: bool) -> None:
+    """Looks for the runs that are asked, and for the place to write to, before anything heavy is imported."""
+    parsed = parse_overrides(overrides)
+    typed = {o.key_or_group: o for o in parsed}
+    if "run" not in typed:
         raise ConfigError("run must be set: type run=… (a run directory, a checkpoint, or the directory of a multirun)")
-    if multirun or typed[-1].is_sweep_override():
-        raise ConfigError(f"{typed[-1].input_line}: takes several runs at once, as 'run=[a,b]'; leave out --multirun")
-    value = typed[-1].value()
+    line = typed["run"].input_line
+    if multirun or typed["run"].is_sweep_override():
+        takes = "takes several runs at once, as 'run=[a,b]'" if command == "eval" else "takes one run"
+        raise ConfigError(f"{line}: {takes}; leave out --multirun")
+    value = typed["run"].value()
     if not isinstance(value, str | list) or not value:
-        raise ConfigError(f"{typed[-1].input_line}: expected a run directory or a checkpoint, or a list of these")
+        raise ConfigError(f"{line}: expected a run directory or a checkpoint, or a list of these")
     paths = value if isinstance(value, list) else [value]
     try:
         found, _ = find_runs(paths)
         for run in found:
             place = f"run={run.folder}"
-            for target in targets(read_config(run.folder, place)):
+            config = read_config(run.folder, place)
+            for target in targets(config):
                 check_trusted(target, place)
             check_links(run.folder)
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    in_run = len(paths) == 1 and not in_zoo(paths[0])
-    if in_run and not any(o.key_or_group == "hydra.run.dir" for o in parse_overrides(overrides)):
+    if command == "sample":
+        check_sample(line, len(found), typed["out"].value() if "out" in typed else None, config)
+    elif len(paths) == 1 and not in_zoo(paths[0]) and "hydra.run.dir" not in typed:
         try:
-            check_writable(Path(eval_dir(paths, "")), typed[-1].input_line)
+            check_writable(Path(eval_dir(paths, "")), line)
         except ConfigError as error:
             raise ConfigError(f"{error}; hydra.run.dir=… writes elsewhere") from None

@@ -21,7 +21,7 @@ from pmodel.config.early_checks import (
 )
 from pmodel.config.errors import one_line_errors
 from pmodel.config.overrides import hydras_own, jobs_of, own_sweep, parse_overrides
-from pmodel.config.schema import EvalConfig, TrainConfig
+from pmodel.config.schema import EvalConfig, SampleConfig, TrainConfig
 from pmodel.config.tree import (
     INSTANTIATE_KEYS,
     Checker,
@@ -97,7 +97,12 @@ def check_search(sweeper: DictConfig, overrides: list[Override]) -> bool:
     return True
 
 
-ROOTS: dict[str, type] = {"train": TrainConfig, "config": TrainConfig, "eval": EvalConfig}
+ROOTS: dict[str, type] = {
+    "train": TrainConfig,
+    "config": TrainConfig,
+    "eval": EvalConfig,
+    "sample": SampleConfig,
+}
 
 
 class Job:

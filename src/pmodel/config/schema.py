@@ -2,7 +2,7 @@
 
 from typing import Literal, NotRequired, TypedDict
 
-from pmodel.settings.ranges import Count, Seed, Text
+from pmodel.settings.ranges import Count, Seed, Text, Whole
 
 
 class Paths(TypedDict):
@@ -31,14 +31,14 @@ class TrainConfig(TypedDict):
 
 
 class Devices(TypedDict):
-    """`trainer` in conf/eval.yaml"""
+    """`trainer` in conf/eval.yaml and conf/sample.yaml"""
 
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
     devices: int | str | list[int]
 
 
 class Place(TypedDict):
-    """`data` in conf/eval.yaml"""
+    """`data` in conf/eval.yaml and conf/sample.yaml"""
 
     path: str | None
 
@@ -57,3 +57,17 @@ class EvalConfig(TypedDict):
     metric: dict[str, dict | None]
     callbacks: dict[str, dict | None]
     paths: Paths
+
+
+class SampleConfig(TypedDict):
+    """The top-level keys of conf/sample.yaml."""
+
+    run: str | list[str]
+    n: Count
+    out: Text
+    classes: Literal["all"] | list[Whole] | None
+    seed: Seed
+    answer: dict | None
+    data_dir: str | None
+    data: Place
+    trainer: Devices

@@ -7,9 +7,10 @@ import torch
 from torch import Generator, Tensor
 
 from pmodel.capabilities import Estimate
+from pmodel.evaluation.draws import SEED
 from pmodel.evaluation.findings import Finding, Metric, Quantity
 from pmodel.evaluation.nats import Nats, caveats_of, is_continuous
-from pmodel.evaluation.subject import SEED, Subject
+from pmodel.evaluation.subject import Subject
 from pmodel.metrics.likelihood import estimate
 from pmodel.settings.ranges import Count
 

@@ -9,9 +9,10 @@ from typing import Any
 from torch import Tensor
 
 from pmodel.capabilities import ImportanceBound, LogProb, LowerBound, MaximizesLikelihood, SamplesClasses
+from pmodel.evaluation.draws import SEED
 from pmodel.evaluation.findings import Finding, Metric, Quantity
 from pmodel.evaluation.nats import Nats, caveats_of, is_continuous
-from pmodel.evaluation.subject import SEED, Subject
+from pmodel.evaluation.subject import Subject
 from pmodel.metrics.likelihood import Mean, estimate
 from pmodel.processes.bar import Bar
 from pmodel.runs.results import Curve, Number

@@ -6,8 +6,9 @@ from typing import Any
 from torch import Tensor
 
 from pmodel.capabilities import Samples
+from pmodel.evaluation.draws import SEED
 from pmodel.evaluation.findings import Finding, Metric, Quantity
-from pmodel.evaluation.subject import SEED, Subject
+from pmodel.evaluation.subject import Subject
 from pmodel.metrics.copying import copying
 from pmodel.metrics.nearest import nearest
 from pmodel.settings.ranges import Count

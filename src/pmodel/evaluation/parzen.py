@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from pmodel.capabilities import Samples
+from pmodel.evaluation.draws import SEED
 from pmodel.evaluation.findings import Finding, Metric, Quantity
-from pmodel.evaluation.subject import SEED, Subject
+from pmodel.evaluation.subject import Subject
 from pmodel.metrics.likelihood import estimate
 from pmodel.metrics.parzen import choose_sigma, parzen_log_prob
 from pmodel.settings.ranges import Count

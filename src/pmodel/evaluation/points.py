@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from pmodel.capabilities import Samples
+from pmodel.evaluation.draws import SEED
 from pmodel.evaluation.findings import Finding, Metric, Quantity, Reference
-from pmodel.evaluation.subject import REFERENCE_PART, SEED, Subject
+from pmodel.evaluation.subject import REFERENCE_PART, Subject
 from pmodel.metrics.clouds import PARTITIONS, sliced_wasserstein, sliced_wasserstein_error
 from pmodel.metrics.kernel import median_distance, mmd
 from pmodel.metrics.modes import NUM_STDS, SMALLEST_SHARE, mode_scores

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from pmodel.capabilities import Samples
+from pmodel.evaluation.draws import SEED
 from pmodel.evaluation.findings import Finding, Metric, Quantity, Reference
-from pmodel.evaluation.subject import REFERENCE_PART, SEED, Subject
+from pmodel.evaluation.subject import REFERENCE_PART, Subject
 from pmodel.metrics.errors import Partitions, partition_error
 from pmodel.metrics.frechet import Moments, frechet_distance
 from pmodel.metrics.inception_score import inception_score

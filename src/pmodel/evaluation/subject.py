@@ -1,8 +1,6 @@
 """A model that is evaluated, and what several metrics need of it, made once."""
 
-import hashlib
 import math
-import time
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from pmodel.evaluation.draws import PART, draw_part, part_seed
 from pmodel.features.choice import Features
 from pmodel.features.dataset_network import seen_by_network
 from pmodel.features.tensor_files import read_tensors, sha256, write_tensors
@@ -18,8 +17,6 @@ from pmodel.processes.group import ProcessGroup
 from pmodel.processes.launch import is_first
 from pmodel.runs.results import Number
 
-# Of all noise of an evaluation.
-SEED = 0
 # Part of the names of kept files: counts up with every change that makes other values of the same examples.
 RECIPE = 2
 # Which training examples the reference is, for the protocol.
@@ -50,8 +47,8 @@ class Subject:
         answer: with which of its settings changed the model answers, for the protocol.
     """
 
-    # Examples that are drawn at once; each part has noise of its own, so that any number of devices draws the same.
-    PART = 500
+    # Examples that are drawn at once.
+    PART = PART
 
     def __init__(
         self,
@@ -112,7 +109,7 @@ class Subject:
 
         def values(i: int) -> Tensor:
             with torch.no_grad():
-                return function(parts[i].to(device), Generator(device).manual_seed(_seed(i))).cpu()
+                return function(parts[i].to(device), Generator(device).manual_seed(part_seed(i))).cpu()
 
         return torch.cat(self.group.map(values, range(len(parts)), what))
 
@@ -137,11 +134,7 @@ class Subject:
         return torch.cat(self._drawn[:wanted])[:n]
 
     def _draw(self, i: int) -> tuple[Tensor, float]:
-        device = self.group.device
-        begin = time.perf_counter()
-        with torch.no_grad():
-            x = self.model.sample(self.PART, generator=Generator(device).manual_seed(_seed(i))).cpu()
-        return x, time.perf_counter() - begin
+        return draw_part(self.model, i, self.group.device, self.PART)
 
     @property
     def seconds_per_sample(self) -> float:
@@ -213,11 +206,3 @@ def data_protocol(data: Any) -> dict[str, Any]:
 def _size(tensors: dict[str, Tensor]) -> int:
     """In bytes."""
     return sum(x.nbytes for x in tensors.values())
-
-
-def _seed(part: int) -> int:
-    """Of the noise of one part: those of one evaluation differ, those of two models are the same.
-
-    A hash, lest it is the seed of somebody's data too.
-    """
-    return int.from_bytes(hashlib.sha256(f"evaluation {SEED}, part {part}".encode()).digest()[:7])

@@ -101,10 +101,14 @@ class Inception(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         check_shape(tuple(x.shape[1:]))
-        levels = (x.nan_to_num().clamp(0, 1) * 255).round().to(torch.uint8)
-        images = levels.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+        images = in_bytes(x).expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
         (features,) = self.network(images)
         return features.masked_fill(~x.flatten(1).isfinite().all(1, keepdim=True), torch.nan)
+
+
+def in_bytes(x: Tensor) -> Tensor:
+    """Images, float in [0, 1], clamped and rounded to uint8; NaN becomes 0."""
+    return (x.nan_to_num().clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def _kept_or_downloaded(cache_dir: Path | None) -> Inception:

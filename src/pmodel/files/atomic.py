@@ -4,7 +4,9 @@ import contextlib
 import errno
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 # Of what is not in its place yet; one for each file, so that a process that is killed leaves no more than that.
 SUFFIX = ".tmp"
@@ -20,21 +22,38 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
     Raises:
         NotWritten: of one line, which names the file, the reason and, where the disk is full, what was needed.
     """
+    with replacing(path, len(content)) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, size: int, owner: str = "", to_disk: bool = True) -> Iterator[IO[bytes]]:
+    """A file beside `path`, which moves to its place once all is written.
+
+    size: of what is to be written, for the message where the disk is full
+    owner: part of that file's name, where several processes may write the same
+    to_disk: whether it is on the disk by then; a power cut may leave it empty otherwise
+
+    Raises:
+        NotWritten: of one line, which names the file and the reason.
+    """
     path = path.resolve()  # a link stays one
-    temporary = path.with_name(path.name + SUFFIX)
+    temporary = path.with_name(f"{path.name}{owner}{SUFFIX}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
-            # Else a power cut may leave a name whose content was never written.
-            os.fsync(file.fileno())
+            if to_disk:
+                # Else a power cut may leave a name whose content was never written.
+                os.fsync(file.fileno())
             if path.exists():
                 os.fchmod(file.fileno(), path.stat().st_mode & 0o7777)
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        if to_disk:
+            _sync_folder(path.parent)
     except BaseException as error:
-        reason = _reason(error, path.parent, len(content)) if isinstance(error, OSError) else None
+        reason = _reason(error, path.parent, size) if isinstance(error, OSError) else None
         with contextlib.suppress(OSError):  # why it is there is being said
             temporary.unlink(missing_ok=True)
         if reason is None:
