@@ -14,6 +14,7 @@ import environment  # noqa: F401  (before what reads it when it is imported)
 import parsed_once  # noqa: F401
 import pytest
 import torch
+from forked import start_forked
 from hydra.core.hydra_config import HydraConfig
 from support import ROOT, on_digits
 
@@ -21,6 +22,7 @@ from pmodel.commands.quiet import NOISE
 from pmodel.config.resolvers import register_resolvers
 from pmodel.features import dataset_network as features
 from pmodel.features.tensor_files import sha256
+from pmodel.processes.launch import Processes
 from pmodel.processes.signals import STOP_SIGNALS
 
 # Tests are about numbers, not speed, and more threads only make small networks slower: one, for processes that tests
@@ -75,6 +77,29 @@ class Outcome(NamedTuple):
 
 
 Run = Callable[..., Outcome]
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture, tmp_path: Path) -> Command:
+    """Runs `pmodel NAME` with words, on a CPU, in this process and in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Processes, "_start", start_forked)
+
+    def run(name: str, *words: str) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["pmodel", name, *words, "trainer.accelerator=cpu"])
+        capfd.readouterr()
+        handlers, code = {number: signal.getsignal(number) for number in STOP_SIGNALS}, 0
+        try:
+            runpy.run_module("pmodel", run_name="__main__", alter_sys=True)
+        except SystemExit as end:
+            code = int(end.code or 0)
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        return Outcome(code, *capfd.readouterr())
+
+    return run
 
 
 @pytest.fixture

@@ -3,18 +3,18 @@
 import csv
 import json
 import os
-import runpy
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch_fidelity
-from conftest import Outcome, train_in
-from forked import Fork, start_forked
+from conftest import Command, Outcome, train_in
+from forked import Fork
 from inception_weights import Images, write_inception_weights
 from PIL import Image
 from support import normal, run_directory, small_disk
@@ -25,8 +25,6 @@ from pmodel.commands.sample_files import Plan
 from pmodel.evaluation.draws import PART, draw_part, image_bytes
 from pmodel.evaluation.subject import Subject
 from pmodel.features.inception import in_bytes
-from pmodel.processes.launch import Processes
-from pmodel.processes.signals import STOP_SIGNALS
 from pmodel.runs.claim import Claim
 
 SMALL = ["trainer.max_epochs=1", "callbacks=minimal", "logger=none"]
@@ -55,25 +53,9 @@ Sample = Callable[..., Outcome]
 
 
 @pytest.fixture
-def sample(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture, tmp_path: Path) -> Sample:
+def sample(command: Command) -> Sample:
     """Runs `pmodel sample` with words, in this process and in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Processes, "_start", start_forked)
-
-    def run(*words: str) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["pmodel", "sample", *words, "trainer.accelerator=cpu"])
-        capfd.readouterr()
-        handlers, code = {number: signal.getsignal(number) for number in STOP_SIGNALS}, 0
-        try:
-            runpy.run_module("pmodel", run_name="__main__", alter_sys=True)
-        except SystemExit as end:
-            code = int(end.code or 0)
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-        return Outcome(code, *capfd.readouterr())
-
-    return run
+    return partial(command, "sample")
 
 
 def said(outcome: Outcome) -> str:

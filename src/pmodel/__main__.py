@@ -11,6 +11,7 @@ COMMANDS = {
     "train": "trains a model on a data set",
     "eval": "evaluates finished runs and lays them side by side",
     "sample": "draws from the model of a finished run into files",
+    "encode": "asks the model of a finished run about each example of a data set",
     "new": "writes a project of your own that builds on pmodel",
 }
 USAGE = "\n".join(

@@ -6,6 +6,7 @@ from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
 
+from pmodel.commands.encode_place import check_encode
 from pmodel.commands.quiet import accept_any_terminal
 from pmodel.commands.sample_place import check_sample
 from pmodel.config.check import check_overrides
@@ -68,7 +69,7 @@ def checked_command_line(config_name: str, argv: list[str]) -> list[str]:
 
 
 # The commands that ask finished runs.
-OF_RUNS = ("eval", "sample")
+OF_RUNS = ("eval", "sample", "encode")
 OPTIONS = ["--help", "--multirun", "--cfg", "--info", "--package", "--resolve"]
 OPTIONS += ["--config-dir", "--config-name", "--config-path", "--shell-completion", "--hydra-help"]
 # Longer than any that a user wants to read again.
@@ -126,8 +127,11 @@ def _check_runs(command: str, overrides: list[str], multirun: bool) -> None:
             check_links(run.folder)
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    if command == "sample":
-        check_sample(line, len(found), typed["out"].value() if "out" in typed else None, config)
+    if command != "eval" and len(found) > 1:
+        raise ConfigError(f"{line}: expected one run, and these are {len(found)}")
+    if command != "eval":
+        check = check_sample if command == "sample" else check_encode
+        check(typed["out"].value() if "out" in typed else None, config)
     elif len(paths) == 1 and not in_zoo(paths[0]) and "hydra.run.dir" not in typed:
         try:
             check_writable(Path(eval_dir(paths, "")), line)

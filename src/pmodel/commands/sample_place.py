@@ -81,18 +81,15 @@ class SamplePlace:
         return [p for p in sorted(self.path.iterdir()) if not (p.name.startswith(".") or p.name in hidden)]
 
 
-def check_sample(run: str, found: int, out: Any, config: dict[str, Any]) -> None:
-    """What is wrong with a place to sample to, or with the number of runs, before anything heavy is imported.
+def check_sample(out: Any, config: dict[str, Any]) -> None:
+    """What is wrong with a place to sample to, before anything heavy is imported.
 
-    run: the setting as it was typed, and found: how many runs that names
     out: the place; what is none is refused under its own name
     config: of the run
 
     Raises:
         ConfigError: of one line.
     """
-    if found > 1:
-        raise ConfigError(f"{run}: expected one run, and these are {found}")
     shape = config["data"].get("shape")
     if isinstance(out, str) and out.strip() and isinstance(shape, list):
         SamplePlace.of(out).check(shape)

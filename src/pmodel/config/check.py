@@ -21,7 +21,7 @@ from pmodel.config.early_checks import (
 )
 from pmodel.config.errors import one_line_errors
 from pmodel.config.overrides import hydras_own, jobs_of, own_sweep, parse_overrides
-from pmodel.config.schema import EvalConfig, SampleConfig, TrainConfig
+from pmodel.config.schema import EncodeConfig, EvalConfig, SampleConfig, TrainConfig
 from pmodel.config.tree import (
     INSTANTIATE_KEYS,
     Checker,
@@ -102,6 +102,7 @@ ROOTS: dict[str, type] = {
     "config": TrainConfig,
     "eval": EvalConfig,
     "sample": SampleConfig,
+    "encode": EncodeConfig,
 }
 
 

@@ -71,3 +71,17 @@ class SampleConfig(TypedDict):
     data_dir: str | None
     data: Place
     trainer: Devices
+
+
+class EncodeConfig(TypedDict):
+    """The top-level keys of conf/encode.yaml."""
+
+    run: str | list[str]
+    out: Text
+    data: NotRequired[dict]
+    split: Literal["all", "train", "validation", "test"]
+    answer: dict | None
+    batch_size: Count
+    seed: Seed
+    data_dir: Text
+    trainer: Devices
