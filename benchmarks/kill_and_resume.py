@@ -10,6 +10,8 @@ Each run is a fork of this process, which has imported everything; those of two 
 the first N of these are started as a user starts them, `train.py trainer=ddp_cpu`, with nothing preset in the
 environment, and so is the run that they are compared with; each is killed once, while it trains.
 
+With `--storage disk` the same digits lie in a folder of images, which each run decodes into shards of its own.
+
     uv run benchmarks/kill_and_resume.py [--trials 100] [--json FILE]
     uv run benchmarks/kill_and_resume.py --trials 40 --processes 2 --real 40
 """
@@ -123,7 +125,8 @@ class Runs:
         settings = [*DATA, *KINDS[kind], *self.settings, f"trainer.devices={processes}"]
         begun = (directory / "config.yaml").is_file()
         arguments = [f"resume={directory}"] if begun else [*settings, f"hydra.run.dir={directory}"]
-        arguments.append(f"data_dir={self.folder / 'data'}")
+        own = directory.with_suffix(".data") if "data.storage=disk" in DATA else self.folder / "data"
+        arguments.append(f"data_dir={own}")
         output = directory.with_suffix(".txt")
         if real:
             with output.open("ab") as file:
@@ -157,6 +160,7 @@ def main() -> None:
     parser.add_argument("--real", type=int, default=3, help="how many of two processes are started by train.py itself")
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
     parser.add_argument("--processes", nargs="+", type=int, default=[1, 2], choices=(1, 2))
+    parser.add_argument("--storage", default="memory", choices=("memory", "disk"), help="where the examples are held")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--folder", type=Path, help="where differing trials are kept; default: a temporary folder")
@@ -164,6 +168,8 @@ def main() -> None:
     import_everything()
     folder = arguments.folder or Path(tempfile.mkdtemp(prefix="kill_and_resume_"))
     folder.mkdir(parents=True, exist_ok=True)
+    if arguments.storage == "disk":
+        hold_on_disk(folder.absolute())
     runs, trials, real = Runs(folder.absolute(), arguments.seed), [], arguments.real
     for number in range(arguments.trials):
         kind = arguments.kinds[number % len(arguments.kinds)]
@@ -179,6 +185,23 @@ def main() -> None:
     if not arguments.folder and not differing:
         shutil.rmtree(folder)
     raise SystemExit(1 if differing else 0)
+
+
+def hold_on_disk(folder: Path) -> None:
+    """Lets all runs train on a folder of images, in shards of twenty."""
+    from PIL import Image
+
+    from pmodel import build
+    from pmodel.data import shards
+
+    digits = build("data=digits", binarize="none", seed=0, label_seed=0).examples("train", 400)
+    for i, (x, k) in enumerate(zip(digits.x, digits.label, strict=True)):
+        file = folder / "images" / str(int(k)) / f"{i:03}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((x[0] * 255).byte().numpy()).save(file)
+    DATA[0] = "data=image_folder"
+    DATA.extend([f"data.path={folder / 'images'}", "data.shape=[1,8,8]", "data.storage=disk", "data.num_classes=10"])
+    shards.SHARD_BYTES, shards.MAX_PART = 20 * 64, 8
 
 
 def line(number: int, trial: Trial) -> str:

@@ -67,6 +67,37 @@ def test_a_run_that_is_killed_and_resumed_ends_bit_identical(tmp_path):
     assert all(trial["kills"] and trial["differences"] == [] for trial in trials)
 
 
+# A kill of the first process inside its writing of a shard, and one of all at a later moment.
+ON_DISK = (
+    SHORTER.replace("kill_and_resume.main()", "")
+    + """
+import sys
+from pathlib import Path
+
+kill_and_resume.import_everything()
+folder = Path(sys.argv[1])
+kill_and_resume.hold_on_disk(folder)
+runs = kill_and_resume.Runs(folder, seed=1)
+for processes in (1, 2):
+    expected, seconds = runs.reference("vae", processes)
+    directory = folder / f"cut_{processes}"
+    shards = folder / f"cut_{processes}.data" / "shards"
+    runs._start("vae", processes, directory, in_write=7).kill_after(600)
+    half_written = bool(list(shards.glob("*/*.npy.*.tmp")))
+    runs._start("vae", processes, directory).kill_after(0.7 * seconds)
+    if not kill_and_resume.is_done(directory):
+        runs._start("vae", processes, directory).finish()
+    print(processes, half_written, kill_and_resume.compare(expected, directory), sep="; ")
+"""
+)
+
+
+def test_a_run_on_shards_that_is_killed_while_it_writes_one_ends_bit_identical(tmp_path):
+    done = in_own_process(ON_DISK, tmp_path, str(tmp_path / "runs"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line for line in done.stdout.splitlines() if "; " in line][-2:] == ["1; True; []", "2; True; []"]
+
+
 def test_two_processes_that_a_user_resumes_end_bit_by_bit_as_if_never_cut(benchmark, train: Run, tmp_path, monkeypatch):
     """Begun as a user begins it, with nothing preset: the first process reads its checkpoint, by PyTorch, early on.
 

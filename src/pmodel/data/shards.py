@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pmodel.files.atomic import write_atomically
+from pmodel.files.atomic import SUFFIX, replacing, write_atomically
 from pmodel.processes.bar import Bar
 
 # Of one shard: what is lost if a process is killed while it writes. And the most shards: each stays an open file.
@@ -189,24 +189,18 @@ def _locked(lock: IO, i: int, wait: bool) -> Iterator[bool]:
 
 def _write(rows: Rows, file: Path, first: int, last: int, bar: Bar) -> None:
     """One shard: what is at its place is whole, at any time."""
-    for left in file.parent.glob(f"{file.stem}.*.tmp"):
+    for left in file.parent.glob(f"{file.name}.*{SUFFIX}"):  # by one that was killed
         left.unlink()
-    temporary = file.with_name(f"{file.stem}.{os.getpid()}.tmp")
-    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(rows.dtype)), "fortran_order": False}
+    shape, dtype = (last - first, *rows.shape[1:]), np.dtype(rows.dtype)
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     step = max(1, min(MAX_PART, PART_BYTES // rows.bytes_of_one))
-    try:
-        with temporary.open("wb") as out:
-            np.lib.format.write_array_header_1_0(out, {**header, "shape": (last - first, *rows.shape[1:])})
-            for begin in range(first, last, step):
-                part = rows.read(begin, min(begin + step, last))
-                out.write(np.ascontiguousarray(part, rows.dtype).data)
-                bar.update(len(part))
-            out.flush()
-            os.fsync(out.fileno())
+    with replacing(file, shape[0] * rows.bytes_of_one, owner=f".{os.getpid()}") as out:
+        np.lib.format.write_array_header_1_0(out, header)
+        for begin in range(first, last, step):
+            part = rows.read(begin, min(begin + step, last))
+            out.write(np.ascontiguousarray(part, dtype).data)
+            bar.update(len(part))
         write_atomically(file.with_suffix(".json"), json.dumps(rows.note()).encode())
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def in_sequence(parts: Callable[[], Iterator[Tensor]]) -> Callable[[int, int], np.ndarray]:
