@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -154,6 +155,8 @@ def group_options() -> list[str]:
 NEEDED = {
     "data=image_folder": ["data.path=images.zip"],
     "data=table": ["data.path=points.csv"],
+    "data=arrays": ["data.path=images.npy"],
+    "data=huggingface": ["data.name=somebody/images"],
     "model/network=run": ["model.network.run=run"],
     "model/prior=run": ["model.prior.run=run"],
     **{f"model/encoder={encoder}": ["model=classifier"] for encoder in ("mlp", "conv")},
@@ -169,6 +172,7 @@ def test_every_option_of_every_group_composes_and_passes_the_check(option, monke
     monkeypatch.chdir(tmp_path)
     (tmp_path / "images.zip").touch()
     (tmp_path / "points.csv").write_text("1.5,2\n3,4\n5,6\n")
+    np.save(tmp_path / "images.npy", np.zeros((3, 1, 2, 2), np.uint8))
     register_resolvers()
     monkeypatch.setattr("pmodel.config.early_checks.which", lambda name: name)  # sbatch
     check_overrides("train", [option, *NEEDED.get(option, [])], multirun=option.startswith("hydra/launcher"))
@@ -181,8 +185,8 @@ def test_every_yaml_file_is_an_option_of_a_group_or_a_top_level_config():
     of_eval = {"eval", "hydra/eval", "metric/default", *(f"metric/features/{name}" for name in FEATURES)}
     # A file for W&B's own command, and a search, which needs something to search: tests/test_search.py.
     apart = {"sweep/wandb", "hydra/sweeper/optuna"}
-    of_sample = {"sample", "hydra/sample"}
-    assert files - options == {"train", "hydra/default", *apart, *of_eval, *of_sample, *brought_along}
+    of_runs = {f"{folder}{name}" for folder in ("", "hydra/") for name in ("sample", "encode")}
+    assert files - options == {"train", "hydra/default", *apart, *of_eval, *of_runs, *brought_along}
 
 
 FEATURES = ("auto", "classifier", "inception")

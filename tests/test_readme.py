@@ -4,6 +4,7 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import script
@@ -70,6 +71,8 @@ def test_each_command_runs_as_printed(command, train, tmp_path, request):
         extra += ["data.limit=400"]  # enough for the labels asked for
     if any("images.zip" in argument for argument in command):
         write_images(tmp_path)
+    if any("images.npy" in argument for argument in command):
+        np.save(tmp_path / "images.npy", np.random.default_rng(0).integers(0, 256, (60, 3, 8, 8), dtype=np.uint8))
     if any("points.csv" in argument for argument in command):
         points = torch.randn(100, 2, generator=torch.Generator().manual_seed(0))
         (tmp_path / "points.csv").write_text("\n".join(f"{x:.4f},{y:.4f}" for x, y in points.tolist()))
@@ -82,7 +85,6 @@ def test_each_command_runs_as_printed(command, train, tmp_path, request):
 
 def write_images(folder: Path) -> None:
     """images.zip: 40 coloured images of 32×32 in train/ and 10 in test/."""
-    import numpy as np
     from PIL import Image
 
     generator = np.random.default_rng(0)
