@@ -10,6 +10,7 @@ from pmodel.processes.ending import WRONG_INPUT, end
 COMMANDS = {
     "train": "trains a model on a data set",
     "eval": "evaluates finished runs and lays them side by side",
+    "runs": "lists the runs below logs/, newest first",
     "new": "writes a project of your own that builds on pmodel",
 }
 USAGE = "\n".join(

@@ -56,13 +56,14 @@ class Announcement(Callback):
             )
 
 
-def report(run: RunDirectory, name: str, trainer: Trainer, evaluate: str | None = None) -> float | None:
+def report(run: RunDirectory, name: str, trainer: Trainer, evaluate: str | None = None) -> dict[str, Any]:
     """Writes results.json, and shows its numbers, the paths of the run's files and what evaluates it.
 
     evaluate: the command; None: nobody evaluates it
 
     Returns:
-        The best value of the monitor; None if it was not measured.
+        What status.json has of a run that is done: the best value of the monitor, None if it was not measured, and the
+        monitor's name.
     """
     if is_first():
         numbers = collect_numbers(trainer, trainer.datamodule.protocol())
@@ -71,7 +72,7 @@ def report(run: RunDirectory, name: str, trainer: Trainer, evaluate: str | None 
         if run.last_checkpoint.exists() and evaluate is not None:
             print(f"evaluate  {evaluate}")
     best = next((callback for callback in trainer.callbacks if isinstance(callback, BestCheckpoint)), None)
-    return None if best is None else best.best_metrics.get(best.monitor)
+    return {"value": None} if best is None else {"value": best.best_metrics.get(best.monitor), "monitor": best.monitor}
 
 
 def collect_numbers(trainer: Trainer, protocol: dict[str, Any]) -> list[Number]:
