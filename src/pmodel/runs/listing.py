@@ -107,7 +107,7 @@ def _state(folder: Path, status: dict[str, Any]) -> tuple[str, str]:
         raise ValueError(f"its status is unknown: {state}")
     if state == "running" and not in_use(folder):
         return "killed", ""
-    return state, str(status.get("reason") or status.get("ending") or "")
+    return state, str(status.get("reason") or "")
 
 
 def _best(folder: Path, status: dict[str, Any]) -> tuple[float | None, str]:
