@@ -97,6 +97,10 @@ class MeasuredModule(LightningModule):
         """Why the training ended, or whether it has converged, where there is something to say; lines for the user."""
         return self.stopped_early
 
+    def changing_settings(self) -> dict[str, float]:
+        """What a training changes from step to step besides learning rates, by its name, as the current step has it."""
+        return {}
+
     def concerns(self) -> dict[str, str]:
         """What seems wrong at the end of an epoch, by its kind: a line for the user each, with what to try."""
         return {}
@@ -182,12 +186,12 @@ class MeasuredModule(LightningModule):
         return self.in_the_datas_units(values)
 
     def log_step(self, step: int, *rates: str) -> None:
-        """Hands the loggers the means of `last_terms`, and the optimizers' learning rates by their names, after each
-        `trainer.log_every_n_steps` steps; `step` is counted from 0."""
+        """Hands the loggers the means of `last_terms`, the `changing_settings`, and the optimizers' learning rates by
+        their names, after each `trainer.log_every_n_steps` steps; `step` is counted from 0."""
         every = self.trainer.log_every_n_steps
         if every <= 0 or (step + 1) % every:
             return
-        values = self.step_values(self.last_terms)
+        values = self.step_values(self.last_terms) | self.changing_settings()
         for name, optimizer in zip(rates, self.trainer.optimizers, strict=True):
             values[name] = optimizer.param_groups[0]["lr"]
         for logger in self.loggers:
