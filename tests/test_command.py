@@ -9,6 +9,7 @@ import pytest
 from support import CONFIG_DIR, ROOT
 
 import pmodel
+from pmodel.__main__ import COMMANDS
 
 PMODEL = [sys.executable, "-m", "pmodel"]
 
@@ -22,7 +23,7 @@ def test_without_a_command_it_lists_them_and_a_wrong_one_is_refused():
     assert "train  trains a model" in said().stdout
     wrong = said("trian", "model=vae")
     assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert wrong.stderr == "error: trian: expected a command, one of train, eval, sample, new\n"
+    assert wrong.stderr == f"error: trian: expected a command, one of {', '.join(COMMANDS)}\n"
     assert said("--version").stdout.strip() == pmodel.__version__ == version("pmodel")
 
 

@@ -12,6 +12,7 @@ COMMANDS = {
     "eval": "evaluates finished runs and lays them side by side",
     "sample": "draws from the model of a finished run into files",
     "encode": "asks the model of a finished run about each example of a data set",
+    "runs": "lists the runs below logs/, newest first",
     "new": "writes a project of your own that builds on pmodel",
 }
 USAGE = "\n".join(
@@ -52,7 +53,7 @@ def run(name: str, words: list[str]) -> None:
 def complete(words: list[str]) -> None:
     """Hydra's completion, which knows no commands: the one in the line that is completed is taken out of it."""
     line = re.match(r"\s*\S+\s+(\S+)\s(.*)", os.environ.get("COMP_LINE", ""))
-    if line and line[1] in COMMANDS and line[1] != "new":
+    if line and line[1] in COMMANDS and line[1] not in ("runs", "new"):
         os.environ["COMP_LINE"] = f"pmodel {line[2]}"
         run(line[1], ["-sc", *words])
     elif words and words[0].startswith("query="):

@@ -1,11 +1,15 @@
 """The VAE's bounds against mathematics that needs no VAE."""
 
 import math
+from typing import Any, ClassVar
 
+import lightning
 import pytest
 import torch
 from built import LINEAR, VAE
-from support import build
+from lightning.pytorch import Callback
+from lightning.pytorch.loggers.logger import DummyLogger
+from support import build, fit
 from torch import nn
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
@@ -172,7 +176,7 @@ def test_gradient_with_k_samples_weighs_each_by_its_normalized_weight(linear_gau
     torch.testing.assert_close(model.decoder.net[0].weight.grad, gradient)
 
 
-@pytest.mark.parametrize("override", ["model.beta=2", "model.free_bits=0.1"])
+@pytest.mark.parametrize("override", ["model.beta=2", "model.free_bits=0.1", "model.beta_warmup=5"])
 def test_importance_weights_have_no_kl_to_weigh(override):
     with pytest.raises(ValueError, match=override):
         build("model.num_importance_samples=5", override)
@@ -182,3 +186,93 @@ def test_a_model_says_what_its_loss_is():
     meanings = {words: build(*words)[0].meanings["loss"] for words in ((), ("model.num_importance_samples=5",))}
     assert list(meanings.values()) == [f"what training minimizes: K = {K}, one draw of noise" for K in (1, 5)]
     assert "model.beta" in build("model.beta=2")[0].meanings["loss"]
+
+
+class Betas(Callback):
+    """β in each batch of a training; of its first batch the terms, and the gradient that its loss left."""
+
+    def __init__(self) -> None:
+        self.seen, self.terms, self.gradient = [], [], None
+
+    def on_before_backward(self, trainer: Any, model: Any, loss: torch.Tensor) -> None:
+        self.seen.append(model.current_beta)
+        self.terms.append({name: term.clone() for name, term in model.last_terms.items()})
+
+    def on_after_backward(self, trainer: Any, model: Any) -> None:
+        if self.gradient is None:
+            self.gradient = model.encoder.net[0].weight.grad.clone()
+
+
+WARM = ["data.limit=64", "data.batch_size=16", "model.latent_dim=3", "model.beta=2"]
+
+
+def warmed(*overrides: str, **settings: Any) -> tuple[Any, Any, Betas]:
+    """A model that was trained for two epochs of four batches, its data, and what was seen."""
+    lightning.seed_everything(0, verbose=False)
+    model, data = build(*WARM, *overrides)
+    betas = Betas()
+    fit(model, data, callbacks=[betas], **settings)
+    return model, data, betas
+
+
+def test_beta_rises_linearly_over_the_first_steps():
+    model, data, betas = warmed("model.beta_warmup=5")
+    assert betas.seen == pytest.approx([0, 0.4, 0.8, 1.2, 1.6, 2, 2, 2])
+    for beta, terms in zip(betas.seen, betas.terms, strict=True):
+        torch.testing.assert_close(terms["loss"], terms["reconstruction"] + beta * terms["kl"])
+    # Neither validation nor who asks the model afterwards sees it.
+    terms = model.train().loss(data.examples("train", 8))
+    torch.testing.assert_close(terms["loss"], terms["reconstruction"] + 2 * terms["kl"])
+    assert model.ending is None
+
+
+def test_validation_has_the_whole_beta_while_training_warms_it_up():
+    losses = []
+    for steps in (0, 10**6):
+        model, _, betas = warmed(f"model.beta_warmup={steps}", "model.optimizer.lr=0", max_epochs=1)
+        losses.append(model.trainer.callback_metrics["val/loss"].item())
+    assert betas.seen[-1] < 1e-5
+    assert losses[0] == losses[1]
+    assert model.ending == "model.beta_warmup=1000000: training has ended before it, after 4 steps"
+
+
+def test_the_first_step_of_a_warm_up_knows_no_kl():
+    _, _, warm = warmed("model.beta_warmup=5", max_epochs=1)
+    _, _, without = warmed("model.beta=0", max_epochs=1)
+    _, _, whole = warmed(max_epochs=1)
+    assert torch.equal(warm.gradient, without.gradient)
+    assert not torch.allclose(warm.gradient, whole.gradient)
+
+
+def test_accumulated_batches_are_one_step_of_the_warm_up():
+    _, _, betas = warmed("model.beta_warmup=2", accumulate_grad_batches=2)
+    assert betas.seen == [0, 0, 1, 1, 2, 2, 2, 2]
+
+
+def test_loggers_get_beta_while_there_is_a_warm_up(tmp_path):
+    class Rows(DummyLogger):
+        seen: ClassVar[list] = []
+
+        def log_metrics(self, metrics: dict, step: int | None = None) -> None:
+            self.seen.append(metrics.get("step/beta"))
+
+    model, data = build(*WARM, "model.beta_warmup=5")
+    trainer = lightning.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=Rows(),
+        log_every_n_steps=1,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(model, datamodule=data)
+    assert [beta for beta in Rows.seen if beta is not None] == pytest.approx([0, 0.4, 0.8, 1.2])
+    assert build(*WARM)[0].changing_settings() == {}
+
+
+def test_a_warm_up_that_decides_nothing_or_chooses_the_best_weights_is_refused():
+    with pytest.raises(ValueError, match=r"model\.beta_warmup=5: expected 0 with model\.beta=0"):
+        build("model.beta_warmup=5", "model.beta=0")
+    with pytest.raises(ValueError, match=r"model\.beta_warmup=5: .* no validation examples"):
+        warmed("model.beta_warmup=5", "data.num_validation=0")

@@ -21,13 +21,17 @@ def test_common_stands_for_the_arguments_of_the_base_classes():
     assert not own.accepts_any
 
 
+# Settings that came after runs which are opened and resumed without them; the default is what those runs did.
+LATER = ["pmodel.models.vae.VAE.beta_warmup"]
+
+
 def test_no_constructor_that_conf_names_has_a_default():
     """It stands in conf/ alone; networks are modules that others build too."""
     targets = {m for f in CONF.rglob("*.yaml") for m in re.findall(r"_target_: (pmodel\.[\w.]+)", f.read_text())}
     own = sorted(target for target in targets if not target.startswith("pmodel.nets."))
     optional = [f"{t}.{n}" for t in own for n, p in signature(t).parameters.items() if not p.required]
     assert len(own) > 60
-    assert optional == []
+    assert optional == LATER
 
 
 @pytest.mark.parametrize(

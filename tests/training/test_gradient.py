@@ -49,7 +49,11 @@ def test_logged_numbers_are_means_over_examples_not_over_batches():
 @pytest.mark.parametrize("stop_at", [3, 4])
 @pytest.mark.parametrize(
     "extra",
-    [[], ["model.ema_decay=0.9"], ["model/schedule=cosine", "data.binarize=dynamic", "model/optimizer=rmsprop"]],
+    [
+        ["model.beta_warmup=9"],
+        ["model.ema_decay=0.9"],
+        ["model/schedule=cosine", "data.binarize=dynamic", "model/optimizer=rmsprop"],
+    ],
 )
 def test_a_resumed_run_ends_bit_identical(stop_at, extra, tmp_path):
     """4 epochs of 3 steps, against a stop after 3 (an epoch's end) or 4 (inside an epoch) and a resume."""

@@ -33,7 +33,7 @@ for player in ("generator", "discriminator"):
     ]
 KINDS = {
     "vae": [*VAE, "model.ema_decay=0.9", "model/schedule=cosine"],
-    "vae, free bits": [*VAE, "model.free_bits=0.05"],
+    "vae, free bits": [*VAE, "model.free_bits=0.05", "model.beta_warmup=6"],
     "vae, dequantized": [*VAE[:-1], "data.dequantize=true", "data.flip=true", "model.likelihood=gaussian"],
     "pixelcnn_gated": [
         *["model=pixelcnn_gated", *SGD, "model.dropout=0.5", "model.class_conditional=true"],

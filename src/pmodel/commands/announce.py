@@ -1,5 +1,6 @@
 """What a training says: a few lines before it begins, and its numbers and its files at the end."""
 
+import logging
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ from pmodel.reporting.summary import numbers_table, paths_table
 from pmodel.runs.directory import RunDirectory
 from pmodel.runs.provenance import provenance
 from pmodel.runs.results import Number, write_results
+
+log = logging.getLogger("pmodel")
 
 
 class Announcement(Callback):
@@ -56,13 +59,14 @@ class Announcement(Callback):
             )
 
 
-def report(run: RunDirectory, name: str, trainer: Trainer, evaluate: str | None = None) -> float | None:
+def report(run: RunDirectory, name: str, trainer: Trainer, evaluate: str | None = None) -> dict[str, Any]:
     """Writes results.json, and shows its numbers, the paths of the run's files and what evaluates it.
 
     evaluate: the command; None: nobody evaluates it
 
     Returns:
-        The best value of the monitor; None if it was not measured.
+        What status.json has of a run that is done: the best value of the monitor, None if it was not measured, the
+        monitor's name, and the reason why training was stopped early, where it was.
     """
     if is_first():
         numbers = collect_numbers(trainer, trainer.datamodule.protocol())
@@ -71,7 +75,13 @@ def report(run: RunDirectory, name: str, trainer: Trainer, evaluate: str | None 
         if run.last_checkpoint.exists() and evaluate is not None:
             print(f"evaluate  {evaluate}")
     best = next((callback for callback in trainer.callbacks if isinstance(callback, BestCheckpoint)), None)
-    return None if best is None else best.best_metrics.get(best.monitor)
+    model = trainer.lightning_module
+    for line in (model.ending or "").splitlines():
+        log.info(line)
+    reached = (
+        {"value": None} if best is None else {"value": best.best_metrics.get(best.monitor), "monitor": best.monitor}
+    )
+    return reached if model.stopped_early is None else {**reached, "reason": model.stopped_early}
 
 
 def collect_numbers(trainer: Trainer, protocol: dict[str, Any]) -> list[Number]:

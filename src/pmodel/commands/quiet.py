@@ -35,8 +35,8 @@ NOISE = (
     # A resumed run writes where it wrote before.
     r"Checkpoint directory .* exists and is not empty",
     r"The dirpath has changed from",
-    # It may have another time limit, or none.
-    r"Be aware that when using `ckpt_path`.*\['Timer'\]",
+    # It may have another time limit, or none, and need not be stopped early.
+    r"Be aware that when using `ckpt_path`.*\[('Timer'|'EarlyStopping'|, )+\]",
     # An image whose header can't be read beyond its size; it is as it is stored.
     r"(Possibly c|C)orrupt EXIF data",
 )

@@ -57,7 +57,7 @@ def train(run: RunDirectory, settings: dict[str, Any], start: Start, processes: 
             settings["data"] |= {"num_labels": None} if "num_labels" in settings["data"] else {}
         trainer = trained(run, settings, start)
         evaluate = None if settings["check"] else evaluate_command(shown(run.path))
-        reached["value"] = report(run, settings["name"], trainer, evaluate)
+        reached |= report(run, settings["name"], trainer, evaluate)
         if settings["check"] and is_first():
             print("check     one batch went through everything")
     return reached.get("value")

@@ -268,6 +268,8 @@ class Job:
             arguments = list(signature(node._target_).parameters) if "_target_" in node else []
             if part in arguments and depth == len(parts) - 1:
                 raise ConfigError(f"{override.input_line}: {here} has no value for it yet; put a + in front to add it")
+            if here == "callbacks" and part in self.loader.get_group_options(here):
+                raise ConfigError(f"{override.input_line}: type callbacks=[default,{part}] too, which adds it")
             names = [k for k in node if k not in INSTANTIATE_KEYS] + ([] if here else self.loader.list_groups(""))
             where = f"{here} has no {part!r}" if here else f"there is no setting {part!r}"
             hint = suggest_setting(part, config, here, self.loader.get_group_options) or suggest(

@@ -45,12 +45,17 @@ def with_resumed_config(argv: list[str], overrides: list[str], multirun: bool) -
             f"{typed}: expected the directory of a run or a multirun, or a checkpoint, but there is no {run / CONFIG}"
         )
     try:
-        status = read_status(run / STATUS, typed).get("status")
+        found = read_status(run / STATUS, typed)
         moved = _moved(run, typed, others)
     except ValueError as error:
         raise ConfigError(str(error)) from None
     more = ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time")
-    if status in ENDED and not any(o.key_or_group in more for o in others):
+    patience = "callbacks.early_stopping"
+    if (status := found.get("status")) in ENDED and not any(
+        o.key_or_group in more or o.key_or_group.startswith(patience) for o in others
+    ):
+        if status == "done" and "reason" in found:
+            raise ConfigError(f"{typed}: that run was {found['reason']}; add {patience}.patience=… for more")
         raise ConfigError(f"{typed}: that run is {status}; add {more[0]}=… for more (or {more[1]}, {more[2]})")
     for override in others:
         if not override.key_or_group.startswith(RESUMABLE):

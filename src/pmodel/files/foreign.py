@@ -6,6 +6,7 @@ docs/security.md says what is trusted and what is not.
 import errno
 import json
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ DEEPEST = 50
 # Settings that name a place to write to, by how their names end; and the nodes of a training that write.
 PLACES = ("path", "dir", "file", "filename", "folder")
 WRITING = ("callbacks", "logger", "trainer")
+# Eight times faster with libyaml, which most builds of PyYAML have.
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # How a path in the run's own directory begins, wherever that lies.
 OWN = "${paths.run_dir}"
 
@@ -56,7 +59,7 @@ def read_yaml(file: Path) -> Any:
     if text.lstrip().startswith("#"):
         raise ValueError("it begins with a comment, where Hydra looks for orders")
     try:
-        _check_form(text)
+        deque(_checked(text), maxlen=0)
         content = OmegaConf.to_container(OmegaConf.create(text))
     except (yaml.YAMLError, OmegaConfBaseException, RecursionError, AttributeError, TypeError) as error:
         raise ValueError(f"{type(error).__name__} while reading it") from None
@@ -67,6 +70,42 @@ def read_yaml(file: Path) -> Any:
         return value
 
     return _with_texts(content, plain)
+
+
+def read_texts(file: Path) -> Any:
+    """A YAML file of a run as dicts and lists of the texts that stand in it, of which none is interpreted: "1e-3",
+    "null". Many times faster than `read_yaml`, for tables of many runs.
+
+    Raises:
+        ValueError: with the reason in a few words, if the file is too large or too deep, is no YAML or holds aliases.
+        OSError: if it can't be read.
+    """
+    events = _checked(_text(file, MOST_BYTES_OF_SETTINGS))
+    beginnings = yaml.StreamStartEvent | yaml.DocumentStartEvent
+    try:
+        first = next(event for event in events if not isinstance(event, beginnings))
+        return _with_texts(_node(events, first), printable)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{type(error).__name__} while reading it") from None
+
+
+def _node(events: Iterator[yaml.Event], event: yaml.Event) -> Any:
+    """What begins with an event: a text, or a dict or a list, whose further events are taken."""
+    if isinstance(event, yaml.ScalarEvent):
+        return event.value
+    if isinstance(event, yaml.SequenceStartEvent):
+        items = []
+        while not isinstance(item := next(events), yaml.SequenceEndEvent):
+            items.append(_node(events, item))
+        return items
+    if isinstance(event, yaml.MappingStartEvent):
+        entries = {}
+        while not isinstance(key := next(events), yaml.MappingEndEvent):
+            if not isinstance(key, yaml.ScalarEvent):
+                raise ValueError("the name of a setting is no text")
+            entries[key.value] = _node(events, next(events))
+        return entries
+    raise ValueError("it is empty")
 
 
 def in_folder(settings: Any, folder: Path) -> Any:
@@ -165,15 +204,17 @@ def _text(file: Path, most: int) -> str:
     return file.read_text(encoding="utf-8")
 
 
-def _check_form(text: str) -> None:
-    """Looks at a YAML file before it is built: aliases multiply, and each level takes its share of the stack."""
+def _checked(text: str) -> Iterator[yaml.Event]:
+    """What a YAML file consists of, looked at before it is built: aliases multiply, and each level takes its share of
+    the stack."""
     depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+    for event in yaml.parse(text, Loader=LOADER):
         if isinstance(event, yaml.AliasEvent):
             raise ValueError("it holds aliases, as no file of a run does")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
             raise ValueError(f"it is nested more than {DEEPEST} deep")
+        yield event
 
 
 def _with_texts(node: Any, change: Callable[[str], str]) -> Any:

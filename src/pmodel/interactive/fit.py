@@ -87,7 +87,7 @@ def fit(model: LightningModule, data: Any = None, *overrides: str, **trainer: An
         with _noted(run, recipe) as reached:
             trainer = trained(run, values, start, model.train(), module, _loggers_of_notebook(values))
             again = evaluate_command(shown(run.path)) if recipe.in_files else "run.evaluate(), in Python"
-            reached["value"] = report(run, values["name"], trainer, again)
+            reached |= report(run, values["name"], trainer, again)
     return InteractiveRun.of(open_run(run.path, model=model.cpu(), data=module))
 
 

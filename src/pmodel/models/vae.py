@@ -11,7 +11,7 @@ from pmodel.models.latent_variable import LatentVariableModule, mean_and_log_var
 from pmodel.models.parts import NetworkOrRun, build_networks, build_prior
 from pmodel.nets.batch_share import batch_mean, own_share
 from pmodel.nets.precision import in_own_dtype
-from pmodel.settings.ranges import Count, NonNegative
+from pmodel.settings.ranges import Count, NonNegative, Whole
 
 
 class VAE(LatentVariableModule):
@@ -23,6 +23,12 @@ class VAE(LatentVariableModule):
     With `free_bits` λ, a latent dimension whose KL, averaged over the batch, is below λ counts as λ and gets no
     gradient (Kingma et al., 2016, arXiv 1606.04934, with single dimensions as the groups).
 
+    With `beta_warmup` T > 0 the optimizer's step t = 0, 1, … has β_t = β min(1, t/T), so the codes carry something
+    before the KL term can switch them off (Sønderby et al., Ladder Variational Autoencoders, 2016, arXiv 1602.02282;
+    Bowman et al., 2015, arXiv 1511.06349, along a sigmoid). T is in steps, as Bowman et al. have it, where Sønderby et
+    al. count epochs: β_t then depends on what a checkpoint counts alone, and not on the size of the data. Validation,
+    best.ckpt and all answers have the whole β.
+
     p(z) is N(0, I), or the density of a finished run's model, which stays as it is; its KL is estimated with the same
     sample of z.
 
@@ -31,6 +37,7 @@ class VAE(LatentVariableModule):
         network: dicts of an encoder (data_shape, num_outputs) and a decoder (latent_dim, output_shape), or the run from
             which both are taken, with their weights, to be trained further.
         prior: p(z); see `pmodel.models.parts.build_part`.
+        beta_warmup: T, in optimizer steps; 0: none, as of runs that were saved before there was one.
     """
 
     frozen = ("prior",)
@@ -42,16 +49,19 @@ class VAE(LatentVariableModule):
         prior: dict,
         beta: NonNegative,
         free_bits: NonNegative,
+        beta_warmup: Whole = 0,
         **common: Any,
     ):
         super().__init__(**common)
         self.save_hyperparameters()
-        if self.num_importance_samples > 1 and (beta != 1 or free_bits > 0):
-            name, value, only = ("beta", beta, 1) if beta != 1 else ("free_bits", free_bits, 0)
-            setting = f"model.num_importance_samples={self.num_importance_samples}"
-            raise ValueError(f"model.{name}={value}: expected {only} with {setting}, whose bound has no KL term")
+        for name, value, only in (("beta", beta, 1), ("free_bits", free_bits, 0), ("beta_warmup", beta_warmup, 0)):
+            if self.num_importance_samples > 1 and value != only:
+                setting = f"model.num_importance_samples={self.num_importance_samples}"
+                raise ValueError(f"model.{name}={value}: expected {only} with {setting}, whose bound has no KL term")
+        if beta == 0 and beta_warmup > 0:
+            raise ValueError(f"model.beta_warmup={beta_warmup}: expected 0 with model.beta=0, which nothing rises to")
         self.latent_dim = self.noise_dim = latent_dim
-        self.beta, self.free_bits = beta, free_bits
+        self.beta, self.free_bits, self.beta_warmup = beta, free_bits, beta_warmup
         self.prior, self.hparams["prior"] = build_prior(prior, latent_dim)
         self.has_exact_kl = hasattr(self.prior, "kl_from")
         if free_bits > 0 and not self.has_exact_kl:
@@ -64,6 +74,32 @@ class VAE(LatentVariableModule):
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return mean_and_log_var(self.encoder, x)
+
+    @property
+    def current_beta(self) -> float:
+        """β_t in a step of a training; β in validation, and wherever no trainer trains."""
+        trains = self.training and self._trainer is not None and self.trainer.training
+        if self.beta_warmup == 0 or not trains:
+            return self.beta
+        return self.beta * min(1.0, self.global_step / self.beta_warmup)
+
+    def changing_settings(self) -> dict[str, float]:
+        return {"beta": self.current_beta} if self.beta_warmup > 0 else {}
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        sizes = getattr(self.trainer.datamodule, "split_sizes", None)
+        if self.beta_warmup > 0 and sizes is not None and not sizes.get("validation"):
+            raise ValueError(
+                f"model.beta_warmup={self.beta_warmup}: expected 0, since the data have no validation examples;"
+                " by training's loss, best.ckpt would be of an epoch with a small β"
+            )
+
+    @property
+    def ending(self) -> str | None:
+        steps = self.beta_warmup if self._trainer is None else self.global_step
+        short = f"model.beta_warmup={self.beta_warmup}: training has ended before it, after {steps} steps"
+        return "\n".join(filter(None, (super().ending, short if steps < self.beta_warmup else None))) or None
 
     @property
     def meanings(self) -> dict[str, str]:
@@ -95,7 +131,7 @@ class VAE(LatentVariableModule):
             free = torch.full_like(kl_per_dim, self.free_bits)
             counted = torch.where(batch_mean(kl_per_dim) > self.free_bits, kl_per_dim, free).sum(1)
         return {
-            "loss": reconstruction + self.beta * counted,
+            "loss": reconstruction + self.current_beta * counted,
             "elbo": -(reconstruction + kl),
             "reconstruction": reconstruction,
             "kl": kl,

@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 from typing import IO
 
+from pmodel.files.foreign import regular
 from pmodel.files.printable import shown
 
 
@@ -56,6 +57,18 @@ class Claim:
                 self.path.unlink()
             self._file.close()
             self._file = None
+
+
+def in_use(folder: Path) -> bool:
+    """Whether a process has claimed a folder; True also where that can't be known, in a file system without locks."""
+    try:
+        with regular(folder / Claim.NAME).open(encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 def reserve(path: Path) -> Path:

@@ -69,6 +69,11 @@ def project_data_dir() -> str:
     return str(OmegaConf.load(CONFIG_DIR / "train.yaml").data_dir)
 
 
+def project_log_dir() -> str:
+    """Where runs are written if nobody says where."""
+    return str(OmegaConf.load(CONFIG_DIR / "paths" / "default.yaml").log_dir)
+
+
 def to_type(data_dir: str | None) -> list[str]:
     """What is to be typed to go on with a run whose data lie there."""
     return [] if data_dir in (None, project_data_dir()) else [setting("data_dir", data_dir)]

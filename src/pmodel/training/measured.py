@@ -49,8 +49,8 @@ class MeasuredModule(LightningModule):
     units: ClassVar[dict[str, str]] = {}
     # What some of the terms are, in half a line each, for the table at the end of a training.
     meanings: ClassVar[dict[str, str]] = {}
-    # Whether the training has converged, where it does; a line for the user.
-    ending: str | None = None
+    # Why the training was ended before it was as long as it was to be; a line for the user, of whoever ended it.
+    stopped_early: str | None = None
     # Whether there is a model to evaluate and to draw: not before the first fit of one that has no gradient.
     fitted: bool = True
     # Of models that average their weights: validation, samples and checkpoints are then of the averages.
@@ -83,6 +83,7 @@ class MeasuredModule(LightningModule):
         return self.children()
 
     def setup(self, stage: str) -> None:
+        self.stopped_early = None
         for network in self.compiled() if stage == "fit" and self.compile_networks else ():
             network.compile()
 
@@ -90,6 +91,15 @@ class MeasuredModule(LightningModule):
     def num_parameters(self) -> int:
         """How many numbers training chooses."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+    @property
+    def ending(self) -> str | None:
+        """Why the training ended, or whether it has converged, where there is something to say; lines for the user."""
+        return self.stopped_early
+
+    def changing_settings(self) -> dict[str, float]:
+        """What a training changes from step to step besides learning rates, by its name, as the current step has it."""
+        return {}
 
     def concerns(self) -> dict[str, str]:
         """What seems wrong at the end of an epoch, by its kind: a line for the user each, with what to try."""
@@ -176,12 +186,12 @@ class MeasuredModule(LightningModule):
         return self.in_the_datas_units(values)
 
     def log_step(self, step: int, *rates: str) -> None:
-        """Hands the loggers the means of `last_terms`, and the optimizers' learning rates by their names, after each
-        `trainer.log_every_n_steps` steps; `step` is counted from 0."""
+        """Hands the loggers the means of `last_terms`, the `changing_settings`, and the optimizers' learning rates by
+        their names, after each `trainer.log_every_n_steps` steps; `step` is counted from 0."""
         every = self.trainer.log_every_n_steps
         if every <= 0 or (step + 1) % every:
             return
-        values = self.step_values(self.last_terms)
+        values = self.step_values(self.last_terms) | self.changing_settings()
         for name, optimizer in zip(rates, self.trainer.optimizers, strict=True):
             values[name] = optimizer.param_groups[0]["lr"]
         for logger in self.loggers:

@@ -64,6 +64,8 @@ class StreamingModule(MeasuredModule):
         if not self.fitted:
             return "not fitted: no epoch was finished; a larger trainer.max_steps or trainer.max_epochs goes on"
         change = self.last_change.item()
+        if self.stopped_early and change > self.tolerance:
+            return self.stopped_early
         # A first fit has nothing to compare with, and one that is exact nothing to say.
         if not math.isfinite(change) or self.tolerance == 0:
             return None
