@@ -18,6 +18,7 @@ MISSING = {
     ("train", "logger=tensorboard"): "logger.tensorboard: needs pmodel[tensorboard]",
     ("train", "sweep=vae_optuna"): "sweep=vae_optuna: needs pmodel[optuna]",
     ("train", "-m", LOCAL, "seed=1,2"): f"{LOCAL}: needs pmodel[submitit]",
+    ("train", "data=table", "data.path=t.parquet"): "data.path=t.parquet: needs pmodel[parquet]",
     ("eval", "run=pca", "metric/features=inception"): "metric/features=inception: needs pmodel[inception]",
 }
 
@@ -70,6 +71,9 @@ def test_the_wheel_alone_trains_evaluates_resumes_and_names_the_extra_that_is_mi
     assert list(tmp_path.glob("work/logs/train/vae-mnist_5k/*/results.json"))
     assert said("python", "-c", "from pmodel.testing import contract; contract('model=pca', 'data=digits')") == ""
     said("pmodel", "train", "-m", "model=pca", *SMALL, "seed=1,2", "hydra/launcher=joblib")
+    said("pmodel", "sample", "run=vae", "n=5", "out=draws", "trainer.devices=2", "trainer.accelerator=cpu")
+    assert len(list(tmp_path.glob("work/draws/*.png"))) == 5
+    (tmp_path / "work" / "t.parquet").touch()
     for words, line in MISSING.items():
         assert f"error: {line}, which is not installed: pip install" in said("pmodel", *words, code=2)
 

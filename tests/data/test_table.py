@@ -10,8 +10,8 @@ import torch
 from support import build, fit, source
 
 from pmodel.data.base import SPLITS
-from pmodel.data.csv_tables import layout
 from pmodel.data.table import Table
+from pmodel.data.tables import layout
 
 
 def gaussian(rows: int, *columns: tuple[float, float], seed: int = 0) -> np.ndarray:

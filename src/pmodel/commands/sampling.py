@@ -64,7 +64,7 @@ class Sampling:
             plan = Plan(**self.group.from_first(self._begin), dtype=np.dtype(self._dtype()))
             self.files = (OneFile if self.place.is_file else PngFolder)(self.place, plan)
             self.missing, self.there = self.group.from_first(self._missing)
-        except ValueError:
+        except BaseException:
             self._end()
             raise
 

@@ -8,7 +8,8 @@ from typing import Any, Literal
 from omegaconf import OmegaConf
 
 from pmodel.config.tree import ConfigError
-from pmodel.data.csv_tables import Column, Header, layout, num_classes
+from pmodel.data.table_layout import Column, Header
+from pmodel.data.tables import layout, num_classes
 from pmodel.processes.launch import counted
 from pmodel.runs.typed import project_data_dir
 from pmodel.runs.zoo import in_zoo
@@ -49,7 +50,7 @@ def start_size(shape: list[int]) -> int:
 
 
 def table_shape(path: str, header: Header, columns: list[Column] | None, label_column: Column | None) -> list[int]:
-    """[D] of the columns of a CSV file that a model learns from; [1] for a wrong value, which is refused under its own
+    """[D] of the columns of a table that a model learns from; [1] for a wrong value, which is refused under its own
     name.
 
     Raises:
@@ -59,7 +60,7 @@ def table_shape(path: str, header: Header, columns: list[Column] | None, label_c
 
 
 def table_classes(path: str, header: Header, columns: list[Column] | None, label_column: Column | None) -> int | None:
-    """How many classes the column of labels of a CSV file has; None without one.
+    """How many classes the column of labels of a table has; None without one.
 
     Raises:
         ConfigError: as `table_shape`, and if there are too few or too many.
@@ -68,7 +69,7 @@ def table_classes(path: str, header: Header, columns: list[Column] | None, label
 
 
 def _of_table(measure: Callable[[Any], Any], otherwise: Any, *settings: Any) -> Any:
-    """What `measure` gives of a CSV file's layout; `otherwise` where there is none, or for settings of wrong types."""
+    """What `measure` gives of a table's layout; `otherwise` where there is none, or for settings of wrong types."""
     known = signature("pmodel.data.table.Table").parameters
     given = dict(zip(("path", "header", "columns", "label_column"), settings, strict=True))
     values = OmegaConf.to_container(OmegaConf.create(given))

@@ -1,121 +1,21 @@
-"""Files of comma-separated values: which of their columns are numbers to learn from, and the numbers themselves.
-
-Light to import: the command line's check asks a file for its width.
-"""
+"""Files of comma-separated values: the columns that they have, and their numbers. Light to import."""
 
 import csv
-import functools
 import itertools
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
 
-from annotated_types import MinLen
-
-from pmodel.data.csv_cells import LARGEST, MISSING, is_number, label_in, listed, name_in, number_in, with_comma
+from pmodel.data.csv_cells import LARGEST, MISSING, is_number, listed, name_in, number_in, with_comma
+from pmodel.data.table_layout import Header, Layout, Rows, Version
 from pmodel.files.foreign import regular
 from pmodel.files.printable import printable
-from pmodel.settings.ranges import Whole
 
-Header = Literal["auto"] | bool
-# A column by its name, or by its number in the file, counted from 1.
-Column = str | Whole
-Columns = Annotated[list[Column], MinLen(1)]
-Version = tuple[int, int] | None
 # In the order in which they are looked for: a decimal comma, or one in a name, is beside the other two.
 DELIMITERS = "\t;,"
 
 
-@dataclass(frozen=True)
-class Layout:
-    """What the columns of a file are.
-
-    path: as it was typed
-    delimiter: between two cells
-    header: the line of the names, counted from 1; None without
-    all_names: of each column of the file; "" where it has none
-    chosen: the places, from 0, of those that are numbers to learn from
-    label: the place of that of the labels; None without
-    notes: a line each on what was found
-    version: when the file was last changed, and its size; None where there is none
-    """
-
-    path: str
-    delimiter: str
-    header: int | None
-    all_names: tuple[str, ...]
-    chosen: tuple[int, ...]
-    label: int | None
-    notes: tuple[str, ...]
-    version: Version
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Of the chosen columns: x and its number in the file where it has none, x and its name where that is a
-        number."""
-        names = [self.all_names[j] or str(j + 1) for j in self.chosen]
-        return tuple(f"x{name}" if name.isdigit() else name for name in names)
-
-    def column(self, place: int) -> str:
-        """How a message calls a column."""
-        return f"column {self.all_names[place] or place + 1}"
-
-
-class Rows(NamedTuple):
-    """The rows of a file: `numbers` of the chosen columns, row by row, `labels` as they stand there (None without a
-    column of labels), and further notes."""
-
-    numbers: array
-    labels: list[str] | None
-    notes: tuple[str, ...]
-
-
-def layout(path: str, header: Header, columns: Sequence[Column] | None, label_column: Column | None) -> Layout:
-    """What the columns of a file are, by its first lines; where its first column may be an index, by all of that.
-
-    header: whether the first line holds names; auto: if it has no number, or is 0 … D − 1 or 1 … D
-    columns: those to learn from, in this order; None: all but an index and the labels
-    label_column: that of the labels; None: there is none
-
-    Raises:
-        ValueError: of one line, if it can't be read, has no rows, or has no such columns.
-    """
-    file = Path(path).expanduser()
-    version = (file.stat().st_mtime_ns, file.stat().st_size) if file.exists() else None
-    return _layout(path, header, None if columns is None else tuple(columns), label_column, version)
-
-
-@functools.lru_cache(maxsize=8)
-def _layout(
-    path: str, header: Header, columns: tuple[Column, ...] | None, label_column: Column | None, version: Version
-) -> Layout:
-    found = _all_columns(path, header, version)
-    notes = list(found.notes)
-    label = None if label_column is None else _place(found, label_column, f"data.label_column={label_column}")
-    if columns is not None:
-        typed = f"data.columns=[{','.join(map(str, columns))}]"
-        chosen = tuple(_place(found, column, typed) for column in columns)
-        if len(set(chosen)) < len(chosen):
-            raise ValueError(f"{typed}: expected each column once")
-        if label in chosen:
-            raise ValueError(f"{typed}: expected others than data.label_column={label_column}")
-        left_out = [found.column(j) for j in found.chosen if j not in (*chosen, label)]
-        if left_out:
-            notes.append(f"{typed}: {listed(left_out)} left out")
-    else:
-        chosen = tuple(j for j in found.chosen if j != label)
-        has_names = found.all_names[0] == "" and all(found.all_names[1:])
-        if len(chosen) > 1 and chosen[0] == 0 and has_names and _is_index(found):
-            chosen = chosen[1:]
-            notes.append(f"data.path={path}: column 1 has no name and numbers the rows: left out")
-    if not chosen:
-        raise ValueError(f"data.label_column={label_column}: expected another column of numbers beside it")
-    return replace(found, chosen=chosen, label=label, notes=tuple(notes))
-
-
-def _all_columns(path: str, header: Header, version: Version) -> Layout:
+def all_columns(path: str, header: Header, version: Version) -> Layout:
     """The layout of a file of which all columns are learnt from."""
     delimiter = _delimiter(path)
     rows = list(itertools.islice(_lines(path, delimiter), 2))
@@ -202,22 +102,12 @@ def _counts(cells: Sequence[str]) -> bool:
     return any(named and named == [str(start + j) for j in range(len(named))] for start in (0, 1))
 
 
-def _place(layout: Layout, column: Column, typed: str) -> int:
-    """The place, from 0, of a column that is named, or numbered from 1."""
-    names = layout.all_names
-    places = [j for j, name in enumerate(names) if name and name == str(column)]
-    if len(places) > 1:
-        numbers = " and ".join(str(j + 1) for j in places)
-        raise ValueError(f"{typed}: columns {numbers} are both called {column}; type a number")
-    if places:
-        return places[0]
-    if isinstance(column, int) and 1 <= column <= len(names):
-        return column - 1
-    there_are = listed(list(filter(None, names))) or f"without names, 1 to {len(names)}"
-    raise ValueError(f"{typed}: there is no column {column} in {layout.path}; its columns are {there_are}")
+def labels_in(layout: Layout) -> list[str]:
+    """The labels of all rows, as they stand in the file."""
+    return [cells[layout.label] for _, cells in data_lines(layout)]
 
 
-def _is_index(layout: Layout) -> bool:
+def is_index(layout: Layout) -> bool:
     """Whether the first column numbers the rows, each with another whole number."""
     cells = [cells[0] for _, cells in data_lines(layout)]
     return all(cell.isdecimal() for cell in cells) and len(set(cells)) == len(cells)
@@ -237,31 +127,3 @@ def _no_number(layout: Layout, line: int, place: int, cell: str) -> ValueError:
         f"{table}: line {line}: {printable(cell)[:60]!r} in {column}: expected a number that is finite in float32; fill"
         " it in, or leave the row or column out"
     )
-
-
-@functools.lru_cache(maxsize=8)
-def num_classes(layout: Layout) -> int:
-    """How many different labels there are in the file.
-
-    Raises:
-        ValueError: of one line, as `class_names`, or if a row has another number of cells.
-    """
-    return len(class_names(layout, [cells[layout.label] for _, cells in data_lines(layout)]))
-
-
-def class_names(layout: Layout, labels: Sequence[str]) -> tuple[str, ...]:
-    """The different labels, in the order of numbers if they are numbers, else of texts.
-
-    Raises:
-        ValueError: if there are fewer than two of them, or one for each row.
-    """
-    names = {label_in(label) for label in labels} - {None}
-    place = f"data.label_column={layout.all_names[layout.label] or layout.label + 1}"
-    if len(names) < 2:
-        raise ValueError(f"{place}: expected at least 2 classes, and there is only {listed(sorted(names)) or 'none'}")
-    if len(names) == len(labels):
-        raise ValueError(f"{place}: expected classes of several rows, and each of {len(labels):,} rows has its own")
-    numbers = {name: number_in(name) for name in names}
-    if None in numbers.values():
-        return tuple(sorted(names))
-    return tuple(sorted(names, key=lambda name: (numbers[name], name)))

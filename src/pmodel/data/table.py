@@ -1,4 +1,4 @@
-"""Tables of the user's: the columns of a CSV file as points, in units that float32 can hold."""
+"""Tables of the user's: the columns of a CSV file, or of one of Parquet, as points, in units that float32 can hold."""
 
 import math
 from functools import cached_property
@@ -9,8 +9,9 @@ from torch import Tensor
 
 from pmodel.data.base import SPLITS, InMemoryDataModule, Split
 from pmodel.data.csv_cells import label_in
-from pmodel.data.csv_tables import Column, Columns, Header, Layout, Rows, class_names, layout, read_rows
 from pmodel.data.keys import mix_key
+from pmodel.data.table_layout import Column, Columns, Header, Layout, Rows
+from pmodel.data.tables import class_names, layout, read_rows
 from pmodel.settings.ranges import Text
 
 # How far rounding to float32 may move a value, in standard deviations of its column, before an origin is taken off.
@@ -21,15 +22,15 @@ MOST_LOST, MOST_VALUES = 0.01, 2**24
 
 
 class Table(InMemoryDataModule):
-    """The rows of a CSV file as points (B, D), float32, split 80/10/10; labels where a column of the file has them.
+    """The rows of a file, CSV or Parquet, as points (B, D), float32, split 80/10/10; labels where a column has them.
 
     A model sees x = (u − origin) / scale of the file's u, both of them float64, one for each column, and computed from
     the training rows. Without `standardize` scale is 1, and origin is 0 except for a column whose values float32 would
     round too far (see `origin_of`); with it, they are the mean and the standard deviation. `restore` leads back, and
     a log-density of x less `log_volume` is one of u.
 
-    path: the file; commas, semicolons or tabs are between its columns
-    header: whether the first line holds names; auto: if it has no number, or is 0 … D − 1 or 1 … D
+    path: the file: .parquet, .pq, or else CSV, with commas, semicolons or tabs between its columns
+    header: of CSV, whether the first line holds names; auto: if it has no number, or is 0 … D − 1 or 1 … D
     columns: by their names, or their numbers from 1: those to learn from; null: all but an index and the labels
     label_column: likewise, that of the labels, numbers or texts; null: there are none
     standardize: each column by the mean and the standard deviation of its training rows
