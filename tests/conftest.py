@@ -87,6 +87,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture, tmp_p
     monkeypatch.setattr(Processes, "_start", start_forked)
 
     def run(name: str, *words: str) -> Outcome:
+        monkeypatch.delitem(sys.modules, "pmodel.__main__", raising=False)  # which may have been imported
         monkeypatch.setattr(sys, "argv", ["pmodel", name, *words, "trainer.accelerator=cpu"])
         capfd.readouterr()
         handlers, code = {number: signal.getsignal(number) for number in STOP_SIGNALS}, 0

@@ -57,7 +57,7 @@ def complete(words: list[str]) -> None:
         os.environ["COMP_LINE"] = f"pmodel {line[2]}"
         run(line[1], ["-sc", *words])
     elif words and words[0].startswith("query="):
-        print(*COMMANDS)
+        print(*(() if line else COMMANDS))
     else:
         run("train", ["-sc", *words])
 

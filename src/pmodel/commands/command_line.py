@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from hydra._internal.utils import get_args_parser
 
@@ -105,8 +105,7 @@ def _trusting(argv: list[str], overrides: list[str]) -> tuple[list[str], list[st
 
 def _check_runs(command: str, overrides: list[str], multirun: bool) -> None:
     """Looks for the runs that are asked, and for the place to write to, before anything heavy is imported."""
-    parsed = parse_overrides(overrides)
-    typed = {o.key_or_group: o for o in parsed}
+    typed = {o.key_or_group: o for o in parse_overrides(overrides)}
     if "run" not in typed:
         raise ConfigError("run must be set: type run=… (a run directory, a checkpoint, or the directory of a multirun)")
     line = typed["run"].input_line
@@ -117,23 +116,34 @@ def _check_runs(command: str, overrides: list[str], multirun: bool) -> None:
     if not isinstance(value, str | list) or not value:
         raise ConfigError(f"{line}: expected a run directory or a checkpoint, or a list of these")
     paths = value if isinstance(value, list) else [value]
+    configs = _configs_of(paths)
+    if command == "eval":
+        if len(paths) == 1 and not in_zoo(paths[0]) and "hydra.run.dir" not in typed:
+            _check_eval_dir(paths, line)
+        return
+    if len(configs) > 1:
+        raise ConfigError(f"{line}: expected one run, and these are {len(configs)}")
+    check = {"sample": check_sample, "encode": check_encode}[command]
+    check(typed["out"].value() if "out" in typed else None, configs[0])
+
+
+def _configs_of(paths: list[str]) -> list[dict[str, Any]]:
+    """The settings of runs, of which each may be opened."""
+    configs = []
     try:
-        found, _ = find_runs(paths)
-        for run in found:
+        for run in find_runs(paths)[0]:
             place = f"run={run.folder}"
-            config = read_config(run.folder, place)
-            for target in targets(config):
+            configs.append(read_config(run.folder, place))
+            for target in targets(configs[-1]):
                 check_trusted(target, place)
             check_links(run.folder)
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    if command != "eval" and len(found) > 1:
-        raise ConfigError(f"{line}: expected one run, and these are {len(found)}")
-    if command != "eval":
-        check = check_sample if command == "sample" else check_encode
-        check(typed["out"].value() if "out" in typed else None, config)
-    elif len(paths) == 1 and not in_zoo(paths[0]) and "hydra.run.dir" not in typed:
-        try:
-            check_writable(Path(eval_dir(paths, "")), line)
-        except ConfigError as error:
-            raise ConfigError(f"{error}; hydra.run.dir=… writes elsewhere") from None
+    return configs
+
+
+def _check_eval_dir(paths: list[str], line: str) -> None:
+    try:
+        check_writable(Path(eval_dir(paths, "")), line)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; hydra.run.dir=… writes elsewhere") from None

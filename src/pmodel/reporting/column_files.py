@@ -1,19 +1,20 @@
-"""Columns of numbers and texts as one file, written block by block: .parquet, .csv or .npz."""
+"""Columns of numbers and texts as one file, written block by block: .parquet, .csv or .npz. Light to import."""
 
 import csv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
-from typing import IO, Any
-
-import numpy as np
+from typing import IO, TYPE_CHECKING, Any
 
 from pmodel.files.atomic import replacing
 
+if TYPE_CHECKING:
+    import numpy as np
+
 # What a file is, by how its name ends.
 KINDS = (".parquet", ".csv", ".npz")
-Block = dict[str, np.ndarray]
+Block = dict[str, "np.ndarray"]
 
 
 @contextmanager
@@ -66,7 +67,7 @@ def _csv(file: IO[bytes]) -> Iterator[Callable[[Block], None]]:
             has_names = True
         # A float32 as the shortest text that gives it back.
         columns = [
-            [str(v) for v in values] if values.dtype == np.float32 else values.tolist() for values in block.values()
+            [str(v) for v in values] if values.dtype == "float32" else values.tolist() for values in block.values()
         ]
         writer.writerows(zip(*columns, strict=True))
 
@@ -76,6 +77,8 @@ def _csv(file: IO[bytes]) -> Iterator[Callable[[Block], None]]:
 
 @contextmanager
 def _npz(file: IO[bytes]) -> Iterator[Callable[[Block], None]]:
+    import numpy as np
+
     blocks: list[Block] = []
     yield blocks.append
     np.savez(file, **{name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]})
