@@ -22,6 +22,7 @@ BENCHMARKS = {
     "startup": (),
     "training": ("data_dir",),
     "streaming": ("data_dir",),
+    "out_of_core": ("data_dir",),
     "epoch": ("data_dir", "device"),
     "autoregressive": ("device",),
     "recurrence": ("device",),

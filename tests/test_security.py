@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from conftest import Run, train_in
 from omegaconf import OmegaConf
+from PIL import Image
 from support import ROOT, config, source
 
 import pmodel
@@ -252,6 +253,23 @@ def test_nothing_is_downloaded_to_where_a_run_says(trained, tmp_path, monkeypatc
     with pytest.raises(ValueError, match="type data_dir=… for it to be downloaded there"):
         pmodel.open_run(run).data.prepare_data()
     assert not (tmp_path / "x").exists()
+
+
+def test_shards_are_not_written_to_where_a_run_says(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images").mkdir()
+    for i in range(4):
+        Image.new("RGB", (4, 4), (i, 0, 0)).save(tmp_path / "images" / f"{i}.png")
+    run = Path(shutil.copytree(trained, tmp_path / "run"))
+    node = config("data=image_folder", f"data.path={tmp_path / 'images'}", "data.shape=[3,4,4]", "data.storage=disk")
+    changed(run, "data", node["data"] | {"data_dir": str(tmp_path / "x")})
+    data = pmodel.open_run(run).data
+    other = source("image_folder", path=str(tmp_path / "images"), shape=[3, 4, 4], data_dir="x", storage="disk")
+    other.hold_those_of(data)  # as an evaluation does
+    for module in (data, other):
+        module.setup("fit")
+    assert not (tmp_path / "x").exists()
+    assert len(list((tmp_path / "data" / "shards").iterdir())) == 2
 
 
 def test_a_run_whose_data_lie_elsewhere_goes_on_with_what_is_typed(train: Run, tmp_path):

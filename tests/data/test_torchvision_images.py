@@ -152,8 +152,9 @@ def celeba_dir(tmp_path) -> Path:
     return tmp_path
 
 
-def test_celeba_is_cut_and_resized_and_keeps_its_official_splits(celeba_dir):
-    data = source("celeba", shape=[3, 16, 16], data_dir=celeba_dir)
+@pytest.mark.parametrize("storage", ["memory", "disk"])
+def test_celeba_is_cut_and_resized_and_keeps_its_official_splits(celeba_dir, storage):
+    data = source("celeba", shape=[3, 16, 16], data_dir=celeba_dir, storage=storage)
     data.prepare_data()
     expected = {"train": [0, 40, 80], "validation": [120], "test": [160, 200]}
     for split, greys in expected.items():
