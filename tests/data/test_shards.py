@@ -217,8 +217,8 @@ def test_a_kill_in_the_middle_of_a_shard_costs_that_shard(tmp_path):
     assert sorted(file.name for file in folder.glob("*.npy")) == ["00000.npy", "00001.npy"]
     assert len(list(folder.glob("*.tmp"))) == 1
     assert decoding(path, log, until=99).wait(120) == 0
-    # Fourteen images are in whole shards; of the others, those are decoded twice that were when it was killed.
-    assert sum(times_decoded(log)) - 30 == 18 - 14
+    # Fourteen images are in whole shards; of the others, those of one shard may be decoded twice.
+    assert 0 < sum(times_decoded(log)) - 30 <= 7
     assert len(list(folder.glob("*.npy"))) == 5
     assert not list(folder.glob("*.tmp"))
     data = open_folder(path, num_validation=0)

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from pmodel.data.batch import NO_KEY, Batch, RawBatch, StepBatch
 from pmodel.data.keys import mix_key
 from pmodel.data.loader import BatchLoader
-from pmodel.data.shards import Shards
+from pmodel.data.shards import Lazily, Shards
 from pmodel.settings.checked import check_arguments
 from pmodel.settings.ranges import Count, Counts, Seed, Two
 
@@ -164,6 +164,14 @@ class InMemoryDataModule(LightningDataModule):
         generator = Generator().manual_seed(mix_key(seed, SPLITS.index(split)))
         return self.examples_at(split, torch.randperm(size, generator=generator)[:n])
 
+    def lazily(self, split: Split, n: int) -> tuple[Lazily | Tensor, Tensor]:
+        """What `examples` gives of the first n, and their labels; what nothing is drawn of is computed where it is
+        needed, part by part."""
+        if split == "train" and self._draws_anew:
+            return self.examples(split, n)
+        x, label = self._split(split)
+        return Lazily(x, self.seen)[:n], label[:n]
+
     def examples_at(self, split: Split, positions: Tensor) -> Batch:
         """The examples of a split at positions (B,), int64, as the model sees them; on the CPU."""
         x, label = (part[positions] for part in self._split(split))
@@ -202,6 +210,11 @@ class InMemoryDataModule(LightningDataModule):
     def on_after_batch_transfer(self, batch: RawBatch, dataloader_idx: int = 0) -> StepBatch:
         """What the model sees of a stored batch, on the batch's device, drawn from its key and its place alone."""
         return StepBatch(self._as_seen(batch), batch.label, batch.first, batch.total)
+
+    @property
+    def _draws_anew(self) -> bool:
+        """Whether something is drawn at each step of training."""
+        return False
 
     def _as_seen(self, batch: RawBatch) -> Tensor:
         """What a model sees of stored examples."""

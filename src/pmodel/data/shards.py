@@ -70,6 +70,34 @@ class Shards:
         return (self[first : first + size] for first in range(0, self._count, size))
 
 
+class Lazily:
+    """Examples (N, …) as a model sees them, of which `to` computes those that a slice or a part leaves.
+
+    stored: as they are stored
+    see: gives what a model sees of some of them
+    """
+
+    def __init__(self, stored: Tensor | Shards, see: Callable[[Tensor], Tensor]):
+        self._stored, self._see = stored, see
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+    def __getitem__(self, rows: slice) -> "Lazily":
+        stored = self._stored
+        if isinstance(stored, Shards):
+            return Lazily(stored.select(torch.arange(*rows.indices(len(stored)))), self._see)
+        return Lazily(stored[rows], self._see)
+
+    def split(self, size: int) -> list["Lazily"]:
+        """In order, `size` at a time."""
+        return [self[first : first + size] for first in range(0, max(1, len(self)), size)]
+
+    def to(self, device: torch.device | str) -> Tensor:
+        """All of them."""
+        return self._see(self._stored[:]).to(device)
+
+
 class Rows(NamedTuple):
     """Examples that are to be written as shards.
 

@@ -39,7 +39,7 @@ class Clustering(Metric):
     )
 
     def measure(self, subject: Subject) -> Iterator[Finding]:
-        x, label = subject.examples
+        x, label = subject.lazily
         model = subject.model
         if reason := without_labels(label):
             yield from self.missing(reason, *(part.name for part in self.quantities))

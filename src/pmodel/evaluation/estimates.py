@@ -54,7 +54,7 @@ class LikelihoodEstimate(Nats, Metric):
             own, shared = (errors, torch.zeros_like(values)) if errors.dim() else (0 * values, errors.expand_as(values))
             return torch.stack((values, own, shared), 1)
 
-        x = subject.examples.x[: self.num_examples]
+        x = subject.lazily[0][: self.num_examples]
         values, own, shared = subject.over(values_and_errors, x, what="estimating log p(x)").double().unbind(1)
         found = estimate(values - subject.data.log_volume)
         found = found._replace(standard_error=math.hypot(found.standard_error, shared.mean()))

@@ -119,7 +119,7 @@ class Metric(ABC):
         entries of `protocol` in `rest`. A standard error that is not finite is left out."""
         rest = {
             "split": subject.split,
-            "count": len(subject.examples.x) if count is None else count,
+            "count": len(subject.lazily[1]) if count is None else count,
             "standard_error": error if math.isfinite(error) else None,
         } | rest
         protocol = data_protocol(subject.data) | subject.answer | rest.get("protocol", {})

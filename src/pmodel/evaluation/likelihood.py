@@ -145,7 +145,7 @@ class Likelihood(Nats, Metric):
             if reason := getattr(model, "no_density", None):
                 yield from self.missing(f"no density: {reason}", own, *of_levels)
             else:
-                found = estimate(subject.log_densities(lambda x, _: model.log_prob(x), subject.examples.x))
+                found = estimate(subject.log_densities(lambda x, _: model.log_prob(x), subject.lazily[0]))
                 protocol = _conditional(model) | ({"regularized_nats": regularized} if regularized else {})
                 caveats = caveats_of(subject, continuous, regularized, found)
                 yield self.nats(subject, own, found, not continuous, protocol, caveats)
@@ -161,7 +161,7 @@ class Likelihood(Nats, Metric):
 
     def _bounds(self, subject: Subject, continuous: bool, most: int) -> Iterator[Finding]:
         """The bounds with `most` samples and with one, and the curve between them."""
-        x = subject.examples.x[: self.num_examples]
+        x = subject.lazily[0][: self.num_examples]
         ks = sorted({*(k for k in CURVE if k < most), 1, most})
         if self.seconds is not None:
             x = x[: _affordable(subject, x, sum(ks), self.seconds)]
@@ -197,7 +197,7 @@ class Likelihood(Nats, Metric):
 
     def _criteria(self, subject: Subject, regularized: float) -> Iterator[Number]:
         """BIC and AIC of the training examples: −2 times the log-likelihood of all, and a price for each parameter."""
-        model, x = subject.model, subject.training_examples.x
+        model, x = subject.model, subject.training_lazily[0]
         deviance = -2 * subject.log_densities(lambda part, _: model.log_prob(part), x).double().sum().item()
         protocol = {"num_parameters": model.num_parameters, "converged": model.converged}
         protocol |= {"regularized_nats": regularized} if regularized else {}

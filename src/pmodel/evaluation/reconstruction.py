@@ -23,5 +23,5 @@ class Reconstruction(Metric):
         if len(subject.data.shape) == 1:
             is_standardized = getattr(subject.data, "standardize", False)
             unit = f"squared error per {'standardized ' if is_standardized else ''}coordinate"
-        errors = subject.over(lambda x, _: (model.reconstruct(x) - x).square().flatten(1).mean(1), subject.examples.x)
+        errors = subject.over(lambda x, _: (model.reconstruct(x) - x).square().flatten(1).mean(1), subject.lazily[0])
         yield self.number(subject, "reconstruction_error", *estimate(errors), unit=unit)

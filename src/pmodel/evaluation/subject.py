@@ -77,6 +77,16 @@ class Subject:
         return self.data.examples(self.split, MAX_VALUES // math.prod(self.data.shape))
 
     @cached_property
+    def lazily(self) -> tuple[Any, Tensor]:
+        """The same, for `over`, which holds a part of them at a time."""
+        return self.data.lazily(self.split, MAX_VALUES // math.prod(self.data.shape))
+
+    @cached_property
+    def training_lazily(self) -> tuple[Any, Tensor]:
+        """The same of `training_examples`."""
+        return self.data.lazily("train", MAX_VALUES // math.prod(self.data.shape))
+
+    @cached_property
     def training_examples(self) -> Any:
         """All training examples, or as many as 2^28 numbers hold, and their labels, on the CPU."""
         return self.data.examples("train", MAX_VALUES // math.prod(self.data.shape))
@@ -95,13 +105,14 @@ class Subject:
     def over(
         self,
         function: Callable[[Tensor, Generator], Tensor],
-        x: Tensor,
+        x: Any,
         batch_size: int | None = None,
         what: str | None = "measuring",
     ) -> Tensor:
         """The values of a function of examples and noise, one for each of x (N, …), on the CPU; each example is passed
         once, by one of the processes.
 
+        x: a tensor, or what `lazily` gives
         what: see `ProcessGroup.map`
         """
         parts = x.split(batch_size or self.batch_size)
@@ -116,7 +127,7 @@ class Subject:
     def log_densities(
         self,
         function: Callable[[Tensor, Generator], Tensor],
-        x: Tensor,
+        x: Any,
         batch_size: int | None = None,
         what: str | None = "measuring",
     ) -> Tensor:
