@@ -19,7 +19,7 @@ from pmodel.settings.signatures import signature
 
 def register_resolvers() -> None:
     """Registers functions of this module by their own names: `${num_levels:…}`."""
-    shapes = (num_levels, code_dim, num_components, start_size, table_shape, table_classes, if_images)
+    shapes = (num_levels, code_dim, num_components, fitting, table_shape, table_classes, if_images)
     shapes += (array_shape, array_levels, array_classes)
     for function in (*shapes, classifier_mode, epochs_for, choose, features_dir, eval_dir, num_devices):
         OmegaConf.register_new_resolver(function.__name__, function, replace=True)
@@ -44,9 +44,9 @@ def code_dim(shape: list[int]) -> int:
     return min(dims, 256, max(16, dims // 24))
 
 
-def start_size(shape: list[int]) -> int:
-    """From how many examples a streaming model starts: 10,000, or as many as 2^25 numbers hold, 256 MiB of float64."""
-    return max(1, min(10_000, 2**25 // max(1, math.prod(shape))))
+def fitting(count: int, shape: list[int]) -> int:
+    """`count` examples, or as many as 2^25 numbers hold, which are 256 MiB of float64, where that is fewer."""
+    return max(1, min(count, 2**25 // max(1, math.prod(shape))))
 
 
 def table_shape(path: str, header: Header, columns: list[Column] | None, label_column: Column | None) -> list[int]:

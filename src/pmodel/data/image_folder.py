@@ -63,7 +63,7 @@ class ImageFolder(ImageDataModule):
         each image must have this size and mode
     background: what shows where an image is transparent: white, black or a grey level
     storage: where the decoded images are held: in memory, or on disk, in shards below `data_dir`; auto: in memory, if
-        those of a split take up to 256 MiB there
+        those of a split take up to 256 MiB there. Runs that were saved before there was a choice hold them in memory
 
     Raises:
         ValueError: if there is no such folder or .zip, or no image in it, or its split folders are ambiguous; when a
@@ -73,7 +73,13 @@ class ImageFolder(ImageDataModule):
     source = "image_folder"
 
     def __init__(
-        self, path: Text, resize: bool, background: Background, storage: Storage, data_dir: str, **common: Any
+        self,
+        path: Text,
+        resize: bool,
+        background: Background,
+        storage: Storage = "memory",
+        data_dir: str = "data",
+        **common: Any,
     ) -> None:
         super().__init__(**common)
         self._place = f"data.path={path}"

@@ -12,8 +12,8 @@ from pmodel.data.batch import NO_KEY, RawBatch
 from pmodel.data.keys import mix_key
 from pmodel.data.shards import Shards
 
-# Batches that are read before they are asked for.
-AHEAD = 4
+# Batches that are read before they are asked for: at most so many, and not of more bytes.
+AHEAD, AHEAD_BYTES = 4, 2**26
 
 
 class BatchLoader:
@@ -66,7 +66,9 @@ class BatchLoader:
         indices = range(self._position, len(self))
         batches = (self._batch(i, order) for i in indices)
         if isinstance(self.x, Shards):
-            batches = _read_ahead(lambda i: self._batch(i, order), indices)
+            bytes_of_batch = self.batch_size // self.world_size * self.x.shape[1:].numel() * self.x.dtype.itemsize
+            ahead = max(1, min(AHEAD, AHEAD_BYTES // max(1, bytes_of_batch)))
+            batches = _read_ahead(lambda i: self._batch(i, order), indices, ahead)
         for i, batch in zip(indices, batches, strict=True):
             self._position, self._in_use = i + 1, True
             yield batch
@@ -111,14 +113,14 @@ class BatchLoader:
         self._in_use = False
 
 
-def _read_ahead(read: Callable[[int], RawBatch], indices: range) -> Iterator[RawBatch]:
-    """What `read` gives of each index, in their order; a thread is `AHEAD` of them ahead."""
+def _read_ahead(read: Callable[[int], RawBatch], indices: range, ahead: int) -> Iterator[RawBatch]:
+    """What `read` gives of each index, in their order; a thread is `ahead` of them ahead."""
     with ThreadPoolExecutor(1) as pool:
         waiting: deque[Future[RawBatch]] = deque()
         try:
             for i in indices:
                 waiting.append(pool.submit(read, i))
-                if len(waiting) > AHEAD:
+                if len(waiting) > ahead:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

@@ -126,7 +126,7 @@ class CelebA(TorchvisionImages):
     torchvision_class = "CelebA"
     files = ("celeba/list_eval_partition.txt", "celeba/img_align_celeba")
 
-    def __init__(self, storage: Storage, **common: Any) -> None:
+    def __init__(self, storage: Storage = "memory", **common: Any) -> None:
         super().__init__(**common)
         self.storage = storage
         if self.num_validation:
