@@ -115,14 +115,23 @@ class Subject:
         x: a tensor, or what `lazily` gives
         what: see `ProcessGroup.map`
         """
-        parts = x.split(batch_size or self.batch_size)
-        device = self.group.device
+        size, device, written = batch_size or self.batch_size, self.group.device, torch.empty(0)
+        parts = x.split(size)
 
-        def values(i: int) -> Tensor:
+        def values(i: int) -> Tensor | None:
+            nonlocal written
             with torch.no_grad():
-                return function(parts[i].to(device), Generator(device).manual_seed(part_seed(i))).cpu()
+                found = function(parts[i].to(device), Generator(device).manual_seed(part_seed(i))).cpu()
+            if self.group.count > 1:
+                return found
+            # Into one tensor: small ones that stay between large ones that go would keep the memory of these.
+            if i == 0:
+                written = found.new_empty(len(x), *found.shape[1:])
+            written[i * size : i * size + len(found)] = found
+            return None
 
-        return torch.cat(self.group.map(values, range(len(parts)), what))
+        found = self.group.map(values, range(len(parts)), what)
+        return written if self.group.count == 1 else torch.cat(found)
 
     def log_densities(
         self,
