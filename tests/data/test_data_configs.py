@@ -31,6 +31,7 @@ def test_config_gives_models_the_number_of_classes():
 
     known = {"digits": 10, "mnist_5k": 10, "mnist": 10, "fashion_mnist": 10, "cifar10": 10, "points": 8, "points_1d": 3}
     for path in FILES:
-        typed = [] if path.stem not in ("image_folder", "table") else ["data.path=unused"]
+        of_users = {"image_folder": "path", "table": "path", "arrays": "path", "huggingface": "name"}
+        typed = [f"data.{of_users[path.stem]}=unused"] if path.stem in of_users else []
         assert config(f"data={path.stem}", *typed)["data"]["num_classes"] == known.get(path.stem)
     assert config("data=points", "data.name=grid")["data"]["num_classes"] == 25

@@ -1,5 +1,7 @@
 """Training by gradient: what is stepped, averaged, logged and resumed."""
 
+import gc
+
 import lightning
 import pytest
 import torch
@@ -75,6 +77,20 @@ def test_a_resumed_run_ends_bit_identical(stop_at, extra, tmp_path):
         assert torch.equal(a, b), name
     for name in ("train/loss", "val/loss"):
         assert whole.callback_metrics[name] == resumed.callback_metrics[name], name
+
+
+def test_a_validation_that_is_cut_leaves_the_callers_noise_alone_when_its_model_goes():
+    class Cut(lightning.Callback):
+        def on_validation_batch_start(self, *arguments, **more):
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        fit(*build(*SMALL, "model=vae"), max_epochs=1, callbacks=[Cut()])
+    torch.manual_seed(7)
+    expected = torch.randn(3)
+    torch.manual_seed(7)
+    gc.collect()
+    assert torch.equal(torch.randn(3), expected)
 
 
 def test_a_resumed_run_does_not_depend_on_the_order_of_its_checkpoint_in_memory(tmp_path):

@@ -56,7 +56,6 @@ class Sampling:
         if not run.model.fitted:
             raise ValueError(f"{place}: the model was not fitted yet when {run.checkpoint.name} was saved")
         self.run, self.place = run, SamplePlace.of(settings["out"])
-        self.place.check(run.data.shape)
         self.are_images = len(run.data.shape) == 3
         self.classes = chosen_classes(run, settings["classes"])
         self.claim: Claim | None = None
@@ -91,6 +90,7 @@ class Sampling:
 
     def _begin(self) -> dict[str, Any]:
         """Takes the place, writes what is drawn there, and gives what a plan needs, in plain values."""
+        self.place.check(self.run.data.shape)
         is_new = not self.place.work.exists()
         try:
             self.claim = Claim(self.place.work)

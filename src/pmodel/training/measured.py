@@ -129,8 +129,9 @@ class MeasuredModule(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         # The same noise at each validation: epochs differ by their weights alone, and training's noise is untouched.
-        self._fork = torch.random.fork_rng([self.device] if self.device.type == "cuda" else [])
-        self._fork.__enter__()
+        # Not by `fork_rng`: of a validation that is cut, it would set the state when the model is garbage.
+        on_gpu = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
+        self._random_states = torch.get_rng_state(), on_gpu
         torch.manual_seed(0)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
@@ -139,8 +140,10 @@ class MeasuredModule(LightningModule):
             self.val_means.update(self.terms(batch))
 
     def on_validation_epoch_end(self) -> None:
-        self._fork.__exit__(None, None, None)
-        del self._fork
+        on_cpu, on_gpu = self._random_states
+        torch.set_rng_state(on_cpu)
+        if on_gpu is not None:
+            torch.cuda.set_rng_state(on_gpu, self.device)
         self.log_means("val", self.val_means)
 
     @property
