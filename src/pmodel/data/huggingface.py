@@ -9,8 +9,8 @@ from torch import Tensor
 
 from pmodel.data.arrays import classes
 from pmodel.data.base import ALL, Split, Stored
-from pmodel.data.image_files import Background, Done, ImageReader, version
-from pmodel.data.images import SHARDS, ImageDataModule, Storage
+from pmodel.data.decoded import DecodedImages
+from pmodel.data.image_files import version
 from pmodel.data.shards import key_of
 from pmodel.data.splits import NAMES, complete_splits
 from pmodel.files.foreign import regular
@@ -25,7 +25,7 @@ class Row(int):
         return f"example {int(self)}"
 
 
-class HuggingFace(ImageDataModule):
+class HuggingFace(DecodedImages):
     """The images of a data set, with its own splits; those that it has not are drawn, as of `ImageFolder`.
 
     name: of a data set of the Hub, which is downloaded on first use, or a path: what `save_to_disk` wrote, or a folder
@@ -34,7 +34,6 @@ class HuggingFace(ImageDataModule):
     image_column: the column of the images; auto: the first one that holds images
     label_column: that of the labels, classes, whole numbers or texts; auto: the first one of classes, or one called
         label; None: there are none
-    shape, resize, background, storage: see `ImageFolder`
 
     Raises:
         ValueError: if there is no such data set or column; when a split is read, if an image is corrupt or does not
@@ -50,19 +49,11 @@ class HuggingFace(ImageDataModule):
         subset: Text | None,
         image_column: Literal["auto"] | Text,
         label_column: Literal["auto"] | Text | None,
-        resize: bool,
-        background: Background,
-        storage: Storage,
-        data_dir: str,
         **common: Any,
     ) -> None:
         super().__init__(**common)
-        self._place = f"data.name={name}"
-        self.name, self.subset, self.resize, self.background = name, subset, resize, background
+        self.place, self.name, self.subset = f"data.name={name}", name, subset
         self.image_column, self.label_column = image_column, label_column
-        self.storage, self.shards_dir = storage, Path(data_dir).expanduser() / SHARDS
-        self._reader = ImageReader(self.shape, resize, background, self._place)
-        self._done = Done()
 
     def prepare_data(self) -> None:
         """Downloads what is missing."""
@@ -72,27 +63,16 @@ class HuggingFace(ImageDataModule):
     def class_names(self) -> tuple[str, ...] | None:
         return self._labels[1]
 
-    def size(self, split: Split) -> int:
-        if split in self.split_sizes:
-            return self.split_sizes[split]
-        listed = len(self._positions[split])
-        return listed if self.limit is None else min(listed, self.limit)
-
     def protocol(self) -> dict[str, Any]:
-        own = {"name": self.name, "subset": self.subset, "image_column": self._columns[0]}
-        return {**super().protocol(), **own, "resize": self.resize, "background": self.background}
+        return {**super().protocol(), "name": self.name, "subset": self.subset, "image_column": self._columns[0]}
 
-    def load(self, split: Split) -> Stored:
-        rows = self._positions[split]
-        if not len(rows) and split != "validation":
-            raise ValueError(f"{self._place}: it has no images for the {split} split")
-        return self._images(rows[self.kept(split, len(rows))], split)
+    def positions(self, split: Split) -> Tensor:
+        return self._positions[split]
 
     def load_all(self) -> Stored:
-        return self._images(torch.arange(sum(map(len, self._parts.values()))), ALL)
+        return self.images(torch.arange(sum(map(len, self._parts.values()))), ALL)
 
-    def _images(self, rows: Tensor, split: str) -> Stored:
-        """The images and labels of examples at positions (N,), int64, of all parts together."""
+    def images(self, positions: Tensor, split: str) -> Stored:
         column = self._columns[0]
         ends = torch.tensor([len(part) for part in self._parts.values()]).cumsum(0).tolist()
         chosen = (column, split, self.num_validation, self.limit, self.split_seed)
@@ -103,14 +83,9 @@ class HuggingFace(ImageDataModule):
             found = self._images_of[number][row - (ends[number - 1] if number else 0)][column]
             return regular(Path(found["path"])).read_bytes() if found["bytes"] is None else found["bytes"]
 
-        x, done = self.held(
-            self._reader.rows([Row(row) for row in rows.tolist()], content),
-            lambda: key_of(*settings, files=self._versions()),
-            "reading images",
-        )
-        self._done += Done.total(done)
-        self.notes = self._done.lines()
-        return x, self._labels[0][rows]
+        rows = [Row(row) for row in positions.tolist()]
+        x = self.decoded(rows, content, lambda: key_of(*settings, files=self._versions()))
+        return x, self._labels[0][positions]
 
     def _versions(self) -> list[Any]:
         """What tells the data set from another one of the same name."""
@@ -125,7 +100,7 @@ class HuggingFace(ImageDataModule):
         datasets.disable_progress_bars()
         local = Path(self.name).expanduser()
         if not local.exists() and not self.download:
-            raise ValueError(f"{self._place}: not found; type data_dir=… for it to be downloaded there")
+            raise ValueError(f"{self.place}: not found; type data_dir=… for it to be downloaded there")
         cache = {"cache_dir": str(self.shards_dir.with_name("huggingface"))}
         try:
             if any((local / file).is_file() for file in ("dataset_dict.json", "state.json")):
@@ -133,7 +108,7 @@ class HuggingFace(ImageDataModule):
             else:
                 found = datasets.load_dataset(str(local) if local.exists() else self.name, self.subset, **cache)
         except Exception as error:  # the library raises whatever its own parts raise
-            raise ValueError(f"{self._place}: can't be read: {printable(first_line(error))}") from error
+            raise ValueError(f"{self.place}: can't be read: {printable(first_line(error))}") from error
         return dict(found) if isinstance(found, dict) else {"train": found}
 
     @cached_property
@@ -149,7 +124,7 @@ class HuggingFace(ImageDataModule):
         images = [name for name, kind in features.items() if isinstance(kind, datasets.Image)]
         image = next(iter(images), None) if self.image_column == "auto" else self.image_column
         if image not in images:
-            typed = self._place if image is None else f"data.image_column={image}"
+            typed = self.place if image is None else f"data.image_column={image}"
             raise ValueError(f"{typed}: expected a column of images; {known}")
         named = [name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
         named += [name for name in ("label", "labels") if name in features]
@@ -189,5 +164,5 @@ class HuggingFace(ImageDataModule):
             split = None if len(self._parts) == 1 else NAMES.get(name.lower())
             if split is not None or len(self._parts) == 1:
                 found[split] = rows
-        place = f"{self._place}: data.num_validation={self.num_validation}"
+        place = f"{self.place}: data.num_validation={self.num_validation}"
         return complete_splits(found, self.validation_count, self.split_seed, place)

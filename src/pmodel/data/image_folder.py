@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pmodel.data.base import SPLITS, Split, Stored
-from pmodel.data.image_files import Background, Done, ImageReader, image_suffixes, version
-from pmodel.data.images import SHARDS, ImageDataModule, Storage
+from pmodel.data.base import ALL, SPLITS, Split, Stored
+from pmodel.data.decoded import DecodedImages
+from pmodel.data.image_files import image_suffixes, version
 from pmodel.data.shards import key_of
 from pmodel.data.splits import NAMES, complete_splits
 from pmodel.files.printable import printable
@@ -48,7 +48,7 @@ class Listing(NamedTuple):
     others: list[str]
 
 
-class ImageFolder(ImageDataModule):
+class ImageFolder(DecodedImages):
     """Images under `path`, a folder or a .zip, alone or inside one outer folder.
 
     With folders train/ (or training/) and test/ (testing/), and optionally validation/ (val/, valid/, dev/), in any
@@ -59,11 +59,6 @@ class ImageFolder(ImageDataModule):
 
     path: the folder or .zip; links to folders are followed
     shape: [C, H, W], grey for C = 1 and colour for C = 3
-    resize: cuts images of other sizes centrally to the proportions of `shape`, resizes and converts them; false:
-        each image must have this size and mode
-    background: what shows where an image is transparent: white, black or a grey level
-    storage: where the decoded images are held: in memory, or on disk, in shards below `data_dir`; auto: in memory, if
-        those of a split take up to 256 MiB there. Runs that were saved before there was a choice hold them in memory
 
     Raises:
         ValueError: if there is no such folder or .zip, or no image in it, or its split folders are ambiguous; when a
@@ -72,60 +67,33 @@ class ImageFolder(ImageDataModule):
 
     source = "image_folder"
 
-    def __init__(
-        self,
-        path: Text,
-        resize: bool,
-        background: Background,
-        storage: Storage = "memory",
-        data_dir: str = "data",
-        **common: Any,
-    ) -> None:
+    def __init__(self, path: Text, **common: Any) -> None:
         super().__init__(**common)
-        self._place = f"data.path={path}"
-        self.path, self.resize, self.background = Path(path).expanduser(), resize, background
-        self.storage, self.shards_dir = storage, Path(data_dir).expanduser() / SHARDS
-        self._reader = ImageReader(self.shape, resize, background, self._place)
-        self._done = Done()
+        self.place, self.path = f"data.path={path}", Path(path).expanduser()
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
         """The class folders of all splits, in alphabetical order; None if there are none."""
         return self._listing.classes or None
 
-    def size(self, split: Split) -> int | None:
-        if split in self.split_sizes:
-            return self.split_sizes[split]
-        listed = len(self._splits_listed[split])
-        return listed if self.limit is None else min(listed, self.limit)
-
     def protocol(self) -> dict[str, Any]:
-        return {**super().protocol(), "path": str(self.path), "resize": self.resize, "background": self.background}
+        return {**super().protocol(), "path": str(self.path)}
 
-    def load(self, split: Split) -> Stored:
-        places = self._splits_listed[split]
-        if not len(places) and split != "validation":
-            raise ValueError(f"{self._place}: it has no images for the {split} split")
-        return self._images(places[self.kept(split, len(places))])
+    def positions(self, split: Split) -> Tensor:
+        return self._splits_listed[split]
 
     def load_all(self) -> Stored:
-        return self._images(torch.arange(len(self._listing.names)))
+        return self.images(torch.arange(len(self._listing.names)), ALL)
 
     def names(self) -> list[str]:
         return self._listing.names
 
-    def _images(self, places: Tensor) -> Stored:
-        """The images and labels of files at places (N,), int64, of the listing."""
-        names = [self._listing.names[i] for i in places.tolist()]
+    def images(self, positions: Tensor, split: str) -> Stored:
+        names = [self._listing.names[i] for i in positions.tolist()]
         settings = (list(self.shape), self.resize, self.background)
-        x, done = self.held(
-            self._reader.rows(names, self._read),
-            lambda: key_of(*settings, files=map(self._version, names)),
-            "reading images",
-        )
-        self._done += Done.total(done)
-        self.notes = [*_left_out(self._listing.others), *self._done.lines()]
-        return x, self._listing.labels[places]
+        x = self.decoded(names, self._read, lambda: key_of(*settings, files=map(self._version, names)))
+        self.notes = [*_left_out(self._listing.others), *self.notes]
+        return x, self._listing.labels[positions]
 
     def _version(self, name: str) -> list[Any]:
         """What tells a file from one that was at its place before."""
@@ -168,7 +136,7 @@ class ImageFolder(ImageDataModule):
         names = [name for name in files if name.lower().endswith(suffixes)]
         others = [name for name in files if not name.lower().endswith(suffixes)]
         if not names:
-            raise ValueError(f"{self._place}: there is no image in it" + "".join(f"; {n}" for n in _left_out(others)))
+            raise ValueError(f"{self.place}: there is no image in it" + "".join(f"; {n}" for n in _left_out(others)))
         folder_of = [name.rpartition("/")[0] for name in names]
         # What is below a folder is told by its first file.
         first = dict(zip(reversed(folder_of), reversed(names), strict=True))
@@ -192,7 +160,7 @@ class ImageFolder(ImageDataModule):
         """
         numbers = {NO_SPLIT: None, **dict(enumerate(SPLITS))}
         found = {split: (self._listing.splits == i).nonzero()[:, 0] for i, split in numbers.items()}
-        place = f"{self._place}: data.num_validation={self.num_validation}"
+        place = f"{self.place}: data.num_validation={self.num_validation}"
         return complete_splits(found, self.validation_count, self.split_seed, place)
 
     def _split_folders(self, parts: list[tuple[str, ...]]) -> dict[str, Split]:
@@ -202,12 +170,12 @@ class ImageFolder(ImageDataModule):
             split = NAMES[folder.lower()]
             if split in folders.values():
                 same = next(other for other in folders if folders[other] == split)
-                raise ValueError(f"{self._place}: {same} and {folder} both mean the {split} split, expected one folder")
+                raise ValueError(f"{self.place}: {same} and {folder} both mean the {split} split, expected one folder")
             folders[folder] = split
         others = sorted({part[0] for part in parts} - folders.keys())
         if folders and others:
             raise ValueError(
-                f"{self._place}: {others[0]} lies beside the split folders {', '.join(folders)}, expected all images "
+                f"{self.place}: {others[0]} lies beside the split folders {', '.join(folders)}, expected all images "
                 "inside of those"
             )
         return folders
@@ -218,11 +186,11 @@ class ImageFolder(ImageDataModule):
             try:
                 files = list(_walk(self.path))
             except OSError as error:
-                raise ValueError(f"{self._place}: {error.filename} can't be read: {error.strerror}") from error
+                raise ValueError(f"{self.place}: {error.filename} can't be read: {error.strerror}") from error
         elif zipfile.is_zipfile(self.path):
             files = [info.filename for info in self._archive.infolist() if not info.is_dir()]
         else:
-            raise ValueError(f"{self._place}: expected a folder or a .zip file")
+            raise ValueError(f"{self.place}: expected a folder or a .zip file")
         return [name for name in files if not any(part.lower().startswith(_HIDDEN) for part in name.split("/"))]
 
 
