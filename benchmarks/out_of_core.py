@@ -34,12 +34,14 @@ ROOT = Path(__file__).parents[1]
 GIB = 2**30
 LIMIT = 2 * GIB
 SHAPE, COUNT, PART = (3, 32, 32), 2_000_000, 60_000
-# One epoch each; the mixture, as PCA with 3072 dimensions, with one variance for each.
+# One epoch each; the mixture with one variance for each of the 3072 dimensions, the VAE with one logistic for each and
+# small networks, so that reading the data counts.
+SMALL = [f"model.network.{part}.hidden_dims=[64]" for part in ("encoder", "decoder")]
 MODELS = {
     "kmeans": ["model=kmeans"],
     "pca": ["model=pca"],
     "gmm": ["model=gmm", "model.covariance_type=diagonal", "model.reg_covar=1e-3"],
-    "vae": ["model=vae", "data.batch_size=512"],
+    "vae": ["model=vae", "model.num_mixtures=1", *SMALL, "data.batch_size=512"],
 }
 
 
