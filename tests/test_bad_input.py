@@ -404,6 +404,13 @@ def test_odd_entries_of_a_results_file_are_refused(numbers, vae, folder, evaluat
     assert written(folder) == before
 
 
+@pytest.mark.parametrize("diagnosis", ["many", [3], [{"says": "x"}]])
+def test_a_diagnosis_that_is_no_text_is_refused(diagnosis, vae, folder, evaluate: Run):
+    (vae / "results.json").write_text(json.dumps({"numbers": [], "diagnosis": diagnosis}))
+    said = "run=vae: …results.json is none of pmodel's files: expected a diagnosis of texts"
+    assert refused(evaluate("run=vae"), said)
+
+
 def test_a_results_file_may_hold_whatever_a_number_has(tmp_path):
     """Each entry of `Number` with a value of its type, once written, is read."""
     values = {str: "x", float: 0.5, int: 3, dict: {"seed": 1}, list: ["a reason"], Literal: "exact"}

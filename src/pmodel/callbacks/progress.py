@@ -85,10 +85,6 @@ class Progress(ProgressBar):
             of = f"/{last}" if last else ""
             print(f"epoch {epoch}{of}  " + "  ".join(self._numbers(trainer, pl_module)), flush=True)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if pl_module.ending and self._enabled and is_first():
-            print(pl_module.ending, flush=True)
-
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if self._bar is not None:
             self._bar.close()

@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from pmodel.callbacks.checkpoints import BestCheckpoint
 from pmodel.callbacks.final import FinalNumbers
 from pmodel.callbacks.frechet import FrechetDistance
+from pmodel.callbacks.health import Health
 from pmodel.callbacks.timing import Timing
 from pmodel.capabilities import SamplesClasses
 from pmodel.figures.data import classes, missing_labels, sizes
@@ -70,14 +71,17 @@ def report(run: RunDirectory, name: str, trainer: Trainer, evaluate: str | None 
     """
     if is_first():
         numbers = collect_numbers(trainer, trainer.datamodule.protocol())
-        write_results(run.results, numbers, _context(run, trainer))
-        print(f"\n{name}\n{numbers_table(numbers)}\n{paths_table(run.path, sorted(run.path.glob('figures/*.png')))}")
+        health = next((callback for callback in trainer.callbacks if isinstance(callback, Health)), None)
+        diagnosis = [] if health is None else health.diagnosis(trainer, numbers)
+        write_results(run.results, numbers, {**_context(run, trainer), "diagnosis": diagnosis})
+        figures = sorted(run.path.glob("figures/*.png"))
+        print("", name, numbers_table(numbers), *diagnosis, paths_table(run.path, figures), sep="\n")
+        for line in diagnosis:
+            log.info(line)
         if run.last_checkpoint.exists() and evaluate is not None:
             print(f"evaluate  {evaluate}")
     best = next((callback for callback in trainer.callbacks if isinstance(callback, BestCheckpoint)), None)
     model = trainer.lightning_module
-    for line in (model.ending or "").splitlines():
-        log.info(line)
     reached = (
         {"value": None} if best is None else {"value": best.best_metrics.get(best.monitor), "monitor": best.monitor}
     )

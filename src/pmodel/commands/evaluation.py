@@ -1,8 +1,6 @@
 """What eval.py does: opens runs, asks each what it can answer, draws its figures; all of it as plain values."""
 
 import json
-import re
-import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,7 +12,7 @@ from torch import Tensor
 
 from pmodel.callbacks.figures import Figures
 from pmodel.capabilities import Samples
-from pmodel.commands.sweeps import differing, typed_settings
+from pmodel.commands.labels import labels, slug
 from pmodel.evaluation.findings import Finding, Metric, Reference
 from pmodel.evaluation.memorization import Memorization
 from pmodel.evaluation.samples import SampleQuality
@@ -40,9 +38,6 @@ from pmodel.runs.saved import find_runs, read_checkpoint, read_overrides, read_r
 NUM_IMAGES, NUM_CLOUD = 36, 1000
 # Settings of data that concern training alone, and what they are when a run is evaluated.
 EVALUATED_WITH = {"flip": False, "redraw": False, "num_labels": None, "label_seed": 0, "seed": 0, "batch_size": 500}
-# Settings that tell no runs apart, and the length of a label.
-UNSEEN = ("logger", "callbacks", "paths.", "data_dir", "cache_dir", "hydra")
-LONGEST = 60
 
 
 class Evaluation:
@@ -128,6 +123,7 @@ class Evaluation:
             "epoch": run.epochs,
             "seed": run.config.get("seed"),
             "data": data_protocol(subject.data),
+            "diagnosis": read_results(run.folder / RESULTS, place)["diagnosis"],
             "numbers": [finding for finding in findings if isinstance(finding, dict)],
             "missing": [finding._asdict() for finding in findings if isinstance(finding, Missing)],
             "references": [finding.number for finding in findings if isinstance(finding, Reference)],
@@ -257,29 +253,6 @@ def answering(runs: list[Run], settings: dict[str, Any]) -> list[Run]:
     unknown = {key: value for key, value in settings.items() if not any(key in keys for keys in own)}
     own[0] |= unknown  # which it refuses
     return [run.answering(**keys) if keys else run for run, keys in zip(runs, own, strict=True)]
-
-
-def labels(runs: list[Run]) -> list[str]:
-    """A short name for each run, no two alike: the run's own, what was typed for it where others have the same one, and
-    at last a number."""
-    names = [str(run.config.get("name", run.folder.name)) for run in runs]
-    endings = {name.rpartition("-")[2] for name in names}
-    if len(names) > 1 and len(endings) == 1:
-        names = [name.rpartition("-")[0] or name for name in names]  # all are on the same data
-    typed = [typed_settings(run.folder) for run in runs]
-    for name in {name for name in names if names.count(name) > 1}:
-        group = [i for i, other in enumerate(names) if other == name]
-        keys = differing([typed[i] for i in group])
-        for i in group:
-            own = [f"{key}={typed[i][key]}" for key in keys if key in typed[i] and not key.startswith(UNSEEN)]
-            names[i] = textwrap.shorten(" ".join([name, *own]), LONGEST, placeholder=" …")
-    repeated = {name for name in names if names.count(name) > 1}
-    return [f"{name} ({names[: i + 1].count(name)})" if name in repeated else name for i, name in enumerate(names)]
-
-
-def slug(label: str) -> str:
-    """A label as the name of a folder."""
-    return re.sub(r"[^\w.-]+", "_", label)[:60].strip("._") or "run"
 
 
 @contextmanager

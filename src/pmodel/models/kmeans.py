@@ -67,6 +67,15 @@ class KMeans(StreamingModule):
         """μ, (K, D), float64, of the best start."""
         return self.starts[self.best]
 
+    def remarks(self, x: Tensor) -> list[str]:
+        S = len(self.starts)
+        same = sum(same_centres(start, self.centres) for start in self.starts)
+        if S == 1 or same == S:
+            return []
+        # An optimum that most starts find is seldom missed.
+        advice = "" if same > S / 2 else f", and there may be a better one; try model.num_starts={4 * S}"
+        return [f"{same} of {S} starts ended in the best optimum{advice}"]
+
     def numbers_held(self, num_dims: int) -> int:
         return max(num_dims, self.starts[:, :, 0].numel())
 
@@ -190,6 +199,19 @@ def nearest(x: Tensor, centres: Tensor, groups: int = 1, longest: float | None =
         contested = ((distance <= (lowest + margin)[:, :, None]).sum(2) > 1).any(1).nonzero()[:, 0]
         label[contested] = relative(x[contested].double(), centres).argmin(2)
     return label
+
+
+# How close a centre is to its like in another start, relative to the distance of that one to the next centre.
+SAME = 0.1
+
+
+def same_centres(one: Tensor, other: Tensor) -> bool:
+    """Whether centres (K, D) are the same as others (K, D) in another order, as far as starts have converged."""
+    distance, label = torch.cdist(one, other, compute_mode="donot_use_mm_for_euclid_dist").min(1)
+    if len(label.unique()) < len(label):
+        return False
+    apart = torch.cdist(other, other, compute_mode="donot_use_mm_for_euclid_dist").fill_diagonal_(math.inf).min(1)[0]
+    return bool((distance <= SAME * apart[label]).all())
 
 
 def choose_centres(x: Tensor, num_clusters: int, start: Start, generator: Generator) -> Tensor:

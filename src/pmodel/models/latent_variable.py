@@ -15,6 +15,8 @@ from pmodel.nets.precision import in_own_dtype, upcast
 from pmodel.settings.ranges import Count, Counts, Positive, Two
 from pmodel.training.gradient import GradientModule
 
+# A latent is in use if its mean given x varies over x by more than this (Burda et al., 2015, section 5).
+LEAST_VARIANCE = 0.01
 # Outputs of the decoder held at once by the importance-weighted bound: 2^24 float32 are 64 MiB.
 MAX_NUMBERS = 2**24
 
@@ -33,6 +35,8 @@ class LatentVariableModule(GradientModule):
 
     units: ClassVar[dict[str, str]] = dict.fromkeys(["loss", "elbo", "reconstruction", "kl"], "nats")
     densities: ClassVar[dict[str, int]] = {"loss": 1, "elbo": -1, "reconstruction": 1}
+    # What else to try where latents are not in use.
+    more_latents = ""
     # How many standard normal numbers ε a code is made of.
     noise_dim: int
 
@@ -95,6 +99,15 @@ class LatentVariableModule(GradientModule):
             "kl": "the rest of −elbo, KL(q(z | x) ‖ p(z))",
         }
 
+    def remarks(self, x: Tensor) -> list[str]:
+        codes = torch.cat([self.encode(part) for part in x.split(500)])
+        count, total = num_in_use(codes), codes.shape[1]
+        if count == total or len(x) < 2:
+            return []
+        used = f"{count} of {total} latents {'is' if count == 1 else 'are'} in use" if count else "no latent is in use"
+        advice = f"model.latent_dim={count}, which would do" if count else "a lower model.optimizer.lr"
+        return [f"{used} (the codes of others hardly differ between examples); try {advice}{self.more_latents}"]
+
     def elbo(self, x: Tensor, *, generator: Generator | None = None) -> Tensor:
         """The bound with K = 1, nats, (B,), in bounded memory."""
         return self.importance_bound(x, 1, generator=generator)
@@ -117,6 +130,11 @@ class LatentVariableModule(GradientModule):
         """log p(x | z), (K, B), of the decoder's outputs (K·B, …)."""
         K = len(output) // len(x)
         return self.likelihood.log_prob(output, x.expand(K, *x.shape).flatten(0, 1)).unflatten(0, (K, len(x)))
+
+
+def num_in_use(codes: Tensor) -> int:
+    """How many dimensions of codes (N, D) vary by more than `LEAST_VARIANCE`."""
+    return int((codes.double().var(0, correction=0) > LEAST_VARIANCE).sum())
 
 
 def mean_and_log_var(network: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:

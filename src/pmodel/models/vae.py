@@ -41,6 +41,7 @@ class VAE(LatentVariableModule):
     """
 
     frozen = ("prior",)
+    more_latents = ", model.free_bits=0.1 or model.beta_warmup=1000"
 
     def __init__(
         self,

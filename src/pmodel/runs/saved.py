@@ -142,16 +142,19 @@ def read_status(file: Path, place: str) -> dict[str, Any]:
 
 def read_results(file: Path, place: str) -> dict[str, Any]:
     """A results.json of a run, of which nothing is believed: its numbers, `numbers`, are those that have a name and a
-    value; of a file that isn't there it has none.
+    value, and the lines of its `diagnosis` are texts; of a file that isn't there it has none.
 
     Raises:
-        ValueError: of one line, if it is not whole, or if something else stands where a number should.
+        ValueError: of one line, if it is not whole, or if something else stands where a number or a text should.
     """
     found = read_json(file, place) or {}
     numbers = found.get("numbers", [])
     if not (isinstance(numbers, list) and all(map(_is_number, numbers))):
         raise ValueError(f"{place}: {file} is none of pmodel's files: expected numbers, each with a name and a value")
-    return found | {"numbers": numbers}
+    diagnosis = found.get("diagnosis", [])
+    if not (isinstance(diagnosis, list) and all(isinstance(line, str) for line in diagnosis)):
+        raise ValueError(f"{place}: {file} is none of pmodel's files: expected a diagnosis of texts")
+    return found | {"numbers": numbers, "diagnosis": diagnosis}
 
 
 def _is_number(entry: Any) -> bool:

@@ -105,6 +105,11 @@ class MeasuredModule(LightningModule):
         """What seems wrong at the end of an epoch, by its kind: a line for the user each, with what to try."""
         return {}
 
+    def remarks(self, x: Tensor) -> list[str]:
+        """What it sees in itself once it is trained, asked about held-out examples x (B, …): a line each, with what to
+        try."""
+        return []
+
     @property
     def validation_name(self) -> str:
         """What is shown beside a number of the validation split."""
