@@ -59,7 +59,9 @@ def test_what_lies_within_the_standard_error_is_neither_better_nor_worse():
         "It is weakest at sharp.",
     ]
     values = [number("sharp", v, standard_error=9.0) for v in (1.0, 1.5, 9.0)]
-    assert verdicts(*([value] for value in values)) == ["It is best at sharp."] * 3
+    assert verdicts(*([value] for value in values)) == ["It is level with the others at sharp."] * 3
+    pair = [[values[0], number("varied", v)] for v in (1, 2)]
+    assert verdicts(*pair) == ["It is ahead of b at varied.", "It is level with a at sharp; it is behind a at varied."]
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ GLANCE = "glance"
 class PageFigure(NamedTuple):
     """One figure of all runs that have it; a curve is one image of all of them.
 
-    images: by the run's name, "" for what is of several
+    images: by the run's name, "" for what is of all runs, or of the only one
     """
 
     title: str
@@ -162,15 +162,12 @@ def _title(results: dict[str, Any], name: str) -> str:
 
 
 def _figure(results: dict[str, Any], name: str, folder: Path) -> PageFigure:
-    title = _title(results, name)
-    images = [
-        (
-            label_text(run),
-            image_of((folder / run["figures"][name]).read_bytes(), f"{title}: {run['label']}, {run['model']}"),
-        )
-        for run in results["runs"]
-        if name in run["figures"]
-    ]
+    title, several, images = _title(results, name), len(results["runs"]) > 1, []
+    for run in results["runs"]:
+        if name in run["figures"]:
+            png = (folder / run["figures"][name]).read_bytes()
+            image = image_of(png, f"{title}: {run['label']}, {run['model']}")
+            images.append((label_text(run) if several else "", image))
     return PageFigure(title, results["captions"].get(name, {}).get("caption", ""), images)
 
 

@@ -1,7 +1,8 @@
 """What a model is good and bad at on its data, in one sentence, by plain rules on the numbers of a table.
 
 Only numbers that have a `skill`, were measured alike and have no caveat count. A run is the best at what the table
-marks with a star, and the weakest where others are better by more than the standard errors and none is worse.
+marks with a star, and the weakest where others are better and none is worse. Better and worse mean: by more than the
+standard errors of both, combined.
 """
 
 from typing import NamedTuple
@@ -57,16 +58,19 @@ def verdict(table: Table, row: int) -> str:
 
 def _among_others(table: Table, row: int) -> tuple[list[str], list[str]]:
     standings = _standings(table, row)
-    best = [each for each in standings if each.is_best]
+    best = [each for each in standings if each.is_best and each.behind]
     last = [each for each in standings if each.ahead and not each.behind]
+    level = [each for each in standings if not each.ahead and not each.behind]
     good, bad = _at("is best", "is ahead of", best), _at("is weakest", "is behind", last)
     if len(best) < MOST:
         good += [f"alone has {skill}" for skill in _only(table, row)[:1]]
-    between = sorted((s for s in standings if s not in best and s not in last), key=lambda s: s.ahead / len(s.others))
+    between = sorted((s for s in standings if s.ahead and s.behind), key=lambda s: s.ahead / len(s.others))
     if not best and between:
         good.insert(0, f"is {between[0].place} at {between.pop(0).skill}")
     if not last and between and 2 * between[-1].ahead > len(between[-1].others):
         bad.append(f"is {between[-1].place} at {between[-1].skill}")
+    if not good:
+        good = _at("is level with the others", "is level with", level)
     return good, bad
 
 
