@@ -152,6 +152,7 @@ def test_a_model_that_can_not_answer_is_named_once_in_words(nine, tmp_path):
         "kmeans, pca and autoencoder can't be asked for samples.",
         "kmeans, pca, gmm, autoencoder, vae, gan and dcgan can't be asked for completions.",
         "gmm, pixelcnn, pixelrnn, gan and dcgan can't be asked for reconstructions.",
+        "kmeans, pca and autoencoder can't be asked for a likelihood.",
     ):
         assert text.count(sentence) == 1
     for topic in ("samples", "likelihood", "completions", "reconstruction", "codes", "clusters", "cost"):
