@@ -40,6 +40,7 @@ MODELS = {
 }
 EXACT = {"gmm": -112.4, "pixelcnn": -81.32, "pixelrnn": -79.21}
 SAMPLE = {"gmm": 24.1, "vae": 9.27, "pixelcnn": 4.31, "pixelrnn": 2.874, "gan": 7.53, "dcgan": 3.02}
+LIKELIHOOD, LIKE = "likelihood of unseen examples", "samples like the data"
 ERROR = {"kmeans": 0.0391, "pca": 0.00913, "autoencoder": 0.00427, "vae": 0.00614}
 CLUSTERS = {"kmeans": 0.591, "gmm": 0.643}
 CODES = {"pca": 0.951, "autoencoder": 0.9634, "vae": 0.9702}
@@ -77,9 +78,12 @@ def run(label: str, data: dict[str, Any] = DATA) -> dict[str, Any]:
             missing.append({"name": name_of(words), "label": words, "group": group, "reason": reason})
 
     bits = {"bits_per_dim": -EXACT.get(label, -86.2) / 784 / np.log(2), "standard_error": 0.2431}
-    measure(EXACT, "log-likelihood", "nats", "likelihood", "higher", "the model has no log_prob", kind="exact", **bits)
+    skilled = bits | {"skill": LIKELIHOOD}
+    measure(
+        EXACT, "log-likelihood", "nats", "likelihood", "higher", "the model has no log_prob", kind="exact", **skilled
+    )
     no_elbo = "the model has no elbo"
-    bound = {"kind": "bound", **bits}
+    bound = {"kind": "bound", **bits, "skill": LIKELIHOOD}
     measure({"vae": -90.07}, "elbo (K = 1)", "nats", "likelihood", "higher", no_elbo, **bound)
     name = "importance-weighted bound (K = 500)"
     measure({"vae": -86.2}, name, "nats", "likelihood", "higher", no_elbo, **bound, protocol={"num_samples": 500})
@@ -90,35 +94,48 @@ def run(label: str, data: dict[str, Any] = DATA) -> dict[str, Any]:
     measure(parzen, "Parzen-window estimate", "nats", "likelihood", "higher", no_samples, **estimate)
     features = {"protocol": {"feature_network": "labels", "feature_hash": "91d0c8a2b7e4", "num_generated": 10_000}}
     unit = "distance of features"
-    measure(SAMPLE, "Fréchet distance", unit, "samples", "lower", no_samples, standard_error=0.0312, **features)
+    measure(
+        SAMPLE, "Fréchet distance", unit, "samples", "lower", no_samples, standard_error=0.0312, **features, skill=LIKE
+    )
     precision = {name: 1 - value / 30 for name, value in SAMPLE.items()}
     # A tenth of the samples: it must not be held against the others.
     few = {"protocol": {"num_generated": 1_000 if label == "pixelrnn" else 10_000}}
     kernel = {name: value / 70 for name, value in SAMPLE.items()}
     measure(kernel, "kernel distance", unit, "samples", "lower", no_samples, **few)
-    measure(precision, "precision", "", "samples", "higher", no_samples, **features)
+    measure(precision, "precision", "of 1", "samples", "higher", no_samples, **features, skill="realistic samples")
     recall = {name: 0.9 - value / 40 for name, value in SAMPLE.items()}
-    measure(recall, "recall", "", "samples", "higher", no_samples, **features)
+    measure(recall, "recall", "of 1", "samples", "higher", no_samples, **features, skill="varied samples")
     distance = {name: 5.2 + value / 10 for name, value in SAMPLE.items()}
     measure(distance, "distance to the nearest training example", "pixels", "memorization", "higher", no_samples)
     no_reconstruct = "the model has no reconstruct"
-    measure(ERROR, "squared error per pixel", "", "reconstruction", "lower", no_reconstruct, standard_error=0.00004)
-    measure(CLUSTERS, "clustering accuracy", "", "clusters", "higher", "the model has no assign")
-    measure(CODES, "linear probe accuracy", "", "codes", "higher", "the model has no encode")
+    measure(
+        ERROR,
+        "squared error per pixel",
+        "",
+        "reconstruction",
+        "lower",
+        no_reconstruct,
+        standard_error=0.00004,
+        skill="reconstructions",
+    )
+    no_assign, no_encode = "the model has no assign", "the model has no encode"
+    measure(CLUSTERS, "clustering accuracy", "of 1", "clusters", "higher", no_assign, skill="clusters like the labels")
+    measure(CODES, "linear probe accuracy", "of 1", "codes", "higher", no_encode, skill="codes that tell the labels")
     numbers.append({"name": "parameters", "value": COST[label], "unit": "", "group": "cost"})
     numbers.append({"name": "training_time", "value": 311.2 * len(label), "unit": "seconds", "group": "cost"})
     missing.append({"name": "modes_covered", "group": "samples", "reason": "the data are no known mixture"})
     references = [number("Fréchet distance", 0.412, unit, "samples", "lower")]
     references += [number("kernel distance", 0.0003, unit, "samples", "lower")]
     references += [
-        number("precision", 0.944, "", "samples", "higher"),
-        number("recall", 0.938, "", "samples", "higher"),
+        number("precision", 0.944, "of 1", "samples", "higher"),
+        number("recall", 0.938, "of 1", "samples", "higher"),
     ]
     references += [number("distance to the nearest training example", 6.01, "pixels", "memorization", "higher")]
     bounds = [[-90.07, -88.1, -86.9, -86.2]] if label == "vae" else [[-91.5, -89.2, -88.2, -87.9]]
     curve = {
         "name": "bound_over_num_samples",
         "label": "importance-weighted bound over K",
+        "group": "likelihood",
         "x": [1, 10, 100, 500],
         "y": bounds[0],
     }
@@ -177,7 +194,7 @@ def with_figures(results: dict[str, Any], folder: Path) -> dict[str, Any]:
         label, figures, missing = f"run_{i}", part["figures"], part["missing_figures"]
         noise = torch.rand(digits.shape, generator=generator)
         images = digits + (noise - 0.5) * 0.15 * (8 - i)
-        drawn = {"loss_curves": losses}
+        drawn = {"loss_curves": losses, "glance": image_grid(images[:8], 8)}
         if part["label"] in SAMPLE:
             drawn["samples"] = image_grid(images, 8)
             drawn["neighbours"] = image_grid(images[:30], 10)

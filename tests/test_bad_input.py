@@ -162,6 +162,7 @@ eval.py run=vae split=tset → @: expected one of train, validation, test; did y
 eval.py run=vae num_samples=5 → @: there is no setting 'num_samples'
 eval.py run=vae metric.samples.num_samples=1 → @: expected a whole number, at least 2, or null
 eval.py run=vae metric.samples.num_sample=3 → @: metric.samples has no 'num_sample'; did you mean metric.samples.num_samples?
+eval.py run=vae report.picture_height=0 → @: expected a whole number, at least 1, or null
 eval.py run=vae metric.features.weights=nowhere.pt → @: there is no such file or folder
 eval.py run=vae metric/features=incepton → @: metric/features has no option 'incepton'; did you mean inception? (options: …
 eval.py run=vae hydra.run.dir=afile → @: expected a folder, and afile is none

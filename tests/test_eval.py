@@ -1,5 +1,6 @@
 """eval.py from end to end: what it writes, what is the same twice, on two devices, and what it refuses."""
 
+import base64
 import json
 import os
 import pickle
@@ -94,6 +95,8 @@ def test_an_evaluation_is_a_table_a_json_file_and_a_page_in_the_run(evaluate: Ru
     assert run["missing"] != []
     assert all(missing["reason"] for missing in run["missing"])
     assert run["figures"]["samples"] == "figures/samples.png"
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert base64.b64encode((folder / run["figures"]["glance"]).read_bytes()).decode() in page
     assert "the model has no" in run["missing_figures"]["centres"]
     # A run that was judged has that as its results; and judged again, it has the same but for times.
     judged = pmodel.open_run(vae).results

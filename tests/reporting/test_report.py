@@ -8,16 +8,19 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from evaluated_runs import DATA, MODELS, document, with_figures
+from evaluated_runs import DATA, MODELS, SAMPLE, document, with_figures
 from PIL import Image
 
 from pmodel.reporting.comparison import MARKED, REFERENCE
 from pmodel.reporting.report import write_report
+from pmodel.reporting.report_images import PageImage
 from pmodel.reporting.texts import label_of
+from pmodel.reporting.topics import GAP, ROW, PageFigure
 
 EVIL = '<script>alert("1")</script> & \'<b onclick="x">\''
+MODELS_THAT_SAMPLE = [label for label in MODELS if label in SAMPLE]
 # Elements without an end.
-VOID = {"meta", "link", "img", "br"}
+VOID = {"meta", "link", "img", "br", "input"}
 
 
 class Page(HTMLParser):
@@ -54,13 +57,20 @@ class Page(HTMLParser):
 def nine(tmp_path_factory) -> tuple[dict, str]:
     folder = tmp_path_factory.mktemp("eval")
     results = with_figures(document(), folder)
-    path = write_report(results, folder)
+    path = write_report(results, folder, None)
     assert path == folder / "report.html"
     return results, path.read_text(encoding="utf-8")
 
 
+def section_of(text: str, key: str) -> str:
+    """The section with that id."""
+    start = text.index(f'<section id="{key}"')
+    end = text.index("</section>", start) + len("</section>")
+    return text[start:end]
+
+
 def page_of(results: dict, folder: Path) -> Page:
-    return Page(write_report(results, folder).read_text(encoding="utf-8"))
+    return Page(write_report(results, folder, None).read_text(encoding="utf-8"))
 
 
 def test_every_element_is_closed_ids_are_unique_and_links_lead_to_them(nine):
@@ -104,27 +114,105 @@ def test_images_are_the_files_in_their_own_pixels_with_texts_in_their_place(nine
     for run in results["runs"]:
         for name, path in run["figures"].items():
             title = results["captions"][name]["title"] if name in results["captions"] else "Of tomorrow"
-            assert images[f"{title}: {run['label']}, {run['model']}"] == (tmp_path / path).read_bytes()
+            alt = f"What {run['label']} makes" if name == "glance" else f"{title}: {run['label']}, {run['model']}"
+            assert images[alt] == (tmp_path / path).read_bytes()
             files += 1
     # All others are plots of the document's curves.
     assert len(images) == files + 1
 
 
-def test_a_figure_that_a_run_lacks_has_its_reason(tmp_path):
-    results = with_figures(document(), tmp_path)
-    text = page_of(results, tmp_path).text()
-    assert "kmeans, pca, autoencoder: the model has no sample" in text
-    assert "kmeans, pca, gmm, autoencoder, vae, gan, dcgan: the model has no complete" in text
-    # Unknown to the report, and no reason given.
-    assert "kmeans, pca, gmm, autoencoder, pixelcnn, pixelrnn, gan, dcgan: not drawn" in text
+def test_the_first_screen_has_a_row_for_each_run_with_an_image_a_sentence_and_numbers_in_words(nine):
+    rows = section_of(nine[1], "glance").split('<article class="model">')[1:]
+    assert [re.search(r'<span class="label">(.*?)</span>', row)[1] for row in rows] == list(MODELS)
+    for row in rows:
+        assert row.count("<img ") == 1
+        assert re.search(r'<p class="verdict">It [^<]+\.</p>', row)
+        assert 2 <= row.count("<li title=") <= 3
+    text = Page(f"<i>{rows[list(MODELS).index('pixelrnn')].partition('</article>')[0]}</i>").text()
+    assert "It is best at exact likelihood of unseen examples and samples like the data." in text
+    assert "0.14576 ± 0.00045 bits per dimension exact likelihood of unseen examples (higher is better)" in text
+    assert "90.42 % realistic samples (higher is better; real examples: 94.40 %)" in text
+    # Before any table, and after it the topics.
+    assert nine[1].index('<section id="glance"') < nine[1].index("<table")
 
 
-def test_samples_have_a_section_even_if_no_run_has_any(tmp_path):
-    results = document()
-    text = page_of(results, tmp_path).text()
-    assert "Samples" in text
-    assert results["captions"]["samples"]["caption"] in text
-    assert results["captions"]["completions"]["caption"] not in text
+def test_what_a_diagnosis_says_stands_in_the_row_of_its_run_with_what_to_try(tmp_path):
+    results = document(["vae", "gan"])
+    results["runs"][0]["diagnosis"] = ["6 of 16 latents are in use; try model.beta=0.5", EVIL]
+    vae, gan = section_of(write_report(results, tmp_path, None).read_text(), "glance").split("<article")[1:]
+    text = Page(f"<i{vae.partition('</article>')[0]}</i>").text()
+    assert "6 of 16 latents are in use; try model.beta=0.5" in text
+    assert " ".join(EVIL.split()) in text
+    assert "diagnosis" not in gan
+
+
+def test_a_model_that_can_not_answer_is_named_once_in_words(nine, tmp_path):
+    text = Page(nine[1]).text()
+    for sentence in (
+        "kmeans, pca and autoencoder can't be asked for samples.",
+        "kmeans, pca, gmm, autoencoder, vae, gan and dcgan can't be asked for completions.",
+        "gmm, pixelcnn, pixelrnn, gan and dcgan can't be asked for reconstructions.",
+        "kmeans, pca and autoencoder can't be asked for a likelihood.",
+    ):
+        assert text.count(sentence) == 1
+    for topic in ("samples", "likelihood", "completions", "reconstruction", "codes", "clusters", "cost"):
+        assert "the model has no" not in section_of(nine[1], f"topic-{topic}")
+    # What no run of the page can be asked for has no topic, and one sentence on the first screen.
+    text = write_report(document(["kmeans"]), tmp_path, None).read_text()
+    assert "kmeans can't be asked for samples, a likelihood or codes." in Page(section_of(text, "glance")).text()
+    assert 'id="topic-samples"' not in text
+
+
+def test_rows_without_a_number_are_left_out_and_a_hole_is_empty(nine):
+    likelihood = section_of(nine[1], "topic-likelihood")
+    rows = likelihood[likelihood.index("<tbody>") :].split("<tr>")[1:]
+    labels = [re.search(r'<span class="label">(.*?)</span>', row)[1] for row in rows]
+    assert labels == ["gmm", "vae", "pixelcnn", "pixelrnn", "gan", "dcgan"]
+    holes = re.findall(r'<td class="hole[^>]*>(.*?)</td>', likelihood)
+    assert len(holes) == 3 + 5 + 5
+    assert set(holes) == {""}
+    assert "sup>" not in nine[1]
+
+
+def test_another_reason_for_a_hole_is_said_below_the_table(tmp_path):
+    results = document(["vae", "gan"])
+    gan = results["runs"][1]
+    (recall,) = [number for number in gan["numbers"] if number["name"] == "recall"]
+    gan["numbers"].remove(recall)
+    gan["missing"].append({"name": "recall", "group": "samples", "reason": "some of the samples are not finite"})
+    page = section_of(write_report(results, tmp_path, None).read_text(), "topic-samples")
+    assert "Not measured: some of the samples are not finite (gan): recall." in Page(page).text()
+
+
+def test_everything_that_is_missing_has_its_reason_at_the_end(nine):
+    made = Page(section_of(nine[1], "made")).text()
+    assert "the model has no sample (kmeans, pca, autoencoder): Parzen-window estimate, Fréchet distance" in made
+    assert "figure samples" in made
+    assert "the data are no known mixture: modes covered" in made
+
+
+def test_pictures_come_before_numbers_and_all_but_the_first_figure_are_folded(nine):
+    samples = section_of(nine[1], "topic-samples")
+    places = [samples.index(part) for part in ("What the model drew from", "<details>", "Neighbours", "<table")]
+    assert places == sorted(places)
+    assert samples.count("<details>") == 1
+    # A figure that says no group has a topic of its own.
+    assert "Of tomorrow: vae" in section_of(nine[1], "topic-other")
+
+
+def test_the_height_of_pictures_is_as_set_else_as_fits_a_row(nine, tmp_path):
+    heights = re.findall(r'class="pictures" style="--picture: (\d+)px"', nine[1])
+    assert len(set(heights)) > 2
+    results = with_figures(document(["vae"]), tmp_path)
+    text = write_report(results, tmp_path, 333).read_text()
+    assert set(re.findall(r"--picture: (\d+)px", text)) == {"333"}
+    square = PageImage("data:,", 466, 466, "")
+    found = [PageFigure("samples", "", [("a", square)] * count).height for count in (1, 2, 3, 5, 9)]
+    assert found == [300, 300, 300, 218, 180]
+    assert ROW - 5 < 5 * 218 + 4 * GAP <= ROW
+    wide = PageImage("data:,", 2000, 400, "")
+    height = PageFigure("curves", "", [("a", square), ("b", wide), ("c", wide)]).height
+    assert ROW - 10 < 2 * 5 * height + GAP <= ROW
 
 
 @pytest.mark.parametrize("place", ["label", "model", "run", "checkpoint"])
@@ -156,25 +244,26 @@ def test_no_other_text_of_the_document_becomes_markup(tmp_path):
         for curve in run["curves"]:
             curve["name"] += EVIL
             curve["x_label"] = EVIL + "$\\frac"
-    text = write_report(evil, tmp_path).read_text(encoding="utf-8")
+    text = write_report(evil, tmp_path, None).read_text(encoding="utf-8")
     known = {tag for tag, _ in plain.tags}
     page = Page(text)
-    assert {tag for tag, _ in page.tags} <= known | {"ul", "ol", "li", "p", "strong", "sup"}
+    assert {tag for tag, _ in page.tags} <= known | {"ul", "li", "p", "strong"}
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
     assert text.count("<b ") == text.count("<script") == 0
 
 
-def test_the_summary_has_a_row_for_each_run_and_marks_the_best_with_more_than_colour(nine):
-    start, end = nine[1].index('aria-label="Quality of samples"'), nine[1].index('aria-label="Memorization"')
-    rows = nine[1][start:end].split("<tr>")[1:]
+def test_a_table_has_a_row_for_each_run_and_marks_the_best_with_more_than_colour(nine):
+    samples = section_of(nine[1], "topic-samples")
+    table = samples[samples.index('aria-label="Quality of samples"') : samples.index('aria-label="Memorization"')]
+    rows = table.split("<tr>")[1:]
     labels = [re.search(r'<span class="label">(.*?)</span>', row) for row in rows]
-    assert [match[1] for match in labels if match] == [*MODELS, REFERENCE]
+    assert [match[1] for match in labels if match] == [*MODELS_THAT_SAMPLE, REFERENCE]
     best = [row for row in rows if 'class="best"' in row]
     assert len(best) == 1
     assert "pixelrnn" in best[0]
     assert best[0].count("★") == 3
     assert "2.874" in best[0]
-    assert "kernel distance</strong> was measured differently" in nine[1][start:end]
+    assert "kernel distance</strong> was measured differently" in table
     assert "★" not in rows[-1]
 
 
@@ -204,32 +293,26 @@ def test_title_and_introduction_say_what_was_evaluated_on_what(labels, title, in
     assert introduction in page.text()
 
 
-def test_a_page_of_one_run_explains_no_sign_that_it_has_not(tmp_path):
-    page = page_of(document(["vae"]), tmp_path)
-    assert "Each column is a number: the arrow" in page.text()
-    assert "Each row" not in page.text()
-    assert "★" not in page.text()
-    assert "– means not measured" not in page.text()
-    assert "ol" not in [tag for tag, _ in page.tags]
-    (line,) = [text for around, text in page.texts if around[-1] == "li" and "modes covered" in text]
-    assert line == "the data are no known mixture: modes covered"
+def test_a_page_explains_no_sign_that_it_has_not(tmp_path):
+    alone = page_of(document(["vae"]), tmp_path).text()
+    assert "★" not in alone
+    assert "± is the standard error." in alone
+    assert "the data are no known mixture: modes covered" in alone
     text = page_of(document(["vae", "gan"]), tmp_path).text()
-    assert "Each row is a run and each column a number" in text
     assert f"★ marks {MARKED}." in text
-    assert "– means not measured" in text
 
 
-def test_conditions_that_all_numbers_share_stand_once_below_them(nine):
-    summary = nine[1][nine[1].index('<section id="summary">') : nine[1].index('id="figure-1"')]
+def test_conditions_that_all_numbers_share_stand_once_at_the_end(nine):
     conditions = (
         "10,000 test examples of mnist; samples: 10,000 (kernel distance: 1,000); features: labels, 91d0c8a2b7e4."
     )
-    assert Page(summary[: summary.index("</section>") + len("</section>")]).text().count(conditions) == 1
+    assert Page(nine[1]).text().count(conditions) == 1
+    assert conditions in Page(section_of(nine[1], "made")).text()
 
 
 def test_figures_say_once_of_which_split_they_are(tmp_path):
     results = with_figures(document(["vae", "gan"]), tmp_path)
-    sentence = "Held-out examples in the figures below are those of the validation split"
+    sentence = "Held-out examples in the figures are those of the validation split"
     assert page_of(results, tmp_path).text().count(sentence) == 1
     results["split"] = "validation"
     assert sentence not in page_of(results, tmp_path).text()
@@ -241,7 +324,7 @@ def test_more_columns_than_a_page_is_wide_go_on_in_a_second_table(tmp_path):
     for run in results["runs"]:
         (one,) = [number for number in run["numbers"] if number["name"] == "precision"]
         run["numbers"] += [one | {"name": f"more_{i}", "label": f"more {i}"} for i in range(6)]
-    text = write_report(results, tmp_path).read_text(encoding="utf-8")
+    text = write_report(results, tmp_path, None).read_text(encoding="utf-8")
     heads = []
     for title in ("Quality of samples", "Quality of samples, continued"):
         part = text[text.index(f'aria-label="{title}"') :]
@@ -256,11 +339,11 @@ def test_a_run_that_was_stopped_or_could_not_be_evaluated_says_so(tmp_path):
     results["runs"][0]["status"], results["runs"][1]["status"] = "stopped", "done"
     results["failed"] = [{"run": "logs/x", "label": "dcgan", "reason": EVIL}]
     page = page_of(results, tmp_path)
-    tags = [text for around, text in page.texts if around[-3:] == ("th", "span", "span")]
-    assert set(tags) == {"stopped"}
+    tags = [text for around, text in page.texts if around[-2:] == ("span", "span") and text != "best:"]
+    assert set(tags) >= {"stopped"}
     assert [text for around, text in page.texts if around[-1] == "figcaption"][:2] == ["vae (stopped)", "gan"]
     assert "done" not in page.text()
-    assert f"Not evaluated dcgan (logs/x): {EVIL}" in page.text()
+    assert f"Not evaluated: dcgan (logs/x): {EVIL}" in page.text()
     assert "Not evaluated" not in page_of(document(), tmp_path).text()
 
 
@@ -291,30 +374,30 @@ def test_data_that_differ_have_tables_of_their_own_with_what_differs(tmp_path):
     results = document(["vae", "gan"])
     results["runs"][1]["data"] = {**DATA, "binarize": "dynamic"}
     page = page_of(results, tmp_path)
-    headings = [text for around, text in page.texts if around[-1] == "h3"]
+    headings = [text for around, text in page.texts if around[-1] == "h2"]
     assert headings[:2] == ["mnist, binarize: static", "mnist, binarize: dynamic"]
     assert "their numbers do not compare" in page.text()
     assert "★" not in page.text()
 
 
 def test_settings_that_differ_are_compared_and_places_are_not(nine):
-    text = nine[1][nine[1].index('id="settings"') : nine[1].index('id="protocol"')]
-    keys = re.findall(r'<th scope="row"><span class="label">(.*?)</span>', text)
+    text = nine[1][nine[1].index('id="settings"') : nine[1].index('id="provenance"')]
+    keys = re.findall(r'<th scope="row">(.*?)</th>', text)
     assert keys == ["trainer.max_epochs", "model._target_", "model.latent_dim"]
-    assert re.findall(r"<td>(40|25)</td>", text) == ["25" if label == "pixelrnn" else "40" for label in MODELS]
+    assert re.findall(r"<td[^>]*>(40|25)</td>", text) == ["25" if label == "pixelrnn" else "40" for label in MODELS]
     assert re.findall(r"<dt>(.*?)</dt>", text) == [f"model.{label}" for label in MODELS]
 
 
-def test_a_single_run_has_nothing_to_compare_and_shows_what_was_typed(tmp_path):
+def test_a_single_run_has_no_settings_to_compare_and_shows_what_was_typed(tmp_path):
     results = document(["vae"])
-    assert "nothing to compare" in page_of(results, tmp_path).text()
+    assert "Settings that differ" not in page_of(results, tmp_path).text()
     results["runs"][0]["overrides"] = ["model=vae", "data.binarize=static"]
-    assert "model=vae data.binarize=static" in page_of(results, tmp_path).text()
+    assert "What was typed: model=vae data.binarize=static" in page_of(results, tmp_path).text()
 
 
 def test_each_number_has_its_protocol_and_checkpoints_their_hashes(nine):
     results, text = nine
-    protocol = Page(text[text.index('<section id="protocol">') : text.index('<section id="provenance">')]).text()
+    protocol = Page(text[text.index('<details id="numbers">') : text.index('<details id="missing">')]).text()
     for run in results["runs"]:
         assert run["checkpoint_sha256"] in text
         for number in run["numbers"]:
@@ -326,8 +409,7 @@ def test_each_number_has_its_protocol_and_checkpoints_their_hashes(nine):
 
 
 def test_curves_are_one_plot_of_all_runs_without_their_holes(nine, tmp_path):
-    section = nine[1][nine[1].index('<section id="curves">') : nine[1].index('<section id="settings">')]
-    images = Page(section).all("img")
+    images = Page(section_of(nine[1], "topic-likelihood")).all("img")
     assert [image["alt"] for image in images] == ["importance-weighted bound over K: autoencoder, vae"]
     results = document(["vae"])
     (curve,) = results["runs"][0]["curves"]

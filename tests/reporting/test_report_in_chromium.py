@@ -1,7 +1,7 @@
 """The page of an evaluation as Chromium shows it: nothing fetched, nothing too wide, legible in light and dark."""
 
-import json
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,10 +41,11 @@ CONTRASTS = """() => {
   return {page: luminance(getComputedStyle(document.body).backgroundColor), texts};
 }"""
 
-# Elements that reach beyond the page's edge and lie in no box that scrolls.
-TOO_WIDE = """() => [...document.body.querySelectorAll("*")]
-  .filter((e) => e.checkVisibility() && !e.closest(".hidden") && !e.parentElement.closest(".scroll"))
-  .filter((e) => e.getBoundingClientRect().right > document.documentElement.clientWidth + 0.5)
+# Elements that reach beyond the page's edge, or whose content reaches beyond theirs.
+CUT = """() => [...document.body.querySelectorAll("*")]
+  .filter((e) => e.checkVisibility() && !e.closest(".hidden"))
+  .filter((e) => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1.5 ||
+    (getComputedStyle(e).display !== "inline" && e.scrollWidth > e.clientWidth + 2 && e.clientWidth > 0))
   .map((e) => e.outerHTML.slice(0, 120))"""
 
 
@@ -69,7 +70,7 @@ def nine(tmp_path_factory) -> Path:
     results["runs"][5]["label"] = "pixelcnn_of_a_very_long_name_that_has_no_place_to_break"
     results["runs"][3]["data"] = {**DATA, "binarize": "dynamic"}
     results["runs"][2]["missing"][0]["reason"] = "https://example.org/" + 80 * "x"
-    return write_report(results, folder)
+    return write_report(results, folder, None)
 
 
 @pytest.fixture
@@ -109,59 +110,66 @@ def test_the_page_fits_and_every_text_is_legible(opened, width, scheme):
         if not closed:
             page.evaluate("document.querySelectorAll('details').forEach((details) => (details.open = true))")
         assert page.evaluate("document.documentElement.scrollWidth") == width
-        assert page.evaluate(TOO_WIDE) == []
+        assert page.evaluate(CUT) == []
         seen = page.evaluate(CONTRASTS)
         assert seen["page"] < 0.02 if scheme == "dark" else seen["page"] > 0.9
         assert len(seen["texts"]) > (200 if closed else 500)
         assert [text for contrast, text in seen["texts"] if contrast < 4.5] == []
 
 
-def test_all_images_are_decoded_and_shown_in_their_own_pixels(opened):
+def test_all_images_are_decoded_and_keep_their_shape(opened):
     page = opened(390, "light")
     sizes = page.evaluate(
         "Promise.all([...document.images].map(async (image) => {await image.decode();"
-        "return [image.naturalWidth, image.naturalHeight, image.clientWidth, image.clientHeight, image.alt.length]}))"
+        "image.closest('details')?.setAttribute('open', '');"
+        "return [image.naturalWidth / image.naturalHeight, image.clientWidth, image.clientHeight, image.alt.length]}))"
     )
     assert len(sizes) > 30
-    for width, height, shown_width, shown_height, alt in sizes:
-        assert width == shown_width > 0
-        assert height == shown_height > 0
+    for ratio, width, height, alt in sizes:
+        assert width == pytest.approx(ratio * height, abs=3)
+        assert 0 < width <= 390
         assert alt > 0
+
+
+def test_a_click_shows_a_picture_in_full_with_square_pixels_and_a_link_leads_back(opened):
+    page = opened(1280, "light")
+    frame = page.locator("#topic-samples-1-1")
+    image = frame.locator("img")
+    before = image.evaluate("e => e.clientWidth")
+    image.click()
+    assert image.evaluate("e => [e.offsetWidth, getComputedStyle(e).imageRendering]") == [2 * 466, "pixelated"]
+    assert before < 466
+    frame.locator(".close").click()
+    assert image.evaluate("e => e.clientWidth") == before
 
 
 def test_what_a_user_wrote_is_shown_and_does_not_run(opened):
     page = opened(1280, "light")
     assert page.title() == "9 models on mnist"
     assert page.locator("script").count() == 0
-    assert EVIL in page.locator("figcaption").all_inner_texts()[1]
+    assert EVIL in page.locator("#glance h3").all_inner_texts()[3]
 
 
-def test_the_names_of_the_runs_stay_while_a_table_is_moved(opened):
+def test_on_a_narrow_screen_each_value_of_a_table_stands_after_its_name(opened):
     page = opened(390, "light")
-    box = page.locator("#summary .scroll").first
-    assert box.evaluate("box => box.scrollWidth > box.clientWidth + 100")
-    name = box.locator("tbody th").first
-    before = name.bounding_box()
-    box.evaluate("box => (box.scrollLeft = 100)")
-    assert box.evaluate("box => box.scrollLeft") == 100
-    assert name.bounding_box() == before
-    # Not below what moves: the name is what one would touch there.
-    assert name.evaluate(
-        "th => {th.scrollIntoView({block: 'center'}); const place = th.getBoundingClientRect();"
-        "return th.contains(document.elementFromPoint(place.right - 5, place.top + place.height / 2))}"
-    )
-    assert before["width"] < 200
+    cell = page.locator("#topic-samples td.best").first
+    assert cell.evaluate("e => getComputedStyle(e, '::before').content").startswith('"Fréchet distance, distance of')
+    assert page.locator("#topic-likelihood td.hole").first.is_hidden()
 
 
-def test_a_note_is_where_its_sign_leads(opened):
+def test_slides_are_one_topic_a_screen_and_page_down_leads_to_the_next(opened):
     page = opened(1280, "light")
-    sign = page.locator("#summary td a").first
-    target = sign.get_attribute("href")
-    sign.click()
-    assert page.locator(target).evaluate("e => e.matches(':target')")
-    assert json.loads(page.locator(target).evaluate("e => JSON.stringify(e.textContent)")).startswith(
-        "the model has no"
-    )
+    page.locator("#slides").check()
+    heights = page.evaluate("[...document.querySelectorAll('.screen')].map((e) => e.clientHeight)")
+    assert min(heights) >= 844
+    assert page.evaluate("getComputedStyle(document.documentElement).scrollSnapType") == "y mandatory"
+    place = "document.querySelector('#topic-completions').getBoundingClientRect().top"
+    page.evaluate("document.querySelector('#topic-likelihood').scrollIntoView({block: 'end'})")
+    page.keyboard.press("PageDown")
+    deadline = time.monotonic() + 30  # it moves there smoothly
+    while abs(page.evaluate(place)) > 2:
+        assert time.monotonic() < deadline
+        page.wait_for_timeout(50)
 
 
 def test_on_paper_everything_is_open_light_and_within_the_sheet(opened):
@@ -170,6 +178,7 @@ def test_on_paper_everything_is_open_light_and_within_the_sheet(opened):
     seen = page.evaluate(CONTRASTS)
     assert seen["page"] > 0.9
     assert page.locator("nav").is_hidden()
-    assert page.locator("#protocol dl").first.bounding_box()["height"] > 50
+    assert page.locator("#numbers dl").first.bounding_box()["height"] > 50
+    assert page.locator("#topic-completions").evaluate("e => getComputedStyle(e).breakBefore") == "page"
     page.set_viewport_size({"width": 794, "height": 1123})
-    assert page.evaluate(TOO_WIDE.replace(".scroll", ".nothing").replace("+ 0.5", "+ 2")) == []
+    assert page.evaluate(CUT) == []

@@ -92,7 +92,14 @@ class Figures(Callback):
     @property
     def captions(self) -> dict[str, dict[str, str]]:
         """What a report says about each figure of a model, by their names, in its order."""
-        return {f.name: {"title": f.name.replace("_", " ").capitalize(), "caption": f.caption} for f in self._of_models}
+        return {
+            figure.name: {
+                "title": figure.name.replace("_", " ").capitalize(),
+                "caption": figure.caption,
+                "group": figure.group,
+            }
+            for figure in self._of_models
+        }
 
     @property
     def _of_models(self) -> list[Figure]:

@@ -139,7 +139,7 @@ class Evaluation:
         write_json(self.folder / RESULTS, results)
         (self.folder / "table.md").write_text(comparison_markdown(results), encoding="utf-8")
         self.write_samples()
-        return write_report(results, self.folder)
+        return write_report(results, self.folder, self.settings["report"]["picture_height"])
 
     def write_samples(self) -> None:
         """samples.png, where runs sample what can be shown: some draws of each side by side, at equal scale."""

@@ -43,6 +43,12 @@ class Place(TypedDict):
     path: str | None
 
 
+class Report(TypedDict):
+    """`report` in conf/eval.yaml"""
+
+    picture_height: Count | None
+
+
 class EvalConfig(TypedDict):
     """The top-level keys of conf/eval.yaml."""
 
@@ -56,6 +62,7 @@ class EvalConfig(TypedDict):
     trainer: Devices
     metric: dict[str, dict | None]
     callbacks: dict[str, dict | None]
+    report: Report
     paths: Paths
 
 

@@ -25,6 +25,7 @@ class Clustering(Metric):
         Quantity(
             "clustering_accuracy",
             "The share of examples in a cluster that is matched with their label, under the best one-to-one matching.",
+            skill="clusters like the labels",
         ),
         Quantity(
             "nmi",

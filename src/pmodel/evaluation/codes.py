@@ -25,6 +25,7 @@ class LinearProbe(Metric):
         Quantity(
             "linear_probe_accuracy",
             "How well a linear classifier on the codes finds the labels, which the model was never told.",
+            skill="codes that tell the labels",
         ),
     )
 
@@ -56,7 +57,9 @@ class Classification(Metric):
     group = "codes"
     question = Classifies
     better = "higher"
-    quantities = (Quantity("accuracy", "The share of examples whose most probable label is right."),)
+    quantities = (
+        Quantity("accuracy", "The share of examples whose most probable label is right.", skill="naming the label"),
+    )
 
     def measure(self, subject: Subject) -> Iterator[Finding]:
         model = subject.model

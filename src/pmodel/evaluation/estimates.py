@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from pmodel.capabilities import Estimate
 from pmodel.evaluation.draws import SEED
 from pmodel.evaluation.findings import Finding, Metric, Quantity
-from pmodel.evaluation.nats import Nats, caveats_of, is_continuous
+from pmodel.evaluation.nats import LIKELIHOOD, Nats, caveats_of, is_continuous
 from pmodel.evaluation.subject import Subject
 from pmodel.metrics.likelihood import estimate
 from pmodel.settings.ranges import Count
@@ -31,12 +31,18 @@ class LikelihoodEstimate(Nats, Metric):
 
     question = Estimate
     quantities = (
-        Quantity(EXACT, "An estimate of −log p(x), neither exact nor a bound.", kind="estimate"),
-        Quantity(DENSITY, "An estimate of −log p(x), a density, neither exact nor a bound.", kind="estimate"),
+        Quantity(EXACT, "An estimate of −log p(x), neither exact nor a bound.", kind="estimate", skill=LIKELIHOOD),
+        Quantity(
+            DENSITY,
+            "An estimate of −log p(x), a density, neither exact nor a bound.",
+            kind="estimate",
+            skill=LIKELIHOOD,
+        ),
         Quantity(
             OF_LEVELS,
             "An estimate of what a density says at most about −log p of the levels, from examples with uniform noise.",
             kind="estimate",
+            skill=LIKELIHOOD,
         ),
     )
 

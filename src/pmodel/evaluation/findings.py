@@ -30,7 +30,7 @@ class Quantity:
     meaning: a sentence to a reader who sees the number for the first time
     label: its words, "": those of the name; "{num_samples}" stands for that setting of the metric
     unit, question, better: None: what its metric says of all
-    ideal, least, kind: as in `Number`
+    ideal, least, kind, skill: as in `Number`
     """
 
     name: str
@@ -42,6 +42,7 @@ class Quantity:
     ideal: float | None = None
     least: float | None = None
     kind: Literal["exact", "bound", "estimate"] | None = None
+    skill: str | None = None
 
 
 class Metric(ABC):
@@ -109,7 +110,7 @@ class Metric(ABC):
         """A number with what is declared of it, and the entries in `rest` that are not None."""
         part = self._declared(name)
         own = {"name": name, "label": self.label(name), "value": value, "unit": part.unit, "group": self.group}
-        own |= {key: getattr(part, key) for key in ("better", "ideal", "least", "kind")} | rest
+        own |= {key: getattr(part, key) for key in ("better", "ideal", "least", "kind", "skill")} | rest
         return {key: entry for key, entry in own.items() if entry is not None}
 
     def number(

@@ -11,7 +11,7 @@ from torch import Tensor
 from pmodel.capabilities import ImportanceBound, LogProb, LowerBound, MaximizesLikelihood, SamplesClasses
 from pmodel.evaluation.draws import SEED
 from pmodel.evaluation.findings import Finding, Metric, Quantity
-from pmodel.evaluation.nats import Nats, caveats_of, is_continuous
+from pmodel.evaluation.nats import LIKELIHOOD, Nats, caveats_of, is_continuous
 from pmodel.evaluation.subject import Subject
 from pmodel.metrics.likelihood import Mean, estimate
 from pmodel.processes.bar import Bar
@@ -64,6 +64,7 @@ class Likelihood(Nats, Metric):
             "negative log-likelihood",
             question=LogProb,
             kind="exact",
+            skill=LIKELIHOOD,
         ),
         Quantity(
             DENSITY,
@@ -71,6 +72,7 @@ class Likelihood(Nats, Metric):
             "negative log-density",
             question=LogProb,
             kind="exact",
+            skill=LIKELIHOOD,
         ),
         Quantity(
             OF_LEVELS,
@@ -78,6 +80,7 @@ class Likelihood(Nats, Metric):
             "negative log-likelihood of levels",
             question=LogProb | LowerBound,
             kind="bound",
+            skill=LIKELIHOOD,
         ),
         *(
             Quantity(
@@ -86,6 +89,7 @@ class Likelihood(Nats, Metric):
                 f"negative importance-weighted bound (K = {{num_samples}}){', of a density' * continuous}",
                 question=ImportanceBound,
                 kind="bound",
+                skill=LIKELIHOOD,
             )
             for continuous in (False, True)
         ),
@@ -97,6 +101,7 @@ class Likelihood(Nats, Metric):
                 f"negative ELBO{', of a density' * continuous}",
                 question=LowerBound,
                 kind="bound",
+                skill=LIKELIHOOD,
             )
             for continuous in (False, True)
         ),
@@ -187,6 +192,7 @@ class Likelihood(Nats, Metric):
             yield Curve(
                 "bound_of_density_over_num_samples" if continuous else "bound_over_num_samples",
                 f"upper bound on −log p(x){', a density,' if continuous else ''} over the number of samples",
+                self.group,
                 list(map(float, found)),
                 [-f.mean for f in found.values()],
                 [f.standard_error for f in found.values()],

@@ -10,6 +10,8 @@ from pmodel.runs.results import Number
 
 UNBOUNDED = "a density of data on levels has no bound; data.dequantize=true gives numbers that compare"
 DECIDED = "model.reg_covar decides the density, not the data"
+# What a model with a good value of these numbers is good at.
+LIKELIHOOD = "likelihood of unseen examples"
 STOPPED = "parameters from before the fit had converged; best.ckpt follows val/nll where there are validation examples"
 
 

@@ -37,6 +37,7 @@ class Clouds(Metric):
             "How far points have to move for one cloud to become the other, seen from many directions.",
             "sliced Wasserstein distance",
             unit="of the coordinates",
+            skill="samples like the data",
         ),
         Quantity(
             MMD,
@@ -86,12 +87,16 @@ class Modes(Metric):
     better = "higher"
     quantities = (
         Quantity(
-            "modes_covered", "How many modes of the known mixture get their share of samples.", unit="of all modes"
+            "modes_covered",
+            "How many modes of the known mixture get their share of samples.",
+            unit="of all modes",
+            skill="samples of all modes",
         ),
         Quantity(
             "high_quality_samples",
             "The share of samples within three standard deviations of the nearest mode.",
             "high-quality samples",
+            skill="realistic samples",
         ),
     )
 

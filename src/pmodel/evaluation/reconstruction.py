@@ -16,7 +16,11 @@ class Reconstruction(Metric):
     question = Reconstructs
     unit = "squared error per pixel"
     better = "lower"
-    quantities = (Quantity("reconstruction_error", "How far reconstructions are from what they reconstruct."),)
+    quantities = (
+        Quantity(
+            "reconstruction_error", "How far reconstructions are from what they reconstruct.", skill="reconstructions"
+        ),
+    )
 
     def measure(self, subject: Subject) -> Iterator[Finding]:
         model, unit = subject.model, self.unit

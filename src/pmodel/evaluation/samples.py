@@ -59,6 +59,7 @@ class SampleQuality(Metric):
             "Fréchet distance",
             unit="distance of features",
             better="lower",
+            skill="samples like the data",
         ),
         Quantity(
             KERNEL,
@@ -75,9 +76,15 @@ class SampleQuality(Metric):
             unit="classes",
         ),
         Quantity(
-            "precision", "The share of samples that lie among the real examples: whether what is drawn looks real."
+            "precision",
+            "The share of samples that lie among the real examples: whether what is drawn looks real.",
+            skill="realistic samples",
         ),
-        Quantity("recall", "The share of real examples that lie among the samples: whether all that is real is drawn."),
+        Quantity(
+            "recall",
+            "The share of real examples that lie among the samples: whether all that is real is drawn.",
+            skill="varied samples",
+        ),
         Quantity("density", "How many real examples' neighbourhoods a sample lies in, on average."),
         Quantity("coverage", "The share of real examples that have a sample nearby."),
     )

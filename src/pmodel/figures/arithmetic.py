@@ -38,6 +38,7 @@ class CodeArithmetic(Figure):
         cache_dir: keeps the weights of the classifier for the next run; None: nowhere.
     """
 
+    group = "codes"
     caption = (
         "Codes added and subtracted like words in an analogy, then decoded: directions in the latent space "
         "can carry meaning."

@@ -20,6 +20,7 @@ def counts(scene: Scene, shares: Tensor) -> Tensor:
 class ClusterCentres(Figure):
     """The centres as images, the largest clusters first; below each its share and count of the training examples."""
 
+    group = "clusters"
     caption = "The mean of each cluster: what the model takes for the typical examples."
 
     def __init__(self, num_centres: Count):
@@ -45,6 +46,7 @@ class ClusterMap(Figure):
     At each centre, where the model has them, stands how many training examples belong to it.
     """
 
+    group = "clusters"
     caption = "Examples, coloured by the cluster that the model assigned them to."
     keeps_history = True
 

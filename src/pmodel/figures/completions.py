@@ -17,6 +17,7 @@ class Completions(Figure):
     The figure of occluded images of van den Oord et al. (Pixel Recurrent Neural Networks, 2016, arXiv 1601.06759).
     """
 
+    group = "completions"
     caption = (
         "The model saw only the upper half of each held-out image and drew the rest several times: good "
         "completions fit what is given and still differ from each other."

@@ -24,6 +24,7 @@ class PrincipalComponentsFigure(Figure):
     Points in the plane get arrows instead, from the mean, of one standard deviation along each direction.
     """
 
+    group = "codes"
     caption = "The directions of largest variance: every example is described as the mean plus so much of each."
 
     def __init__(self, num_components: Count):

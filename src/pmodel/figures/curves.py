@@ -15,6 +15,7 @@ class LossCurves(Figure):
     Quantities that a model names together in its `panels`, a dict from a title to names, share a panel.
     """
 
+    group = "cost"
     caption = (
         "The quantities of training over the epochs: where the validation curve turns while the other falls "
         "on, the model has begun to learn by heart."

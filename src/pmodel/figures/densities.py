@@ -44,6 +44,7 @@ class DensityFigure(Figure):
     regions stand these components as ellipses. The points are of the validation split, else of the training split.
     """
 
+    group = "likelihood"
     caption = "The model's density below the points: the smallest regions that hold a share of it."
     keeps_history = True
 

@@ -17,6 +17,7 @@ class DiscriminatorField(Figure):
     validation split, else of the training split.
     """
 
+    group = "samples"
     caption = "Where the discriminator takes a point for real and where for generated, at the end of the game."
     keeps_history = True
 

@@ -122,12 +122,14 @@ class Figure(ABC):
     """One image of a model.
 
     name: the key of its settings in conf/; that of its file, and its heading in a report
+    group: the part of a report in which it stands, with the numbers of that group; "other" has none
     caption: for a report; what one sees, to a reader who sees it for the first time
     keeps_history: whether its earlier images are kept too, in a folder of that name, to see the training proceed
     of_data: whether it shows the data, which no training changes: drawn once, before the first step
     """
 
     name: str
+    group: ClassVar[str] = "other"
     caption: ClassVar[str]
     keeps_history = False
     of_data = False

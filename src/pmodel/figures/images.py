@@ -38,6 +38,7 @@ class SampleGrid(Figure):
     each class. 1-D and 2-D points are drawn as a cloud beside the validation split's.
     """
 
+    group = "samples"
     caption = (
         "What the model drew from nothing but noise: compare how sharp images are and how varied, or where points "
         "lie and which places they miss."
@@ -84,6 +85,7 @@ class SampleGrid(Figure):
 class ReconstructionGrid(Figure):
     """Fixed validation images, and beside them what the model makes of each."""
 
+    group = "reconstruction"
     caption = (
         "Held-out examples, and what is left of each after the model has encoded it and decoded it again: what "
         "is missing did not pass through the code."
@@ -106,6 +108,7 @@ class Interpolations(Figure):
     Of a model that can't encode: great circles between two codes of the prior, and all that is shown is decoded.
     """
 
+    group = "codes"
     caption = (
         "Codes on the way from one image to another, decoded: in a good latent space every step is itself an image."
     )

@@ -23,6 +23,7 @@ class LatentManifold(Figure):
     Figure 4 of Auto-Encoding Variational Bayes (2013, arXiv 1312.6114).
     """
 
+    group = "codes"
     caption = (
         "Points on a lattice in the plane of codes, decoded where they lie: neighbours look alike, and "
         "classes have regions."
@@ -49,6 +50,7 @@ class LatentManifold(Figure):
 class LatentScatter(Figure):
     """The codes of validation examples, coloured by their labels, which the model has not seen."""
 
+    group = "codes"
     caption = "Each point is the code of a held-out example, coloured by its class, which the model was never told."
 
     def __init__(self, num_examples: Count):

@@ -14,6 +14,7 @@ from pmodel.settings.ranges import Count
 class LikelihoodMap(Figure):
     """Validation images on levels, each above −log₂ p(pixel | all pixels before it) and its total −log p(x)."""
 
+    group = "likelihood"
     caption = (
         "How many bits each pixel costs the model given all pixels before it: dark where the image could be "
         "foretold, bright where it surprised."

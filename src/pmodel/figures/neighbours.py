@@ -36,6 +36,7 @@ class NearestNeighbours(Figure):
             trained against a discriminator, whose samples are cheap.
     """
 
+    group = "samples"
     caption = (
         "Samples beside the training examples that are nearest to them: a sample that equals its neighbour "
         "was copied, not invented."

@@ -38,6 +38,7 @@ class SamplesOverTime(Figure):
         num_rows: at most.
     """
 
+    group = "samples"
     caption = "The same noise after more and more epochs: what a model learns first, and what last."
 
     def __init__(self, num_images: Count, num_rows: Two):

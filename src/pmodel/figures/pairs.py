@@ -16,6 +16,7 @@ class Pairs(Figure):
     """Each of the first columns against each other: training points, coloured by cluster if the model has clusters;
     else, beside them, as many draws from a model that can sample."""
 
+    group = "samples"
     caption = "Real and generated points, two coordinates at a time."
 
     def __init__(self, num_points: Count, num_columns: Count):

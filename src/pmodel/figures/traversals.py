@@ -34,6 +34,7 @@ class Traversals(Figure):
         num_steps: images in a row.
     """
 
+    group = "codes"
     caption = (
         "One latent coordinate changes along each row while all others stay: what this coordinate stands for, "
         "if anything."

@@ -5,6 +5,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from pmodel.plots.plots import new_axes, render
 
+# They tell lines apart for who can't by their colours.
+MARKERS = "os^Dv"
+
 
 def curves_with_spread(
     curves: dict[str, list[tuple[float, float, float]]],
@@ -25,7 +28,7 @@ def curves_with_spread(
     axes = new_axes(6.4, 4.4)
     for i, (name, points) in enumerate(curves.items()):
         x, mean, spread = (np.array(part) for part in zip(*points, strict=True))
-        axes.plot(x, mean, color=f"C{i}", marker="o", markersize=4, label=name)
+        axes.plot(x, mean, color=f"C{i}", marker=MARKERS[i % len(MARKERS)], markersize=5, label=name)
         axes.fill_between(x, mean - spread, mean + spread, color=f"C{i}", alpha=0.2, linewidth=0)
     if log_x:
         axes.set_xscale("log")

@@ -40,6 +40,7 @@ class Column(NamedTuple):
         two were measured alike, without caveats, and differ
     difference: what keeps them from being held against each other, "" where nothing does
     caveats: why some of them are no quality of their models, and for each reason the runs
+    skill: what a model is good at that has a good value, "" if it is no main number
     """
 
     name: str
@@ -55,6 +56,7 @@ class Column(NamedTuple):
     best: list[bool]
     difference: str
     caveats: dict[str, list[str]]
+    skill: str
 
     @property
     def remark(self) -> str:
@@ -158,7 +160,15 @@ def _table(runs: list[dict[str, Any]], told: dict[str, Any], split: str) -> Tabl
         runs=runs,
         columns=columns,
         footnotes={reason: list(users) for reason, users in footnotes.items()},
-        absent=_absent(runs, {column.name for column in columns}),
+        absent=left_out(
+            [run["label"] for run in runs],
+            [
+                (missing["reason"], label_of(missing), run["label"])
+                for run in runs
+                for missing in run["missing"]
+                if missing["name"] not in firsts
+            ],
+        ),
     )
 
 
@@ -189,6 +199,7 @@ def _column(
             for run, number in zip(runs, numbers, strict=True)
             for caveat in (number or {}).get("caveats", [])
         ),
+        skill=first.get("skill", ""),
     )
 
 
@@ -197,20 +208,17 @@ def _rank(number: Number) -> tuple[int, int]:
     return GROUPS.index(number["group"]), KINDS.index(number.get("kind"))
 
 
-def _absent(runs: list[dict[str, Any]], present: set[str]) -> list[str]:
-    """What some run says to lack, and no column is of: in one line what the same runs lack for the same reason, and
-    which runs if not all."""
-    users = grouped(
-        ((missing["reason"], label_of(missing)), run["label"])
-        for run in runs
-        for missing in run["missing"]
-        if missing["name"] not in present
-    )
-    together = grouped(((reason, tuple(labels)), number) for (reason, number), labels in users.items())
+def left_out(labels: list[str], lacking: list[tuple[str, str, str]]) -> list[str]:
+    """In one line what the same runs lack for the same reason, and which runs if not all of these labels.
+
+    lacking: of each that a run lacks the reason, its words and the run's label
+    """
+    users = grouped(((reason, words), label) for reason, words, label in lacking)
+    together = grouped(((reason, tuple(of)), words) for (reason, words), of in users.items())
     lines = []
-    for (reason, labels), lacking in together.items():
-        which = "" if set(labels) == {run["label"] for run in runs} else f" ({', '.join(labels)})"
-        lines.append(f"{reason}{which}: {', '.join(lacking)}")
+    for (reason, of), words in together.items():
+        which = "" if set(of) == set(labels) else f" ({', '.join(of)})"
+        lines.append(f"{reason}{which}: {', '.join(words)}")
     return lines
 
 
@@ -226,9 +234,20 @@ def _difference(numbers: list[Number | None], runs: list[dict[str, Any]]) -> str
     return "; ".join(differences)
 
 
+def is_ranked(number: Number | None) -> bool:
+    """Whether there is a number that can be held against others: finite and without caveats."""
+    return number is not None and is_finite(number["value"]) and not number.get("caveats")
+
+
+def beats(number: Number, other: Number) -> bool:
+    """Whether it is better than another by more than the standard errors of both, combined."""
+    lead = _ranked(other) - _ranked(number)
+    return (lead if number["better"] == "lower" else -lead) > 0 and not _is_near(number, other)
+
+
 def _best(numbers: list[Number | None], better: str | None) -> list[bool]:
     """Which are the best, or so near to it that the standard errors of both, combined, exceed the difference."""
-    finite = [n for n in numbers if n is not None and is_finite(n["value"]) and not n.get("caveats")]
+    finite = [number for number in numbers if number is not None and is_ranked(number)]
     if better is None or len({_ranked(number) for number in finite}) < 2:
         return [False] * len(numbers)
     value = (min if better == "lower" else max)(map(_ranked, finite))

@@ -1,4 +1,4 @@
-"""The results of one or several runs as a page that needs nothing else: numbers, images, and how they were made."""
+"""The results of one or several runs as a page that needs nothing else: models at a glance, topics, how it was made."""
 
 from collections import Counter
 from pathlib import Path
@@ -6,41 +6,55 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pmodel.plots.plots import rows_and_columns
 from pmodel.reporting.comparison import ERROR, MARKED, REFERENCE, Column, Table, comparison_tables, failures, not_ranked
 from pmodel.reporting.conditions import conditions, remarks
-from pmodel.reporting.report_images import PageImage, curves_of, image_of
-from pmodel.reporting.texts import as_typed, bits_text, error_text, flat, grouped, label_text, made, rounded, value_text
+from pmodel.reporting.facts import Fact, facts
+from pmodel.reporting.report_images import PageImage, image_of
+from pmodel.reporting.texts import (
+    as_typed,
+    bits_text,
+    error_text,
+    flat,
+    grouped,
+    label_text,
+    listed,
+    made,
+    rounded,
+    value_text,
+)
+from pmodel.reporting.topics import GLANCE, missing_lines, topics, unasked
+from pmodel.reporting.verdicts import verdict
 
 TEMPLATES = Path(__file__).parent / "templates"
-# Of groups whose name is no title.
-TITLES = {"samples": "Quality of samples", "clusters": "Clusters and labels", "other": "Other numbers"}
 # What differs between any two runs and says nothing about them: where files lie.
 PLACES = {"dir", "dirpath", "path"}
-# Columns of one table; more stand in a second one below.
-MOST_COLUMNS = 7
 
 
-class Section(NamedTuple):
-    """One figure of all runs: the images by run, and for each reason the runs that have none."""
+class Card(NamedTuple):
+    """A run on the first screen.
 
-    title: str
-    explanation: str
-    images: list[tuple[dict[str, Any], PageImage]]
-    missing: dict[str, list[str]]
+    image: what it makes, None where it has no such figure
+    diagnosis: lines on its training
+    """
+
+    run: dict[str, Any]
+    image: PageImage | None
+    verdict: str
+    facts: list[Fact]
+    diagnosis: list[str]
 
 
-def write_report(results: dict[str, Any], folder: Path) -> Path:
+def write_report(results: dict[str, Any], folder: Path, picture_height: int | None) -> Path:
     """Writes report.html into the folder of a results document (schema 2), below which its figures lie; its path.
 
     One file: images are inside, nothing is fetched and no script runs. All texts of the document are escaped.
+
+    picture_height: of images in the topics, in pixels; None: such that the images of one figure stand in one row
     """
     folder = Path(folder)
     tables = comparison_tables(results)
     runs = results["runs"]
-    drawn = {name for run in runs for name in run["figures"]}
-    names = dict.fromkeys(["samples", *results["captions"], *sorted(drawn)])
-    sections = [_section(results, name, folder) for name in names if name == "samples" or name in drawn]
+    found = topics(results, tables, folder)
     shared, own = _settings(runs)
     page = (
         _environment()
@@ -51,11 +65,14 @@ def write_report(results: dict[str, Any], folder: Path) -> Path:
             title=_title(runs, tables),
             introduction=_introduction(results, tables),
             tables=tables,
-            sections=sections,
+            cards=[(table, [_card(table, row, folder) for row in range(len(table.runs))]) for table in tables],
+            unasked=unasked(results, found),
+            topics=found,
             failed=failures(results),
-            curves=curves_of(runs),
+            missing=[(table, missing_lines(results, table)) for table in tables],
             shared_settings=shared,
             own_settings=own,
+            picture_height=picture_height,
         )
     )
     path = folder / "report.html"
@@ -77,7 +94,6 @@ def _environment() -> Environment:
         "bits": bits_text,
         "flat": flat,
         "typed": as_typed,
-        "by_group": _by_group,
         "shown": label_text,
         "not_ranked": not_ranked,
         "conditions": conditions,
@@ -85,13 +101,19 @@ def _environment() -> Environment:
         "by_kind": _by_kind,
         "protocol": _protocol,
     }
-    environment.globals |= {"ERROR": ERROR, "MARKED": MARKED, "REFERENCE": REFERENCE, "TITLES": TITLES}
+    environment.globals |= {"ERROR": ERROR, "MARKED": MARKED, "REFERENCE": REFERENCE}
     return environment
 
 
+def _card(table: Table, row: int, folder: Path) -> Card:
+    run, image = table.runs[row], None
+    if GLANCE in run["figures"]:
+        image = image_of((folder / run["figures"][GLANCE]).read_bytes(), f"What {run['label']} makes")
+    return Card(run, image, verdict(table, row), facts(table, row), run.get("diagnosis", []))
+
+
 def _title(runs: list[dict[str, Any]], tables: list[Table]) -> str:
-    *names, last = dict.fromkeys(table.title for table in tables) or ["no data"]
-    names = f"{', '.join(names)} and {last}" if names else last
+    names = listed(list(dict.fromkeys(table.title for table in tables)) or ["no data"])
     return f"{runs[0]['label']} on {names}" if len(runs) == 1 else f"{len(runs)} models on {names}"
 
 
@@ -105,17 +127,8 @@ def _introduction(results: dict[str, Any], tables: list[Table]) -> str:
     if results["split"] == "test":
         first += " No model was trained on these examples."
     if len(tables) > 1:
-        first += " Runs on different data stand in tables of their own, since their numbers do not compare."
+        first += " Runs on different data stand apart, since their numbers do not compare."
     return first
-
-
-def _by_group(columns: list[Column]) -> dict[str, list[list[Column]]]:
-    """Columns by group; those of a group in rows that are as full as each other."""
-    rows = {}
-    for group, own in grouped((column.group, column) for column in columns).items():
-        size = rows_and_columns(len(own), MOST_COLUMNS)[1]
-        rows[group] = [own[i : i + size] for i in range(0, len(own), size)]
-    return rows
 
 
 def _by_kind(columns: list[Column]) -> dict[str, list[Column]]:
@@ -139,26 +152,13 @@ def _protocol(column: Column, table: Table) -> dict[str, str]:
     return entries
 
 
-def _section(results: dict[str, Any], name: str, folder: Path) -> Section:
-    runs, known = results["runs"], results["captions"].get(name, {})
-    title = known.get("title") or name.replace("_", " ").capitalize()
-    images, missing = [], {}
-    for run in runs:
-        if name in run["figures"]:
-            png = (folder / run["figures"][name]).read_bytes()
-            images.append((run, image_of(png, f"{title}: {run['label']}, {run['model']}")))
-        else:
-            missing.setdefault(run["missing_figures"].get(name, "not drawn"), []).append(run["label"])
-    return Section(title, known.get("caption", ""), images, missing)
-
-
 def _settings(runs: list[dict[str, Any]]) -> tuple[dict[str, list[str]], list[tuple[str, dict[str, str]]]]:
     """Settings that differ: those that at least two runs have, a value for each run, and what only one run has."""
     if len(runs) < 2:
         return {}, []
     settings = [{key: as_typed(v) for key, v in flat(run.get("config", {})).items() if _tells(key)} for run in runs]
     counts = Counter(key for run in settings for key in run)
-    values = {key: [run.get(key, "–") for run in settings] for key, count in counts.items() if count > 1}
+    values = {key: [run.get(key, "") for run in settings] for key, count in counts.items() if count > 1}
     shared = {key: of_runs for key, of_runs in values.items() if len(set(of_runs)) > 1}
     own = [
         (run["label"], {key: value for key, value in entries.items() if counts[key] == 1})

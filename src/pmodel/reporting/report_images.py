@@ -9,14 +9,22 @@ from PIL import Image
 
 from pmodel.reporting.texts import grouped, is_finite, label_of
 
+# The width, in pixels, of images that are shown in twice their size where one looks at one alone.
+SMALL = 600
+
 
 class PageImage(NamedTuple):
-    """An image in the page, in its own pixels."""
+    """An image in the page, and its size in its own pixels."""
 
     uri: str
     width: int
     height: int
     alt: str
+
+    @property
+    def is_small(self) -> bool:
+        """Whether there is room to show each of its pixels as a square of four."""
+        return self.width <= SMALL
 
 
 def image_of(png: bytes, alt: str) -> PageImage:
@@ -26,9 +34,14 @@ def image_of(png: bytes, alt: str) -> PageImage:
     return PageImage(f"data:image/png;base64,{base64.b64encode(png).decode()}", width, height, alt)
 
 
-def curves_of(runs: list[dict[str, Any]]) -> list[tuple[str, PageImage]]:
-    """Each curve of the document: its words, and all runs that have it in one plot."""
-    found = grouped((curve["name"], (run["label"], curve)) for run in runs for curve in run.get("curves", []))
+def curves_of(runs: list[dict[str, Any]], groups: tuple[str, ...]) -> list[tuple[str, PageImage]]:
+    """Each curve of these groups: its words, and all runs that have it in one plot."""
+    found = grouped(
+        (curve["name"], (run["label"], curve))
+        for run in runs
+        for curve in run.get("curves", [])
+        if curve.get("group", "other") in groups
+    )
     return [_plotted(lines) for lines in found.values()]
 
 

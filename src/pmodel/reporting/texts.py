@@ -42,17 +42,29 @@ def error_text(number: Number) -> str:
 
 def bits_text(number: Number) -> str:
     """Bits per dimension with as many digits as their standard error leaves them, "" where there are none."""
+    return value_text(in_bits(number)) if is_finite(number.get("bits_per_dim")) else ""
+
+
+def in_bits(number: Number) -> Number:
+    """The same number in bits per dimension, if it has them."""
     bits, error = number.get("bits_per_dim"), _error(number)
     if not is_finite(bits):
-        return ""
-    scale = bits / number["value"] if number["value"] else 0
-    return with_error(bits, None if error is None else abs(scale) * error)[0]
+        return number
+    scale = abs(bits / number["value"]) if number["value"] else 0.0
+    own = {"value": bits, "unit": "bits per dimension"} | ({} if error is None else {"standard_error": scale * error})
+    return {**number, **own}
 
 
 def _error(number: Number) -> float | None:
     """The standard error, None where there is none: a file may say null."""
     error = number.get("standard_error")
     return error if is_finite(error) else None
+
+
+def listed(words: list[str]) -> str:
+    """Words as a sentence lists them: "a, b and c"."""
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def spread_text(values: list[float], of: str) -> str:

@@ -20,8 +20,9 @@ class Number(TypedDict):
     `bits_per_dim` is the same number in that unit. `better` says which of two values is, where one is, and `ideal`
     what is best where it lies between; `least` is what the true value is at least, of an unbiased estimate that can be
     below it; `kind` of a likelihood whether it is exact, a bound or an estimate; `group` where it stands in a table;
-    `remark` in half a line what it is beside the main number of its table. A number with `caveats` is no quality of its
-    model, for reasons of half a line each: it is never marked as the best.
+    `skill` what a model is good at that has a good value, of a main number; `remark` in half a line what it is beside
+    the main number of its table. A number with `caveats` is no quality of its model, for reasons of half a line each:
+    it is never marked as the best.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Number(TypedDict):
     least: NotRequired[float]
     kind: NotRequired[Literal["exact", "bound", "estimate"]]
     group: NotRequired[Group]
+    skill: NotRequired[str]
     remark: NotRequired[str]
     caveats: NotRequired[list[str]]
 
@@ -56,6 +58,7 @@ class Curve(NamedTuple):
 
     name: str
     label: str
+    group: Group
     x: list[float]
     y: list[float]
     error: list[float]
