@@ -389,22 +389,24 @@ def test_curves_begin_with_what_the_model_is_judged_by_and_share_declared_panels
     drawn = noted(monkeypatch, "plots.plots.curves")
     figure = LossCurves()
     names = ["d_real", "d_fake", "generator_loss", "discriminator_loss", *"abcdef"]
-    metrics = {f"{split}/{name}": torch.tensor(1.0) for split in ("val", "train") for name in names}
-    trainer = SimpleNamespace(callback_metrics=metrics | {"val/frechet": torch.tensor(2.0)}, current_epoch=0)
-    figure.note(trainer)
+    for epoch in range(2):
+        metrics = {f"{split}/{name}": torch.rand(()) for split in ("val", "train") for name in names}
+        metrics["val/frechet"] = torch.tensor(2.0 - epoch)
+        figure.note(SimpleNamespace(callback_metrics=metrics, current_epoch=epoch))
     model = SimpleNamespace(
         monitor="val/frechet",
         headline=("discriminator_loss", "generator_loss"),
         units={"discriminator_loss": "nats", "d_real": "probability"},
         panels={"D(x)": ("d_real", "d_fake"), "more": ("none",)},
     )
-    figure.draw(Scene(None, 1), model)
-    ((panels,),) = drawn
+    figure.draw(Scene(image_data(), 2), model)
+    ((panels, best),) = drawn
     expected = ["frechet", "discriminator_loss (nats)", "generator_loss", "D(x)", "a", "b", "c", "d"]
     assert list(panels) == expected
     assert list(panels["a"]) == ["train", "val"]
     assert list(panels["D(x)"]) == ["d_real, train", "d_real, val", "d_fake, train", "d_fake, val"]
-    assert panels["frechet"] == {"val": ([1], [2.0])}
+    assert panels["frechet"] == {"val": ([1, 2], [2.0, 1.0])}
+    assert best == (2, 1.0)
 
 
 # What none of them fits

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from built import (
+    Bandwidths,
     ClusterCentres,
     ClusterMap,
     CodeArithmetic,
@@ -23,6 +24,7 @@ from built import (
     ReconstructionGrid,
     SampleGrid,
     SamplesOverTime,
+    Spectrum,
     Traversals,
 )
 from figure_parts import FakeModel, data_of
@@ -85,6 +87,8 @@ FIRST = {
     ClusterCentres: "clusters",
     ClusterMap: "assign",
     PrincipalComponentsFigure: "principal_components",
+    Spectrum: "principal_components",
+    Bandwidths: "held_out_log_prob",
     DensityFigure: "log_prob",
     LikelihoodMap: "log_prob_per_pixel",
 }

@@ -64,6 +64,11 @@ def are_images(x: Tensor, few: Sequence[int] = (1, 2)) -> bool:
     return True
 
 
+def followed(data: LightningDataModule, model: LightningModule) -> str:
+    """The `monitor` of the model, which best.ckpt follows; without validation examples that of the training split."""
+    return model.monitor if data.split_sizes.get("validation") else model.monitor.replace("val/", "train/")
+
+
 def dimensions(D: int) -> str:
     return "1 dimension" if D == 1 else f"{D} dimensions"
 
