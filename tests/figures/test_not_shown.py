@@ -72,6 +72,9 @@ NO_IMAGES = "the data are points, not images"
 NO_POINTS = "the data are images, not points"
 
 CHANNELS = "the images have 4 channels, not 1 or 3"
+LABELLED_PLANE = data_of(torch.rand(20, 2), torch.rand(5, 2), class_names=("a", "b", "c"))
+OF_CLUSTERS = "the codes say to which cluster a point belongs: see clusters"
+PIXEL_BY_PIXEL = "to draw pixel by pixel after each epoch would take too long"
 THREE_DIMENSIONS = "the points have 3 dimensions, not 1 or 2"
 
 # What each asks a model for first.
@@ -136,9 +139,8 @@ CASES = [
     (LatentManifold, FakeModel(decode=never, discriminate=never, **codes_of(2)), IMAGES, PRIOR),
     (LatentManifold, FakeModel(decode=never, **codes_of(64)), IMAGES, "the code has 64 dimensions, not 2"),
     (LatentManifold, FakeModel(decode=as_data((2,)), **codes_of(2)), PLANE, NO_IMAGES),
-    (LatentScatter, FakeModel(encode=never), IMAGES, "the model has no latent_dim"),
-    (LatentScatter, FakeModel(encode=never, latent_dim=3), IMAGES, "the code has 3 dimensions, not 2"),
-    (LatentScatter, FakeModel(encode=never, latent_dim=2), EMPTY, "there are no validation examples"),
+    (LatentScatter, FakeModel(encode=never), EMPTY, "there are fewer than 3 validation examples"),
+    (LatentScatter, FakeModel(encode=never, assign=never), PLANE, OF_CLUSTERS),
     (ClusterCentres, FakeModel(clusters=lambda: (torch.eye(2), torch.ones(2) / 2)), PLANE, NO_IMAGES),
     (PrincipalComponentsFigure, components(THREE), SPACE, "the points have 3 dimensions, not 2"),
     (PrincipalComponentsFigure, components(FOUR), FOUR_CHANNELS, CHANNELS),
