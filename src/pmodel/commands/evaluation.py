@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pmodel.callbacks.figures import Figures
 from pmodel.capabilities import Samples
-from pmodel.commands.sweeps import differing, typed_settings
+from pmodel.commands.sweep_jobs import differing, typed_settings
 from pmodel.evaluation.findings import Finding, Metric, Reference
 from pmodel.evaluation.memorization import Memorization
 from pmodel.evaluation.samples import SampleQuality
