@@ -33,9 +33,9 @@ def sweep_of(folder: Path, key: str, values: list[str], seeds=(1, 2)) -> list:
     return read_jobs(folder)
 
 
-def test_the_main_number_the_monitor_and_the_parts_of_beta_are_drawn_over_it(tmp_path):
+def test_the_main_number_and_the_parts_that_beta_weighs_are_drawn_over_it(tmp_path):
     panels = numbers_over("model.beta", sweep_of(tmp_path, "model.beta", ["4", "0.1", "1"]))
-    assert list(panels) == ["bound (nats)", "loss (nats)", "reconstruction (nats)", "kl (nats)"]
+    assert list(panels) == ["bound (nats)", "reconstruction (nats)", "kl (nats)"]
     deviation = pytest.approx(math.sqrt(0.5))
     assert panels["bound (nats)"] == [(0.1, 101.5, deviation), (1.0, 102.5, deviation), (4.0, 100.5, deviation)]
     assert panels["kl (nats)"] == [(0.1, 9, 0), (1.0, 8, 0), (4.0, 10, 0)]
@@ -78,9 +78,9 @@ def test_figures_of_the_values_stand_beside_each_other_in_their_order(tmp_path):
     assert figures_over("model.beta", jobs[-2:]) == ("", {})
     assert spread(list(range(100)), 12)[::11] == [0, 99]
     page = sweeps.figures_by_value(files)
-    # Three in a row, each made narrower.
-    assert page.shape[1] == 3 * 460 + 2 * 24
-    assert (page == (255, 0, 0)).all(2).sum() == 3 * 460 * round(460 / 3)
+    # Two in a row, each made narrower.
+    assert page.shape[1] == 2 * 720 + 24
+    assert (page == (255, 0, 0)).all(2).sum() == 3 * 720 * 240
 
 
 def test_a_sweep_leaves_its_figures_and_what_is_none_leaves_nothing(tmp_path):

@@ -14,8 +14,8 @@ from pmodel.commands.sweep_jobs import REPEATS, Job, differing, label_in_table
 from pmodel.runs.results import Number
 
 BAND = "standard deviation over jobs"
-# What else is shown over a setting, besides the main number and the monitor.
-PARTS = {"model.beta": ("reconstruction", "kl")}
+# What is shown over a setting besides the main number, in place of the monitor, which it is a part of.
+PARTS = {"model.beta": ("reconstruction", "kl", "elbo")}
 # Of the jobs' own figures the first one of these that there is stands beside each other.
 BY_VALUE = ("density", "clusters", "samples", "centres", "reconstructions")
 MOST_VALUES = 12
@@ -152,7 +152,7 @@ def shown_over(key: str, jobs: list[Job]) -> list[str]:
     main = next((name for name, number in numbers.items() if "split" in number), None)
     split, _, quantity = (jobs[0].monitor or "").partition("/")
     monitor = next((name for name in (f"{split} {quantity}", quantity) if name in numbers), None)
-    return [name for name in dict.fromkeys([main, monitor, *PARTS.get(key, ())]) if name in numbers]
+    return [name for name in dict.fromkeys([main, *PARTS.get(key, (monitor,))]) if name in numbers]
 
 
 def means_of(points: dict[float, list[float]]) -> list[tuple[float, float, float]]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from pmodel.plots.plots import HALO, new_axes, new_figure, render
 
@@ -22,7 +22,9 @@ def spectrum(shares: np.ndarray) -> np.ndarray:
     each.plot(explains + 1, 100 * shares[explains], color="C0", marker=marker)
     if len(explains):
         each.set_yscale("log")
+        each.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         each.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+        each.yaxis.set_minor_formatter(NullFormatter())
     each.set(title="each component", xlabel="component", ylabel="share of the variance (%)")
     _cumulative(together, shares)
     rest = 1 - shares.sum()

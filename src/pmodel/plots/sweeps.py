@@ -86,15 +86,18 @@ def _draw_with_spread(axes: Axes, curves: dict[str, Points], log_x: bool, names:
     axes.grid(alpha=0.3)
 
 
-def figures_by_value(files: dict[str, Path], width: int = 460) -> np.ndarray:
-    """Images in files, each below its name, three in a row, none wider than `width` pixels; uint8."""
+def figures_by_value(files: dict[str, Path]) -> np.ndarray:
+    """Images in files, each below its name, three in a row, or two where one is wide; shrunk if need be; uint8."""
     images = {}
     for name, file in files.items():
         with Image.open(file) as image:
-            scale = min(1, width / image.width)
-            size = round(scale * image.width), round(scale * image.height)
-            images[name] = np.asarray(image.convert("RGB").resize(size, Image.Resampling.LANCZOS))
-    return in_rows(images, 3)
+            images[name] = image.convert("RGB")
+    columns, width = (2, 720) if max(image.width for image in images.values()) > 700 else (3, 460)
+    for name, image in images.items():
+        scale = min(1, width / image.width)
+        size = round(scale * image.width), round(scale * image.height)
+        images[name] = np.asarray(image.resize(size, Image.Resampling.LANCZOS))
+    return in_rows(images, columns)
 
 
 def importances(shares: dict[str, float], count: int) -> np.ndarray:
