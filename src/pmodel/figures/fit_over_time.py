@@ -8,7 +8,8 @@ from lightning.pytorch import LightningModule, Trainer
 
 from pmodel.capabilities import Assigns, Clusters, GaussianComponents, LogProb
 from pmodel.figures.densities import values_at
-from pmodel.figures.figure import Figure, NotShown, Scene, evaluating, need, need_points, scene_of
+from pmodel.figures.figure import Figure, Scene, evaluating, need, need_points, scene_of
+from pmodel.figures.over_time import need_earlier
 from pmodel.plots.frame import axis_through
 from pmodel.processes.launch import is_first
 from pmodel.settings.ranges import Count, Two
@@ -47,9 +48,8 @@ class FitOverTime(Figure):
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
         need(model, Assigns, Clusters)
         need_points(torch.empty(1, *scene.data.shape), (2,))
+        need_earlier(self.state, scene)
         fits = {**self.state, scene.epochs: self._now(scene, model)}
-        if len(fits) < 2:
-            raise NotShown("there is no earlier epoch to compare with")
         x = self._points(scene)
         from pmodel.plots.clusters import Fit, fits_on_plane
 

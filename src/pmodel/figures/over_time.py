@@ -1,6 +1,7 @@
 """How the draws of a model change while it trains."""
 
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,12 +56,12 @@ class SamplesOverTime(Figure):
                 self.state[scene.epochs] = self._drawn(scene, model)
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
+        images = self._are_images(scene, model)
+        need_earlier(self.state, scene)
         # The newest again: training may have ended within an epoch.
         rows = {**self.state, scene.epochs: self._drawn(scene, model)}
-        if len(rows) < 2:
-            raise NotShown("there is no earlier epoch to compare with")
         named = {f"epoch {epoch}": rows[epoch] for epoch in sorted(rows)}
-        if self._are_images(scene, model):
+        if images:
             what = "E[x | z] of the same z" if has_noisy_decoder(model) else "samples of the same noise"
             title = f"{what} while the model trains"
             return side_by_side({title: labelled_rows({label: x.float() / 255 for label, x in named.items()})})
@@ -88,6 +89,12 @@ class SamplesOverTime(Figure):
             x = model.sample(n, generator=generator)
         x = x.float().cpu()
         return (255 * x.clamp(0, 1)).round().byte() if images else x
+
+
+def need_earlier(history: dict[int, Any], scene: Scene) -> None:
+    """Raises NotShown unless a history, by epoch, goes back beyond the newest one."""
+    if not set(history) - {scene.epochs}:
+        raise NotShown("there is no earlier epoch to compare with")
 
 
 def has_noisy_decoder(model: LightningModule) -> bool:

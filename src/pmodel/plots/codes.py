@@ -1,12 +1,13 @@
 """A map of codes in the plane, with some of their examples on it; arrays in, one uint8 image out."""
 
 from collections.abc import Sequence
+from textwrap import fill
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
-from pmodel.plots.frame import to_scale
+from pmodel.plots.frame import ratio, to_scale
 from pmodel.plots.palette import cluster_color
 from pmodel.plots.plots import DPI, HALO, MOST_NAMED, add_legend, new_figure, plain, render
 
@@ -30,13 +31,14 @@ def code_map(
     images: (N, H, W, 3), uint8; None: only points
     num_images: on the map, at most
     """
-    figure = new_figure(9, 7.2)
+    height = float(np.clip(7.6 * ratio(*codes.T) + 1, 4, 8.5))
+    figure = new_figure(9, height)
     axes = figure.subplots()
     mixed = np.random.default_rng(0).permutation(len(codes))
     colours = [cluster_color(labels[i]) for i in mixed]
     size = float(np.clip(6000 / len(codes), 8, 26))
     axes.scatter(*codes[mixed].T, s=size, c=colours, alpha=0.6, linewidths=0)
-    axes.set(xlabel=names[0], ylabel=names[1])
+    axes.set(xlabel=names[0], ylabel=fill(names[1], round(11 * height)))
     axes.set_aspect("equal" if to_scale(*codes.T) else "auto", adjustable="datalim")
     add_legend(figure, [plain(group) for group in groups])
     figure.suptitle(title, fontsize=11)
