@@ -8,7 +8,9 @@ import subprocess
 import sys
 
 import pytest
-from support import ROOT
+from support import ROOT, config
+
+from pmodel.commands.sweep_figures import BY_VALUE
 
 
 @pytest.fixture
@@ -28,6 +30,17 @@ def copy(tmp_path):
             with (tmp_path / path).open("a", encoding="utf-8") as file:
                 file.write(content)
     return tmp_path
+
+
+def test_every_figure_is_explained_on_the_page_of_figures():
+    page = (ROOT / "docs" / "figures.md").read_text(encoding="utf-8")
+    explained = re.findall(r"^\*\*(\w+)\*\*", page, re.MULTILINE)
+    names = set(config()["callbacks"]["figures"]["include"])
+    assert len(explained) == len(set(explained))
+    assert set(explained) == names | {"sweep", "sweep_samples", "search", "importances"}
+    assert {f"`sweep_{name}`" for name in BY_VALUE if name != "samples"} <= set(re.findall(r"`sweep_\w+`", page))
+    for target in re.findall(r"\]\(([^)#:]+)\)", page):
+        assert (ROOT / "docs" / target).exists(), target
 
 
 FILES = {

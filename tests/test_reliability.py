@@ -19,7 +19,7 @@ from forked import EVENT, start_forked
 from support import ROOT, run_directory, small_disk
 
 from pmodel.callbacks.timing import Timing
-from pmodel.commands.sweeps import read_jobs
+from pmodel.commands.sweep_jobs import read_jobs
 from pmodel.models.vae import VAE
 from pmodel.processes.launch import Processes
 from pmodel.processes.threads import usual_threads

@@ -86,6 +86,27 @@ def run_to(found: Search, num_trials: int, num_jobs: int) -> list[dict[str, str]
     return [found.settings(trial.number) for trial in found.trials()]
 
 
+def test_the_setting_that_decides_is_the_important_one_and_few_trials_say_nothing(tmp_path):
+    found = search(tmp_path, sampler="random")
+    while numbers := found.next_trials(1, 24):
+        (number,) = numbers
+        # One trial that diverges would explain all differences.
+        found.tell(number, 1e9 if number == 5 else float(found.settings(number)["dim"]))
+        assert bool(found.importances()) == (number >= 9)
+    shares = found.importances()
+    assert set(shares) == set(SPACE)
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["dim"] > 0.7
+    assert search(tmp_path, sampler="random").importances() == shares
+
+
+def test_trials_without_a_difference_have_no_important_setting(tmp_path):
+    found = search(tmp_path, sampler="random")
+    while numbers := found.next_trials(1, 12):
+        found.tell(numbers[0], 1.0)
+    assert found.importances() == {}
+
+
 @pytest.mark.parametrize("num_jobs", [1, 3])
 def test_a_search_cut_at_any_point_draws_what_an_uncut_one_draws(num_jobs, tmp_path):
     (tmp_path / "whole").mkdir()

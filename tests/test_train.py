@@ -40,7 +40,10 @@ def test_a_run_directory_holds_everything_and_the_terminal_shows_where(train, tm
         *(f"checkpoints/{name}.ckpt" for name in ("last", "best", "epoch_000", "epoch_001")),
         *(
             f"figures/{name}.png"
-            for name in ("data", "samples", "reconstructions", "interpolations", "traversals", "loss_curves")
+            for name in (
+                *("data", "samples", "samples_over_time", "reconstructions", "interpolations", "traversals"),
+                *("arithmetic", "latent_scatter", "loss_curves"),
+            )
         ),
     }
     assert status(run)["status"] == "done"
@@ -328,7 +331,7 @@ def test_points_are_drawn_as_clouds(data, train, tmp_path):
     outcome = train(f"data={data}", "data.limit=64", "trainer.max_epochs=1", "callbacks.final.num_samples=2")
     assert outcome.code == 0, outcome.err
     figures = {f.stem for f in run_directory(tmp_path / "logs").glob("figures/*.png")}
-    assert figures == {"data", "samples", "reconstructions", "loss_curves"}
+    assert figures == {"data", "samples", "reconstructions", "latent_scatter"}
 
 
 @pytest.mark.parametrize(("model", "steps"), [("vae", 6), ("autoencoder", 8), ("gan", 8)])

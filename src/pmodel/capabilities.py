@@ -195,6 +195,18 @@ class PrincipalComponents(Protocol):
 
 
 @runtime_checkable
+class HasBandwidths(Protocol):
+    """Is a density of kernels around the training examples, whose widths can be compared with others."""
+
+    def held_out_log_prob(self, ratios: Tensor) -> Tensor:
+        """The mean log p(x) of held-out training examples under the others, nats, (F,), if each kernel were `ratios`
+        (F,) times as wide."""
+
+    bandwidths: Tensor
+    """The widths of the kernel, (D,)."""
+
+
+@runtime_checkable
 class Completes(Protocol):
     """Fills in what is missing."""
 

@@ -13,7 +13,9 @@ from omegaconf import OmegaConf
 from PIL import Image
 from support import ROOT
 
-from pmodel.commands.sweeps import Curves, SweepSummary, differing, read_jobs, summary_table, write_csv
+from pmodel.commands.sweep_figures import Curves
+from pmodel.commands.sweep_jobs import differing, read_jobs
+from pmodel.commands.sweeps import SweepSummary, summary_table, write_csv
 from pmodel.config.check import check_overrides
 from pmodel.config.overrides import hydras_own, own_sweep, parse_overrides
 from pmodel.config.resolvers import epochs_for

@@ -11,6 +11,7 @@ from figure_parts import FakeModel, FakeTrainer, data_of, is_drawn, noted, point
 from support import run_directory
 
 from pmodel.callbacks.figures import Figures
+from pmodel.data.batch import Batch
 from pmodel.figures.arithmetic import NOISE, surest, triples
 from pmodel.figures.curves import LossCurves
 from pmodel.figures.figure import NotShown, Scene, scene_of
@@ -288,6 +289,44 @@ def test_arithmetic_takes_the_labels_that_are_part_of_the_codes(monkeypatch):
         assert (row[4:, :64] != row[3, :64]).all()
 
 
+class Autoencoder(FakeModel):
+    """Codes are the pixels in twice their size."""
+
+    latent_dim = 64
+
+    def encode(self, x):
+        return 2 * x.flatten(1)
+
+    def decode(self, z):
+        return (z / 2).view(-1, 1, 8, 8)
+
+
+def test_a_model_that_encodes_adds_the_mean_codes_of_the_first_examples_of_each_class(monkeypatch):
+    data, label = image_data(), torch.arange(30) % 4
+    x = data.examples("validation", 30).x
+    drawn, asked = noted(monkeypatch, "figures.arithmetic.equations"), []
+    monkeypatch.setattr("pmodel.figures.arithmetic.feature_extractor", None)
+    data.examples = lambda split, n: Batch(x, label)
+    model = Autoencoder()
+    decode = model.decode
+    model.decode = lambda z: asked.append(z) or decode(z)
+    CodeArithmetic(num_rows=3, num_codes=3, num_variations=40).draw(Scene(data, 1), model)
+    ((_, captions, *_),) = drawn
+    z = asked[-1].view(3, 44, 64)
+    deviations = (2 * x.flatten(1)).std(0, correction=0)
+    for row, names in zip(z, captions, strict=True):
+        for mean, name in zip(row, names[:3], strict=False):
+            first = x[label == int(name.removeprefix("class "))][:3]
+            torch.testing.assert_close(mean, 2 * first.flatten(1).mean(0))
+        torch.testing.assert_close(row[3], row[0] - row[1] + row[2])
+        noise = (row[4:] - row[3]) / deviations
+        assert noise.abs().max() <= NOISE + 1e-5
+        assert noise.std() == pytest.approx(NOISE / math.sqrt(3), rel=0.1)
+    data.examples = lambda split, n: Batch(x, label % 2)
+    with pytest.raises(NotShown, match="3 examples each of 2 classes were found, not of 3"):
+        CodeArithmetic(num_rows=3, num_codes=3, num_variations=4).draw(Scene(data, 1), model)
+
+
 def test_arithmetic_leaves_out_classes_of_too_few_codes_and_needs_three(monkeypatch):
     rare = classifier(lambda x: torch.eye(4)[(torch.arange(len(x)) % 3).where(torch.arange(len(x)) > 1, 3)])
     _, captions = arithmetic(monkeypatch, GAN(), rare)
@@ -389,30 +428,32 @@ def test_curves_begin_with_what_the_model_is_judged_by_and_share_declared_panels
     drawn = noted(monkeypatch, "plots.plots.curves")
     figure = LossCurves()
     names = ["d_real", "d_fake", "generator_loss", "discriminator_loss", *"abcdef"]
-    metrics = {f"{split}/{name}": torch.tensor(1.0) for split in ("val", "train") for name in names}
-    trainer = SimpleNamespace(callback_metrics=metrics | {"val/frechet": torch.tensor(2.0)}, current_epoch=0)
-    figure.note(trainer)
+    for epoch in range(2):
+        metrics = {f"{split}/{name}": torch.rand(()) for split in ("val", "train") for name in names}
+        metrics["val/frechet"] = torch.tensor(2.0 - epoch)
+        figure.note(SimpleNamespace(callback_metrics=metrics, current_epoch=epoch))
     model = SimpleNamespace(
         monitor="val/frechet",
         headline=("discriminator_loss", "generator_loss"),
         units={"discriminator_loss": "nats", "d_real": "probability"},
         panels={"D(x)": ("d_real", "d_fake"), "more": ("none",)},
     )
-    figure.draw(Scene(None, 1), model)
-    ((panels,),) = drawn
+    figure.draw(Scene(image_data(), 2), model)
+    ((panels, best),) = drawn
     expected = ["frechet", "discriminator_loss (nats)", "generator_loss", "D(x)", "a", "b", "c", "d"]
     assert list(panels) == expected
     assert list(panels["a"]) == ["train", "val"]
     assert list(panels["D(x)"]) == ["d_real, train", "d_real, val", "d_fake, train", "d_fake, val"]
-    assert panels["frechet"] == {"val": ([1], [2.0])}
+    assert panels["frechet"] == {"val": ([1, 2], [2.0, 1.0])}
+    assert best == (2, 1.0)
 
 
 # What none of them fits
 
 
-def test_an_epoch_of_a_model_without_a_discriminator_or_of_other_points_leaves_no_history():
-    three = SimpleNamespace(shape=(3,))
-    for data, model in ((image_data(), FakeModel()), (three, PlaneModel(D=3))):
+def test_an_epoch_of_a_model_that_draws_slowly_or_not_at_all_or_of_other_points_leaves_no_history():
+    three, slow = SimpleNamespace(shape=(3,)), FakeModel(sample=None, log_prob_per_pixel=None)
+    for data, model in ((image_data(), FakeModel()), (image_data(), slow), (three, PlaneModel(D=3))):
         figure = SamplesOverTime()
         figure.note(FakeTrainer(data, model))
         assert not figure.state

@@ -112,4 +112,4 @@ def test_a_run_of_an_autoregressive_model_leaves_them(settings, train, tmp_path)
     outcome = train("model=pixelcnn", "data.limit=64", "trainer.max_epochs=1", *settings)
     assert outcome.code == 0, outcome.err
     drawn = {f.stem for f in run_directory(tmp_path / "logs").glob("figures/*.png")}
-    assert drawn == {"data", "samples", "completions", "likelihood_map", "loss_curves"}
+    assert drawn == {"data", "samples", "completions", "likelihood_map"}

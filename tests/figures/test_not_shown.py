@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from built import (
+    Bandwidths,
     ClusterCentres,
     ClusterMap,
     CodeArithmetic,
@@ -13,6 +14,7 @@ from built import (
     DataFigure,
     DensityFigure,
     DiscriminatorField,
+    FitOverTime,
     Interpolations,
     LatentManifold,
     LatentScatter,
@@ -23,6 +25,7 @@ from built import (
     ReconstructionGrid,
     SampleGrid,
     SamplesOverTime,
+    Spectrum,
     Traversals,
 )
 from figure_parts import FakeModel, data_of
@@ -70,6 +73,9 @@ NO_IMAGES = "the data are points, not images"
 NO_POINTS = "the data are images, not points"
 
 CHANNELS = "the images have 4 channels, not 1 or 3"
+LABELLED_PLANE = data_of(torch.rand(20, 2), torch.rand(5, 2), class_names=("a", "b", "c"))
+OF_CLUSTERS = "the codes say to which cluster a point belongs: see clusters"
+PIXEL_BY_PIXEL = "to draw pixel by pixel after each epoch would take too long"
 THREE_DIMENSIONS = "the points have 3 dimensions, not 1 or 2"
 
 # What each asks a model for first.
@@ -82,9 +88,14 @@ FIRST = {
     Traversals: "decode",
     LatentManifold: "decode",
     LatentScatter: "encode",
+    CodeArithmetic: "decode",
+    SamplesOverTime: "sample",
     ClusterCentres: "clusters",
     ClusterMap: "assign",
+    FitOverTime: "assign",
     PrincipalComponentsFigure: "principal_components",
+    Spectrum: "principal_components",
+    Bandwidths: "held_out_log_prob",
     DensityFigure: "log_prob",
     LikelihoodMap: "log_prob_per_pixel",
 }
@@ -108,7 +119,8 @@ CASES = [
     ),
     (SampleGrid, FakeModel(sample=as_data((3,))), SPACE, THREE_DIMENSIONS),
     (SampleGrid, FakeModel(sample=as_data((4, 8, 8))), FOUR_CHANNELS, CHANNELS),
-    (SamplesOverTime, FakeModel(sample=never), IMAGES, AGAINST),
+    (SamplesOverTime, FakeModel(sample=never, log_prob_per_pixel=never), IMAGES, PIXEL_BY_PIXEL),
+    (SamplesOverTime, FakeModel(sample=never), IMAGES, "there is no earlier epoch to compare with"),
     (SamplesOverTime, FakeModel(**GAN), LINE, "the points have 1 dimension, not 2"),
     (SamplesOverTime, FakeModel(**GAN), FOUR_CHANNELS, CHANNELS),
     (ReconstructionGrid, FakeModel(reconstruct=never), SPACE, THREE_DIMENSIONS),
@@ -120,11 +132,11 @@ CASES = [
     (Traversals, FakeModel(decode=never), IMAGES, "the model has neither encode nor sample_latents"),
     (Traversals, FakeModel(encode=never, decode=never), PLANE, NO_IMAGES),
     (Traversals, FakeModel(decode=as_data((2,)), **codes_of(4)), PLANE, NO_IMAGES),
-    (CodeArithmetic, FakeModel(decode=never, **codes_of(4)), IMAGES, AGAINST),
-    (CodeArithmetic, FakeModel(**GAN), IMAGES, "the model has no sample_latents"),
-    (CodeArithmetic, FakeModel(**GAN_CODES), IMAGES, "the model has no decode"),
-    (CodeArithmetic, FakeModel(decode=as_data((2,)), **GAN_CODES), PLANE, NO_IMAGES),
-    (CodeArithmetic, FakeModel(decode=as_data((1, 8, 8)), **GAN_CODES), IMAGES, "the data have no labels"),
+    (CodeArithmetic, FakeModel(decode=never), IMAGES, "the model has neither encode nor sample_latents"),
+    (CodeArithmetic, FakeModel(decode=as_data((2,)), **GAN_CODES), LABELLED_PLANE, NO_IMAGES),
+    (CodeArithmetic, FakeModel(encode=never, decode=never), LABELLED_PLANE, NO_IMAGES),
+    (CodeArithmetic, FakeModel(decode=never, **GAN_CODES), IMAGES, "the data have no labels"),
+    (CodeArithmetic, FakeModel(encode=never, decode=never), IMAGES, "the data have no labels"),
     (NearestNeighbours, FakeModel(sample=never), IMAGES, AGAINST),
     (NearestNeighbours, FakeModel(**GAN), PLANE, NO_IMAGES),
     (LikelihoodMap, FakeModel(log_prob_per_pixel=never), CONTINUOUS, "the images are continuous, not on levels"),
@@ -132,10 +144,11 @@ CASES = [
     (LatentManifold, FakeModel(decode=never, discriminate=never, **codes_of(2)), IMAGES, PRIOR),
     (LatentManifold, FakeModel(decode=never, **codes_of(64)), IMAGES, "the code has 64 dimensions, not 2"),
     (LatentManifold, FakeModel(decode=as_data((2,)), **codes_of(2)), PLANE, NO_IMAGES),
-    (LatentScatter, FakeModel(encode=never), IMAGES, "the model has no latent_dim"),
-    (LatentScatter, FakeModel(encode=never, latent_dim=3), IMAGES, "the code has 3 dimensions, not 2"),
-    (LatentScatter, FakeModel(encode=never, latent_dim=2), EMPTY, "there are no validation examples"),
+    (LatentScatter, FakeModel(encode=never), EMPTY, "there are fewer than 3 validation examples"),
+    (LatentScatter, FakeModel(encode=never, assign=never), PLANE, OF_CLUSTERS),
     (ClusterCentres, FakeModel(clusters=lambda: (torch.eye(2), torch.ones(2) / 2)), PLANE, NO_IMAGES),
+    (FitOverTime, FakeModel(assign=never, clusters=never), IMAGES, NO_POINTS),
+    (FitOverTime, FakeModel(assign=never, clusters=never), LINE, "the points have 1 dimension, not 2"),
     (PrincipalComponentsFigure, components(THREE), SPACE, "the points have 3 dimensions, not 2"),
     (PrincipalComponentsFigure, components(FOUR), FOUR_CHANNELS, CHANNELS),
     (DiscriminatorField, FakeModel(sample=never), PLANE, AGAINST),

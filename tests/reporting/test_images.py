@@ -18,7 +18,6 @@ from pmodel.plots.grids import (
 from pmodel.plots.plots import (
     clouds,
     clouds_over,
-    cumulative_shares,
     curves,
     grouped,
     new_figure,
@@ -182,9 +181,6 @@ def test_plots_are_images():
         clouds({"real": np.random.default_rng(0).normal(size=(50, 2))}),
         clouds_over(np.random.default_rng(0).normal(size=(50, 2)), {"epoch 1": np.full((9, 2), np.nan)}, "title"),
         clouds_over(np.zeros((5, 2)), {f"epoch {k}": np.ones((9, 2)) for k in range(7)}, "title"),
-        cumulative_shares(np.array([0.6, 0.3, 0.1])),
-        cumulative_shares(np.array([1.0])),
-        cumulative_shares(np.full(784, 1 / 2000)),
         grouped({"0": np.zeros((2, 2)), "no label": np.zeros((1, 2))}, ["a", "b"], "codes"),
     ):
         assert image.dtype == np.uint8

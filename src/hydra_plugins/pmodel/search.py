@@ -106,13 +106,16 @@ class OptunaSweeper(Sweeper):
         from PIL import Image
 
         from pmodel.files.printable import shown
-        from pmodel.plots.sweeps import search_history
+        from pmodel.plots.sweeps import importances, search_history
 
         done, pruned, num_failed = search.outcomes()
         image = folder / "search.png"
         Image.fromarray(search_history(done, pruned, search.minimizes)).save(image)
         counts = f"{len(done)} trials to their end, {len(pruned)} pruned, {num_failed} failed"
         print(f"search    {counts}: {shown(image)}")
+        if shares := search.importances():
+            Image.fromarray(importances(shares, len(done))).save(image := folder / "importances.png")
+            print(f"settings  {shown(image)}: what explains the differences between trials")
         best = search.best()
         if best is None:
             print("best      none")

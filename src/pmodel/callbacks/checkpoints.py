@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from pmodel.figures.figure import epochs_done
+from pmodel.figures.figure import epochs_done, followed
 from pmodel.files.run_files import BEST
 from pmodel.loggers.hand import keep
 from pmodel.runs.saved import read_checkpoint
@@ -61,12 +61,6 @@ class Snapshots(NamedCheckpoint):
         super().__init__(dirpath, "epoch_{epoch:03d}", "epoch", **settings)
 
 
-def followed(trainer: Trainer, model: LightningModule) -> str:
-    """The `monitor` of the model; without validation examples the same one of the training split."""
-    validates = trainer.datamodule.split_sizes.get("validation")
-    return model.monitor if validates else model.monitor.replace("val/", "train/")
-
-
 class BestCheckpoint(NamedCheckpoint):
     """Keeps one file, best.ckpt, by the quantity that the model names in `monitor`, and remembers its numbers."""
 
@@ -77,7 +71,7 @@ class BestCheckpoint(NamedCheckpoint):
         self.best_counts: dict[str, int] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self.monitor, self.mode = followed(trainer, pl_module), pl_module.monitor_mode
+        self.monitor, self.mode = followed(trainer.datamodule, pl_module), pl_module.monitor_mode
         super().setup(trainer, pl_module, stage)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

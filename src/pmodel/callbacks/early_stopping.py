@@ -6,9 +6,8 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch import callbacks as lightning
 
-from pmodel.callbacks.checkpoints import followed
 from pmodel.callbacks.frechet import FrechetDistance
-from pmodel.figures.figure import epochs_done
+from pmodel.figures.figure import epochs_done, followed
 from pmodel.settings.ranges import Count, NonNegative
 
 KEY = "callbacks.early_stopping"
@@ -44,7 +43,7 @@ class EarlyStopping(lightning.EarlyStopping):
         return type(self).__name__
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self.monitor, self.mode = followed(trainer, pl_module), pl_module.monitor_mode
+        self.monitor, self.mode = followed(trainer.datamodule, pl_module), pl_module.monitor_mode
         # Lightning decides these by the mode, before it knows that of the model.
         sign = 1 if self.mode == "max" else -1
         self.min_delta, self.best_score = sign * self.least_gain, self.best_score.new_tensor(-sign * math.inf)

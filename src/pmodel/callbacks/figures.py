@@ -48,6 +48,12 @@ class Figures(Callback):
         for figure in missing if is_first() else ():
             self._keep(trainer, figure, image_of(figure, scene_of(trainer), pl_module))
 
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Not earlier: a model without a gradient chooses its start when training begins, after the callbacks.
+        for figure in self.figures if epochs_done(trainer) == 0 else ():
+            if figure.notes_start:
+                figure.note(trainer)
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for figure in self.figures:
             figure.note(trainer)

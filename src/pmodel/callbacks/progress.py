@@ -1,6 +1,7 @@
 """One progress bar for the whole training, with the numbers that matter."""
 
 import math
+import shutil
 import sys
 import time
 from typing import Any
@@ -14,13 +15,15 @@ from pmodel.settings.ranges import Positive
 
 
 class Progress(ProgressBar):
-    """A bar over all steps on a terminal; elsewhere, as in a log file, about twenty lines per training.
+    """About twenty lines per training, each of an epoch, which stay; on a terminal also a bar over all steps.
 
-    Shows the epoch and what the model monitors: of the last step, or of the epoch where it is over, and of the last
-    validation.
+    Both show what the model monitors: of the last step, or of the epoch where it is over, and of the last validation.
+    The bar shows as many of these numbers as there is room for, and at least the last two.
     """
 
     LINES_PER_TRAINING = 20
+    # Of the bar, without its numbers: "epoch 12  45%|█████| 00:12<00:15", and with the steps and their rate.
+    NARROW, WIDE = 36, 66
 
     def __init__(self, refresh_per_second: Positive):
         super().__init__()
@@ -60,30 +63,47 @@ class Progress(ProgressBar):
         self._next_refresh = now + self.seconds_between
         self._bar.n = self._steps_done(trainer) + 1
         self._bar.set_description_str(f"epoch {trainer.current_epoch + 1}", refresh=False)
-        self._bar.set_postfix_str("  ".join(self._numbers(trainer, pl_module)))
+        self._fit_in(shutil.get_terminal_size().columns, self._numbers(trainer, pl_module, of_step=True))
+        self._bar.refresh()
 
-    def _numbers(self, trainer: Trainer, model: LightningModule) -> list[str]:
+    def _fit_in(self, columns: int, numbers: list[str]) -> None:
+        """Puts as many of the numbers into the bar as fit, the last two at least, and steps and rate if they do."""
+        while len(numbers) > 2 and self.NARROW + len("  ".join(numbers)) > columns:
+            numbers = numbers[1:]
+        text = "  ".join(numbers)
+        self._bar.set_postfix_str(text, refresh=False)
+        # Where a rest is known there is a percentage.
+        if self._bar.total:
+            narrow = "{desc} {percentage:2.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+            self._bar.bar_format = narrow if self.WIDE + len(text) > columns else None
+
+    def _numbers(self, trainer: Trainer, model: LightningModule, of_step: bool) -> list[str]:
+        """What the model monitors, as text: of the last step and short, or of the epoch."""
         quantity, logged = model.monitor.partition("/")[2], trainer.callback_metrics
         shown = {}
         for name in (*model.headline, quantity):
-            # On a bar, that of the last step; the mean of an epoch once it is over.
-            if name in model.last_terms and self._bar is not None:
-                shown[f"train {name}"] = model.in_the_datas_units({name: model.last_terms[name].mean().item()})[name]
+            if of_step and name in model.last_terms:
+                shown[name] = model.in_the_datas_units({name: model.last_terms[name].mean().item()})[name]
             elif f"train/{name}" in logged:
-                shown[f"train {name}"] = logged[f"train/{name}"].item()
+                shown[name if of_step else f"train {name}"] = logged[f"train/{name}"].item()
         if f"val/{quantity}" in logged:
-            shown[f"{model.validation_name} {quantity}"] = logged[f"val/{quantity}"].item()
+            of = "val" if of_step else model.validation_name
+            shown[f"{of} {quantity}"] = logged[f"val/{quantity}"].item()
         return [f"{name} {value:.4g}" for name, value in shown.items()]
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._bar is not None or not self._enabled or not is_first():
+        if not self._enabled or not is_first():
             return
         epoch, steps = trainer.current_epoch + 1, self._total_steps(trainer)
         last = steps and math.ceil(steps / trainer.num_training_batches)
         every = max(1, (last or 0) // self.LINES_PER_TRAINING)
         if epoch == 1 or epoch % every == 0 or epoch == last or trainer.should_stop:
             of = f"/{last}" if last else ""
-            print(f"epoch {epoch}{of}  " + "  ".join(self._numbers(trainer, pl_module)), flush=True)
+            line = f"epoch {epoch}{of}  " + "  ".join(self._numbers(trainer, pl_module, of_step=False))
+            if self._bar is None:
+                print(line, flush=True)
+            else:
+                self._bar.write(line)  # above the bar, to the standard output
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if self._bar is not None:

@@ -5,9 +5,8 @@ from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from pmodel.callbacks.checkpoints import followed
 from pmodel.callbacks.search_journal import JOURNAL, STUDY, open_journal
-from pmodel.figures.figure import epochs_done
+from pmodel.figures.figure import epochs_done, followed
 from pmodel.processes.launch import is_first
 from pmodel.settings.ranges import Whole
 
@@ -43,7 +42,8 @@ class Pruning(Callback):
             # A trial that was cut after this epoch's report, and before its end, is decided now as it was then.
             epoch, trial = epochs_done(trainer), self._storage.get_trial(self._trial_id)
             if epoch and trial.last_step == epoch:
-                reason = self._decision(epoch, followed(trainer, pl_module), trial.intermediate_values[epoch])
+                monitor = followed(trainer.datamodule, pl_module)
+                reason = self._decision(epoch, monitor, trial.intermediate_values[epoch])
         self._reason = trainer.strategy.broadcast(reason)
 
     def _open(self) -> bool:
@@ -65,7 +65,7 @@ class Pruning(Callback):
         self._validated = True
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        monitor = followed(trainer, pl_module)
+        monitor = followed(trainer.datamodule, pl_module)
         measured = self._validated or monitor.startswith("train/")  # Lightning keeps an old number
         self._validated = False
         if not (trainer.is_last_batch and measured and monitor in trainer.callback_metrics):

@@ -3,7 +3,7 @@
 import re
 import textwrap
 
-from pmodel.commands.sweeps import differing, typed_settings
+from pmodel.commands.sweep_jobs import differing, typed_settings
 from pmodel.runs.opening import Run
 
 # Settings that tell no runs apart, and the length of a label.

@@ -8,6 +8,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import Logger
 
 from pmodel.callbacks.no_profiler import NoProfiler
+from pmodel.callbacks.top_profiler import TopProfiler
 from pmodel.commands.announce import Announcement
 from pmodel.commands.strategies import adapted, plugins
 from pmodel.instantiate import instantiate
@@ -43,6 +44,7 @@ def trained(
     callbacks = [instantiate(node) for node in settings["callbacks"].values() if node]
     callbacks.append(Announcement(settings["name"], run))
     profiler = settings["trainer"]["profiler"] or NoProfiler()
+    profiler = TopProfiler() if profiler == "simple" else profiler
     chosen = {"logger": loggers, "callbacks": callbacks, "profiler": profiler, "plugins": plugins(launched())}
     # Lightning has bars and checkpoints of its own where there is no callback for them.
     chosen["enable_progress_bar"] = bool(settings["callbacks"].get("progress"))

@@ -1,4 +1,4 @@
-"""Principal components as images or arrows, and how much of the variance they explain."""
+"""Principal components as images or arrows."""
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ def around_grey(directions: Tensor) -> Tensor:
 
 
 class PrincipalComponentsFigure(Figure):
-    """The mean and the first directions as images, with their shares of the variance, and the shares added up.
+    """The mean and the first directions as images, with their shares of the variance.
 
     Points in the plane get arrows instead, from the mean, of one standard deviation along each direction.
     """
@@ -32,16 +32,15 @@ class PrincipalComponentsFigure(Figure):
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
         need(model, PrincipalComponents)
-        from pmodel.plots.plots import cumulative_shares, principal_axes
-
         mean, directions, shares = (part.cpu() for part in model.principal_components())
         if are_images(directions, (2,)):
             shown = directions[: self.num_components]
             captions = ["mean", *(f"{k}: {share:.1%}" for k, share in enumerate(shares[: len(shown)].tolist(), 1))]
             images = captioned_grid(torch.cat([mean[None], around_grey(shown)]), captions, columns_for(len(captions)))
             title = "mean and components (0 grey, + white, - black), share of variance"
-            curve = cumulative_shares(shares.numpy(), max(400, len(images)))
-            return side_by_side({title: images, "explained by the first components": curve})
+            return side_by_side({title: images})
+        from pmodel.plots.plots import principal_axes
+
         x = scene.data.examples("train", 2000).x.double()
         deviations = (shares.double() * x.var(0, correction=0).sum()).sqrt()
         points, mean, tips = map(scene.restored, (x, mean, mean + deviations[:, None] * directions))

@@ -64,6 +64,11 @@ def are_images(x: Tensor, few: Sequence[int] = (1, 2)) -> bool:
     return True
 
 
+def followed(data: LightningDataModule, model: LightningModule) -> str:
+    """The `monitor` of the model, which best.ckpt follows; without validation examples that of the training split."""
+    return model.monitor if data.split_sizes.get("validation") else model.monitor.replace("val/", "train/")
+
+
 def dimensions(D: int) -> str:
     return "1 dimension" if D == 1 else f"{D} dimensions"
 
@@ -105,7 +110,12 @@ class Scene:
 
     def restored_gaussians(self, model: GaussianComponents) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Weights (K,), means (K, D) and covariances (K, D, D) of a mixture, likewise."""
-        weights, means, covariances = (part.cpu().double() for part in model.gaussian_components())
+        return self.restored_gaussian_parts(*(part.cpu().double() for part in model.gaussian_components()))
+
+    def restored_gaussian_parts(
+        self, weights: Tensor, means: Tensor, covariances: Tensor
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The same of these, float64."""
         scale = torch.as_tensor(self.data.scale).expand(means.shape[1])
         return weights.numpy(), self.restored(means), (covariances * scale[:, None] * scale).numpy()
 
@@ -126,6 +136,7 @@ class Figure(ABC):
     caption: for a report; what one sees, to a reader who sees it for the first time
     keeps_history: whether its earlier images are kept too, in a folder of that name, to see the training proceed
     of_data: whether it shows the data, which no training changes: drawn once, before the first step
+    notes_start: whether it is told of epoch 0 too, of the model as it starts
     """
 
     name: str
@@ -133,6 +144,7 @@ class Figure(ABC):
     caption: ClassVar[str]
     keeps_history = False
     of_data = False
+    notes_start = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -1,13 +1,14 @@
 """How the draws of a model change while it trains."""
 
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from pmodel.capabilities import Discriminates, Samples
+from pmodel.capabilities import Decodes, Discriminates, LogProbPerPixel, Samples, SamplesLatents
 from pmodel.figures.figure import Figure, NotShown, Scene, are_images, evaluating, need, scene_of
 from pmodel.figures.images import fixed_generator
 from pmodel.plots.grids import labelled_rows, side_by_side
@@ -30,8 +31,9 @@ def kept_epochs(epoch: int, num_rows: int) -> range:
 class SamplesOverTime(Figure):
     """Draws from the same fixed noise after several epochs: a row for each, evenly spread, and one for the newest.
 
-    Points in the plane are clouds over the validation split's. For models that are trained against a discriminator:
-    their draws are cheap, and their losses don't show how they change. The rows are part of the checkpoint.
+    Of models with a decoder, E[x | z] of the same codes z. Points in the plane are clouds over the validation split's.
+    Not of models that draw images pixel by pixel: it would take longer than their training. The rows are part of the
+    checkpoint.
 
     Args:
         num_images: in a row.
@@ -55,24 +57,47 @@ class SamplesOverTime(Figure):
                 self.state[scene.epochs] = self._drawn(scene, model)
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
+        images = self._are_images(scene, model)
+        need_earlier(self.state, scene)
         # The newest again: training may have ended within an epoch.
         rows = {**self.state, scene.epochs: self._drawn(scene, model)}
         named = {f"epoch {epoch}": rows[epoch] for epoch in sorted(rows)}
-        title = "samples of the same noise while the model trains"
-        if self._are_images(scene, model):
+        if images:
+            what = "E[x | z] of the same z" if has_noisy_decoder(model) else "samples of the same noise"
+            title = f"{what} while the model trains"
             return side_by_side({title: labelled_rows({label: x.float() / 255 for label, x in named.items()})})
         from pmodel.plots.plots import clouds_over
 
         real, _ = scene.held_out(1000)
+        title = "samples of the same noise while the model trains"
         return clouds_over(scene.restored(real), {label: scene.restored(x) for label, x in named.items()}, title)
 
     def _are_images(self, scene: Scene, model: LightningModule) -> bool:
         """Whether rows are of images, and not of points in the plane; raises NotShown if there are none."""
-        need(model, Discriminates, Samples)
-        return are_images(torch.empty(1, *scene.data.shape), (2,))
+        need(model, Samples)
+        images = are_images(torch.empty(1, *scene.data.shape), (2,))
+        if images and isinstance(model, LogProbPerPixel):
+            raise NotShown("to draw pixel by pixel after each epoch would take too long")
+        return images
 
     def _drawn(self, scene: Scene, model: LightningModule) -> Tensor:
-        images = self._are_images(scene, model)
+        images, generator = self._are_images(scene, model), fixed_generator(model.device)
         n = self.num_images if images else NUM_POINTS
-        x = model.sample(n, generator=fixed_generator(model.device)).float().cpu()
+        # The noise of p(x | z) would hide what changes.
+        if images and has_noisy_decoder(model):
+            x = model.decode(model.sample_latents(n, generator=generator))
+        else:
+            x = model.sample(n, generator=generator)
+        x = x.float().cpu()
         return (255 * x.clamp(0, 1)).round().byte() if images else x
+
+
+def need_earlier(history: dict[int, Any], scene: Scene) -> None:
+    """Raises NotShown unless a history, by epoch, goes back beyond the newest one."""
+    if not set(history) - {scene.epochs}:
+        raise NotShown("there is no earlier epoch to compare with")
+
+
+def has_noisy_decoder(model: LightningModule) -> bool:
+    """Whether draws are E[x | z] with noise, and not G(z) themselves."""
+    return isinstance(model, SamplesLatents) and isinstance(model, Decodes) and not isinstance(model, Discriminates)

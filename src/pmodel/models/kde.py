@@ -110,6 +110,11 @@ class KDE(StreamingModule):
         fine = best * torch.logspace(-0.25, 0.25, 11, dtype=torch.float64, device=self.device)
         return fine[self._held_out_log_prob(scale, fine).argmax()].item()
 
+    @torch.no_grad()
+    def held_out_log_prob(self, ratios: Tensor) -> Tensor:
+        """The same mean as that of the fit, nats, (F,), with bandwidths `ratios` (F,) times those that were chosen."""
+        return self._held_out_log_prob(self.bandwidths, ratios)
+
     def _held_out_log_prob(self, scale: Tensor, factors: Tensor) -> Tensor:
         """The mean of log p(x) of `num_held_out` random training examples, but no more than half of all, under all
         others, with bandwidths h · scale, for each h of `factors`, (F,)."""

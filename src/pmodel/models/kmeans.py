@@ -83,8 +83,12 @@ class KMeans(StreamingModule):
         x = x.flatten(1)
         self.origin.copy_(x.mean(0, dtype=torch.float64))
         x = x - self.origin
+        inertia = []
         for s in range(len(self.starts)):
-            self.starts[s] = self.origin + choose_centres(x, self.starts.shape[1], self.start, generator)
+            centres = choose_centres(x, self.starts.shape[1], self.start, generator)
+            self.starts[s] = self.origin + centres
+            inertia.append(squared_distances(x, centres).min(1)[0].sum())
+        self.best.copy_(torch.stack(inertia).argmin())
 
     def statistics(self, x: Tensor) -> dict[str, Tensor]:
         S, K, D = self.starts.shape

@@ -1,11 +1,14 @@
 """Clusters of points on the line and in the plane, drawn with matplotlib: arrays in, one uint8 image out."""
 
+from typing import NamedTuple
+
 import numpy as np
 from matplotlib.colors import to_rgb
 
-from pmodel.plots.frame import Frame
+from pmodel.plots.densities import Gaussians, draw_gaussians
+from pmodel.plots.frame import Frame, ratio, to_scale
 from pmodel.plots.palette import CLUSTER_COLORS, cluster_color
-from pmodel.plots.plots import HALO, new_axes, render
+from pmodel.plots.plots import HALO, new_axes, new_figure, panels, render, rows_and_columns
 
 # More centres than that stand too close for a number at each.
 MAX_NUMBERED = 40
@@ -63,6 +66,34 @@ def cluster_map_on_plane(
                 text.set(fontsize=9, ha="center", va="center", path_effects=HALO)
     frame.put_around(axes)
     return render(axes.figure)
+
+
+class Fit(NamedTuple):
+    """Clusters of points: labels (N,), centres (K, 2), and the Gaussians of a mixture."""
+
+    labels: np.ndarray
+    centres: np.ndarray
+    gaussians: Gaussians | None
+
+
+def fits_on_plane(points: np.ndarray, fits: dict[str, Fit], frame: Frame) -> np.ndarray:
+    """The same points (N, 2) in a panel for each fit, coloured by its clusters, with its centres."""
+    rows, columns = rows_and_columns(len(fits), 4)
+    side = 2.7 * float(np.clip(ratio(*frame.axes), 0.5, 1.3))
+    figure = new_figure(2.9 * columns + 0.4, (side + 0.45) * rows + 0.5)
+    for axes, (title, fit) in zip(panels(figure, len(fits), 4), fits.items(), strict=True):
+        axes.scatter(*points.T, s=5, c=[cluster_color(k) for k in fit.labels], alpha=0.55, linewidths=0)
+        if fit.gaussians is not None:
+            draw_gaussians(axes, fit.gaussians, "0.15")
+        axes.scatter(*fit.centres.T, s=34, c="black", marker="X", edgecolors="white", linewidths=0.8, zorder=3)
+        x, y = frame.axes
+        axes.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
+        axes.set_aspect("equal" if to_scale(x, y) else "auto")
+        axes.set_title(title, fontsize=10)
+        axes.tick_params(labelsize=7)
+        axes.locator_params(nbins=5)
+    figure.suptitle(frame.title, fontsize=11)
+    return render(figure)
 
 
 def _away_from_neighbours(places: np.ndarray) -> np.ndarray:

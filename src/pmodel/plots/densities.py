@@ -155,6 +155,13 @@ def _draw_points(axes: Axes, points: np.ndarray, gaussians: Gaussians | None, si
     drawn = [axes.scatter(*points.T, s=size, c="0.15", alpha=0.6, linewidths=0, label="points")]
     if gaussians is None:
         return drawn
+    draw_gaussians(axes, gaussians, "C1")
+    (centres,) = axes.plot(*gaussians[1].T, "+", color="C3", markersize=5, label="means")
+    return [*drawn, Line2D([], [], color="C1", label="standard deviations:\n1 and 2"), centres]
+
+
+def draw_gaussians(axes: Axes, gaussians: Gaussians, colour: str) -> None:
+    """Ellipses of one and two standard deviations, fainter for those of little weight."""
     weights, means, covariances = gaussians
     angle = np.linspace(0, 2 * np.pi, 100)
     circle = np.stack([np.cos(angle), np.sin(angle)])
@@ -164,6 +171,4 @@ def _draw_points(axes: Axes, points: np.ndarray, gaussians: Gaussians | None, si
             shape = directions * np.sqrt(np.maximum(variances, 0)) @ circle
             alpha = float(np.clip(weight * len(weights), 0.25, 1))
             for deviations, width in ((1, 1.6), (2, 0.9)):
-                axes.plot(*(mean[:, None] + deviations * shape), color="C1", linewidth=width, alpha=alpha)
-    (centres,) = axes.plot(*means.T, "+", color="C3", markersize=5, label="means")
-    return [*drawn, Line2D([], [], color="C1", label="standard deviations:\n1 and 2"), centres]
+                axes.plot(*(mean[:, None] + deviations * shape), color=colour, linewidth=width, alpha=alpha)

@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+# Epochs and a number at each.
+Curve = tuple[list[float], list[float]]
+
 
 @dataclass(frozen=True)
 class Frame:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -117,6 +118,32 @@ def in_rows(panels: dict[str, np.ndarray], columns: int) -> np.ndarray:
     width = max(row.shape[1] for row in rows)
     fill = {"constant_values": BACKGROUND}
     return np.concatenate([np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), **fill) for row in rows])
+
+
+def on_axes(grid: np.ndarray, columns: Sequence[str], rows: Sequence[str], names: tuple[str, str]) -> np.ndarray:
+    """A grid (height, width, 3) without gaps between two axes, below and at the left.
+
+    columns, rows: what stands at each column, and at each row from the top; "" : nothing
+    names: of the two axes
+    """
+    (height, width, _), small = grid.shape, font(12)
+    left = 34 + math.ceil(max(small.getlength(text) for text in rows))
+    page = Image.new("RGB", (left + width + 30, height + 44), "white")
+    page.paste(Image.fromarray(grid), (left, 0))
+    draw = ImageDraw.Draw(page)
+    for i, text in enumerate(columns):
+        if text:
+            x = left + (i + 0.5) * width / len(columns)
+            draw.line([x, height, x, height + 4], fill="black")
+            draw.text((x, height + 6), text, fill="black", font=small, anchor="ma")
+    for i, text in enumerate(rows):
+        if text:
+            y = (i + 0.5) * height / len(rows)
+            draw.line([left - 5, y, left - 1, y], fill="black")
+            draw.text((left - 8, y), text, fill="black", font=small, anchor="rm")
+    draw.text((left + width / 2, height + 24), names[0], fill="black", font=font(14), anchor="ma")
+    draw.text((4, height / 2 - 0.25 * height / len(rows)), names[1], fill="black", font=font(14), anchor="lm")
+    return np.asarray(page)
 
 
 def labelled_rows(rows: dict[str, Tensor]) -> np.ndarray:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from pmodel.plots.frame import Frame, to_scale
+from pmodel.plots.frame import Curve, Frame, to_scale
 from pmodel.plots.palette import cluster_color
 
 DPI = 110
@@ -40,17 +40,21 @@ def render(figure: Figure) -> np.ndarray:
     return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
 
 
-def curves(series: dict[str, dict[str, tuple[list[float], list[float]]]]) -> np.ndarray:
+def curves(series: dict[str, dict[str, Curve]], best: tuple[int, float] | None = None) -> np.ndarray:
     """One panel per quantity, four in a row at most; in each, named curves (epochs, values).
 
     `series` maps the panel's title to its curves, for example {"loss": {"train": (…), "val": (…)}}. Of several
     quantities in one panel the names are "quantity, split": a colour for each quantity, its second curve dashed.
+    `best` is the epoch of best.ckpt, a line in each panel, and its value in the first one.
     """
     rows, columns = rows_and_columns(len(series), 4)
-    width, height = 4.2 * columns, 3.2 * rows
+    lines_of_title = 1 + max(title.count("\n") for title in series)
+    top = 0.1 + 0.25 * lines_of_title
+    width, height = 4.2 * columns, (2.85 + top) * rows
     # Margins in inches: to look for the smallest takes longer than to draw, and this is drawn while a model learns.
     figure = new_figure(width, height, layout=None)
-    figure.subplots_adjust(0.7 / width, 0.55 / height, 1 - 0.15 / width, 1 - 0.35 / height, 0.25, 0.4)
+    gap = (0.55 + top) / (height / rows - 0.55 - top)
+    figure.subplots_adjust(0.7 / width, 0.55 / height, 1 - 0.15 / width, 1 - top / height, 0.25, gap)
     colours = {"train": "C0", "val": "C1"}
     for axes, (title, lines) in zip(panels(figure, len(series), 4), series.items(), strict=True):
         seen = set()
@@ -65,7 +69,13 @@ def curves(series: dict[str, dict[str, tuple[list[float], list[float]]]]) -> np.
         low, high = np.nanmin(values), np.nanmax(values)
         if np.isfinite([low, high]).all() and high > low:
             axes.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
-        axes.set(title=title, xlabel="epoch")
+        if best is not None:
+            said = f"best.ckpt: {best[1]:.4g}, epoch {best[0]}".replace("-", "−")
+            named = {"label": said} if axes is figure.axes[0] else {}
+            axes.axvline(best[0], color="0.3", linestyle=":", linewidth=1.4, zorder=1, **named)
+        axes.set_title(title, fontsize=12 if len(title) < 34 else 9.5)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
     return render(figure)
@@ -176,7 +186,7 @@ def pairs(
                 axes.set_ylabel(names[i])
     if samples is not None:
         figure.axes[0].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
-    _legend(figure, groups)
+    add_legend(figure, groups)
     figure.suptitle(title)
     return render(figure)
 
@@ -203,7 +213,7 @@ def grouped(groups: dict[str, np.ndarray], names: Sequence[str], title: str) -> 
         axes.scatter(*points[mixed].T, s=8, c=colors, alpha=0.8, linewidths=0)
         axes.set_aspect("equal" if to_scale(*points.T) else "auto")
     axes.set(xlabel=names[0], ylabel="examples" if D == 1 else names[1])
-    _legend(axes.figure, list(groups))
+    add_legend(axes.figure, list(groups))
     axes.figure.suptitle(title, fontsize=11)
     return render(axes.figure)
 
@@ -213,34 +223,11 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _legend(figure: Figure, groups: Sequence[str]) -> None:
+def add_legend(figure: Figure, groups: Sequence[str]) -> None:
     """What the colours of groups mean, where these are a few."""
     if 1 < len(groups) <= MOST_NAMED:
         handles = [Patch(color=cluster_color(k), label=name) for k, name in enumerate(groups)]
         figure.legend(handles=handles, loc="outside right center", frameon=False, fontsize=9)
-
-
-def cumulative_shares(shares: np.ndarray, height: int = 400) -> np.ndarray:
-    """How much of the variance the first components (M,) explain together, and how many explain 50, 90 and 95 %.
-
-    height: in pixels
-    """
-    axes = new_axes(5.4, height / DPI)
-    total = np.concatenate([[0], 100 * np.cumsum(shares)])
-    axes.plot(total, color="C0", marker="." if len(shares) < 40 else None)
-    for percent in (50, 90, 95):
-        # Shares in float32 may add up to a little less.
-        reached = np.flatnonzero(total >= percent - 1e-3)
-        if len(reached):
-            k = reached[0]
-            axes.plot([k, k], [0, total[k]], color="0.5", linewidth=0.9, linestyle=":")
-            axes.plot(k, total[k], "o", color="C1", markersize=5)
-            offset = {"xytext": (6, -5), "textcoords": "offset points", "va": "top"}
-            axes.annotate(f"{percent}% with {k:,}", (k, total[k]), **offset, fontsize=9, path_effects=HALO)
-    axes.set(xlabel="components", ylabel="variance explained (%)", xlim=(0, len(shares) * 1.02), ylim=(0, 103))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.3)
-    return render(axes.figure)
 
 
 def principal_axes(

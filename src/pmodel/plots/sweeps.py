@@ -1,9 +1,20 @@
 """Figures over the jobs of a multirun or of a search."""
 
-import numpy as np
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from collections.abc import Sequence
+from pathlib import Path
+from textwrap import fill
 
-from pmodel.plots.plots import new_axes, render
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from PIL import Image
+
+from pmodel.plots.grids import in_rows
+from pmodel.plots.plots import new_axes, new_figure, render, rows_and_columns
+from pmodel.plots.plots import panels as make_panels
+
+# An axis is logarithmic where its largest value is so many times the smallest.
+WIDE = 30
 
 # They tell lines apart for who can't by their colours.
 MARKERS = "os^Dv"
@@ -24,8 +35,46 @@ def curves_with_spread(
     band: what the spread is, "standard error" or "standard deviation over jobs"
     x_names: what to write at some of these x instead of the number
     """
-    names = x_names or {}
     axes = new_axes(6.4, 4.4)
+    _draw_with_spread(axes, curves, log_x, x_names or {})
+    axes.set(xlabel=x_label, ylabel=y_label)
+    if any(curves):
+        axes.legend(frameon=False, title=f"band: {band}" if _have_spread(curves) else None)
+    return render(axes.figure)
+
+
+Points = list[tuple[float, float, float]]
+
+
+def numbers_over_setting(panels: dict[str, Points], x_label: str, band: str) -> np.ndarray:
+    """A panel for each number, under its name: points of (x, mean, spread), joined, the spread as a band; uint8.
+
+    An axis along which values rise more than WIDE times is logarithmic.
+    """
+    rows, columns = rows_and_columns(len(panels), 2)
+    figure = new_figure(5.6 * columns, 3.9 * rows)
+    for axes, (title, points) in zip(make_panels(figure, len(panels), 2), panels.items(), strict=True):
+        x, mean, _ = zip(*points, strict=True)
+        _draw_with_spread(axes, {title: points}, _is_wide(x), {})
+        if _is_wide(mean):
+            axes.set_yscale("log")
+        axes.set(xlabel=x_label)
+        axes.set_title(fill(title, 48), fontsize=11)
+    if any(map(_have_spread, ({"": points} for points in panels.values()))):
+        figure.supxlabel(f"band: {band}", fontsize=9, color="0.35")
+    return render(figure)
+
+
+def _is_wide(values: Sequence[float]) -> bool:
+    return min(values) > 0 and max(values) > WIDE * min(values)
+
+
+def _have_spread(curves: dict[str, Points]) -> bool:
+    return any(np.isfinite(spread) for points in curves.values() for _, _, spread in points)
+
+
+def _draw_with_spread(axes: Axes, curves: dict[str, Points], log_x: bool, names: dict[float, str]) -> None:
+    """Named curves of (x, mean, spread); the axis is marked at the x that occur, of which some have names."""
     for i, (name, points) in enumerate(curves.items()):
         x, mean, spread = (np.array(part) for part in zip(*points, strict=True))
         axes.plot(x, mean, color=f"C{i}", marker=MARKERS[i % len(MARKERS)], markersize=5, label=name)
@@ -37,11 +86,36 @@ def curves_with_spread(
         axes.xaxis.set_major_locator(FixedLocator(ticks))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: names.get(x, f"{x:,.6g}")))
-    axes.set(xlabel=x_label, ylabel=y_label)
     axes.grid(alpha=0.3)
-    if any(curves):
-        has_band = any(np.isfinite(spread) for points in curves.values() for _, _, spread in points)
-        axes.legend(frameon=False, title=f"band: {band}" if has_band else None)
+
+
+def figures_by_value(files: dict[str, Path]) -> np.ndarray:
+    """Images in files, each below its name, three in a row, or two where one is wide; shrunk if need be; uint8."""
+    images = {}
+    for name, file in files.items():
+        with Image.open(file) as image:
+            images[name] = image.convert("RGB")
+    columns, width = (2, 720) if max(image.width for image in images.values()) > 700 else (3, 460)
+    for name, image in images.items():
+        scale = min(1, width / image.width)
+        size = round(scale * image.width), round(scale * image.height)
+        images[name] = np.asarray(image.resize(size, Image.Resampling.LANCZOS))
+    return in_rows(images, columns)
+
+
+def importances(shares: dict[str, float], count: int) -> np.ndarray:
+    """A bar for each setting, the longest on top: its share of what moves the value of a search's trials; uint8.
+
+    count: of the trials
+    """
+    axes = new_axes(7, 1.3 + 0.42 * len(shares))
+    ordered = sorted(shares.items(), key=lambda share: share[1])
+    bars = axes.barh([name for name, _ in ordered], [100 * share for _, share in ordered], color="C0", height=0.6)
+    axes.bar_label(bars, [f"{share:.0%}" for _, share in ordered], padding=4)
+    axes.set(xlim=(0, 108), xlabel="share of the differences between trials that it explains (%)")
+    axes.set_title(f"importance of the settings, fANOVA of {count} trials", fontsize=11)
+    axes.tick_params(axis="y", length=0)
+    axes.spines[["top", "right"]].set_visible(False)
     return render(axes.figure)
 
 
