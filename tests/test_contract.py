@@ -56,7 +56,7 @@ ANSWERS = {
     "gan": _OF_GANS,
     "gaussian": "Samples LogProb ContinuousDensity MaximizesLikelihood GaussianComponents",
     "gmm": "Samples LogProb ContinuousDensity MaximizesLikelihood Encodes Assigns Clusters GaussianComponents",
-    "kde": "Samples LogProb ContinuousDensity",
+    "kde": "Samples LogProb ContinuousDensity HasBandwidths",
     "kmeans": "Encodes Reconstructs Assigns Clusters",
     "pca": "Samples LogProb ContinuousDensity AnswersWith Encodes Decodes Reconstructs PrincipalComponents",
     "pca_gmm": "Samples LogProb ContinuousDensity MaximizesLikelihood Encodes Reconstructs Assigns Clusters"

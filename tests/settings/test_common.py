@@ -28,6 +28,8 @@ LATER = [
     "pmodel.data.image_folder.ImageFolder.storage",
     "pmodel.data.image_folder.ImageFolder.data_dir",
     "pmodel.data.torchvision_images.CelebA.storage",
+    "pmodel.figures.latents.LatentScatter.num_images",
+    "pmodel.figures.latents.LatentScatter.projection",
     "pmodel.models.vae.VAE.beta_warmup",
 ]
 

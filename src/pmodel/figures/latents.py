@@ -64,7 +64,7 @@ class LatentScatter(Figure):
     Clusters of points in the plane are in the figure of clusters.
 
     Args:
-        num_images: on the map, at most.
+        num_images: on the map, at most; none, as of runs that were saved before there was a map.
     """
 
     group = "codes"
@@ -73,7 +73,7 @@ class LatentScatter(Figure):
         "classes that lie apart are told apart by the code."
     )
 
-    def __init__(self, num_examples: Count, num_images: Whole, projection: Literal["pca", "tsne"]):
+    def __init__(self, num_examples: Count, num_images: Whole = 0, projection: Literal["pca", "tsne"] = "pca"):
         self.num_examples, self.num_images, self.projection = num_examples, num_images, projection
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
