@@ -176,7 +176,7 @@ def test_auto_holds_large_splits_on_disk(tmp_path, monkeypatch):
 
 
 KILLED = """
-import os, sys
+import os, sys, time
 from pathlib import Path
 from pmodel import build
 from pmodel.data import shards
@@ -191,18 +191,27 @@ def counted(self, name, content):
     if count > {until}:
         os.kill(os.getpid(), 9)
     open(os.path.join({log!r}, name.replace("/", "_")), "a").write("x")
+    time.sleep({pause})
     return decode(self, name, content)
 
 ImageReader._decode = counted
 data = build("data=image_folder", path={path!r}, data_dir={data_dir!r}, shape=[3, 3, 4], storage="disk", seed=0,
              num_validation=0, label_seed=0)
+ready = Path({log!r} + "_ready")
+ready.mkdir(exist_ok=True)
+(ready / str(os.getpid())).touch()
+while len(list(ready.iterdir())) < {together}:
+    time.sleep(0.01)
 data.setup("fit")
 """
 
 
-def decoding(path: Path, log: Path, until: int) -> subprocess.Popen:
+def decoding(path: Path, log: Path, until: int, together: int = 1, pause: float = 0) -> subprocess.Popen:
+    """A process that reads the images, once so many of them are ready to; it is killed after `until` images, and each
+    takes `pause` seconds."""
     log.mkdir(exist_ok=True)
-    code = KILLED.format(path=str(path), data_dir=str(path.parent / "data"), log=str(log), until=until)
+    places = {"path": str(path), "data_dir": str(path.parent / "data"), "log": str(log)}
+    code = KILLED.format(**places, until=until, together=together, pause=pause)
     return subprocess.Popen([sys.executable, "-c", code], cwd=path.parent)
 
 
@@ -228,7 +237,7 @@ def test_a_kill_in_the_middle_of_a_shard_costs_that_shard(tmp_path):
 
 def test_processes_that_begin_together_share_the_work(tmp_path):
     path, log = folder_of_images(tmp_path), tmp_path / "log"
-    started = [decoding(path, log, until=99) for _ in range(3)]
+    started = [decoding(path, log, until=99, together=3, pause=0.02) for _ in range(3)]
     assert [process.wait(120) for process in started] == [0, 0, 0]
     assert times_decoded(log) == [1] * 30
 
