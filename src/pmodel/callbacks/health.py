@@ -67,7 +67,7 @@ class Health(Callback):
         model.eval()
         with torch.no_grad():
             seen = [*model.remarks(x), *model.concerns().values()] if model.fitted else []
-        return [*(model.ending or "").splitlines(), *seen, *missing_modes(model, numbers), *self._course(trainer)]
+        return [*(model.ending or "").splitlines(), *self._course(trainer), *missing_modes(model, numbers), *seen]
 
     def _course(self, trainer: Trainer) -> list[str]:
         """What the curves of a training by a gradient say."""
