@@ -9,6 +9,7 @@ import torch
 
 from pmodel.callbacks.progress import Progress
 from pmodel.callbacks.top_profiler import TopProfiler
+from pmodel.interactive.notebook import NotebookProgress
 
 GAN = {
     "monitor": "val/frechet",
@@ -120,3 +121,18 @@ def test_a_profile_is_its_ten_costliest_parts(capsys):
     times = [float(line.split()[0]) for line in lines]
     assert times == [100.0, *(float(i + 1) for i in range(13, 4, -1))]
     assert lines[0].split()[2:] == ["1", "run_training_epoch"]
+
+
+def test_a_notebook_has_one_line_with_the_numbers_of_the_step_and_then_of_the_epoch(monkeypatch):
+    display = pytest.importorskip("IPython.display")
+    lines = []
+    handle = SimpleNamespace(update=lambda html: lines.append(html.data))
+    monkeypatch.setattr(display, "display", lambda html, display_id: handle)
+    trainer, model = training(**VAE)
+    progress = NotebookProgress(refresh_per_second=1000)
+    progress.on_train_start(trainer, model)
+    progress.on_train_batch_end(trainer, model, None, None, 0)
+    progress.on_train_epoch_end(trainer, model)
+    assert len(lines) == 2
+    assert lines[0].endswith("<code>epoch 1  11,701 of 12,000 steps  loss 101.2  val loss 102.3</code>")
+    assert lines[1].endswith("train loss 103.5  val (averaged weights) loss 102.3</code>")

@@ -22,16 +22,19 @@ class NotebookBar:
     def __init__(self, total: int | None, initial: int):
         from IPython.display import HTML, display
 
-        self.total, self.n, self._what, self._html = total, initial, "", HTML
+        self.total, self.n, self._what, self._numbers, self._html = total, initial, "", "", HTML
         self._handle = display(HTML(""), display_id=True)
 
     def set_description_str(self, what: str, refresh: bool = True) -> None:
         self._what = what
 
-    def set_postfix_str(self, numbers: str) -> None:
+    def set_postfix_str(self, numbers: str, refresh: bool = True) -> None:
+        self._numbers = numbers
+
+    def refresh(self) -> None:
         share = f' value="{self.n}" max="{self.total}"' if self.total else ""
         steps = f"{self.n:,}" + (f" of {self.total:,}" if self.total else "")
-        text = html.escape(f"{self._what}  {steps} steps  {numbers}")
+        text = html.escape(f"{self._what}  {steps} steps  {self._numbers}")
         self._handle.update(self._html(f"<progress{share}></progress> <code>{text}</code>"))
 
     def close(self) -> None:
@@ -50,7 +53,12 @@ class NotebookProgress(Progress):
         if self._bar is not None:
             self._bar.n = self._steps_done(trainer)
             self._bar.set_description_str(f"epoch {trainer.current_epoch + 1}")
-            self._bar.set_postfix_str("  ".join(self._numbers(trainer, pl_module)))
+            self._fit_in(0, self._numbers(trainer, pl_module, of_step=False))
+            self._bar.refresh()
+
+    def _fit_in(self, columns: int, numbers: list[str]) -> None:
+        """All of them: a notebook wraps its lines."""
+        self._bar.set_postfix_str("  ".join(numbers), refresh=False)
 
 
 class FigureDisplay(Logger):
