@@ -53,9 +53,8 @@ def overfits(train: Curve, val: Curve, name: str) -> str | None:
     if not (val.rises(best) and train.falls(since)):
         return None
     return (
-        f"it overfits since epoch {val.epochs[best]} ({name} was {abs(val.values[best]):.4g} then and is"
-        f" {abs(val.values[-1]):.4g}; best.ckpt is of that epoch); try callbacks=[default,early_stopping], more data or"
-        " a smaller model"
+        f"it overfits since epoch {val.epochs[best]} ({name} is {val.values[-1] - val.values[best]:.3g} worse by now;"
+        " best.ckpt is of that epoch); try callbacks=[default,early_stopping], more data or a smaller model"
     )
 
 

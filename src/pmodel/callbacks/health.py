@@ -15,8 +15,8 @@ from pmodel.runs.results import Number
 
 log = logging.getLogger("pmodel")
 
-# Held-out examples that a model is asked about.
-NUM_EXAMPLES = 2000
+# Held-out examples that a model is asked about, and the most numbers in them: 2^25 float32 are 128 MiB.
+NUM_EXAMPLES, MAX_NUMBERS = 2000, 2**25
 
 
 class Health(Callback):
@@ -63,7 +63,7 @@ class Health(Callback):
         """
         model, data = trainer.lightning_module, trainer.datamodule
         split = "validation" if data.split_sizes.get("validation") else "train"
-        x = data.examples(split, NUM_EXAMPLES).x.to(model.device)
+        x = data.examples(split, max(2, min(NUM_EXAMPLES, MAX_NUMBERS // math.prod(data.shape)))).x.to(model.device)
         model.eval()
         with torch.no_grad():
             seen = [*model.remarks(x), *model.concerns().values()] if model.fitted else []
