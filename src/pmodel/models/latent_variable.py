@@ -106,7 +106,8 @@ class LatentVariableModule(GradientModule):
             return []
         used = f"{count} of {total} latents {'is' if count == 1 else 'are'} in use" if count else "no latent is in use"
         advice = f"model.latent_dim={count}, which would do" if count else "a lower model.optimizer.lr"
-        return [f"{used} (the codes of others hardly differ between examples); try {advice}{self.more_latents}"]
+        others = "the others" if count else "all"
+        return [f"{used} ({others} hardly differ between examples); try {advice}{self.more_latents}"]
 
     def elbo(self, x: Tensor, *, generator: Generator | None = None) -> Tensor:
         """The bound with K = 1, nats, (B,), in bounded memory."""
