@@ -12,9 +12,11 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from support import config
 
+from pmodel.commands.figure_files import write_widget
 from pmodel.evaluation import declared
+from pmodel.figures.widget import Widget
 from pmodel.instantiate import instantiate
-from pmodel.plots.grids import image_grid
+from pmodel.plots.grids import image_grid, to_uint8
 from pmodel.plots.plots import curves
 
 DATA = {
@@ -211,10 +213,34 @@ def with_figures(results: dict[str, Any], folder: Path) -> dict[str, Any]:
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image).save(path)
             figures[name] = str(path.relative_to(folder))
+        part["widgets"] = {}
+        for name, widget in widgets_of(part["label"], images).items():
+            part["widgets"][name] = f"figures/{label}/{name}_widget.json"
+            write_widget(widget, folder / part["widgets"][name])
         for name, method in {"samples": "sample", "reconstructions": "reconstruct", "completions": "complete"}.items():
             if name not in figures:
                 missing[name] = f"the model has no {method}"
     return results
+
+
+def widgets_of(label: str, images: torch.Tensor) -> dict[str, Widget]:
+    """One of each kind, of runs that have such; 64 images (64, 1, 28, 28) stand for all that they show."""
+    found, tiles = {}, to_uint8(images)
+    words = "What one does here; what one sees."
+    if label in ("pca", "autoencoder", "vae"):
+        places = torch.rand(28, 2, generator=torch.Generator().manual_seed(1)).tolist()
+        values = {"points": places, "groups": [i % 3 for i in range(28)], "names": ["a", "b", "<c>"]}
+        values |= {"colors": ["#0072b2", "#e69f00", "#009e73"], "box": [-0.5, 1.5, -1.0, 1.0], "axes": ["z₁", "z₂"]}
+        found["latent_scatter"] = Widget("plane", "Walk among codes", words, tiles, values | {"lattice": 6})
+    if label == "vae":
+        latents = [[f"z{k}", [-2.0, -0.5, 0.5, 2.0]] for k in (7, 3, 12)]
+        found["traversals"] = Widget("sliders", "Turn latents", words, tiles, {"latents": latents, "start": [1, 2, 0]})
+    if label.startswith("pixel"):
+        found["completions"] = Widget("erase", "Erase", words, tiles, {"images": 4, "ways": 1})
+    if label in ("gan", "dcgan"):
+        labels = [f"epoch {epoch}" for epoch in range(1, 65)]
+        found["samples_over_time"] = Widget("epochs", "Epoch by epoch", words, tiles, {"labels": labels})
+    return found
 
 
 def captions() -> dict[str, dict[str, str | None]]:

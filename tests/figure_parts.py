@@ -10,6 +10,7 @@ from support import source
 
 from pmodel.data.base import InMemoryDataModule
 from pmodel.data.batch import Batch
+from pmodel.figures.figure import Scene
 
 CPU = torch.device("cpu")
 
@@ -59,6 +60,18 @@ def data_of(
         num_classes=None if class_names is None else len(class_names),
         split_sizes={split: len(x) for split, x in parts.items()},
     )
+
+
+def labelled(x: torch.Tensor, label: torch.Tensor, class_names: tuple[str, ...] | None = None) -> Scene:
+    """These validation examples with their labels, after three epochs."""
+    data = data_of(x, x, class_names=class_names)
+    data.examples = lambda split, n: Batch(x[:n], label[:n])
+    return Scene(data, 3)
+
+
+def flat(D: int, **answers: Any) -> FakeModel:
+    """Codes are the first D pixels."""
+    return FakeModel(encode=lambda x: x.flatten(1)[:, :D], **answers)
 
 
 def points(D: int, **settings: Any) -> InMemoryDataModule:

@@ -4,28 +4,14 @@ import numpy as np
 import pytest
 import torch
 from built import LatentManifold, LatentScatter
-from figure_parts import FakeModel, data_of, is_drawn, noted, points
+from figure_parts import FakeModel, flat, is_drawn, labelled, noted, points
 from matplotlib.axes import Axes
 from sklearn.decomposition import PCA
 
-from pmodel.data.batch import Batch
 from pmodel.figures.figure import NotShown, Scene
-from pmodel.figures.latents import projected
+from pmodel.figures.latents import plane_of
 from pmodel.plots import codes
 from pmodel.plots.grids import on_axes
-
-
-def labelled(x: torch.Tensor, label: torch.Tensor, class_names: tuple[str, ...] | None = None) -> Scene:
-    """These validation examples with their labels."""
-    data = data_of(x, x, class_names=class_names)
-    data.examples = lambda split, n: Batch(x[:n], label[:n])
-    return Scene(data, 3)
-
-
-def flat(D: int) -> FakeModel:
-    """Codes are the first D pixels."""
-    return FakeModel(encode=lambda x: x.flatten(1)[:, :D])
-
 
 X = torch.rand(60, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * torch.linspace(1, 0.2, 64).view(8, 8)
 LABEL = torch.arange(60) % 3
@@ -60,7 +46,8 @@ def test_two_dimensions_are_drawn_as_they_are_and_one_as_a_histogram(monkeypatch
 @pytest.mark.parametrize("count", [4, 60])
 def test_neighbours_stay_neighbours_in_the_other_projection(count):
     apart = X[:count].flatten(1).double().numpy() + 50 * (LABEL[:count].numpy() == 0)[:, None]
-    places, axes = projected(apart, "tsne")
+    places, axes, back = plane_of(apart, "tsne")
+    assert back is None
     assert places.shape == (count, 2)
     assert "64 dimensions" in axes[0]
     if count == 60:

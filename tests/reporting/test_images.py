@@ -15,6 +15,7 @@ from pmodel.plots.grids import (
     side_by_side,
     to_uint8,
 )
+from pmodel.plots.palette import cluster_color
 from pmodel.plots.plots import (
     clouds,
     clouds_over,
@@ -147,8 +148,9 @@ def test_splits_have_their_colours_in_all_panels_and_shared_panels_one_for_each_
     curves({"distance": {"val (averaged weights)": line}, "loss": {"train": line, "val": line}, "D": shared})
     found = [[(line.get_color(), line.get_linestyle()) for line in axes.lines] for axes in figures[0].axes]
     (val,), loss, verdicts = found
-    assert loss == [("C0", "-"), val] == [("C0", "-"), ("C1", "-")]
-    assert verdicts == [("C2", "-"), ("C2", "--"), ("C3", "-"), ("C3", "--")]
+    colours = [cluster_color(k) for k in range(4)]
+    assert loss == [(colours[0], "-"), val] == [(colours[0], "-"), (colours[1], "-")]
+    assert verdicts == [(colours[k], style) for k in (2, 3) for style in ("-", "--")]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 6])

@@ -146,7 +146,7 @@ def test_a_click_shows_a_picture_in_full_with_square_pixels_and_a_link_leads_bac
 def test_what_a_user_wrote_is_shown_and_does_not_run(opened):
     page = opened(1280, "light")
     assert page.title() == "9 models on mnist"
-    assert page.locator("script").count() == 0
+    assert page.locator("script").count() == 2
     assert EVIL in page.locator("#glance h3").all_inner_texts()[3]
 
 
@@ -172,12 +172,137 @@ def test_slides_are_one_topic_a_screen_and_page_down_leads_to_the_next(opened):
         page.wait_for_timeout(50)
 
 
+def chosen(page, title: str, run: str | None = None):
+    """The page, with that of the widgets shown."""
+    page.get_by_role("button", name=title, exact=True).click()
+    if run is not None:
+        page.locator("#play select").select_option(label=run)
+    page.locator("#play canvas").first.wait_for()
+    return page
+
+
+def tiles_of(page) -> list[int]:
+    """The tiles that are shown, each of which must have been drawn."""
+    canvases = "[...document.querySelectorAll('#play .stage canvas[data-tile]')]"
+    blank = "Object.assign(document.createElement('canvas'), {width: c.width, height: c.height})"
+    assert page.evaluate(f"{canvases}.every((c) => c.toDataURL() !== {blank}.toDataURL())")
+    return [int(tile) for tile in page.evaluate(f"{canvases}.map((c) => c.dataset.tile)")]
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_cross_is_dragged_and_a_code_that_is_pointed_at_shows_its_example(opened, width):
+    page = chosen(opened(width, "light"), "Walk among codes", "pca")
+    plane = page.locator("#play .plane")
+    plane.scroll_into_view_if_needed()
+    box = plane.bounding_box()
+    codes = page.evaluate("JSON.parse(document.querySelector('#widgets').textContent).at(-1).values.points")
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        """Where a code lies; the box is [−0.5, 1.5] × [−1, 1]."""
+        return box["x"] + box["width"] * (x + 0.5) / 2, box["y"] + box["width"] * (1 - y) / 2
+
+    page.mouse.move(*at(*codes[5]))
+    cross, example = tiles_of(page)
+    assert (example, cross) == (5, 28 + 3 * 6 + 3)
+    page.mouse.down()
+    page.mouse.move(*at(-0.4, 0.9))
+    assert tiles_of(page)[0] == 28
+    page.mouse.move(*at(1.4, -0.9))
+    page.mouse.up()
+    assert tiles_of(page)[0] == 28 + 35
+    assert "decoded at (1.33, −0.833)" in page.locator("#play .stage").inner_text()
+    page.mouse.move(*at(*codes[7]))
+    assert tiles_of(page) == [28 + 35, 7]
+    assert "example of the nearest code: b" in page.locator("#play .stage").inner_text()
+    plane.press("ArrowLeft")
+    plane.press("ArrowUp")
+    assert tiles_of(page)[0] == 28 + 28
+    for _ in range(9):
+        plane.press("ArrowUp")
+    assert tiles_of(page)[0] == 28 + 4
+
+
+def test_sliders_turn_latents(opened):
+    page = chosen(opened(1280, "light"), "Turn latents")
+    assert tiles_of(page) == [1 * 16 + 2 * 4 + 0]
+    sliders = page.locator("#play input[type=range]")
+    sliders.nth(2).fill("3")
+    sliders.nth(0).press("ArrowLeft")
+    assert tiles_of(page) == [0 * 16 + 2 * 4 + 3]
+    texts = page.locator("#play .slider").all_inner_texts()
+    assert [text.split() for text in texts] == [["z7", "−2"], ["z3", "0.5"], ["z12", "2"]]
+
+
+def test_quarters_are_erased_and_completed(opened):
+    page = chosen(opened(1280, "dark"), "Erase", "pixelrnn")
+    quarters = page.locator("#play .quarters button")
+    # The image, its thumbnails, and the completion of its lower half.
+    assert tiles_of(page) == [0, 0, 1, 2, 3, 4 + 11]
+    quarters.nth(2).click()
+    assert tiles_of(page)[-1] == 4 + 7
+    page.locator("#play .others button").nth(3).click()
+    quarters.nth(0).click()
+    assert (tiles_of(page)[0], tiles_of(page)[-1]) == (3, 4 + 45 + 8)
+    assert [button.get_attribute("aria-pressed") for button in quarters.all()] == ["true", "false", "false", "true"]
+    quarters.nth(0).click()
+    quarters.nth(3).click()
+    assert tiles_of(page)[-1] == 3  # nothing is erased
+
+
+def test_epochs_are_stepped_through_and_played(opened):
+    page = chosen(opened(1280, "light"), "Epoch by epoch", "dcgan")
+    assert tiles_of(page) == [63]
+    slider = page.locator("#play input[type=range]")
+    slider.fill("60")
+    assert tiles_of(page) == [60]
+    assert "epoch 61" in page.locator("#play .slider").inner_text()
+    play = page.locator("#play .run")
+    play.click()
+    page.locator("#play .run", has_text="Play").wait_for()
+    assert tiles_of(page) == [63]
+    play.click()  # from the first
+    assert tiles_of(page)[0] < 40
+    play.click()
+    stopped = tiles_of(page)
+    page.wait_for_timeout(1500)
+    assert tiles_of(page) == stopped
+    play.click()
+    chosen(page, "Epoch by epoch", "gan")
+    page.wait_for_timeout(1500)
+    assert tiles_of(page) == [63]  # what is shown no more plays no more
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_that_is_moved_is_cut(opened, width):
+    page = opened(width, "light")
+    shown = []
+    for button in page.locator("#play .choices button").all():
+        button.click()
+        for option in page.locator("#play select option").all():
+            page.locator("#play select").select_option(value=option.get_attribute("value"))
+            page.wait_for_timeout(100)
+            assert page.evaluate(CUT) == []
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            shown.append(tiles_of(page))
+    assert len(shown) == 8
+
+
+def test_without_scripts_there_is_nothing_to_try(browser, nine):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(nine.as_uri())
+    assert page.locator("#play").is_hidden()
+    assert page.locator("nav a", has_text="Try it").is_hidden()
+    context.close()
+
+
 def test_on_paper_everything_is_open_light_and_within_the_sheet(opened):
     page = opened(794, "dark")  # A4 at 96 dpi
     page.emulate_media(media="print")
     seen = page.evaluate(CONTRASTS)
     assert seen["page"] > 0.9
     assert page.locator("nav").is_hidden()
+    assert page.locator("#play").is_hidden()
     assert page.locator("#numbers dl").first.bounding_box()["height"] > 50
     assert page.locator("#topic-completions").evaluate("e => getComputedStyle(e).breakBefore") == "page"
     page.set_viewport_size({"width": 794, "height": 1123})

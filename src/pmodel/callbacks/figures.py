@@ -1,6 +1,7 @@
 """When figures are drawn, and where they go."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from PIL import Image
 
 from pmodel.figures.figure import Figure, NotShown, Scene, epochs_done, evaluating, scene_of
+from pmodel.figures.widget import Widget
 from pmodel.instantiate import instantiate
 from pmodel.loggers.hand import log_image
 from pmodel.processes.bar import Bar
@@ -94,6 +96,12 @@ class Figures(Callback):
             for figure in self._of_models:
                 yield figure, image_of(figure, scene, model)
                 bar.update()
+
+    def widgets(self, scene: Scene, model: LightningModule) -> Iterator[tuple[Figure, Widget]]:
+        """Each figure of the model that a page's reader can move, after `drawn` was asked for the same."""
+        for figure in self._of_models:
+            with torch.no_grad(), suppress(NotShown):
+                yield figure, figure.widget(scene, model)
 
     @property
     def captions(self) -> dict[str, dict[str, str]]:

@@ -12,12 +12,13 @@ from torch import Tensor
 
 from pmodel.callbacks.figures import Figures
 from pmodel.capabilities import Samples
+from pmodel.commands.figure_files import FigureFiles, write_figures
 from pmodel.commands.labels import labels, slug
 from pmodel.evaluation.findings import Finding, Metric, Reference
 from pmodel.evaluation.memorization import Memorization
 from pmodel.evaluation.samples import SampleQuality
 from pmodel.evaluation.subject import Subject, data_protocol
-from pmodel.figures.figure import NotShown, Scene, is_image
+from pmodel.figures.figure import Scene, is_image
 from pmodel.files.printable import first_line, shown
 from pmodel.files.run_files import BEST, LAST, RESULTS, SCHEMA, STATUS
 from pmodel.instantiate import instantiate
@@ -111,7 +112,7 @@ class Evaluation:
             kind = f"{subject.data.source}_{'x'.join(map(str, shape))}"
             count = NUM_IMAGES if len(shape) == 3 else NUM_CLOUD
             self.drawn.setdefault(kind, {})[label] = subject.data.restore(subject.samples(count))
-        figures, missing_figures = self._figures(run, label, subject.data)
+        drawn = self._figures(run, label, subject.data)
         run.model.cpu()
         return {
             "run": shown(run.folder),
@@ -128,8 +129,9 @@ class Evaluation:
             "missing": [finding._asdict() for finding in findings if isinstance(finding, Missing)],
             "references": [finding.number for finding in findings if isinstance(finding, Reference)],
             "curves": [finding._asdict() for finding in findings if isinstance(finding, Curve)],
-            "figures": figures,
-            "missing_figures": missing_figures,
+            "figures": drawn.paths,
+            "missing_figures": drawn.missing,
+            "widgets": drawn.widgets,
             "overrides": read_overrides(run.folder, place),
             "config": run.config,
         }
@@ -204,23 +206,14 @@ class Evaluation:
                     f" examples, and are {sizes[split]}"
                 )
 
-    def _figures(self, run: Run, label: str, data: Any) -> tuple[dict[str, str], dict[str, str]]:
-        """The paths of the images that were drawn, and why others were not; by the figures' names."""
+    def _figures(self, run: Run, label: str, data: Any) -> FigureFiles:
         if self.figures is None or not is_first():
-            return {}, {}
+            return FigureFiles({}, {}, {})
         figures: Figures = instantiate(self.settings["callbacks"]["figures"])
         figures.load_state_dict(history(run).get(figures.state_key, {}))
-        folder = "figures" if len(self.runs) == 1 else f"figures/{self.labels.index(label)}-{slug(label)}"
-        paths, missing = {}, {}
-        for figure, image in figures.drawn(Scene(data, run.epochs), run.model):
-            if isinstance(image, NotShown):
-                missing[figure.name] = str(image)
-                continue
-            paths[figure.name] = f"{folder}/{figure.name}.png"
-            file = self.folder / paths[figure.name]
-            file.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image).save(file)
-        return paths, missing
+        place = "figures" if len(self.runs) == 1 else f"figures/{self.labels.index(label)}-{slug(label)}"
+        scene = Scene(data, run.epochs)
+        return write_figures(figures, scene, run.model, self.folder, place, self.settings["report"]["widgets"])
 
 
 def history(run: Run) -> dict[str, Any]:

@@ -47,6 +47,7 @@ class Report(TypedDict):
     """`report` in conf/eval.yaml"""
 
     picture_height: Count | None
+    widgets: bool
 
 
 class EvalConfig(TypedDict):

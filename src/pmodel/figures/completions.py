@@ -3,12 +3,17 @@
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
+from torch import Tensor
 
-from pmodel.capabilities import Completes
+from pmodel.capabilities import Completes, LogProbPerPixel
 from pmodel.figures.figure import Figure, Scene, need
 from pmodel.figures.images import fixed_generator
-from pmodel.plots.grids import hidden, image_grid, side_by_side
+from pmodel.figures.widget import Widget
+from pmodel.plots.grids import hidden, image_grid, side_by_side, to_uint8
 from pmodel.settings.ranges import Count
+
+# Images whose quarters a page's reader erases, and completions of each.
+ERASED_IMAGES, ERASED_WAYS = 4, 3
 
 
 class Completions(Figure):
@@ -31,7 +36,27 @@ class Completions(Figure):
         x = scene.images(self.num_images)
         known = torch.zeros_like(x, dtype=torch.bool)
         known[:, :, : x.shape[2] // 2] = True
-        given, mask = (part.repeat_interleave(self.num_ways, 0).to(model.device) for part in (x, known))
-        completed = model.complete(given, mask, generator=fixed_generator(model.device))
+        completed = _completed(model, x, known, self.num_ways)
         panels = {"given": (hidden(x, known), 1), "completions": (completed, self.num_ways), "original": (x, 1)}
         return side_by_side({title: image_grid(*images) for title, images in panels.items()})
+
+    def widget(self, scene: Scene, model: LightningModule) -> Widget:
+        need(model, Completes)
+        x = scene.images(ERASED_IMAGES)
+        lower, right = (torch.arange(size) >= size // 2 for size in x.shape[2:])
+        quarter = 2 * lower[:, None] + 1 * right
+        known = torch.stack([erased >> quarter & 1 == 0 for erased in range(1, 16)])
+        # Each image without each set of its quarters.
+        given, mask = x.repeat_interleave(15, 0), known.repeat(len(x), 1, 1)[:, None].expand(-1, x.shape[1], -1, -1)
+        completed = _completed(model, given, mask, ERASED_WAYS)
+        words = "Click on the quarters of the image to erase them: the model draws them anew, several times."
+        if isinstance(model, LogProbPerPixel):
+            words += " It draws pixel by pixel, from the top, and knows only what lies before each."
+        tiles = np.concatenate([to_uint8(x), to_uint8(completed)])
+        return Widget("erase", "Erase and complete", words, tiles, {"images": len(x), "ways": ERASED_WAYS})
+
+
+def _completed(model: LightningModule, x: Tensor, known: Tensor, num_ways: int) -> Tensor:
+    """Each image (N, C, H, W) completed so many times, one after the other."""
+    given, mask = (part.repeat_interleave(num_ways, 0).to(model.device) for part in (x, known))
+    return model.complete(given, mask, generator=fixed_generator(model.device))

@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
 from pmodel.capabilities import Discriminates, GaussianComponents
+from pmodel.figures.widget import Widget
 from pmodel.plots.frame import Frame
 from pmodel.settings.checked import check_arguments
 
@@ -157,6 +158,14 @@ class Figure(ABC):
         Raises:
             NotShown: if the model or the data have none.
         """
+
+    def widget(self, scene: Scene, model: LightningModule) -> Widget:
+        """The same for a page whose reader can move it, of a model in eval mode; no gradients are kept.
+
+        Raises:
+            NotShown: if it is a figure to look at, or there is none of the model or of the data.
+        """
+        raise NotShown("it has nothing to move")
 
     def note(self, trainer: Trainer) -> None:  # noqa: B027  (most figures have no history)
         """Called after every epoch, drawn or not, for a figure that shows a history; that is its `state`."""

@@ -10,6 +10,7 @@ from pmodel.capabilities import Assigns, Clusters, GaussianComponents, LogProb
 from pmodel.figures.densities import values_at
 from pmodel.figures.figure import Figure, Scene, evaluating, need, need_points, scene_of
 from pmodel.figures.over_time import need_earlier
+from pmodel.figures.widget import Widget
 from pmodel.plots.frame import axis_through
 from pmodel.processes.launch import is_first
 from pmodel.settings.ranges import Count, Two
@@ -47,23 +48,38 @@ class FitOverTime(Figure):
                 self.state[scene.epochs] = self._now(scene, model)
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
+        fits = self._fits(scene, model)
+        panels = spread(sorted(fits), self.num_panels)
+        x = self._points(scene)
+        return self._drawn(
+            scene, {epoch: fits[epoch] for epoch in panels}, f"{len(x):,} training points; {above(model)} above each"
+        )
+
+    def widget(self, scene: Scene, model: LightningModule) -> Widget:
+        fits = self._fits(scene, model)
+        tiles = [self._drawn(scene, {epoch: fits[epoch]}, "") for epoch in sorted(fits)]
+        words = f"The clusters after more and more epochs; the number above them is the {above(model)}."
+        labels = [named(epoch) for epoch in sorted(fits)]
+        return Widget("epochs", "Clusters, epoch by epoch", words, np.stack(tiles), {"labels": labels})
+
+    def _fits(self, scene: Scene, model: LightningModule) -> dict[int, dict[str, Any]]:
+        """The state with what it is now."""
         need(model, Assigns, Clusters)
         need_points(torch.empty(1, *scene.data.shape), (2,))
         need_earlier(self.state, scene)
-        fits = {**self.state, scene.epochs: self._now(scene, model)}
-        x = self._points(scene)
+        return {**self.state, scene.epochs: self._now(scene, model)}
+
+    def _drawn(self, scene: Scene, fits: dict[int, dict[str, Any]], title: str) -> np.ndarray:
+        """A panel for each epoch."""
         from pmodel.plots.clusters import Fit, fits_on_plane
 
-        of = "mean log p(x)" if isinstance(model, LogProb) else "mean squared distance"
-        panels = {}
-        for epoch in spread(sorted(fits), self.num_panels):
-            fit = fits[epoch]
+        x, panels = self._points(scene), {}
+        for epoch, fit in fits.items():
             value = f"{fit['value']:.4g}".replace("-", "−")
-            title = f"{f'epoch {epoch}' if epoch else 'start'}: {value}"
             gaussians = scene.restored_gaussian_parts(*fit["gaussians"]) if "gaussians" in fit else None
             centres = scene.restored(fit["centres"])
-            panels[title] = Fit(fit["labels"].numpy(), centres, gaussians)
-        frame = scene.frame([axis_through(column, 2) for column in x.T], f"{len(x):,} training points; {of} above each")
+            panels[f"{named(epoch)}: {value}"] = Fit(fit["labels"].numpy(), centres, gaussians)
+        frame = scene.frame([axis_through(column, 2) for column in x.T], title)
         return fits_on_plane(scene.restored(x), panels, frame)
 
     def _points(self, scene: Scene) -> np.ndarray:
@@ -81,6 +97,15 @@ class FitOverTime(Figure):
         if isinstance(model, GaussianComponents):
             found["gaussians"] = [part.cpu().double().clone() for part in model.gaussian_components()]
         return found
+
+
+def above(model: LightningModule) -> str:
+    """What the number above a panel is."""
+    return "mean log p(x)" if isinstance(model, LogProb) else "mean squared distance"
+
+
+def named(epoch: int) -> str:
+    return f"epoch {epoch}" if epoch else "start"
 
 
 def is_shown(scene: Scene, model: LightningModule) -> bool:

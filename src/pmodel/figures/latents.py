@@ -1,17 +1,26 @@
 """Maps of a latent space: codes decoded on a grid, and where examples lie."""
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
+from torch import Tensor
 
 from pmodel.capabilities import Assigns, Decodes, Discriminates, Encodes, SamplesLatents
 from pmodel.figures.data import class_names
 from pmodel.figures.figure import Figure, NotShown, Scene, dimensions, is_image, need, need_images
 from pmodel.figures.images import SEED
+from pmodel.figures.widget import Widget, decoded
+from pmodel.plots.frame import lattice, to_scale
 from pmodel.plots.grids import image_grid, on_axes, side_by_side, to_uint8
+from pmodel.plots.palette import cluster_color
 from pmodel.settings.ranges import Count, Two, Whole
+
+# Pixels of the examples that a page's reader can point at, and of what is decoded on a lattice of that many cells a
+# side.
+MOST_PIXELS, MOST_CELLS = 500_000, 25
 
 
 def need_two_latents(model: LightningModule) -> None:
@@ -77,6 +86,51 @@ class LatentScatter(Figure):
         self.num_examples, self.num_images, self.projection = num_examples, num_images, projection
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
+        x, label, z = self._codes(scene, model)
+        title = f"codes of {len(z):,} validation examples {scene.moment}"
+        of_group, groups = _grouped(scene, label)
+        if z.shape[1] == 1:
+            from pmodel.plots.plots import grouped
+
+            return grouped({group: z[of_group == k] for k, group in enumerate(groups)}, ["z"], title)
+        from pmodel.plots.codes import code_map
+
+        plane = plane_of(z, self.projection)
+        images = to_uint8(x) if is_image(x) and self.num_images else None
+        return code_map(plane.places, of_group, groups, plane.axes, title, images, self.num_images)
+
+    def widget(self, scene: Scene, model: LightningModule) -> Widget:
+        x, label, z = self._codes(scene, model)
+        need_images(x)
+        if z.shape[1] == 1:
+            raise NotShown("the code has 1 dimension, not 2 or more")
+        plane = plane_of(z, self.projection)
+        # As many as the tiles may be large, of examples and of the plane.
+        size = int(np.prod(x.shape[2:]))
+        count, n = MOST_PIXELS // size, min(MOST_CELLS, int((MOST_PIXELS / size) ** 0.5))
+        box = box_around(plane.places[:count])
+        tiles = [to_uint8(x[:count])]
+        words = "Point at a code to see its example."
+        if isinstance(model, Decodes) and plane.back is not None:
+            codes = plane.back(cells(box, n))
+            tiles.append(decoded(model, torch.from_numpy(codes).to(model.encode(x[:1].to(model.device)).dtype)))
+            words = "Drag the cross to see what is decoded there; point at a code to see its example."
+            if z.shape[1] > 2:
+                words += " What is decoded lies in the plane of the two components, through the mean of all codes."
+        of_group, groups = _grouped(scene, label[:count])
+        values = {
+            "points": plane.places[:count].round(4).tolist(),
+            "groups": of_group.tolist(),
+            "names": groups,
+            "colors": [cluster_color(k) for k in range(len(groups))],
+            "box": box,
+            "axes": plane.axes,
+            "lattice": n if len(tiles) > 1 else 0,
+        }
+        return Widget("plane", "Walk among codes", words, np.concatenate(tiles), values)
+
+    def _codes(self, scene: Scene, model: LightningModule) -> tuple[Tensor, Tensor, np.ndarray]:
+        """Validation examples (N, …), their labels (N,) and codes (N, D)."""
         need(model, Encodes)
         x, label = scene.data.examples("validation", self.num_examples)
         if len(x) < 3:
@@ -86,36 +140,59 @@ class LatentScatter(Figure):
         z = torch.cat([model.encode(part.to(model.device)).cpu() for part in x.split(1000)]).double().numpy()
         if not np.ptp(z, axis=0).any():
             raise NotShown("all examples have the same code")
-        title = f"codes of {len(z):,} validation examples {scene.moment}"
-        numbers = label.unique().tolist()
-        groups = [class_names(scene.data)(k) for k in numbers]
-        if z.shape[1] == 1:
-            from pmodel.plots.plots import grouped
-
-            return grouped({group: z[label == k] for group, k in zip(groups, numbers, strict=True)}, ["z"], title)
-        places, axes = (z, ["z₁", "z₂"]) if z.shape[1] == 2 else projected(z, self.projection)
-        from pmodel.plots.codes import code_map
-
-        images = to_uint8(x) if is_image(x) and self.num_images else None
-        of_group = np.searchsorted(numbers, label.numpy())
-        return code_map(places, of_group, groups, axes, title, images, self.num_images)
+        return x, label, z
 
 
-def projected(z: np.ndarray, projection: Literal["pca", "tsne"]) -> tuple[np.ndarray, list[str]]:
-    """Codes (N, D) with D > 2 in the plane, (N, 2), and the names of its axes."""
+def _grouped(scene: Scene, label: Tensor) -> tuple[np.ndarray, list[str]]:
+    """For each label (N,) the number of its group, (N,), and the groups' names."""
+    numbers = label.unique().tolist()
+    return np.searchsorted(numbers, label.numpy()), [class_names(scene.data)(k) for k in numbers]
+
+
+class Plane(NamedTuple):
+    """Codes (N, D), D ≥ 2, as `places` (N, 2) in the plane, the names of its axes, and the way back from such places
+    (M, 2) to codes (M, D), if there is one."""
+
+    places: np.ndarray
+    axes: list[str]
+    back: Callable[[np.ndarray], np.ndarray] | None
+
+
+def plane_of(z: np.ndarray, projection: Literal["pca", "tsne"]) -> Plane:
+    """Codes (N, D), D ≥ 2, in the plane: as they are, or projected where they have more dimensions."""
     D = z.shape[1]
+    if D == 2:
+        return Plane(z, ["z₁", "z₂"], lambda places: places)
     if projection == "tsne":
         from sklearn.manifold import TSNE
 
         # Of few examples, no more neighbours than there are.
         perplexity = min(30.0, (len(z) - 1) / 3)
         places = TSNE(2, perplexity=perplexity, init="pca", random_state=SEED).fit_transform(z)
-        return places, [f"t-SNE of the code's {D} dimensions: only who is near whom means something", ""]
+        return Plane(places, [f"t-SNE of the code's {D} dimensions: only who is near whom means something", ""], None)
     from sklearn.decomposition import PCA
 
     pca = PCA(2, svd_solver="full" if D <= 1000 else "randomized", random_state=SEED).fit(z)
     shares = [f"{share:.0%} of the variance" for share in pca.explained_variance_ratio_]
-    return pca.transform(z), [
+    axes = [
         f"{which} principal component of the code's {D} dimensions, {share}"
         for which, share in zip(("first", "second"), shares, strict=True)
     ]
+    return Plane(pca.transform(z), axes, pca.inverse_transform)
+
+
+def box_around(places: np.ndarray) -> list[float]:
+    """Left, right, bottom and top of places (N, 2) with a margin; a square, where that makes no thin strip."""
+    low, high = places.min(0), places.max(0)
+    half = 0.54 * (high - low) + 1e-6
+    if to_scale(*places.T):
+        half[:] = half.max()
+    middle = (low + high) / 2
+    return np.stack([middle - half, middle + half], 1).round(4).ravel().tolist()
+
+
+def cells(box: list[float], n: int) -> np.ndarray:
+    """The centres of n × n even cells of a box, (n², 2), rows from the top."""
+    left, right, bottom, top = box
+    steps = (np.arange(n) + 0.5) / n
+    return lattice(left + steps * (right - left), top - steps * (top - bottom))

@@ -11,12 +11,15 @@ from torch import Tensor
 from pmodel.capabilities import Decodes, Discriminates, LogProbPerPixel, Samples, SamplesLatents
 from pmodel.figures.figure import Figure, NotShown, Scene, are_images, evaluating, need, scene_of
 from pmodel.figures.images import fixed_generator
-from pmodel.plots.grids import labelled_rows, side_by_side
+from pmodel.figures.widget import Widget
+from pmodel.plots.grids import image_grid, labelled_rows, side_by_side
 from pmodel.processes.launch import is_first
 from pmodel.settings.ranges import Count, Two
 
 # In a cloud of points.
 NUM_POINTS = 500
+# Of the images of one epoch, where they stand by themselves.
+COLUMNS = 6
 
 
 def kept_epochs(epoch: int, num_rows: int) -> range:
@@ -57,20 +60,24 @@ class SamplesOverTime(Figure):
                 self.state[scene.epochs] = self._drawn(scene, model)
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
+        images, rows = self._are_images(scene, model), self._rows(scene, model)
+        what = "E[x | z] of the same z" if images and has_noisy_decoder(model) else "samples of the same noise"
+        title = f"{what} while the model trains"
+        return side_by_side({title: labelled_rows(rows)}) if images else _clouds(scene, rows, title)
+
+    def widget(self, scene: Scene, model: LightningModule) -> Widget:
+        images, rows = self._are_images(scene, model), self._rows(scene, model)
+        tiles = [image_grid(x, COLUMNS) if images else _clouds(scene, {label: x}, "") for label, x in rows.items()]
+        words = "What the model makes of the same noise after more and more epochs."
+        return Widget("epochs", "Samples, epoch by epoch", words, np.stack(tiles), {"labels": list(rows)})
+
+    def _rows(self, scene: Scene, model: LightningModule) -> dict[str, Tensor]:
+        """What was drawn after each epoch, and what is drawn now: images in [0, 1], or points."""
         images = self._are_images(scene, model)
         need_earlier(self.state, scene)
         # The newest again: training may have ended within an epoch.
         rows = {**self.state, scene.epochs: self._drawn(scene, model)}
-        named = {f"epoch {epoch}": rows[epoch] for epoch in sorted(rows)}
-        if images:
-            what = "E[x | z] of the same z" if has_noisy_decoder(model) else "samples of the same noise"
-            title = f"{what} while the model trains"
-            return side_by_side({title: labelled_rows({label: x.float() / 255 for label, x in named.items()})})
-        from pmodel.plots.plots import clouds_over
-
-        real, _ = scene.held_out(1000)
-        title = "samples of the same noise while the model trains"
-        return clouds_over(scene.restored(real), {label: scene.restored(x) for label, x in named.items()}, title)
+        return {f"epoch {epoch}": rows[epoch].float() / 255 if images else rows[epoch] for epoch in sorted(rows)}
 
     def _are_images(self, scene: Scene, model: LightningModule) -> bool:
         """Whether rows are of images, and not of points in the plane; raises NotShown if there are none."""
@@ -90,6 +97,13 @@ class SamplesOverTime(Figure):
             x = model.sample(n, generator=generator)
         x = x.float().cpu()
         return (255 * x.clamp(0, 1)).round().byte() if images else x
+
+
+def _clouds(scene: Scene, rows: dict[str, Tensor], title: str) -> np.ndarray:
+    from pmodel.plots.plots import clouds_over
+
+    real, _ = scene.held_out(1000)
+    return clouds_over(scene.restored(real), {label: scene.restored(x) for label, x in rows.items()}, title)
 
 
 def need_earlier(history: dict[int, Any], scene: Scene) -> None:

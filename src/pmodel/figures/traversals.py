@@ -8,6 +8,7 @@ from torch import Tensor
 from pmodel.capabilities import Decodes, Encodes, SamplesLatents
 from pmodel.figures.figure import Figure, NotShown, Scene, need, need_images
 from pmodel.figures.images import fixed_generator
+from pmodel.figures.widget import Widget, decoded
 from pmodel.plots.grids import image_grid, labelled_rows, side_by_side
 from pmodel.settings.ranges import Count, Two
 
@@ -15,6 +16,8 @@ from pmodel.settings.ranges import Count, Two
 NUM_CODES = 2000
 # Of these codes, the quantiles at which a row begins and ends.
 ENDS = (0.01, 0.99)
+# Sliders, the values of each, and the pixels of the images of all combinations of these.
+MOST_SLIDERS, MOST_VALUES, MOST_PIXELS = 4, 9, 1_050_000
 
 
 class Traversals(Figure):
@@ -44,29 +47,57 @@ class Traversals(Figure):
         self.num_rows, self.num_steps = num_rows, num_steps
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
+        code, low, high = self._ranges(scene, model)
+        paths = traversals(code, low, high, self.num_steps)
+        order = _by_change(model, paths)[: self.num_rows]
+        rows = {f"z{k + 1}: {low[k]:.2g} … {high[k]:.2g}".replace("-", "−"): model.decode(paths[k]) for k in order}
+        over = "one dimension at a time from the 1 % to the 99 % quantile"
+        if not isinstance(model, Encodes):
+            return side_by_side({f"a draw z ~ p(z), {over} of p(z)": labelled_rows(rows)})
+        x, split = scene.held_out(1)
+        return side_by_side(
+            {f"{split} example": image_grid(x, 1), f"its code, {over} of training codes": labelled_rows(rows)}
+        )
+
+    def widget(self, scene: Scene, model: LightningModule) -> Widget:
+        code, low, high = self._ranges(scene, model)
+        chosen = _by_change(model, traversals(code, low, high, self.num_steps))[:MOST_SLIDERS]
+        # As many as the tiles may be large, of all combinations.
+        size = np.prod(model.decode(code[None]).shape[2:])
+        S = int(np.clip((MOST_PIXELS / size) ** (1 / len(chosen)), 2, MOST_VALUES))
+        values = [torch.linspace(low[k], high[k], S) for k in chosen]
+        z = code.repeat(S ** len(chosen), 1)
+        z[:, chosen] = torch.cartesian_prod(*values).view(len(z), -1).to(z)
+        start = [(each - code[k].cpu()).abs().argmin().item() for k, each in zip(chosen, values, strict=True)]
+        words = "Each latent goes from its 1 % to its 99 % quantile."
+        if len(chosen) < len(low):
+            whose = "the code of a held-out example" if isinstance(model, Encodes) else "a draw from the prior"
+            words += f" Of {len(low)}, these change the image most; the others stay as they are in {whose}."
+        latents = [[f"z{k + 1}", each.tolist()] for k, each in zip(chosen, values, strict=True)]
+        return Widget("sliders", "Turn latents", words, decoded(model, z), {"latents": latents, "start": start})
+
+    def _ranges(self, scene: Scene, model: LightningModule) -> tuple[Tensor, Tensor, Tensor]:
+        """The code (D,), and the ends of the range of each of its first M entries, (M,), (M,)."""
         need(model, Decodes)
-        panels = {}
         if isinstance(model, Encodes):
-            x, split = scene.held_out(1)
-            panels[f"{split} example"] = image_grid(need_images(x), 1)
-            code = model.encode(x.to(model.device))[0]
+            code = model.encode(need_images(scene.held_out(1)[0]).to(model.device))[0]
             examples = scene.data.examples("train", NUM_CODES).x
             codes = torch.cat([model.encode(part.to(model.device)) for part in examples.split(500)])
-            title = "its code, one dimension at a time from the 1 % to the 99 % quantile of training codes"
         elif isinstance(model, SamplesLatents):
             z = model.sample_latents(NUM_CODES, generator=fixed_generator(model.device)).float()
             code, codes = z[0], z[:, : model.latent_dim]
-            title = "a draw z ~ p(z), one dimension at a time from the 1 % to the 99 % quantile of p(z)"
         else:
             raise NotShown("the model has neither encode nor sample_latents")
         need_images(model.decode(code[None]))
         low, high = np.quantile(codes.double().cpu().numpy(), ENDS, axis=0)
-        paths = traversals(code, torch.from_numpy(low).to(code), torch.from_numpy(high).to(code), self.num_steps)
-        # One dimension at a time: of long codes and large images, all would not fit.
-        change = [mean_squared_change(model.decode(path)) for path in paths]
-        order = sorted(range(len(change)), key=lambda k: -change[k])[: self.num_rows]
-        rows = {f"z{k + 1}: {low[k]:.2g} … {high[k]:.2g}".replace("-", "−"): model.decode(paths[k]) for k in order}
-        return side_by_side({**panels, title: labelled_rows(rows)})
+        return code, torch.from_numpy(low).to(code), torch.from_numpy(high).to(code)
+
+
+def _by_change(model: LightningModule, paths: Tensor) -> list[int]:
+    """The dimensions by how much their paths (M, S, D) change the image, the most first."""
+    # One dimension at a time: of long codes and large images, all would not fit.
+    change = [mean_squared_change(model.decode(path)) for path in paths]
+    return sorted(range(len(change)), key=lambda k: -change[k])
 
 
 def traversals(code: Tensor, low: Tensor, high: Tensor, num_steps: int) -> Tensor:

@@ -60,6 +60,13 @@ def image_grid(images: Tensor, columns: int, gap: int | None = None) -> np.ndarr
     return np.pad(np.concatenate(rows), ((0, gap), (0, gap), (0, 0)), constant_values=BACKGROUND)
 
 
+def sheet(tiles: np.ndarray, columns: int) -> np.ndarray:
+    """Images (N, H, W, 3) in rows of `columns`, as they are, without gaps → one image; the last row is filled up."""
+    tiles = np.pad(tiles, ((0, -len(tiles) % columns), (0, 0), (0, 0), (0, 0)))
+    _, H, W, C = tiles.shape
+    return tiles.reshape(-1, columns, H, W, C).swapaxes(1, 2).reshape(-1, columns * W, C)
+
+
 def captioned_grid(
     images: Tensor, captions: list[str], columns: int, gap: int = 10, min_size: int = MIN_CELL
 ) -> np.ndarray:

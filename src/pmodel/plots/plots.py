@@ -55,14 +55,14 @@ def curves(series: dict[str, dict[str, Curve]], best: tuple[int, float] | None =
     figure = new_figure(width, height, layout=None)
     gap = (0.55 + top) / (height / rows - 0.55 - top)
     figure.subplots_adjust(0.7 / width, 0.55 / height, 1 - 0.15 / width, 1 - top / height, 0.25, gap)
-    colours = {"train": "C0", "val": "C1"}
+    colours = {"train": cluster_color(0), "val": cluster_color(1)}
     for axes, (title, lines) in zip(panels(figure, len(series), 4), series.items(), strict=True):
         seen = set()
         for name, (x, y) in lines.items():
             quantity = name.partition(",")[0].removesuffix(" (averaged weights)")
             style = "--" if quantity in seen else "-"
             seen.add(quantity)
-            colour = colours.setdefault(quantity, f"C{len(colours)}")
+            colour = colours.setdefault(quantity, cluster_color(len(colours)))
             axes.plot(x, y, label=name, color=colour, linestyle=style, marker="." if len(x) < 20 else None)
         # The first epochs of many runs are far off; without a cut they flatten the rest into a line.
         values = np.concatenate([y[len(y) // 10 :] for _, y in lines.values()])

@@ -10,6 +10,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from PIL import Image
 
 from pmodel.plots.grids import in_rows
+from pmodel.plots.palette import cluster_color
 from pmodel.plots.plots import new_axes, new_figure, render, rows_and_columns
 from pmodel.plots.plots import panels as make_panels
 
@@ -77,8 +78,8 @@ def _draw_with_spread(axes: Axes, curves: dict[str, Points], log_x: bool, names:
     """Named curves of (x, mean, spread); the axis is marked at the x that occur, of which some have names."""
     for i, (name, points) in enumerate(curves.items()):
         x, mean, spread = (np.array(part) for part in zip(*points, strict=True))
-        axes.plot(x, mean, color=f"C{i}", marker=MARKERS[i % len(MARKERS)], markersize=5, label=name)
-        axes.fill_between(x, mean - spread, mean + spread, color=f"C{i}", alpha=0.2, linewidth=0)
+        axes.plot(x, mean, color=cluster_color(i), marker=MARKERS[i % len(MARKERS)], markersize=5, label=name)
+        axes.fill_between(x, mean - spread, mean + spread, color=cluster_color(i), alpha=0.2, linewidth=0)
     if log_x:
         axes.set_xscale("log")
     ticks = sorted({x for points in curves.values() for x, _, _ in points})

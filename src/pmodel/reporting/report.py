@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pmodel.reporting.comparison import ERROR, MARKED, REFERENCE, Column, Table, comparison_tables, failures, not_ranked
 from pmodel.reporting.conditions import conditions, remarks
 from pmodel.reporting.facts import Fact, facts
+from pmodel.reporting.page_widgets import page_widgets, script
 from pmodel.reporting.report_images import PageImage, image_of
 from pmodel.reporting.texts import (
     as_typed,
@@ -47,7 +48,8 @@ class Card(NamedTuple):
 def write_report(results: dict[str, Any], folder: Path, picture_height: int | None) -> Path:
     """Writes report.html into the folder of a results document (schema 2), below which its figures lie; its path.
 
-    One file: images are inside, nothing is fetched and no script runs. All texts of the document are escaped.
+    One file: images are inside, nothing is fetched, and no script runs but its own, which shows what can be moved. All
+    texts of the document are escaped.
 
     picture_height: of images in the topics, in pixels; None: such that the images of one figure stand in one row
     """
@@ -73,6 +75,8 @@ def write_report(results: dict[str, Any], folder: Path, picture_height: int | No
             shared_settings=shared,
             own_settings=own,
             picture_height=picture_height,
+            widgets=page_widgets(results, folder),
+            script=script(),
         )
     )
     path = folder / "report.html"
