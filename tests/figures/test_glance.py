@@ -74,8 +74,8 @@ def test_a_model_of_points_shows_its_density_else_its_samples():
 @pytest.mark.parametrize(
     ("shape", "reason"),
     [
-        ((1, 7, 6), "the model has neither sample nor clusters nor reconstruct"),
-        ((2,), "the model has neither log_prob nor sample nor assign nor reconstruct"),
+        ((1, 7, 6), "the model neither samples nor clusters nor reconstructs"),
+        ((2,), "the model has no density, and neither samples nor clusters nor reconstructs"),
         ((3,), "the points have 3 dimensions, not 1 or 2"),
     ],
 )

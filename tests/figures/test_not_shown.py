@@ -126,13 +126,13 @@ CASES = [
     (ReconstructionGrid, FakeModel(reconstruct=never), SPACE, THREE_DIMENSIONS),
     (ReconstructionGrid, FakeModel(reconstruct=never), EMPTY, "there are no validation examples"),
     (ReconstructionGrid, FakeModel(reconstruct=never), FOUR_CHANNELS, CHANNELS),
-    (Interpolations, FakeModel(decode=never), IMAGES, "the model has neither encode nor sample_latents"),
+    (Interpolations, FakeModel(decode=never), IMAGES, "the model has neither codes nor a prior of codes"),
     (Interpolations, FakeModel(**ENCODER), data((1, 8, 8), 1), "there is only one validation example"),
     (Interpolations, FakeModel(decode=as_data((2,)), **codes_of(4)), PLANE, NO_IMAGES),
-    (Traversals, FakeModel(decode=never), IMAGES, "the model has neither encode nor sample_latents"),
+    (Traversals, FakeModel(decode=never), IMAGES, "the model has neither codes nor a prior of codes"),
     (Traversals, FakeModel(encode=never, decode=never), PLANE, NO_IMAGES),
     (Traversals, FakeModel(decode=as_data((2,)), **codes_of(4)), PLANE, NO_IMAGES),
-    (CodeArithmetic, FakeModel(decode=never), IMAGES, "the model has neither encode nor sample_latents"),
+    (CodeArithmetic, FakeModel(decode=never), IMAGES, "the model has neither codes nor a prior of codes"),
     (CodeArithmetic, FakeModel(decode=as_data((2,)), **GAN_CODES), LABELLED_PLANE, NO_IMAGES),
     (CodeArithmetic, FakeModel(encode=never, decode=never), LABELLED_PLANE, NO_IMAGES),
     (CodeArithmetic, FakeModel(decode=never, **GAN_CODES), IMAGES, "the data have no labels"),
@@ -156,7 +156,7 @@ CASES = [
     (Pairs, FakeModel(assign=never), IMAGES, NO_POINTS),
     (Pairs, FakeModel(assign=never), PLANE, "the points have 2 dimensions, not 3 or more"),
     (DataFigure, None, FOUR_CHANNELS, CHANNELS),
-    (Pairs, FakeModel(), SPACE, "the model has neither assign nor sample"),
+    (Pairs, FakeModel(), SPACE, "the model neither clusters nor samples"),
 ]
 
 

@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import re
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from pmodel.reporting.comparison_markdown import comparison_markdown
 from pmodel.reporting.comparison_text import comparison_text, superscript
 from pmodel.reporting.conditions import conditions, counted_elsewhere
 from pmodel.reporting.decimals import with_error
+from pmodel.reporting.texts import in_words
 
 
 def results_of(*runs: list[dict], **data) -> dict:
@@ -243,12 +245,12 @@ def test_what_is_missing_for_one_reason_of_the_same_runs_is_one_line():
         ]
     text = comparison_text(results, 100)
     assert text.endswith(
-        "\nnot measured:\n  the model has no assign: the nmi\n  no loss: the loss"
-        "\n  the model has no assign (a): the ari"
+        "\nnot measured:\n  can't be asked for clusters: the nmi\n  no loss: the loss"
+        "\n  can't be asked for clusters (a): the ari"
     )
     results["runs"][1]["missing"] = results["runs"][0]["missing"]
     text = comparison_text(results, 100)
-    assert text.endswith("\nnot measured:\n  the model has no assign: the nmi, the ari\n  no loss: the loss")
+    assert text.endswith("\nnot measured:\n  can't be asked for clusters: the nmi, the ari\n  no loss: the loss")
 
 
 def test_a_hole_that_nobody_explains_says_so():
@@ -289,7 +291,7 @@ def test_the_terminals_table_has_each_value_below_its_run_whatever_the_width(wid
         label for block in blocks for label in re.findall(r"\S+", block.split("likelihood")[0]) if label in MODELS
     ] == list(MODELS)
     for i, reason in enumerate(comparison_tables(results)[0].footnotes):
-        assert f"{superscript(i)} {reason}" in text.replace("\n  ", " ")
+        assert f"{superscript(i)} {in_words(reason)}" in " ".join(text.split())
 
 
 def test_a_single_run_is_a_list_below_headings_with_the_reference_beside_its_numbers():
@@ -317,7 +319,7 @@ def test_a_single_run_is_a_list_below_headings_with_the_reference_beside_its_num
     ]
     assert lines[lines.index("likelihood, bound") + 1].startswith("  elbo (K = 1) ↑")
     assert f"{REFERENCE} in place of samples" in text
-    assert "\n  the model has no log_prob: log-likelihood" in text
+    assert "\n  can't be asked for an exact likelihood: log-likelihood" in text
     assert "*" not in text
 
 
@@ -400,3 +402,27 @@ def test_a_document_from_a_file_is_read_as_in_memory_and_stays_as_it_was():
     text = comparison_text(results, 100)
     assert results == before
     assert comparison_text(json.loads(json.dumps(results)), 100) == text
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("the model has no assign", "can't be asked for clusters"),
+        ("the model has no log_prob, only a bound", "can't be asked for an exact likelihood, only a bound"),
+        ("the model has no dreams", "the model has no dreams"),
+        ("the images are too small", "the images are too small"),
+    ],
+)
+def test_a_method_that_a_model_lacks_is_named_by_what_one_can_not_ask(reason, words):
+    assert in_words(reason) == words
+
+
+def test_every_question_of_a_number_or_a_figure_has_words():
+    """A user's own question is named by its method."""
+    asked = {q.question for q in declared().values() if q.question is not None}
+    firsts = [(get_args(question) or (question,))[0] for question in asked]
+    methods = {next(name for name in vars(first) if not name.startswith("_")) for first in firsts}
+    known = {name for name in methods if in_words(f"the model has no {name}") != f"the model has no {name}"}
+    # Of the first its metric says more; the second is asked together with a bound.
+    assert methods - known == {"regularized_nats", "importance_bound"}
+    assert len(known) > 6

@@ -224,7 +224,7 @@ def test_another_reason_for_a_hole_is_said_below_the_table(tmp_path):
 
 def test_everything_that_is_missing_has_its_reason_at_the_end(nine):
     made = Page(section_of(nine[1], "made")).text()
-    assert "the model has no sample (kmeans, pca, autoencoder): Parzen-window estimate, Fréchet distance" in made
+    assert "can't be asked for samples (kmeans, pca, autoencoder): Parzen-window estimate, Fréchet distance" in made
     assert "figure samples" in made
     assert "the data are no known mixture: modes covered" in made
 

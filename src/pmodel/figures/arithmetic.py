@@ -54,7 +54,7 @@ class CodeArithmetic(Figure):
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
         need(model, Decodes)
         if not isinstance(model, Encodes | SamplesLatents):
-            raise NotShown("the model has neither encode nor sample_latents")
+            raise NotShown("the model has neither codes nor a prior of codes")
         if scene.data.num_classes is None:
             raise NotShown("the data have no labels")
         generator = fixed_generator(model.device)

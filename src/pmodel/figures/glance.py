@@ -41,7 +41,7 @@ class Glance(Figure):
             x = x.to(model.device)
             title, rows = "examples, and their reconstructions", [x, model.reconstruct(x)]
         else:
-            raise NotShown("the model has neither sample nor clusters nor reconstruct")
+            raise NotShown("the model neither samples nor clusters nor reconstructs")
         images = image_grid(need_images(torch.cat(rows)), len(rows[0]))
         return side_by_side({title: images}) if title else images
 
@@ -58,4 +58,4 @@ class Glance(Figure):
                 return figure(self.num_points).draw(scene, model)
             except NotShown:
                 continue
-        raise NotShown("the model has neither log_prob nor sample nor assign nor reconstruct")
+        raise NotShown("the model has no density, and neither samples nor clusters nor reconstructs")

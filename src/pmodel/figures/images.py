@@ -138,7 +138,7 @@ class Interpolations(Figure):
             codes = torch.cat([great_circle(start[:, :D], end[:, :D], weights), labels], 2)
             title = "decoded codes along great circles between two draws z ~ p(z), which stand at the ends"
         else:
-            raise NotShown("the model has neither encode nor sample_latents")
+            raise NotShown("the model has neither codes nor a prior of codes")
         rows = need_images(model.decode(codes.flatten(0, 1))).unflatten(0, codes.shape[:2])
         if len(ends):
             rows = torch.cat([ends[0][:, None], rows, ends[1][:, None]], 1)

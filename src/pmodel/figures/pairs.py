@@ -29,7 +29,7 @@ class Pairs(Figure):
         if x.shape[1] < MIN_DIMS:
             raise NotShown(f"the points have {dimensions(x.shape[1])}, not {MIN_DIMS} or more")
         if not isinstance(model, Assigns | Samples):
-            raise NotShown("the model has neither assign nor sample")
+            raise NotShown("the model neither clusters nor samples")
         from pmodel.plots.plots import pairs
 
         shown = min(self.num_columns, x.shape[1])

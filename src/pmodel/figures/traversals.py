@@ -87,7 +87,7 @@ class Traversals(Figure):
             z = model.sample_latents(NUM_CODES, generator=fixed_generator(model.device)).float()
             code, codes = z[0], z[:, : model.latent_dim]
         else:
-            raise NotShown("the model has neither encode nor sample_latents")
+            raise NotShown("the model has neither codes nor a prior of codes")
         need_images(model.decode(code[None]))
         low, high = np.quantile(codes.double().cpu().numpy(), ENDS, axis=0)
         return code, torch.from_numpy(low).to(code), torch.from_numpy(high).to(code)

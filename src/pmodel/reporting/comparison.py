@@ -11,6 +11,7 @@ from pmodel.reporting.texts import (
     error_text,
     examples_text,
     grouped,
+    in_words,
     is_finite,
     label_of,
     label_text,
@@ -218,7 +219,7 @@ def left_out(labels: list[str], lacking: list[tuple[str, str, str]]) -> list[str
     lines = []
     for (reason, of), words in together.items():
         which = "" if set(of) == set(labels) else f" ({', '.join(of)})"
-        lines.append(f"{reason}{which}: {', '.join(words)}")
+        lines.append(f"{in_words(reason)}{which}: {', '.join(words)}")
     return lines
 
 

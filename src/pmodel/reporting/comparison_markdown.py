@@ -4,7 +4,7 @@ from typing import Any
 
 from pmodel.reporting.comparison import ERROR, MARKED, REFERENCE, Table, cautions, comparison_tables, failures
 from pmodel.reporting.conditions import conditions, remarks
-from pmodel.reporting.texts import bits_text, error_text, value_text
+from pmodel.reporting.texts import bits_text, error_text, in_words, value_text
 from pmodel.runs.results import Number
 
 
@@ -24,7 +24,7 @@ def comparison_markdown(results: dict[str, Any]) -> str:
         parts.append("\n".join("| " + " | ".join(row) + " |" for row in rows))
         notes = _notes(part)
         parts += ["\n".join(f"- {_escaped(note)}" for note in notes)] if notes else []
-        reasons = [f"{i}. {_escaped(reason)}" for i, reason in enumerate(part.footnotes, start=1)]
+        reasons = [f"{i}. {_escaped(in_words(reason))}" for i, reason in enumerate(part.footnotes, start=1)]
         parts += ["\n".join(reasons)] if reasons else []
         if part.absent:
             parts.append("\n".join(["Not measured:", "", *(f"- {_escaped(line)}" for line in part.absent)]))

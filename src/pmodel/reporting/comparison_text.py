@@ -7,7 +7,7 @@ from typing import Any
 from pmodel.reporting.comparison import ERROR, MARKED, REFERENCE, Column, Table, cautions, comparison_tables, failures
 from pmodel.reporting.conditions import conditions, counted_elsewhere, remarks
 from pmodel.reporting.summary import row, table
-from pmodel.reporting.texts import bits_text, error_text, value_text
+from pmodel.reporting.texts import bits_text, error_text, in_words, value_text
 
 # A run's label is broken into lines of that length, a number's name into lines of the other, where they have a place.
 LABEL_WIDTH, NAME_WIDTH = 16, 28
@@ -61,7 +61,8 @@ def _notes(part: Table) -> list[str]:
     notes += [] if alone else remarks(part)
     notes += cautions(part.columns)
     notes += [
-        f"{superscript(i)} {reason} ({', '.join(runs)})" for i, (reason, runs) in enumerate(part.footnotes.items())
+        f"{superscript(i)} {in_words(reason)} ({', '.join(runs)})"
+        for i, (reason, runs) in enumerate(part.footnotes.items())
     ]
     if part.absent:
         notes += ["not measured:", *(f"  {line}" for line in part.absent)]

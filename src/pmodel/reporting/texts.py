@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
@@ -65,6 +66,38 @@ def listed(words: list[str]) -> str:
     """Words as a sentence lists them: "a, b and c"."""
     *most, last = words
     return f"{', '.join(most)} and {last}" if most else last
+
+
+# What a model without a method, of `pmodel.capabilities`, can't be asked for.
+ANSWERS = {
+    "assign": "clusters",
+    "classify": "labels",
+    "clusters": "centres of clusters",
+    "complete": "completions",
+    "decode": "what a code means",
+    "elbo": "a lower bound on the likelihood",
+    "encode": "codes",
+    "gaussian_components": "Gaussian components",
+    "held_out_log_prob": "bandwidths",
+    "log_prob": "an exact likelihood",
+    "log_prob_estimate": "an estimate of the likelihood",
+    "log_prob_per_pixel": "the likelihood of each pixel",
+    "principal_components": "principal components",
+    "reconstruct": "reconstructions",
+    "sample": "samples",
+    "sample_classes": "samples of a class",
+    "sample_latents": "draws from a prior of codes",
+}
+
+
+def in_words(reason: str) -> str:
+    """Why a number or a figure is missing, to who does not know the methods of models: "can't be asked for clusters"
+    for "the model has no assign"; any other reason as it is."""
+    return re.sub(
+        r"^the model has no (\w+)",
+        lambda match: f"can't be asked for {ANSWERS[match[1]]}" if match[1] in ANSWERS else match[0],
+        reason,
+    )
 
 
 def spread_text(values: list[float], of: str) -> str:
