@@ -13,11 +13,11 @@ import pytest
 from evaluated_runs import DATA, MODELS, SAMPLE, document, with_figures
 from PIL import Image
 
-from pmodel.reporting.comparison import MARKED, REFERENCE
+from pmodel.reporting.comparison import MARKED, REFERENCE, comparison_tables
 from pmodel.reporting.report import write_report
 from pmodel.reporting.report_images import PageImage
 from pmodel.reporting.texts import label_of
-from pmodel.reporting.topics import GAP, ROW, PageFigure
+from pmodel.reporting.topics import GAP, ROW, PageFigure, topics
 
 EVIL = '<script>alert("1")</script> & \'<b onclick="x">\''
 MODELS_THAT_SAMPLE = [label for label in MODELS if label in SAMPLE]
@@ -229,13 +229,23 @@ def test_everything_that_is_missing_has_its_reason_at_the_end(nine):
     assert "the data are no known mixture: modes covered" in made
 
 
-def test_pictures_come_before_numbers_and_all_but_the_first_figure_are_folded(nine):
+def test_pictures_come_before_numbers_and_all_but_the_first_figure_and_group_of_numbers_are_folded(nine):
     samples = section_of(nine[1], "topic-samples")
-    places = [samples.index(part) for part in ("What the model drew from", "<details>", "Neighbours", "<table")]
-    assert places == sorted(places)
-    assert samples.count("<details>") == 1
+    names = ("What the model drew from", "<details>", "Neighbours", "Fréchet", "<details>", "Memorization", "nearest")
+    place = 0
+    for name in names:
+        place = samples.index(name, place) + 1
+    assert samples.count("<details>") == 2
     # A figure that says no group has a topic of its own.
     assert "Of tomorrow: vae" in section_of(nine[1], "topic-other")
+
+
+def test_the_figure_of_most_runs_comes_first(tmp_path):
+    results = with_figures(document(["vae", "gan", "dcgan"]), tmp_path)
+    for run in results["runs"][:2]:
+        del run["figures"]["samples"]
+    found = topics(results, comparison_tables(results), tmp_path)
+    assert [(figure.title, len(figure.images)) for figure in found[0].figures] == [("Neighbours", 3), ("Samples", 1)]
 
 
 def test_the_height_of_pictures_is_as_set_else_as_fits_a_row(nine, tmp_path):

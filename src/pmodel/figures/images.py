@@ -128,7 +128,7 @@ class Interpolations(Figure):
             ends = x.unflatten(0, (2, -1))
             start, end = model.encode(x).unflatten(0, (2, -1))
             codes = torch.lerp(start[:, None], end[:, None], weights[:, None])
-            title = "decoded codes between two validation examples, which stand at the ends"
+            title = "decoded, between two validation examples, which stand at the ends"
         elif isinstance(model, SamplesLatents):
             z = model.sample_latents(2 * self.num_pairs, generator=fixed_generator(model.device)).float()
             start, end = z.unflatten(0, (2, -1))
@@ -136,7 +136,7 @@ class Interpolations(Figure):
             # What follows the first D entries is a label.
             labels = torch.lerp(start[:, None, D:], end[:, None, D:], weights[:, None])
             codes = torch.cat([great_circle(start[:, :D], end[:, :D], weights), labels], 2)
-            title = "decoded codes along great circles between two draws z ~ p(z), which stand at the ends"
+            title = "decoded, on great circles between two draws z ~ p(z)"
         else:
             raise NotShown("the model has neither codes nor a prior of codes")
         rows = need_images(model.decode(codes.flatten(0, 1))).unflatten(0, codes.shape[:2])

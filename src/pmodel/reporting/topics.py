@@ -66,10 +66,12 @@ class PageFigure(NamedTuple):
 class NumbersTable(NamedTuple):
     """Runs as rows, without those that have none of these numbers.
 
+    group: whose numbers they are
     title: of the group, with what tells its data from those of others
     rows: the places of the runs in the table
     """
 
+    group: str
     title: str
     table: Table
     rows: list[int]
@@ -77,13 +79,26 @@ class NumbersTable(NamedTuple):
 
 
 class Topic(NamedTuple):
-    """One screen. key: of links to it; notes: sentences on what is missing."""
+    """One screen, of which the first figure and the tables of its first group are open.
+
+    key: of links to it
+    figures: what most runs have comes first
+    notes: sentences on what is missing
+    """
 
     key: str
     title: str
     figures: list[PageFigure]
     tables: list[NumbersTable]
     notes: list[str]
+
+    @property
+    def open_tables(self) -> list[NumbersTable]:
+        return [part for part in self.tables if part.group == self.tables[0].group]
+
+    @property
+    def folded_tables(self) -> list[NumbersTable]:
+        return [part for part in self.tables if part.group != self.tables[0].group]
 
 
 def topics(results: dict[str, Any], tables: list[Table], folder: Path) -> list[Topic]:
@@ -92,7 +107,8 @@ def topics(results: dict[str, Any], tables: list[Table], folder: Path) -> list[T
     found = []
     for title, groups in _groups(results, tables).items():
         own = [figure for name, figure in figures.items() if group_of(results, name) in groups]
-        parts = [part for table in tables for group in groups for part in _numbers(table, group, len(tables) > 1)]
+        own.sort(key=lambda figure: -len(figure.images))
+        parts = [part for group in groups for table in tables for part in _numbers(table, group, len(tables) > 1)]
         own += [PageFigure(words, "", [("", image)]) for words, image in curves_of(results["runs"], groups)]
         if own or parts:
             notes = [*cannot(_lacking(results, groups)), *_holes(parts)]
@@ -182,7 +198,7 @@ def _numbers(table: Table, group: str, several: bool) -> list[NumbersTable]:
     for start in range(0, len(columns), size):
         part = columns[start : start + size]
         rows = [row for row in range(len(table.runs)) if any(column.numbers[row] for column in part)]
-        parts.append(NumbersTable(title + (", continued" if start else ""), table, rows, part))
+        parts.append(NumbersTable(group, title + (", continued" if start else ""), table, rows, part))
     return parts
 
 
