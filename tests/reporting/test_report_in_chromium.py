@@ -170,6 +170,17 @@ def test_slides_are_one_topic_a_screen_and_page_down_leads_to_the_next(opened):
     while abs(page.evaluate(place)) > 2:
         assert time.monotonic() < deadline
         page.wait_for_timeout(50)
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(300)
+    assert abs(page.evaluate(place.replace("completions", "reconstruction"))) < 2
+    # Among what is moved, arrow keys move that.
+    page.locator("#play .choices button").first.focus()
+    before = page.evaluate("scrollY")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(300)
+    assert page.evaluate("scrollY") == before
 
 
 def chosen(page, title: str, run: str | None = None):

@@ -1,6 +1,7 @@
 """A map of codes in the plane, with some of their examples on it; arrays in, one uint8 image out."""
 
 from collections.abc import Sequence
+from itertools import combinations
 from textwrap import fill
 
 import numpy as np
@@ -26,7 +27,7 @@ def code_map(
 ) -> np.ndarray:
     """Points (N, 2) coloured by group (N,), and at some of them, which are far enough from each other, their examples.
 
-    groups: names by label; each stands at the median of its points, since nobody tells ten colours apart for sure
+    groups: names by label; each stands near the median of its points, since nobody tells ten colours apart for sure
     names: of the axes
     images: (N, H, W, 3), uint8; None: only points
     num_images: on the map, at most
@@ -42,17 +43,43 @@ def code_map(
     axes.set_aspect("equal" if to_scale(*codes.T) else "auto", adjustable="datalim")
     add_legend(figure, [plain(group) for group in groups])
     figure.suptitle(title, fontsize=11)
+    # Until the figure is laid out, nobody knows what is far enough.
+    figure.draw_without_rendering()
     if images is not None:
-        # Until the figure is laid out, nobody knows what is far enough.
-        figure.draw_without_rendering()
         for i in _spread(axes, codes, num_images):
             _put(axes, images[i], codes[i], cluster_color(labels[i]))
     if 1 < len(groups) <= MOST_NAMED:
-        for k, group in enumerate(groups):
-            place = np.median(codes[labels == k], axis=0)
-            style = {"fontsize": 13, "fontweight": "bold", "ha": "center", "va": "center", "zorder": 5}
-            axes.text(*place, plain(group), **style, path_effects=HALO)
+        _name(axes, [np.median(codes[labels == k], axis=0) for k in range(len(groups))], groups)
     return render(figure)
+
+
+def _name(axes: Axes, places: Sequence[np.ndarray], groups: Sequence[str]) -> None:
+    """Writes each name at its place (2,), or beside it where two names would lie on each other."""
+    style = {"fontsize": 13, "fontweight": "bold", "ha": "center", "va": "center", "zorder": 5, "path_effects": HALO}
+    texts = [axes.text(*place, plain(group), **style) for place, group in zip(places, groups, strict=True)]
+    boxes = [text.get_window_extent() for text in texts]
+    middles = apart(np.array([(b.x0 + b.x1, b.y0 + b.y1) for b in boxes]) / 2, np.array([b.size for b in boxes]))
+    for text, place in zip(texts, axes.transData.inverted().transform(middles), strict=True):
+        text.set_position(place)
+
+
+def apart(middles: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """The middles (K, 2) of boxes with these widths and heights (K, 2), moved until no two boxes overlap, or nearly."""
+    middles = middles.astype(float)
+    for _ in range(200):
+        moved = False
+        for i, j in combinations(range(len(middles)), 2):
+            away = middles[j] - middles[i]
+            overlap = (sizes[i] + sizes[j]) / 2 - np.abs(away)
+            if (overlap > 0.5).all():
+                d = overlap.argmin()
+                push = np.copysign(overlap[d] / 2, away[d])
+                middles[i, d] -= push
+                middles[j, d] += push
+                moved = True
+        if not moved:
+            break
+    return middles
 
 
 def _spread(axes: Axes, codes: np.ndarray, count: int) -> list[int]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pmodel.reporting.texts import label_text
 
-SCRIPT = (Path(__file__).parent / "templates" / "widgets.js").read_text(encoding="utf-8")
+SCRIPT = (Path(__file__).parent / "templates" / "page.js").read_text(encoding="utf-8")
 
 
 def page_widgets(results: dict[str, Any], folder: Path) -> list[dict[str, Any]]:

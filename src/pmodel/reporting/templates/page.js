@@ -250,6 +250,15 @@
     stage.dataset.kind = widget.kind;
   }
 
+  // In the slides, the arrow keys lead to the next topic and back.
+  document.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step || !document.getElementById("slides").checked || section.contains(event.target)) return;
+    const screens = [...document.querySelectorAll(".screen")];
+    const now = screens.findLastIndex((screen) => screen.getBoundingClientRect().top < 10);
+    screens[Math.min(screens.length - 1, Math.max(0, now + step))].scrollIntoView();
+  });
+
   const titles = [...new Set(all.map((widget) => widget.title))];
   const of = make("select", { onchange: () => show(all[Number(of.value)]) });
   of.ariaLabel = "model";
