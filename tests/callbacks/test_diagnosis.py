@@ -77,6 +77,8 @@ def test_centres_are_the_same_in_any_order_and_not_where_two_share_one():
     assert not same_centres(torch.tensor([[0.0, 0.0], [0.01, 0.0], [1.0, 0.0]], dtype=torch.float64), centres)
 
 
+SLOW = pytest.mark.slow  # what is said of a game has lasted for 1,000 batches
+GAN = ["model=gan", "trainer.max_steps=1400"]
 FAST = ["callbacks=minimal", "logger=none", "threads=1"]
 # A part of each sentence, with what it says to try.
 SENTENCES = {
@@ -86,6 +88,8 @@ SENTENCES = {
     "rate": r"learning rate may .*; try model\.optimizer\.lr=",
     "averages": r"\(model\.ema_decay=0\.995\), which lag in a run of \d+ steps; try model\.ema_decay=null",
     "starts": r"[1-3] of 4 starts ended in the best optimum",
+    "collapse": r"have hardly differed for 1,\d+ batches .*, a collapse; try model\.objective=",
+    "sure": r"the discriminator has been sure for 1,\d+ batches .*; try a lower model\.optimizer\.discriminator\.lr",
     "modes": r"\d of 8 modes (is|are) missing from its samples; try model\.num_components=8",
 }
 
@@ -102,6 +106,8 @@ SENTENCES = {
         (["model=kmeans", "data=points"], set()),
         (["model=gmm", "data=points", "model.num_components=4", "callbacks=default"], {"modes"}),
         (["model=gmm", "data=points", "callbacks=default"], set()),
+        pytest.param([*GAN, "model.r1=0", "model.optimizer.generator.lr=0.02"], {"collapse", "sure"}, marks=SLOW),
+        pytest.param(GAN, set(), marks=SLOW),
     ],
 )
 def test_a_training_that_goes_wrong_ends_with_its_sentence_and_no_other(train, tmp_path, words, said):

@@ -189,6 +189,8 @@ def test_the_epochs_of_points_are_panels_of_one_size(tmp_path):
         (SampleGrid(4), FakeModel(), "nothing to move"),
         (LatentScatter(60), flat(1), "1 dimension"),
         (LatentScatter(60), FakeModel(), "the model has no encode"),
+        (LatentScatter(60), FakeModel(encode=lambda x: x.flatten(1) / 0 * 0), "not finite"),
+        (Traversals(3, 3), FakeModel(encode=lambda x: x.flatten(1) / 0 * 0, decode=decode), "not finite"),
         (Traversals(3, 3), FakeModel(), "the model has no decode"),
         (Completions(3, 3), FakeModel(), "the model has no complete"),
         (SamplesOverTime(3, 3), FakeModel(), "the model has no sample"),

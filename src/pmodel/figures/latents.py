@@ -138,6 +138,8 @@ class LatentScatter(Figure):
         if isinstance(model, Assigns) and x.dim() == 2 and x.shape[1] <= 2:
             raise NotShown("the codes say to which cluster a point belongs: see clusters")
         z = torch.cat([model.encode(part.to(model.device)).cpu() for part in x.split(1000)]).double().numpy()
+        if not np.isfinite(z).all():
+            raise NotShown("some of the codes are not finite")
         if not np.ptp(z, axis=0).any():
             raise NotShown("all examples have the same code")
         return x, label, z

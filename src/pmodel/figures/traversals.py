@@ -88,6 +88,8 @@ class Traversals(Figure):
             code, codes = z[0], z[:, : model.latent_dim]
         else:
             raise NotShown("the model has neither codes nor a prior of codes")
+        if not codes.isfinite().all():
+            raise NotShown("some of the codes are not finite")
         need_images(model.decode(code[None]))
         low, high = np.quantile(codes.double().cpu().numpy(), ENDS, axis=0)
         return code, torch.from_numpy(low).to(code), torch.from_numpy(high).to(code)
