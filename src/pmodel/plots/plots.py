@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from pmodel.plots.frame import Curve, Frame, to_scale
+from pmodel.plots.frame import Curve, Frame, ratio, to_scale
 from pmodel.plots.palette import cluster_color
 
 DPI = 110
@@ -128,7 +128,9 @@ def clouds(groups: dict[str, np.ndarray], names: Sequence[str] = ()) -> np.ndarr
 def clouds_over(real: np.ndarray, groups: dict[str, np.ndarray], title: str) -> np.ndarray:
     """Clouds of points (N, 2), each in a small panel over the same real one, (M, 2), whose range the panels show."""
     rows, columns = rows_and_columns(len(groups), 6)
-    figure = new_figure(max(2.3 * columns, 5), 2.5 * rows + 0.8)
+    width = max(2.3 * columns, 5)
+    height = width / columns * float(np.clip(ratio(*real.T), 0.4, 1.1))
+    figure = new_figure(width, (height + 0.35) * rows + 0.8)
     low, high = real.min(0), real.max(0)
     margin = 0.25 * (high - low) + 1e-6
     for axes, (name, points) in zip(panels(figure, len(groups), 6), groups.items(), strict=True):
