@@ -84,6 +84,7 @@ FAST = ["callbacks=minimal", "logger=none", "threads=1"]
 SENTENCES = {
     "short": r"still improving .*; try trainer\.max_(epochs|steps)=\d+$",
     "latents": r"(no latent is|[1-9]\d* of 16 latents (is|are)) in use .*; try .*model\.free_bits=0\.1",
+    "beta": r"; try .*model\.beta=1, model\.free_bits",
     "overfits": r"it overfits since epoch \d+ .*; try callbacks=\[default,early_stopping\]",
     "rate": r"learning rate may .*; try model\.optimizer\.lr=",
     "averages": r"\(model\.ema_decay=0\.995\), which lag in a run of \d+ steps; try model\.ema_decay=null",
@@ -98,7 +99,7 @@ SENTENCES = {
     ("words", "said"),
     [
         (["model=autoencoder", "trainer.max_epochs=2"], {"short"}),
-        (["model=vae", "trainer.max_epochs=6", "model.beta=20"], {"latents"}),
+        (["model=vae", "trainer.max_epochs=6", "model.beta=20"], {"latents", "beta"}),
         (["model=vae", "data.limit=100", "trainer.max_epochs=100", "model.optimizer.lr=3e-3"], {"overfits"}),
         (["model=autoencoder", "trainer.max_epochs=8", "model.optimizer.lr=3"], {"rate"}),
         (["model=pixelcnn", "data.limit=64", "trainer.max_steps=20"], {"averages", "short"}),

@@ -41,7 +41,6 @@ class VAE(LatentVariableModule):
     """
 
     frozen = ("prior",)
-    more_latents = ", model.free_bits=0.1 or model.beta_warmup=1000"
 
     def __init__(
         self,
@@ -167,6 +166,11 @@ class VAE(LatentVariableModule):
 
     def features(self, x: Tensor) -> Tensor:
         return self.posterior(x)[0]
+
+    @property
+    def more_latents(self) -> str:
+        lower = ", model.beta=1" if self.beta > 1 else ""
+        return f"{lower}, model.free_bits=0.1 or model.beta_warmup=1000"
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
