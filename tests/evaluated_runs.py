@@ -239,7 +239,7 @@ def widgets_of(label: str, images: torch.Tensor) -> dict[str, Widget]:
         found["completions"] = Widget("erase", "Erase", words, tiles, {"images": 4, "ways": 1})
     if label in ("gan", "dcgan"):
         labels = [f"epoch {epoch}" for epoch in range(1, 65)]
-        found["samples_over_time"] = Widget("epochs", "Epoch by epoch", words, tiles, {"labels": labels})
+        found["samples_over_time"] = Widget("epochs", "Epoch by epoch", words, tiles, {"labels": labels, "start": 63})
     return found
 
 

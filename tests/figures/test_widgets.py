@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+import torch.nn as nn
 from built import Completions, FitOverTime, KMeans, LatentScatter, SampleGrid, SamplesOverTime, Traversals
 from figure_parts import FakeModel, FakeTrainer, data_of, flat, labelled, points
 from support import fit
@@ -69,13 +70,35 @@ def test_the_images_of_all_places_have_no_more_pixels_than_they_may(monkeypatch)
     monkeypatch.setattr(traversals, "MOST_PIXELS", 36 * 100)
     model = FakeModel(encode=lambda x: x.flatten(1)[:, :5], decode=decode)
     widget = Traversals(10, 5).widget(scene_of(torch.rand(40, 1, 6, 6)), model)
-    assert [len(values) for _, values in widget.values["latents"]] == [3, 3, 3, 3]
+    # Rather two sliders with ten values, of which nine are enough, than four with three.
+    assert [len(values) for _, values in widget.values["latents"]] == [9, 9]
+
+
+def test_large_images_are_shrunk():
+    x = torch.rand(30, 3, 300, 200)
+    model = flat(2, decode=lambda z: torch.rand(len(z), 3, 300, 200))
+    widget = LatentScatter(30).widget(labelled(x, torch.arange(30) % 3), model)
+    assert widget.tiles.shape == (30 + widget.values["lattice"] ** 2, 75, 50, 3)
+    assert widget.values["lattice"] > 9
+    np.testing.assert_allclose(widget.tiles[0] / 255, nn.functional.avg_pool2d(x[0], 4).permute(1, 2, 0), atol=3e-3)
+
+
+def test_codes_that_hardly_differ_in_one_direction_have_a_box_with_a_width():
+    z = X.flatten(1)[:, :2] * torch.tensor([1.0, 1e-7]) + 5
+    widget = LatentScatter(60).widget(labelled(X, LABEL), FakeModel(encode=lambda x: z[: len(x)]))
+    left, right, bottom, top = widget.values["box"]
+    assert top - bottom > 1e-4 * (right - left) > 0
+    small = FakeModel(encode=lambda x: 1e-6 * X.flatten(1)[: len(x), :2])
+    places = LatentScatter(60).widget(labelled(X, LABEL), small).values["points"]
+    assert len({tuple(place) for place in places}) == 60
 
 
 def test_each_code_has_its_example_and_its_class():
     widget = LatentScatter(60).widget(labelled(X, LABEL, ("a", "b", "c")), flat(2, decode=decode))
     values = widget.values
-    np.testing.assert_allclose(values["points"], X.flatten(1)[:, :2], atol=1e-4)
+    left, right, bottom, top = values["box"]
+    places = np.array(values["points"]) * (right - left, top - bottom) + (left, bottom)
+    np.testing.assert_allclose(places, X.flatten(1)[:, :2], atol=1e-4)
     np.testing.assert_array_equal(widget.tiles[:60], to_uint8(X))
     assert (values["groups"], values["names"]) == (LABEL.tolist(), ["a", "b", "c"])
     assert len(set(values["colors"])) == 3
@@ -86,8 +109,8 @@ def test_a_cell_of_the_plane_has_what_is_decoded_at_its_middle():
     widget = LatentScatter(60).widget(labelled(X, LABEL), flat(2, decode=decode))
     left, right, bottom, top = widget.values["box"]
     codes = np.array(widget.values["points"])
-    assert (codes > (left, bottom)).all()
-    assert (codes < (right, top)).all()
+    assert codes.min() > 0
+    assert codes.max() < 1
     n = widget.values["lattice"]
     assert (n, len(widget.tiles)) == (25, 60 + 25 * 25)
     for row, column in ((0, 0), (0, n - 1), (3, 17), (n - 1, 0)):
@@ -110,7 +133,7 @@ def test_codes_of_more_dimensions_are_decoded_from_the_plane_of_their_two_first_
     assert (lattice[0] - lattice[n - 1]).norm() == pytest.approx((right - left) * (n - 1) / n, rel=1e-3)
     assert (lattice[0] - lattice[-n]).norm() == pytest.approx((top - bottom) * (n - 1) / n, rel=1e-3)
     for (u, v), code in zip(widget.values["points"], z, strict=True):
-        row, column = int((top - v) / (top - bottom) * n), int((u - left) / (right - left) * n)
+        row, column = int((1 - v) * n), int(u * n)
         assert (lattice[row * n + column] - code).norm() <= 0.51 * np.hypot(right - left, top - bottom) / n
 
 
@@ -165,10 +188,24 @@ def test_each_epoch_has_what_was_drawn_after_it():
     for epoch in (1, 2, 3):
         figure.note(FakeTrainer(data, model, epoch))
     widget = figure.widget(Scene(data, 4), model)
-    assert widget.values == {"labels": ["epoch 1", "epoch 2", "epoch 3", "epoch 4"]}
+    assert widget.values == {"labels": ["epoch 1", "epoch 2", "epoch 3", "epoch 4"], "start": 3}
     for tile, of_epoch in zip(widget.tiles, made, strict=True):
         whole = (of_epoch * 255).round() / 255
         np.testing.assert_allclose(tile.astype(int), image_grid(whole, 6), atol=1)
+
+
+def test_a_run_that_kept_more_or_fewer_is_shown_as_many_of_each_epoch_and_starts_at_its_own(tmp_path):
+    x = torch.rand(20, 1, 6, 6)
+    model, data = FakeModel(sample=lambda n, *, generator: x[:n]), data_of(x, x)
+    for kept, drawn in ((6, 12), (12, 6)):
+        earlier, figure = SamplesOverTime(kept, 12), SamplesOverTime(drawn, 12)
+        for epoch in (1, 2, 3):
+            earlier.note(FakeTrainer(data, model, epoch))
+        figure.state = earlier.state
+        widget = figure.widget(Scene(data, 2), model)
+        assert widget.values == {"labels": ["epoch 1", "epoch 2, this model", "epoch 3"], "start": 1}
+        np.testing.assert_allclose(widget.tiles[0].astype(int), image_grid(x[:6], 6), atol=1)
+        assert figure.draw(Scene(data, 2), model).ndim == 3
 
 
 def test_the_epochs_of_points_are_panels_of_one_size(tmp_path):
@@ -179,8 +216,20 @@ def test_the_epochs_of_points_are_panels_of_one_size(tmp_path):
     (figure,) = figures.figures
     widget = figure.widget(Scene(data, 4), model)
     assert widget.values["labels"] == ["start", "epoch 1", "epoch 2", "epoch 4"]
+    for count in (40, 190):
+        other = FitOverTime(count, 4)
+        other.state = figure.state
+        assert other.draw(Scene(data, 4), model).ndim == other.widget(Scene(data, 4), model).tiles.ndim - 1
     assert len(widget.tiles) == 4
     assert all((widget.tiles[0] != tile).any() for tile in widget.tiles[1:])
+
+
+@pytest.mark.parametrize(("order", "words"), [([0, 1, 2, 3], "from the top"), ([0, 2, 1, 3], "a coarse image first")])
+def test_in_which_order_pixels_are_drawn_is_said(order, words):
+    x = torch.rand(4, 1, 2, 2)
+    answers = {"complete": lambda x, known, *, generator: x, "log_prob_per_pixel": lambda x: x}
+    model = FakeModel(drawing_order=lambda: torch.tensor(order), **answers)
+    assert f"pixel by pixel, {words}" in Completions(8, 6).widget(Scene(data_of(x, x), 3), model).words
 
 
 @pytest.mark.parametrize(

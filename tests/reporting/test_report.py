@@ -13,6 +13,7 @@ import pytest
 from evaluated_runs import DATA, MODELS, SAMPLE, document, with_figures
 from PIL import Image
 
+from pmodel.reporting import page_widgets
 from pmodel.reporting.comparison import MARKED, REFERENCE, comparison_tables
 from pmodel.reporting.report import write_report
 from pmodel.reporting.report_images import PageImage
@@ -136,6 +137,16 @@ def test_what_can_be_moved_is_in_the_page_by_figure_and_run_with_its_sheet(nine,
     assert of_vae["tiles"]["uri"] == f"data:image/png;base64,{base64.b64encode(png).decode()}"
     with Image.open(io.BytesIO(png)) as image:
         assert image.size == (8 * 28, 8 * 28)
+
+
+def test_a_page_that_would_be_too_large_says_of_which_runs_nothing_can_be_moved(tmp_path, monkeypatch):
+    results = with_figures(document(["vae", "pca", "gan"]), tmp_path)
+    size = 4 * sum(file.stat().st_size for file in tmp_path.glob("figures/run_0/*_tiles.png")) / 3
+    monkeypatch.setattr(page_widgets, "MOST_BYTES", size + 100)
+    text = write_report(results, tmp_path, None).read_text()
+    assert "The page would be too large with those of pca, gan" in text
+    (widgets,) = re.findall(r'<script type="application/json" id="widgets">(.*?)</script>', text, re.DOTALL)
+    assert {widget["label"] for widget in json.loads(widgets)} == {"vae"}
 
 
 def test_images_are_the_files_in_their_own_pixels_with_texts_in_their_place(nine, tmp_path):

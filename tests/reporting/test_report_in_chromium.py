@@ -175,8 +175,8 @@ def test_slides_are_one_topic_a_screen_and_page_down_leads_to_the_next(opened):
     page.keyboard.press("ArrowRight")
     page.wait_for_timeout(300)
     assert abs(page.evaluate(place.replace("completions", "reconstruction"))) < 2
-    # Among what is moved, arrow keys move that.
-    page.locator("#play .choices button").first.focus()
+    # A slider has the arrow keys for itself.
+    page.locator("#play input[type=range]").focus()
     before = page.evaluate("scrollY")
     page.keyboard.press("ArrowRight")
     page.wait_for_timeout(300)
@@ -209,28 +209,31 @@ def test_the_cross_is_dragged_and_a_code_that_is_pointed_at_shows_its_example(op
     codes = page.evaluate("JSON.parse(document.querySelector('#widgets').textContent).at(-1).values.points")
 
     def at(x: float, y: float) -> tuple[float, float]:
-        """Where a code lies; the box is [−0.5, 1.5] × [−1, 1]."""
-        return box["x"] + box["width"] * (x + 0.5) / 2, box["y"] + box["width"] * (1 - y) / 2
+        """Where a place in [0, 1]² lies, which stands for [−0.5, 1.5] × [−1, 1]."""
+        return box["x"] + box["width"] * x, box["y"] + box["width"] * (1 - y)
 
     page.mouse.move(*at(*codes[5]))
     cross, example = tiles_of(page)
     assert (example, cross) == (5, 28 + 3 * 6 + 3)
     page.mouse.down()
-    page.mouse.move(*at(-0.4, 0.9))
+    page.mouse.move(*at(0.05, 0.95))
     assert tiles_of(page)[0] == 28
-    page.mouse.move(*at(1.4, -0.9))
+    page.mouse.move(*at(0.95, 0.05))
     page.mouse.up()
     assert tiles_of(page)[0] == 28 + 35
     assert "decoded at (1.33, −0.833)" in page.locator("#play .stage").inner_text()
     page.mouse.move(*at(*codes[7]))
     assert tiles_of(page) == [28 + 35, 7]
-    assert "example of the nearest code: b" in page.locator("#play .stage").inner_text()
-    plane.press("ArrowLeft")
-    plane.press("ArrowUp")
+    assert "example of the nearest dot: b" in page.locator("#play .stage").inner_text()
+    for key in ("ArrowLeft", "ArrowLeft", "ArrowUp", "ArrowUp"):
+        plane.press(key)
     assert tiles_of(page)[0] == 28 + 28
     for _ in range(9):
         plane.press("ArrowUp")
     assert tiles_of(page)[0] == 28 + 4
+    for i in range(0, 28, 9):
+        page.mouse.click(*at(*codes[i]))
+        assert tiles_of(page)[1] == i
 
 
 def test_sliders_turn_latents(opened):
@@ -257,7 +260,11 @@ def test_quarters_are_erased_and_completed(opened):
     assert [button.get_attribute("aria-pressed") for button in quarters.all()] == ["true", "false", "false", "true"]
     quarters.nth(0).click()
     quarters.nth(3).click()
-    assert tiles_of(page)[-1] == 3  # nothing is erased
+    assert page.locator("#play .row").is_hidden()
+    assert "nothing is erased" in page.locator("#play .stage").inner_text()
+    quarters.nth(1).click()
+    page.locator("#play select").select_option(index=0)  # another model, of which one sees the same
+    assert (tiles_of(page)[0], tiles_of(page)[-1]) == (3, 4 + 45 + 1)
 
 
 def test_epochs_are_stepped_through_and_played(opened):
@@ -278,9 +285,11 @@ def test_epochs_are_stepped_through_and_played(opened):
     page.wait_for_timeout(1500)
     assert tiles_of(page) == stopped
     play.click()
-    chosen(page, "Epoch by epoch", "gan")
+    chosen(page, "Epoch by epoch", "gan")  # at the same epoch, and what is shown no more plays no more
+    stopped = tiles_of(page)
     page.wait_for_timeout(1500)
-    assert tiles_of(page) == [63]  # what is shown no more plays no more
+    assert tiles_of(page) == stopped
+    assert stopped[0] < 63
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -296,6 +305,9 @@ def test_nothing_that_is_moved_is_cut(opened, width):
             assert page.evaluate("document.documentElement.scrollWidth") == width
             shown.append(tiles_of(page))
     assert len(shown) == 8
+    of_plane = page.locator("#play .plane").bounding_box(), page.locator("#play .shown").bounding_box()
+    if width == 390:
+        assert of_plane[1]["y"] < of_plane[0]["y"]  # what is decoded is seen while one drags
 
 
 def test_without_scripts_there_is_nothing_to_try(browser, nine):

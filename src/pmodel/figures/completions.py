@@ -8,8 +8,8 @@ from torch import Tensor
 from pmodel.capabilities import Completes, LogProbPerPixel
 from pmodel.figures.figure import Figure, Scene, need
 from pmodel.figures.images import fixed_generator
-from pmodel.figures.widget import Widget
-from pmodel.plots.grids import hidden, image_grid, side_by_side, to_uint8
+from pmodel.figures.widget import Widget, tiles_of
+from pmodel.plots.grids import hidden, image_grid, side_by_side
 from pmodel.settings.ranges import Count
 
 # Images whose quarters a page's reader erases, and completions of each.
@@ -50,9 +50,11 @@ class Completions(Figure):
         given, mask = x.repeat_interleave(15, 0), known.repeat(len(x), 1, 1)[:, None].expand(-1, x.shape[1], -1, -1)
         completed = _completed(model, given, mask, ERASED_WAYS)
         words = "Click on the quarters of the image to erase them: the model draws them anew, several times."
-        if isinstance(model, LogProbPerPixel):
-            words += " It draws pixel by pixel, from the top, and knows only what lies before each."
-        tiles = np.concatenate([to_uint8(x), to_uint8(completed)])
+        if isinstance(model, LogProbPerPixel) and hasattr(model, "drawing_order"):
+            from_top = (model.drawing_order().diff() == 1).all()
+            order = "row by row from the top" if from_top else "a coarse image first"
+            words += f" It draws pixel by pixel, {order}, and knows of each only what comes before it."
+        tiles = np.concatenate([tiles_of(x), tiles_of(completed)])
         return Widget("erase", "Erase and complete", words, tiles, {"images": len(x), "ways": ERASED_WAYS})
 
 

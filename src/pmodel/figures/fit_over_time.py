@@ -10,7 +10,7 @@ from pmodel.capabilities import Assigns, Clusters, GaussianComponents, LogProb
 from pmodel.figures.densities import values_at
 from pmodel.figures.figure import Figure, Scene, evaluating, need, need_points, scene_of
 from pmodel.figures.over_time import need_earlier
-from pmodel.figures.widget import Widget
+from pmodel.figures.widget import Widget, epochs_widget, named
 from pmodel.plots.frame import axis_through
 from pmodel.processes.launch import is_first
 from pmodel.settings.ranges import Count, Two
@@ -50,30 +50,31 @@ class FitOverTime(Figure):
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
         fits = self._fits(scene, model)
         panels = spread(sorted(fits), self.num_panels)
-        x = self._points(scene)
-        return self._drawn(
-            scene, {epoch: fits[epoch] for epoch in panels}, f"{len(x):,} training points; {above(model)} above each"
-        )
+        count = len(fits[scene.epochs]["labels"])
+        title = f"{count:,} training points; {above(model)} above each"
+        return self._drawn(scene, {epoch: fits[epoch] for epoch in panels}, title)
 
     def widget(self, scene: Scene, model: LightningModule) -> Widget:
         fits = self._fits(scene, model)
-        tiles = [self._drawn(scene, {epoch: fits[epoch]}, "") for epoch in sorted(fits)]
+        tiles = {epoch: self._drawn(scene, {epoch: fits[epoch]}, "") for epoch in sorted(fits)}
         words = f"The clusters after more and more epochs; the number above them is the {above(model)}."
-        labels = [named(epoch) for epoch in sorted(fits)]
-        return Widget("epochs", "Clusters, epoch by epoch", words, np.stack(tiles), {"labels": labels})
+        return epochs_widget("Clusters, epoch by epoch", words, tiles, scene.epochs)
 
     def _fits(self, scene: Scene, model: LightningModule) -> dict[int, dict[str, Any]]:
-        """The state with what it is now."""
+        """The state with what it is now, of as many points in each: a run may have noted more or fewer."""
         need(model, Assigns, Clusters)
         need_points(torch.empty(1, *scene.data.shape), (2,))
         need_earlier(self.state, scene)
-        return {**self.state, scene.epochs: self._now(scene, model)}
+        fits = {**self.state, scene.epochs: self._now(scene, model)}
+        count = min(len(fit["labels"]) for fit in fits.values())
+        return {epoch: fit | {"labels": fit["labels"][:count]} for epoch, fit in fits.items()}
 
     def _drawn(self, scene: Scene, fits: dict[int, dict[str, Any]], title: str) -> np.ndarray:
         """A panel for each epoch."""
         from pmodel.plots.clusters import Fit, fits_on_plane
 
-        x, panels = self._points(scene), {}
+        count = len(next(iter(fits.values()))["labels"])
+        x, panels = self._points(scene)[:count], {}
         for epoch, fit in fits.items():
             value = f"{fit['value']:.4g}".replace("-", "−")
             gaussians = scene.restored_gaussian_parts(*fit["gaussians"]) if "gaussians" in fit else None
@@ -102,10 +103,6 @@ class FitOverTime(Figure):
 def above(model: LightningModule) -> str:
     """What the number above a panel is."""
     return "mean log p(x)" if isinstance(model, LogProb) else "mean squared distance"
-
-
-def named(epoch: int) -> str:
-    return f"epoch {epoch}" if epoch else "start"
 
 
 def is_shown(scene: Scene, model: LightningModule) -> bool:

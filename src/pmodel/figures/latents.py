@@ -12,7 +12,7 @@ from pmodel.capabilities import Assigns, Decodes, Discriminates, Encodes, Sample
 from pmodel.figures.data import class_names
 from pmodel.figures.figure import Figure, NotShown, Scene, dimensions, is_image, need, need_images
 from pmodel.figures.images import SEED
-from pmodel.figures.widget import Widget, decoded
+from pmodel.figures.widget import Widget, decoded, tiles_of
 from pmodel.plots.frame import lattice, to_scale
 from pmodel.plots.grids import image_grid, on_axes, side_by_side, to_uint8
 from pmodel.plots.palette import cluster_color
@@ -106,25 +106,26 @@ class LatentScatter(Figure):
             raise NotShown("the code has 1 dimension, not 2 or more")
         plane = plane_of(z, self.projection)
         # As many as the tiles may be large, of examples and of the plane.
-        size = int(np.prod(x.shape[2:]))
+        size = int(np.prod(tiles_of(x[:1]).shape[1:3]))
         count, n = MOST_PIXELS // size, min(MOST_CELLS, int((MOST_PIXELS / size) ** 0.5))
-        box = box_around(plane.places[:count])
-        tiles = [to_uint8(x[:count])]
-        words = "Point at a code to see its example."
+        box = left, right, bottom, top = box_around(plane.places[:count])
+        tiles = [tiles_of(x[:count])]
+        words = "Point at a dot to see its example."
         if isinstance(model, Decodes) and plane.back is not None:
             codes = plane.back(cells(box, n))
             tiles.append(decoded(model, torch.from_numpy(codes).to(model.encode(x[:1].to(model.device)).dtype)))
-            words = "Drag the cross to see what is decoded there; point at a code to see its example."
+            words = "Drag the cross to see what is decoded there; point at a dot to see its example."
             if z.shape[1] > 2:
                 words += " What is decoded lies in the plane of the two components, through the mean of all codes."
-        of_group, groups = _grouped(scene, label[:count])
+        of_group, groups = _grouped(scene, label)
+        relative = (plane.places[:count] - (left, bottom)) / (right - left, top - bottom)
         values = {
-            "points": plane.places[:count].round(4).tolist(),
-            "groups": of_group.tolist(),
+            "points": relative.round(4).tolist(),
+            "groups": of_group[:count].tolist(),
             "names": groups,
             "colors": [cluster_color(k) for k in range(len(groups))],
             "box": box,
-            "axes": plane.axes,
+            "axes": [name for name in plane.axes if name],
             "lattice": n if len(tiles) > 1 else 0,
         }
         return Widget("plane", "Walk among codes", words, np.concatenate(tiles), values)
@@ -186,11 +187,10 @@ def plane_of(z: np.ndarray, projection: Literal["pca", "tsne"]) -> Plane:
 def box_around(places: np.ndarray) -> list[float]:
     """Left, right, bottom and top of places (N, 2) with a margin; a square, where that makes no thin strip."""
     low, high = places.min(0), places.max(0)
-    half = 0.54 * (high - low) + 1e-6
-    if to_scale(*places.T):
-        half[:] = half.max()
+    half = 0.54 * (high - low)
+    half = np.maximum(half, (1 if to_scale(*places.T) else 1e-3) * half.max())
     middle = (low + high) / 2
-    return np.stack([middle - half, middle + half], 1).round(4).ravel().tolist()
+    return np.stack([middle - half, middle + half], 1).ravel().tolist()
 
 
 def cells(box: list[float], n: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from torch import Tensor
 from pmodel.capabilities import Decodes, Discriminates, LogProbPerPixel, Samples, SamplesLatents
 from pmodel.figures.figure import Figure, NotShown, Scene, are_images, evaluating, need, scene_of
 from pmodel.figures.images import fixed_generator
-from pmodel.figures.widget import Widget
+from pmodel.figures.widget import Widget, epochs_widget, named, tiles_of
 from pmodel.plots.grids import image_grid, labelled_rows, side_by_side
 from pmodel.processes.launch import is_first
 from pmodel.settings.ranges import Count, Two
@@ -61,23 +61,25 @@ class SamplesOverTime(Figure):
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
         images, rows = self._are_images(scene, model), self._rows(scene, model)
+        rows = {named(epoch): x for epoch, x in rows.items()}
         what = "E[x | z] of the same z" if images and has_noisy_decoder(model) else "samples of the same noise"
         title = f"{what} while the model trains"
         return side_by_side({title: labelled_rows(rows)}) if images else _clouds(scene, rows, title)
 
     def widget(self, scene: Scene, model: LightningModule) -> Widget:
         images, rows = self._are_images(scene, model), self._rows(scene, model)
-        tiles = [image_grid(x, COLUMNS) if images else _clouds(scene, {label: x}, "") for label, x in rows.items()]
+        tiles = {epoch: _grid(x) if images else _clouds(scene, {named(epoch): x}, "") for epoch, x in rows.items()}
         words = "What the model makes of the same noise after more and more epochs."
-        return Widget("epochs", "Samples, epoch by epoch", words, np.stack(tiles), {"labels": list(rows)})
+        return epochs_widget("Samples, epoch by epoch", words, tiles, scene.epochs)
 
-    def _rows(self, scene: Scene, model: LightningModule) -> dict[str, Tensor]:
-        """What was drawn after each epoch, and what is drawn now: images in [0, 1], or points."""
+    def _rows(self, scene: Scene, model: LightningModule) -> dict[int, Tensor]:
+        """What was drawn after each epoch, and what is drawn now: images in [0, 1], or points; as many in each."""
         images = self._are_images(scene, model)
         need_earlier(self.state, scene)
         # The newest again: training may have ended within an epoch.
         rows = {**self.state, scene.epochs: self._drawn(scene, model)}
-        return {f"epoch {epoch}": rows[epoch].float() / 255 if images else rows[epoch] for epoch in sorted(rows)}
+        count = min(map(len, rows.values()))
+        return {epoch: rows[epoch][:count].float() / 255 if images else rows[epoch][:count] for epoch in sorted(rows)}
 
     def _are_images(self, scene: Scene, model: LightningModule) -> bool:
         """Whether rows are of images, and not of points in the plane; raises NotShown if there are none."""
@@ -97,6 +99,10 @@ class SamplesOverTime(Figure):
             x = model.sample(n, generator=generator)
         x = x.float().cpu()
         return (255 * x.clamp(0, 1)).round().byte() if images else x
+
+
+def _grid(x: Tensor) -> np.ndarray:
+    return image_grid(torch.from_numpy(tiles_of(x)).permute(0, 3, 1, 2) / 255, COLUMNS)
 
 
 def _clouds(scene: Scene, rows: dict[str, Tensor], title: str) -> np.ndarray:

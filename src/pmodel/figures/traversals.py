@@ -17,7 +17,7 @@ NUM_CODES = 2000
 # Of these codes, the quantiles at which a row begins and ends.
 ENDS = (0.01, 0.99)
 # Sliders, the values of each, and the pixels of the images of all combinations of these.
-MOST_SLIDERS, MOST_VALUES, MOST_PIXELS = 4, 9, 1_050_000
+MOST_SLIDERS, LEAST_VALUES, MOST_VALUES, MOST_PIXELS = 4, 5, 9, 1_050_000
 
 
 class Traversals(Figure):
@@ -61,17 +61,19 @@ class Traversals(Figure):
 
     def widget(self, scene: Scene, model: LightningModule) -> Widget:
         code, low, high = self._ranges(scene, model)
-        chosen = _by_change(model, traversals(code, low, high, self.num_steps))[:MOST_SLIDERS]
-        # As many as the tiles may be large, of all combinations.
-        size = np.prod(model.decode(code[None]).shape[2:])
-        S = int(np.clip((MOST_PIXELS / size) ** (1 / len(chosen)), 2, MOST_VALUES))
+        order = _by_change(model, traversals(code, low, high, self.num_steps))
+        # As many values as all combinations may have pixels, but rather fewer sliders than too few values.
+        pixels = MOST_PIXELS / np.prod(decoded(model, code[None]).shape[1:3])
+        K = next((K for K in range(MOST_SLIDERS, 1, -1) if len(low) >= K and pixels >= LEAST_VALUES**K), 1)
+        chosen, S = order[:K], int(np.clip(pixels ** (1 / K), LEAST_VALUES, MOST_VALUES))
         values = [torch.linspace(low[k], high[k], S) for k in chosen]
         z = code.repeat(S ** len(chosen), 1)
         z[:, chosen] = torch.cartesian_prod(*values).view(len(z), -1).to(z)
         start = [(each - code[k].cpu()).abs().argmin().item() for k, each in zip(chosen, values, strict=True)]
         words = "Each latent goes from its 1 % to its 99 % quantile."
         if len(chosen) < len(low):
-            whose = "the code of a held-out example" if isinstance(model, Encodes) else "a draw from the prior"
+            example = f"the code of a {scene.held_out(1)[1]} example"
+            whose = example if isinstance(model, Encodes) else "a draw from the prior"
             words += f" Of {len(low)}, these change the image most; the others stay as they are in {whose}."
         latents = [[f"z{k + 1}", each.tolist()] for k, each in zip(chosen, values, strict=True)]
         return Widget("sliders", "Turn latents", words, decoded(model, z), {"latents": latents, "start": start})

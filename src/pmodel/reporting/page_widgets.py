@@ -8,22 +8,34 @@ from typing import Any
 
 from pmodel.reporting.texts import label_text
 
+# Of the files of the widgets of a page; the runs beyond have none there.
+MOST_BYTES = 20_000_000
 SCRIPT = (Path(__file__).parent / "templates" / "page.js").read_text(encoding="utf-8")
 
 
-def page_widgets(results: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
-    """Those of all runs of a results document, by figure in the order of the captions; files lie below the folder."""
-    names = dict.fromkeys([*results["captions"], *(name for run in results["runs"] for name in run.get("widgets", {}))])
-    found = []
-    for name in names:
-        for run in results["runs"]:
-            if name in run.get("widgets", {}):
-                file = folder / run["widgets"][name]
-                widget = json.loads(file.read_text(encoding="utf-8"))
-                tiles = (file.parent / widget["tiles"].pop("file")).read_bytes()
-                widget["tiles"]["uri"] = f"data:image/png;base64,{base64.b64encode(tiles).decode()}"
-                found.append(widget | {"label": label_text(run)})
-    return found
+def page_widgets(results: dict[str, Any], folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """Those of the runs of a results document, by figure in the order of the captions, and the labels of runs whose
+    would make the page too large; files lie below the folder."""
+    of_runs, left_out, size = [], [], 0
+    for run in results["runs"]:
+        own = {
+            name: _read(folder / place) | {"label": label_text(run)} for name, place in run.get("widgets", {}).items()
+        }
+        size += sum(len(widget["tiles"]["uri"]) for widget in own.values())
+        if size > MOST_BYTES and own:
+            left_out.append(run["label"])
+        else:
+            of_runs.append(own)
+    names = dict.fromkeys([*results["captions"], *(name for own in of_runs for name in own)])
+    return [own[name] for name in names for own in of_runs if name in own], left_out
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """A widget, with the sheet of its tiles as a data URI."""
+    widget = json.loads(file.read_text(encoding="utf-8"))
+    tiles = (file.parent / widget["tiles"].pop("file")).read_bytes()
+    widget["tiles"]["uri"] = f"data:image/png;base64,{base64.b64encode(tiles).decode()}"
+    return widget
 
 
 def script() -> tuple[str, str]:

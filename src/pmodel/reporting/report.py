@@ -58,6 +58,7 @@ def write_report(results: dict[str, Any], folder: Path, picture_height: int | No
     runs = results["runs"]
     found = topics(results, tables, folder)
     shared, own = _settings(runs)
+    widgets, not_tried = page_widgets(results, folder)
     page = (
         _environment()
         .get_template("report.html.jinja")
@@ -75,7 +76,8 @@ def write_report(results: dict[str, Any], folder: Path, picture_height: int | No
             shared_settings=shared,
             own_settings=own,
             picture_height=picture_height,
-            widgets=page_widgets(results, folder),
+            widgets=widgets,
+            not_tried=not_tried,
             script=script(),
         )
     )

@@ -4,6 +4,7 @@
 (() => {
   const SIDE = 224; // of a tile, in pixels, at least about
   const PLANE = 440;
+  const MOST_NAMED = 25; // classes of a legend: there are no more colours
   const STEP = 700; // milliseconds that an epoch is shown
 
   const all = JSON.parse(document.getElementById("widgets").textContent);
@@ -13,22 +14,22 @@
   function make(tag, attributes = {}, ...children) {
     const element = document.createElement(tag);
     for (const [name, value] of Object.entries(attributes)) {
-      if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-      else if (name in element) element[name] = value;
-      else element.setAttribute(name, value);
+      if (name.startsWith("aria") || name === "role") element.setAttribute(name, value);
+      else if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+      else element[name] = value;
     }
     element.append(...children);
     return element;
   }
 
+  const press = (button, pressed) => button.setAttribute("aria-pressed", pressed);
   const written = (value) => String(Number(value.toPrecision(3))).replace("-", "−");
 
   // A tile of a sheet, each of its pixels a square; `show` puts another one in its place.
   function tile({ sheet, tiles }, name, side = SIDE) {
     const scale = Math.max(1, Math.round(side / Math.max(tiles.height, tiles.width / 2)));
-    const canvas = make("canvas", { width: tiles.width, height: tiles.height, role: "img" });
+    const canvas = make("canvas", { width: tiles.width, height: tiles.height, role: "img", "aria-label": name });
     canvas.style.width = `${scale * tiles.width}px`;
-    canvas.ariaLabel = name;
     const context = canvas.getContext("2d");
     canvas.show = (i) => {
       const [x, y] = [i % tiles.columns, Math.floor(i / tiles.columns)];
@@ -39,15 +40,16 @@
     return canvas;
   }
 
-  const captioned = (canvas, caption) => make("figure", {}, make("figcaption", {}, caption), canvas);
+  const captioned = (canvas, caption) =>
+    make("figure", {}, make("figcaption", { "aria-live": "polite" }, caption), canvas);
 
   function slider(name, count, start, text, moved) {
     const output = make("output");
-    const input = make("input", { type: "range", min: 0, max: count - 1, value: start });
-    input.ariaLabel = name;
+    const input = make("input", { type: "range", min: 0, max: count - 1, "aria-label": name });
     input.show = (i) => {
       input.value = i;
       output.textContent = text(i);
+      input.setAttribute("aria-valuetext", text(i));
     };
     input.addEventListener("input", () => {
       input.show(Number(input.value));
@@ -57,6 +59,9 @@
     return [input, make("label", { className: "slider" }, make("span", {}, name), input, output)];
   }
 
+  // What stays when another model is shown.
+  const kept = {};
+
   const kinds = {
     plane(widget) {
       const { points, groups, names, colors, box, axes, lattice } = widget.values;
@@ -65,15 +70,14 @@
       const decoded = lattice ? tile(widget, "what is decoded at the cross") : null;
       const [about, where] = [make("span"), make("span")];
       const scale = 2; // for sharp dots
-      const canvas = make("canvas", { width: scale * PLANE, height: scale * PLANE, tabIndex: 0, className: "plane" });
-      canvas.ariaLabel = `codes: ${axes.join(", ")}; arrow keys move`;
+      const about_it = { role: "application", "aria-label": `codes: ${axes.join(", ")}; arrow keys move` };
+      const size = { width: scale * PLANE, height: scale * PLANE };
+      const canvas = make("canvas", { ...size, tabIndex: 0, className: "plane", ...about_it });
       const context = canvas.getContext("2d");
-      const places = points.map(([x, y]) => [
-        (PLANE * (x - left)) / (right - left),
-        (PLANE * (top - y)) / (top - bottom),
-      ]);
+      const places = points.map(([x, y]) => [PLANE * x, PLANE * (1 - y)]);
       let nearest = 0;
-      let at = [PLANE / 2, PLANE / 2];
+      let cross = null; // in the middle of its cell
+      let at = null;
 
       function draw() {
         context.setTransform(scale, 0, 0, scale, 0, 0);
@@ -92,7 +96,7 @@
         context.beginPath();
         context.arc(...places[nearest], 6, 0, 7);
         if (lattice) {
-          const [x, y] = at;
+          const [x, y] = cross;
           context.moveTo(x - 9, y);
           context.lineTo(x + 9, y);
           context.moveTo(x, y - 9);
@@ -105,19 +109,17 @@
         const far = places.map(([u, v]) => (u - x) ** 2 + (v - y) ** 2);
         nearest = far.indexOf(Math.min(...far));
         example.show(nearest);
-        about.textContent = "example of the nearest code" + (names.length > 1 ? `: ${names[groups[nearest]]}` : "");
+        about.textContent = "example of the nearest dot" + (names.length > 1 ? `: ${names[groups[nearest]]}` : "");
         draw();
       }
 
-      // To the middle of a cell, which is what was decoded.
-      function move([x, y]) {
-        const cell = (v) => Math.min(lattice - 1, Math.max(0, Math.floor((v / PLANE) * lattice)));
-        at = [x, y];
+      function move(place) {
+        at = place.map((v) => Math.min(PLANE - 1, Math.max(0, v)));
         if (lattice) {
-          const [column, row] = [cell(x), cell(y)];
-          at = [column, row].map((i) => ((i + 0.5) * PLANE) / lattice);
+          const [column, row] = at.map((v) => Math.floor((v / PLANE) * lattice));
+          cross = [column, row].map((i) => ((i + 0.5) * PLANE) / lattice);
           decoded.show(points.length + row * lattice + column);
-          const value = [left + (at[0] / PLANE) * (right - left), top - (at[1] / PLANE) * (top - bottom)];
+          const value = [left + (cross[0] / PLANE) * (right - left), top - (cross[1] / PLANE) * (top - bottom)];
           where.textContent = `decoded at (${value.map(written).join(", ")})`;
         }
         point(at);
@@ -133,19 +135,19 @@
       });
       canvas.addEventListener("pointermove", (event) => (event.buttons ? move(place(event)) : point(place(event))));
       canvas.addEventListener("keydown", (event) => {
-        const step = PLANE / (lattice || 40);
+        const step = PLANE / (2 * (lattice || 25));
         const [x, y] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key] ?? [];
         if (x === undefined) return;
         event.preventDefault();
-        move([at[0] + x * step, at[1] + y * step].map((v) => Math.min(PLANE - 1, Math.max(0, v))));
+        move([at[0] + x * step, at[1] + y * step]);
       });
-      move(at);
-      const legend = names.map((name, k) => {
+      move([PLANE / 2, PLANE / 2]);
+      const legend = (names.length > MOST_NAMED ? [] : names).map((name, k) => {
         const dot = make("i");
         dot.style.background = colors[k];
         return make("span", {}, dot, name);
       });
-      const named = axes.filter(Boolean).map((name, k) => make("div", {}, ["across: ", "up: "][k] + name));
+      const named = axes.map((name, k) => make("div", {}, (axes.length > 1 ? ["across: ", "up: "][k] : "") + name));
       const plane = make("div", {}, canvas, make("p", { className: "legend" }, ...(names.length > 1 ? legend : [])));
       plane.append(make("div", { className: "explanation" }, ...named));
       const shown = [captioned(example, about)];
@@ -174,17 +176,22 @@
       const { width, height } = widget.tiles;
       const given = tile(widget, "the image");
       const drawn = [...Array(ways)].map((_, w) => tile(widget, `completion ${w + 1}`));
-      let [image, erased] = [0, 12]; // the lower half
+      const caption = make("figcaption", { "aria-live": "polite" });
+      const row = make("div", { className: "row" }, ...drawn);
+      let { image, erased } = kept.erase ?? { image: 0, erased: 12 }; // the lower half
+      image = Math.min(image, images - 1);
       function show() {
+        kept.erase = { image, erased };
         given.show(image);
-        drawn.forEach((canvas, w) => canvas.show(erased ? images + (15 * image + erased - 1) * ways + w : image));
-        quarters.forEach((button, k) => (button.ariaPressed = String(Boolean(erased & (1 << k)))));
-        others.forEach((button, m) => (button.ariaPressed = String(m === image)));
+        row.hidden = !erased;
+        caption.textContent = erased ? "what the model draws there" : "nothing is erased";
+        if (erased) drawn.forEach((canvas, w) => canvas.show(images + (15 * image + erased - 1) * ways + w));
+        quarters.forEach((button, k) => press(button, Boolean(erased & (1 << k))));
+        others.forEach((button, m) => press(button, m === image));
       }
       const quarters = ["upper left", "upper right", "lower left", "lower right"].map((name, k) => {
-        const button = make("button", { type: "button", onclick: () => ((erased ^= 1 << k), show()) });
-        button.ariaLabel = `erase the ${name} quarter`;
-        return button;
+        const onclick = () => ((erased ^= 1 << k), show());
+        return make("button", { type: "button", onclick, "aria-label": `erase the ${name} quarter` });
       });
       const over = make("div", { className: "quarters" }, ...quarters);
       const halves = (size) => `${Math.floor(size / 2)}fr ${Math.ceil(size / 2)}fr`;
@@ -198,15 +205,19 @@
       return [
         make("div", {}, captioned(make("div", { className: "erasable" }, given, over), "the image"),
           make("div", { className: "others" }, ...others)),
-        make("figure", {}, make("figcaption", {}, "what the model draws there"),
-          make("div", { className: "row" }, ...drawn)),
+        make("figure", {}, caption, row),
       ];
     },
 
     epochs(widget) {
-      const { labels } = widget.values;
-      const canvas = tile(widget, "the epoch", 2 * SIDE);
-      const [input, row] = slider("after", labels.length, labels.length - 1, (i) => labels[i], canvas.show);
+      const { labels, start } = widget.values;
+      const canvas = tile(widget, "what the model makes", 2 * SIDE);
+      const first = labels.includes(kept.epoch) ? labels.indexOf(kept.epoch) : start;
+      const [input, row] = slider("epoch", labels.length, first, (i) => labels[i], show);
+      function show(i) {
+        kept.epoch = labels[i];
+        canvas.show(i);
+      }
       let timer = null;
       const button = make("button", { type: "button", className: "run" }, "Play");
       function stop() {
@@ -219,18 +230,18 @@
         const i = Number(input.value) + 1;
         if (i >= labels.length) return stop();
         input.show(i);
-        canvas.show(i);
+        show(i);
       }
       button.addEventListener("click", () => {
         if (timer) return stop();
         if (Number(input.value) === labels.length - 1) {
           input.show(0);
-          canvas.show(0);
+          show(0);
         }
         button.textContent = "Stop";
         timer = setInterval(step, STEP);
       });
-      canvas.show(labels.length - 1);
+      canvas.show(first);
       return [make("div", { className: "wide" }, make("div", { className: "sliders" }, row, button), canvas)];
     },
   };
@@ -238,32 +249,39 @@
   let shown = null;
   async function show(widget) {
     shown = widget;
-    if (!widget.sheet) {
-      const sheet = new Image();
-      sheet.src = widget.tiles.uri;
-      await sheet.decode();
-      widget.sheet = sheet;
-      if (shown !== widget) return;
-    }
     words.textContent = widget.words;
-    stage.replaceChildren(...kinds[widget.kind](widget));
     stage.dataset.kind = widget.kind;
+    try {
+      if (!widget.sheet) {
+        const sheet = new Image();
+        sheet.src = widget.tiles.uri;
+        await sheet.decode();
+        widget.sheet = sheet;
+        if (shown !== widget) return;
+      }
+      stage.replaceChildren(...kinds[widget.kind](widget));
+    } catch (error) {
+      stage.replaceChildren(`This can't be shown here: ${error.message}`);
+    }
   }
 
+  const slides = document.getElementById("slides");
+  slides.parentElement.title = "One topic a screen; Page Down or the right arrow leads to the next";
   // In the slides, the arrow keys lead to the next topic and back.
   document.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!step || !document.getElementById("slides").checked || section.contains(event.target)) return;
+    const others = event.altKey || event.ctrlKey || event.metaKey || event.shiftKey || event.defaultPrevented;
+    if (!step || others || !slides.checked || event.target.matches("input[type=range], select")) return;
+    if (document.querySelector(".picture:target")) return; // one is shown in full
     const screens = [...document.querySelectorAll(".screen")];
     const now = screens.findLastIndex((screen) => screen.getBoundingClientRect().top < 10);
     screens[Math.min(screens.length - 1, Math.max(0, now + step))].scrollIntoView();
   });
 
   const titles = [...new Set(all.map((widget) => widget.title))];
-  const of = make("select", { onchange: () => show(all[Number(of.value)]) });
-  of.ariaLabel = "model";
+  const of = make("select", { onchange: () => show(all[Number(of.value)]), "aria-label": "model" });
   function choose(title) {
-    buttons.forEach((button) => (button.ariaPressed = String(button.textContent === title)));
+    buttons.forEach((button) => press(button, button.textContent === title));
     const own = all.map((widget, i) => [widget, i]).filter(([widget]) => widget.title === title);
     const before = own.find(([widget]) => shown && widget.label === shown.label) ?? own[0];
     of.replaceChildren(...own.map(([widget, i]) => make("option", { value: i }, widget.label)));
