@@ -224,7 +224,9 @@ def test_the_epochs_of_points_are_panels_of_one_size(tmp_path):
     assert all((widget.tiles[0] != tile).any() for tile in widget.tiles[1:])
 
 
-@pytest.mark.parametrize(("order", "words"), [([0, 1, 2, 3], "from the top"), ([0, 2, 1, 3], "a coarse image first")])
+@pytest.mark.parametrize(
+    ("order", "words"), [([0, 1, 2, 3], "row by row from the top"), ([0, 2, 1, 3], "a coarse image first")]
+)
 def test_in_which_order_pixels_are_drawn_is_said(order, words):
     x = torch.rand(4, 1, 2, 2)
     answers = {"complete": lambda x, known, *, generator: x, "log_prob_per_pixel": lambda x: x}
