@@ -70,7 +70,7 @@ class Traversals(Figure):
         z = code.repeat(S ** len(chosen), 1)
         z[:, chosen] = torch.cartesian_prod(*values).view(len(z), -1).to(z)
         start = [(each - code[k].cpu()).abs().argmin().item() for k, each in zip(chosen, values, strict=True)]
-        words = "Each latent goes from its 1 % to its 99 % quantile."
+        words = "Each latent goes from its 1\u00a0% to its 99\u00a0% quantile."
         if len(chosen) < len(low):
             example = f"the code of a {scene.held_out(1)[1]} example"
             whose = example if isinstance(model, Encodes) else "a draw from the prior"

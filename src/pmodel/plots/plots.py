@@ -168,13 +168,14 @@ def pairs(
             axes.remove()
         for j, axes in enumerate(row[: i + 1]):
             if i == j:
-                bins = np.histogram_bin_edges(points[:, i], BINS)
+                bins = np.histogram_bin_edges(points[:, i], min(BINS, max(10, len(points) // 8)))
                 axes.hist(points[:, i], bins, density=True, color="0.6", label="data")
                 if samples is not None:
                     axes.hist(samples[:, i], bins, density=True, histtype="step", color="C1", label="samples")
                 axes.set_yticks([])
             else:
-                axes.scatter(points[:, j], points[:, i], s=4, c=colors, alpha=0.5, linewidths=0)
+                size = float(np.clip(1500 / len(points), 4, 16))
+                axes.scatter(points[:, j], points[:, i], s=size, c=colors, alpha=0.5, linewidths=0)
                 if samples is not None:
                     axes.scatter(samples[:, j], samples[:, i], s=4, c="C1", alpha=0.5, linewidths=0)
                 if centres is not None:
