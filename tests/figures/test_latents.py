@@ -81,6 +81,19 @@ def test_examples_on_the_map_stand_at_their_codes_and_do_not_touch(monkeypatch):
     assert apart.min() >= codes.FRAMED
 
 
+def test_examples_on_the_map_hide_no_name(monkeypatch):
+    put = []
+    monkeypatch.setattr(codes, "_put", lambda axes, image, place, colour: put.append((axes, place)))
+    places = np.random.default_rng(0).normal(size=(500, 2))
+    images = np.zeros((500, 8, 8, 3), np.uint8)
+    codes.code_map(places, np.arange(500) % 10, [str(k) for k in range(10)], ["x", "y"], "title", images, 64)
+    (axes, _), *_ = put
+    names = np.array([text.get_position() for text in axes.texts])
+    assert len(names) == 10
+    pixels = axes.transData.transform(names)[:, None] - axes.transData.transform([place for _, place in put])
+    assert np.abs(pixels).max(2).min() > 0.6 * codes.FRAMED
+
+
 @pytest.mark.parametrize("C", [1, 3])
 @pytest.mark.parametrize("scale", [0.0, 1.0, 1e6])
 def test_maps_are_drawn_with_and_without_examples(C, scale):

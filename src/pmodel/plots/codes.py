@@ -45,22 +45,24 @@ def code_map(
     figure.suptitle(title, fontsize=11)
     # Until the figure is laid out, nobody knows what is far enough.
     figure.draw_without_rendering()
-    if images is not None:
-        for i in _spread(axes, codes, num_images):
-            _put(axes, images[i], codes[i], cluster_color(labels[i]))
+    names_at = np.empty((0, 2))
     if 1 < len(groups) <= MOST_NAMED:
-        _name(axes, [np.median(codes[labels == k], axis=0) for k in range(len(groups))], groups)
+        names_at = _name(axes, [np.median(codes[labels == k], axis=0) for k in range(len(groups))], groups)
+    if images is not None:
+        for i in _spread(axes, codes, num_images, names_at):
+            _put(axes, images[i], codes[i], cluster_color(labels[i]))
     return render(figure)
 
 
-def _name(axes: Axes, places: Sequence[np.ndarray], groups: Sequence[str]) -> None:
-    """Writes each name at its place (2,), or beside it where two names would lie on each other."""
+def _name(axes: Axes, places: Sequence[np.ndarray], groups: Sequence[str]) -> np.ndarray:
+    """Writes each name at its place (2,), or beside it where two would lie on each other; where, in pixels, (K, 2)."""
     style = {"fontsize": 13, "fontweight": "bold", "ha": "center", "va": "center", "zorder": 5, "path_effects": HALO}
     texts = [axes.text(*place, plain(group), **style) for place, group in zip(places, groups, strict=True)]
     boxes = [text.get_window_extent() for text in texts]
     middles = apart(np.array([(b.x0 + b.x1, b.y0 + b.y1) for b in boxes]) / 2, np.array([b.size for b in boxes]))
     for text, place in zip(texts, axes.transData.inverted().transform(middles), strict=True):
         text.set_position(place)
+    return middles
 
 
 def apart(middles: np.ndarray, sizes: np.ndarray) -> np.ndarray:
@@ -82,8 +84,9 @@ def apart(middles: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return middles
 
 
-def _spread(axes: Axes, codes: np.ndarray, count: int) -> list[int]:
-    """Which of the points (N, 2) get their example: `count` at most, spread over the map, none of which touch."""
+def _spread(axes: Axes, codes: np.ndarray, count: int, names_at: np.ndarray) -> list[int]:
+    """Which of the points (N, 2) get their example: `count` at most, spread over the map, none of which touch, or hide
+    a name at one of these places (K, 2)."""
     places = axes.transData.transform(codes)
     box = axes.get_window_extent()
     columns = max(1, int(np.sqrt(count)))
@@ -93,7 +96,8 @@ def _spread(axes: Axes, codes: np.ndarray, count: int) -> list[int]:
         for x in box.x0 + steps * box.width:
             nearest = int(np.abs(places - (x, y)).max(1).argmin())
             reach = 0.5 * np.array([box.width, box.height]) / columns
-            near = (np.abs(places[nearest] - (x, y)) <= reach).all()
+            is_free = (np.abs(names_at - places[nearest]).max(1) >= 0.7 * FRAMED).all()
+            near = is_free and (np.abs(places[nearest] - (x, y)) <= reach).all()
             apart = np.abs(places[chosen] - places[nearest]).max(1) if chosen else np.array([np.inf])
             if near and apart.min() >= FRAMED:
                 chosen.append(nearest)
