@@ -71,9 +71,24 @@ def test_a_run_that_is_killed_and_resumed_ends_bit_identical(tmp_path):
 ON_DISK = (
     SHORTER.replace("kill_and_resume.main()", "")
     + """
+import os
 import sys
+import time
 from pathlib import Path
 
+from pmodel.data import shards as of_shards
+
+write, is_second_held = of_shards._write, False
+
+
+def write_in_turn(*arguments):
+    # Else the second process may have written all shards before the first one comes.
+    while is_second_held and os.environ.get("LOCAL_RANK") == "1":
+        time.sleep(0.01)
+    write(*arguments)
+
+
+of_shards._write = write_in_turn
 kill_and_resume.import_everything()
 folder = Path(sys.argv[1])
 kill_and_resume.hold_on_disk(folder)
@@ -82,7 +97,9 @@ for processes in (1, 2):
     expected, seconds = runs.reference("vae", processes)
     directory = folder / f"cut_{processes}"
     shards = folder / f"cut_{processes}.data" / "shards"
+    is_second_held = True
     runs._start("vae", processes, directory, in_write=7).kill_after(600)
+    is_second_held = False
     half_written = bool(list(shards.glob("*/*.npy.*.tmp")))
     runs._start("vae", processes, directory).kill_after(0.7 * seconds)
     if not kill_and_resume.is_done(directory):
