@@ -50,7 +50,7 @@ def write_widget(widget: Widget, file: Path) -> None:
     image = sheet(widget.tiles, columns)
     _save(image[:, :, 0] if not np.ptp(image, axis=2).any() else image, tiles)
     height, width = widget.tiles.shape[1:3]
-    about = {"file": tiles.name, "count": len(widget.tiles), "columns": columns, "width": width, "height": height}
+    about = {"file": tiles.name, "columns": columns, "width": width, "height": height}
     words = {"kind": widget.kind, "title": widget.title, "words": widget.words}
     write_json(file, words | {"tiles": about, "values": widget.values})
 

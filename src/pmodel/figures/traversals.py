@@ -66,7 +66,7 @@ class Traversals(Figure):
         pixels = MOST_PIXELS / np.prod(decoded(model, code[None]).shape[1:3])
         K = next((K for K in range(MOST_SLIDERS, 1, -1) if len(low) >= K and pixels >= LEAST_VALUES**K), 1)
         chosen, S = order[:K], int(np.clip(pixels ** (1 / K), LEAST_VALUES, MOST_VALUES))
-        values = [torch.linspace(low[k], high[k], S) for k in chosen]
+        values = [torch.linspace(low[k].item(), high[k].item(), S) for k in chosen]
         z = code.repeat(S ** len(chosen), 1)
         z[:, chosen] = torch.cartesian_prod(*values).view(len(z), -1).to(z)
         start = [(each - code[k].cpu()).abs().argmin().item() for k, each in zip(chosen, values, strict=True)]
