@@ -64,6 +64,14 @@ class LogProbPerPixel(Protocol):
 
 
 @runtime_checkable
+class DrawsInOrder(Protocol):
+    """Draws an image pixel by pixel; what is drawn stays as it is."""
+
+    def drawing_order(self) -> Tensor:
+        """The pixels i·W + j in the order in which they are drawn, (H·W,) int64."""
+
+
+@runtime_checkable
 class LowerBound(Protocol):
     """Knows a lower bound on log p_model(x)."""
 
@@ -192,6 +200,14 @@ class PrincipalComponents(Protocol):
     def principal_components(self) -> tuple[Tensor, Tensor, Tensor]:
         """The mean (…), the directions (M, …), of unit length and like examples, and the share of the total variance
         along each, (M,), in falling order."""
+
+
+@runtime_checkable
+class ComponentsSoFar(Protocol):
+    """Knows these of a part of an epoch too."""
+
+    def components_so_far(self) -> tuple[Tensor, Tensor, Tensor, int] | None:
+        """The same three of the examples of this epoch so far, and how many these are; None of too few."""
 
 
 @runtime_checkable

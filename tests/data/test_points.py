@@ -9,7 +9,7 @@ from support import source
 from pmodel.data.base import SPLITS
 from pmodel.data.points import Points
 
-DIMS = {"ring": 2, "moons": 2, "grid": 2, "mixture_1d": 1}
+DIMS = {"ring": 2, "moons": 2, "grid": 2, "blobs": 2, "mixture_1d": 1}
 
 
 def build(name="ring", **settings) -> Points:
@@ -40,18 +40,18 @@ def test_points_follow_the_split_seed_alone():
     assert not torch.equal(first, build(split_seed=1).examples("train", 50).x)
 
 
-@pytest.mark.parametrize("name", ["ring", "grid", "mixture_1d"])
+@pytest.mark.parametrize("name", ["ring", "grid", "blobs", "mixture_1d"])
 def test_true_density_integrates_to_one(name):
     data = build(name)
     # A step of one std is exact to 1e-8; the edge is at least 8 of them away from every mean.
-    edge, step = {"ring": (2.2, 0.02), "grid": (4.5, 0.05), "mixture_1d": (8.0, 0.2)}[name]
+    edge, step = {"ring": (2.2, 0.02), "grid": (4.5, 0.05), "blobs": (9.0, 0.1), "mixture_1d": (8.0, 0.2)}[name]
     line = torch.arange(-edge, edge, step, dtype=torch.float64)
     points = line[:, None] if name == "mixture_1d" else torch.cartesian_prod(line, line)
     total = data.log_prob(points).exp().sum() * step ** DIMS[name]
     assert total.item() == pytest.approx(1, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["ring", "grid", "mixture_1d"])
+@pytest.mark.parametrize("name", ["ring", "grid", "blobs", "mixture_1d"])
 def test_entropy_of_the_samples_is_that_of_separate_components(name):
     """For components that do not overlap, E[-log p] = H(weights) + E[D/2 log(2πe std²)]; overlap lowers it."""
     data = build(name, num_train=100_000)
@@ -59,6 +59,7 @@ def test_entropy_of_the_samples_is_that_of_separate_components(name):
     weights, stds = {
         "ring": ([1 / 8] * 8, [0.02] * 8),
         "grid": ([1 / 25] * 25, [0.05] * 25),
+        "blobs": ([0.25, 0.15, 0.3, 0.2, 0.1], [0.8, 0.4, 1.1, 0.6, 0.3]),
         "mixture_1d": ([0.3, 0.5, 0.2], [0.4, 0.8, 0.3]),
     }[name]
     dims = DIMS[name]
@@ -66,7 +67,7 @@ def test_entropy_of_the_samples_is_that_of_separate_components(name):
         w * (-math.log(w) + dims / 2 * math.log(2 * math.pi * math.e * std**2))
         for w, std in zip(weights, stds, strict=True)
     )
-    if name == "mixture_1d":
+    if name in ("mixture_1d", "blobs"):
         assert separate - 0.3 < entropy < separate
     else:
         assert entropy == pytest.approx(separate, abs=5 * dims**0.5 / 100_000**0.5)
@@ -90,5 +91,5 @@ def test_moons_lie_on_their_half_circles():
 
 
 def test_density_without_a_formula_is_refused(refusal):
-    message = "data.name=moons: the true density is known of ring, grid, mixture_1d only"
+    message = "data.name=moons: the true density is known of ring, grid, blobs, mixture_1d only"
     assert refusal(lambda: build("moons").log_prob(torch.zeros(1, 2))) == message

@@ -8,7 +8,7 @@ import torch
 from built import GMM, PCAGMM, KMeans
 from lightning.pytorch.callbacks import LambdaCallback
 from sklearn.cluster import KMeans as Oracle
-from support import array_data, build, fit
+from support import array_data, build, fit, normal
 
 from pmodel.data.digits import read_digits
 from pmodel.models.kmeans import choose_centres, lloyd, nearest, reseed
@@ -219,3 +219,13 @@ def test_lloyd_in_memory_equals_scikit_learn():
 def test_too_few_examples_are_named():
     with pytest.raises(ValueError, match=r"model\.num_clusters=10: expected at most 4"):
         fit(KMeans([2], 10), array_data(torch.randn(4, 2)))
+
+
+def test_a_far_start_is_the_farthest_point_and_its_nearest_ones():
+    x = normal(200, 2, seed=3).double()
+    x -= x.mean(0)
+    chosen = choose_centres(x, 4, "far", torch.Generator())
+    farthest = x[x.norm(dim=1).argmax()]
+    assert torch.equal(chosen[0], farthest)
+    distances = (x - farthest).norm(dim=1).sort()[0]
+    torch.testing.assert_close((chosen - farthest).norm(dim=1), distances[:4])

@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from pmodel.callbacks.checkpoints import BestCheckpoint
+from pmodel.callbacks.film import SUFFIXES
 from pmodel.callbacks.final import FinalNumbers
 from pmodel.callbacks.frechet import FrechetDistance
 from pmodel.callbacks.health import Health
@@ -74,7 +75,7 @@ def report(run: RunDirectory, name: str, trainer: Trainer, evaluate: str | None 
         health = next((callback for callback in trainer.callbacks if isinstance(callback, Health)), None)
         diagnosis = [] if health is None else health.diagnosis(trainer, numbers)
         write_results(run.results, numbers, {**_context(run, trainer), "diagnosis": diagnosis})
-        figures = sorted(run.path.glob("figures/*.png"))
+        figures = sorted(file for file in run.path.glob("figures/*.*") if file.suffix in (".png", *SUFFIXES))
         print("", name, numbers_table(numbers), *diagnosis, paths_table(run.path, figures), sep="\n")
         for line in diagnosis:
             log.info(line)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pmodel.callbacks.figures import Figures
 from pmodel.capabilities import Samples
-from pmodel.commands.figure_files import FigureFiles, write_figures
+from pmodel.commands.figure_files import FILM, FILM_CAPTION, FigureFiles, copy_film, write_figures
 from pmodel.commands.labels import labels, slug
 from pmodel.evaluation.findings import Finding, Metric, Reference
 from pmodel.evaluation.memorization import Memorization
@@ -91,10 +91,15 @@ class Evaluation:
             **provenance(self.group.device, self.group.count),
             "settings": self.settings["metric"],
             "meanings": {q.name: q.meaning for m in self.metrics for q in m.quantities if q.name in names},
-            "captions": self.figures.captions if self.figures else {},
+            "captions": self._captions(entries),
             "runs": entries,
             "failed": failed,
         }
+
+    def _captions(self, entries: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
+        """What the page says about each figure, and about films if there are any."""
+        film = {FILM: FILM_CAPTION} if any(FILM in entry["figures"] for entry in entries) else {}
+        return (self.figures.captions if self.figures else {}) | film
 
     def _entry(self, run: Run, label: str, subject: Subject) -> dict[str, Any]:
         place = f"run={shown(run.folder)}"
@@ -213,7 +218,9 @@ class Evaluation:
         figures.load_state_dict(history(run).get(figures.state_key, {}))
         place = "figures" if len(self.runs) == 1 else f"figures/{self.labels.index(label)}-{slug(label)}"
         scene = Scene(data, run.epochs)
-        return write_figures(figures, scene, run.model, self.folder, place, self.settings["report"]["widgets"])
+        drawn = write_figures(figures, scene, run.model, self.folder, place, self.settings["report"]["widgets"])
+        drawn.paths.update(copy_film(run.folder, self.folder, place))
+        return drawn
 
 
 def history(run: Run) -> dict[str, Any]:

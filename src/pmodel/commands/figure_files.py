@@ -1,5 +1,6 @@
 """The figures of an evaluated run, as files."""
 
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,10 +9,19 @@ from lightning.pytorch import LightningModule
 from PIL import Image
 
 from pmodel.callbacks.figures import Figures
+from pmodel.callbacks.film import SUFFIXES
 from pmodel.figures.figure import NotShown, Scene
 from pmodel.figures.widget import Widget
 from pmodel.plots.grids import columns_for, sheet
 from pmodel.runs.results import write_json
+
+# The film of a training, in a results document, and what a page says about it.
+FILM = "film"
+FILM_CAPTION = {
+    "title": "The training as a film",
+    "caption": "Each model as it learned, from its start to its end; of some, how it draws or what a setting changes.",
+    "group": "films",
+}
 
 
 class FigureFiles(NamedTuple):
@@ -41,6 +51,17 @@ def write_figures(
         found.widgets[figure.name] = f"{place}/{figure.name}_widget.json"
         write_widget(widget, folder / found.widgets[figure.name])
     return found
+
+
+def copy_film(run: Path, folder: Path, place: str) -> dict[str, str]:
+    """The film of a run's training, if it has one, copied into `place`, by its name in a results document."""
+    for film in sorted((run / "figures").glob("film.*")):
+        if film.suffix in SUFFIXES:
+            target = folder / place / film.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(film, target)
+            return {FILM: f"{place}/{film.name}"}
+    return {}
 
 
 def write_widget(widget: Widget, file: Path) -> None:

@@ -47,6 +47,12 @@ def grid() -> GaussianMixture:
     return GaussianMixture([1 / 25] * 25, [[a, b] for a in places for b in places], [0.05] * 25)
 
 
+def blobs() -> GaussianMixture:
+    """Five Gaussians in the plane, of different weights and widths; the widest overlaps its neighbours."""
+    means = [[-3.0, -2.0], [-2.5, 2.5], [0.5, 0.0], [3.5, 2.5], [3.0, -2.5]]
+    return GaussianMixture([0.25, 0.15, 0.3, 0.2, 0.1], means, [0.8, 0.4, 1.1, 0.6, 0.3])
+
+
 def mixture_1d() -> GaussianMixture:
     """Three Gaussians on the line, of different weights and widths, two of which overlap."""
     return GaussianMixture([0.3, 0.5, 0.2], [[-2.0], [0.5], [2.5]], [0.4, 0.8, 0.3])

@@ -10,15 +10,20 @@ from pmodel.data.base import SPLITS, InMemoryDataModule, Split
 from pmodel.data.keys import mix_key
 from pmodel.settings.ranges import Count, Whole
 
-PointSet = Literal["ring", "moons", "grid", "mixture_1d"]
+PointSet = Literal["ring", "moons", "grid", "blobs", "mixture_1d"]
 
-_MIXTURES = {"ring": mixtures.ring, "grid": mixtures.grid, "mixture_1d": mixtures.mixture_1d}
+_MIXTURES = {
+    "ring": mixtures.ring,
+    "grid": mixtures.grid,
+    "blobs": mixtures.blobs,
+    "mixture_1d": mixtures.mixture_1d,
+}
 
 
 class Points(InMemoryDataModule):
     """Points (B, D), float32, of a toy density; their label is the component that they are drawn from.
 
-    name: ring, grid (2-D) and mixture_1d: Gaussian mixtures; moons (2-D)
+    name: ring, grid, blobs (2-D) and mixture_1d: Gaussian mixtures; moons (2-D)
     num_train, num_validation, num_test: how many to draw
 
     Raises:

@@ -32,18 +32,28 @@ class PrincipalComponentsFigure(Figure):
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
         need(model, PrincipalComponents)
-        mean, directions, shares = (part.cpu() for part in model.principal_components())
-        if are_images(directions, (2,)):
-            shown = directions[: self.num_components]
-            captions = ["mean", *(f"{k}: {share:.1%}" for k, share in enumerate(shares[: len(shown)].tolist(), 1))]
-            images = captioned_grid(torch.cat([mean[None], around_grey(shown)]), captions, columns_for(len(captions)))
-            title = "mean and components (0 grey, + white, - black), share of variance"
-            return side_by_side({title: images})
-        from pmodel.plots.plots import principal_axes
+        return drawn_components(scene, *model.principal_components(), self.num_components, "")
 
-        x = scene.data.examples("train", 2000).x.double()
-        deviations = (shares.double() * x.var(0, correction=0).sum()).sqrt()
-        points, mean, tips = map(scene.restored, (x, mean, mean + deviations[:, None] * directions))
-        title = "principal components: share of the variance,\narrows of one standard deviation"
-        frame = Frame([axis_through(column, 2) for column in points.T], scene.axis_names(2), title)
-        return principal_axes(points, mean, tips, shares.numpy(), frame)
+
+def drawn_components(
+    scene: Scene, mean: Tensor, directions: Tensor, shares: Tensor, num_components: int, moment: str
+) -> np.ndarray:
+    """The mean (…), the first directions (M, …) and their shares (M,) of the variance, as images or arrows.
+
+    moment: when they were so, for the title
+    """
+    mean, directions, shares = mean.cpu(), directions.cpu(), shares.cpu()
+    if are_images(directions, (2,)):
+        shown = directions[:num_components]
+        captions = ["mean", *(f"{k}: {share:.1%}" for k, share in enumerate(shares[: len(shown)].tolist(), 1))]
+        images = captioned_grid(torch.cat([mean[None], around_grey(shown)]), captions, columns_for(len(captions)))
+        title = f"mean and components{moment} (0 grey, + white, - black), share of variance"
+        return side_by_side({title: images})
+    from pmodel.plots.plots import principal_axes
+
+    x = scene.data.examples("train", 2000).x.double()
+    deviations = (shares.double() * x.var(0, correction=0).sum()).sqrt()
+    points, mean, tips = map(scene.restored, (x, mean, mean + deviations[:, None] * directions))
+    title = f"principal components{moment}: share of the variance,\narrows of one standard deviation"
+    frame = Frame([axis_through(column, 2) for column in points.T], scene.axis_names(2), title)
+    return principal_axes(points, mean, tips, shares.numpy(), frame)

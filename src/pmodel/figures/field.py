@@ -1,7 +1,10 @@
 """What a discriminator says of each point, with the points that it is shown."""
 
+from collections.abc import Callable
+
 import numpy as np
 from lightning.pytorch import LightningModule
+from torch import Tensor
 
 from pmodel.capabilities import Discriminates, Samples
 from pmodel.figures.densities import on_lattice
@@ -28,13 +31,31 @@ class DiscriminatorField(Figure):
         need(model, Discriminates, Samples)
         real, split = scene.held_out(self.num_points)
         need_points(real)
+        title = f"D(x) {scene.moment}, {len(real):,} {split} points and as many samples"
         from pmodel.plots.fields import axis_over, field_on_line, field_on_plane
 
-        generated = model.sample(len(real), generator=fixed_generator(model.device)).float().cpu().numpy()
-        generated = generated[np.isfinite(generated).all(1)]
+        generated = generated_beside(real, model)
         draw, count = (field_on_line, 400) if real.shape[1] == 1 else (field_on_plane, 160)
         axes = [axis_over(*columns, count) for columns in zip(real.numpy().T, generated.T, strict=True)]
-        verdicts = on_lattice(axes, model.discriminate, model.device)
-        label = getattr(model, "units", {}).get("d_real", "D(x)")
-        frame = scene.frame(axes, f"D(x) {scene.moment}, {len(real):,} {split} points and as many samples")
-        return draw(scene.restored(real), scene.restored(generated), frame, verdicts, label)
+        return drawn_field(draw, scene, model, real, generated, axes, title)
+
+
+def generated_beside(real: Tensor, model: LightningModule) -> np.ndarray:
+    """As many samples as there are real points (N, D), without those that are not finite."""
+    generated = model.sample(len(real), generator=fixed_generator(model.device)).float().cpu().numpy()
+    return generated[np.isfinite(generated).all(1)]
+
+
+def drawn_field(
+    draw: Callable,
+    scene: Scene,
+    model: LightningModule,
+    real: Tensor,
+    generated: np.ndarray,
+    axes: list[np.ndarray],
+    title: str,
+) -> np.ndarray:
+    """D(x) over these axes, below the points, as a function of `pmodel.plots.fields` draws it."""
+    verdicts = on_lattice(axes, model.discriminate, model.device)
+    label = getattr(model, "units", {}).get("d_real", "D(x)")
+    return draw(scene.restored(real), scene.restored(generated), scene.frame(axes, title), verdicts, label)

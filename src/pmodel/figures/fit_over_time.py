@@ -45,7 +45,7 @@ class FitOverTime(Figure):
         is_power = scene.epochs & (scene.epochs - 1) == 0
         if is_power and is_first() and is_shown(scene, model):
             with evaluating(trainer, model):
-                self.state[scene.epochs] = self._now(scene, model)
+                self.state[scene.epochs] = fit_of(self._points(scene), scene, model)
 
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
         fits = self._fits(scene, model)
@@ -65,7 +65,7 @@ class FitOverTime(Figure):
         need(model, Assigns, Clusters)
         need_points(torch.empty(1, *scene.data.shape), (2,))
         need_earlier(self.state, scene)
-        fits = {**self.state, scene.epochs: self._now(scene, model)}
+        fits = {**self.state, scene.epochs: fit_of(self._points(scene), scene, model)}
         count = min(len(fit["labels"]) for fit in fits.values())
         return {epoch: fit | {"labels": fit["labels"][:count]} for epoch, fit in fits.items()}
 
@@ -86,18 +86,20 @@ class FitOverTime(Figure):
     def _points(self, scene: Scene) -> np.ndarray:
         return scene.data.examples("train", self.num_points).x.numpy()
 
-    def _now(self, scene: Scene, model: LightningModule) -> dict[str, Any]:
-        x = self._points(scene)
-        labels = torch.from_numpy(values_at(x, model.assign, model.device))
-        centres = model.clusters()[0].cpu().double()
-        if isinstance(model, LogProb):
-            value = values_at(x, model.log_prob, model.device).mean(dtype=float) - scene.data.log_volume
-        else:
-            value = float((torch.from_numpy(x) - centres[labels]).square().sum(1).mean())
-        found = {"labels": labels, "centres": centres.clone(), "value": float(value)}
-        if isinstance(model, GaussianComponents):
-            found["gaussians"] = [part.cpu().double().clone() for part in model.gaussian_components()]
-        return found
+
+def fit_of(x: np.ndarray, scene: Scene, model: LightningModule) -> dict[str, Any]:
+    """Of points x (N, D) as the model has them: labels (N,), centres (K, D), how good the fit is, and of a mixture
+    `gaussians`: weights, means and covariances."""
+    labels = torch.from_numpy(values_at(x, model.assign, model.device))
+    centres = model.clusters()[0].cpu().double()
+    if isinstance(model, LogProb):
+        value = values_at(x, model.log_prob, model.device).mean(dtype=float) - scene.data.log_volume
+    else:
+        value = float((torch.from_numpy(x) - centres[labels]).square().sum(1).mean())
+    found = {"labels": labels, "centres": centres.clone(), "value": float(value)}
+    if isinstance(model, GaussianComponents):
+        found["gaussians"] = [part.cpu().double().clone() for part in model.gaussian_components()]
+    return found
 
 
 def above(model: LightningModule) -> str:

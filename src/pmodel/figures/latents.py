@@ -88,7 +88,7 @@ class LatentScatter(Figure):
     def draw(self, scene: Scene, model: LightningModule) -> np.ndarray:
         x, label, z = self._codes(scene, model)
         title = f"codes of {len(z):,} validation examples {scene.moment}"
-        of_group, groups = _grouped(scene, label)
+        of_group, groups = grouped_by_label(scene, label)
         if z.shape[1] == 1:
             from pmodel.plots.plots import grouped
 
@@ -117,7 +117,7 @@ class LatentScatter(Figure):
             words = "Drag the cross to see what is decoded there; point at a dot to see its example."
             if z.shape[1] > 2:
                 words += " What is decoded lies in the plane of the two components, through the mean of all codes."
-        of_group, groups = _grouped(scene, label)
+        of_group, groups = grouped_by_label(scene, label)
         relative = (plane.places[:count] - (left, bottom)) / (right - left, top - bottom)
         values = {
             "points": relative.round(4).tolist(),
@@ -146,7 +146,7 @@ class LatentScatter(Figure):
         return x, label, z
 
 
-def _grouped(scene: Scene, label: Tensor) -> tuple[np.ndarray, list[str]]:
+def grouped_by_label(scene: Scene, label: Tensor) -> tuple[np.ndarray, list[str]]:
     """For each label (N,) the number of its group, (N,), and the groups' names."""
     numbers = label.unique().tolist()
     return np.searchsorted(numbers, label.numpy()), [class_names(scene.data)(k) for k in numbers]

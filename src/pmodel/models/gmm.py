@@ -12,7 +12,7 @@ from pmodel.models.kmeans import choose_centres, lloyd, nearest
 from pmodel.settings.ranges import Count, Counts, NonNegative
 from pmodel.training.streaming import Refit
 
-Start = Literal["kmeans", "random"]
+Start = Literal["kmeans", "random", "far"]
 
 
 class MixtureModule(GaussianDensity):
@@ -25,7 +25,7 @@ class MixtureModule(GaussianDensity):
         num_components: K.
         covariance_type: `full`, `tied` (one matrix for all), `diagonal` or `spherical`.
         start: `kmeans`: the best of `num_starts` runs on `init_size` examples; `random`: K of those as the means, with
-            the covariance of all.
+            the covariance of all; `far`: likewise, the example that is farthest from the mean and its nearest ones.
         reg_covar: added to each variance, in units of the variance of that dimension over all training examples.
     """
 
@@ -61,10 +61,10 @@ class MixtureModule(GaussianDensity):
             raise ValueError(f"model.num_components={K}: expected at most {len(z)}, the examples to start from")
         mean = z.mean(0, dtype=torch.float64)
         z = z - mean
-        if self.start == "random":
+        if self.start != "kmeans":
             gaussians.means.zero_()
             gaussians.maximize(gaussians.moments(z, z.new_full((len(z), K), 1 / K)), self.reg_covar)
-            gaussians.means.copy_(mean + choose_centres(z, K, "random", generator))
+            gaussians.means.copy_(mean + choose_centres(z, K, self.start, generator))
             self.weights.fill_(1 / K)
             return
         deviation = torch.linalg.vector_norm(z, dim=0) / len(z) ** 0.5 if scaled else z.new_ones(z.shape[1])

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from pmodel.settings.ranges import Count, Counts
 from pmodel.training.streaming import Refit, StreamingModule
 
-Start = Literal["k-means++", "random"]
+Start = Literal["k-means++", "random", "far"]
 
 
 class KMeans(StreamingModule):
@@ -24,7 +24,8 @@ class KMeans(StreamingModule):
     Args:
         num_clusters: K.
         start: `k-means++` (Arthur & Vassilvitskii, 2007, the best of 2 + ⌊ln K⌋ candidates for each centre, as
-            scikit-learn does) or `random`: K of the examples.
+            scikit-learn does), `random`: K of the examples, or `far`: the example that is farthest from the mean and
+            its nearest ones, a bad start that shows what Lloyd's steps can mend and what they can't.
     """
 
     reads_levels = True
@@ -228,6 +229,9 @@ def choose_centres(x: Tensor, num_clusters: int, start: Start, generator: Genera
         raise ValueError(f"model.num_clusters={num_clusters}: expected at most {len(x)}, the examples to start from")
     if start == "random":
         return x[torch.randperm(len(x), generator=generator)[:num_clusters].to(x.device)]
+    if start == "far":
+        farthest = x[torch.linalg.vector_norm(x, dim=1).argmax()]
+        return x[squared_distances(x, farthest[None])[:, 0].argsort(stable=True)[:num_clusters]]
     candidates = 2 + int(math.log(num_clusters))
     first = int(torch.randint(len(x), (), generator=generator))
     chosen = [first]

@@ -1,5 +1,6 @@
 """Principal component analysis (Pearson, 1901), and its density (Tipping & Bishop, Probabilistic PCA, 1999)."""
 
+from copy import deepcopy
 from typing import Any, ClassVar
 
 import torch
@@ -109,6 +110,18 @@ class PCA(StreamingModule):
         """The mean (…), the directions (M, …), and each one's share of the total variance (M,)."""
         shape = self.data_shape
         return self.axes.mean.view(shape), self.axes.components.view(-1, *shape), self.axes.explained_variance()
+
+    def components_so_far(self) -> tuple[Tensor, Tensor, Tensor, int] | None:
+        """The same of the examples that this process has seen in this epoch, and how many these are; None of fewer
+        than two."""
+        totals = dict(self.totals)
+        count = int(totals.pop("count", 0))
+        if count < 2:
+            return None
+        axes = deepcopy(self.axes)
+        axes.fit(totals, count)
+        shape = self.data_shape
+        return axes.mean.view(shape), axes.components.view(-1, *shape), axes.explained_variance(), count
 
 
 def too_many(name: str, axes: ProbabilisticPCA) -> str:

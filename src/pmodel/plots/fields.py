@@ -1,6 +1,7 @@
 """A discriminator's verdicts on the line and in the plane, drawn with matplotlib: arrays in, one uint8 image out."""
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
 from pmodel.plots.frame import Frame
@@ -44,13 +45,28 @@ def field_on_plane(
     """
     width, height = frame.size(6.2)
     axes = new_axes(width + 1.0, height + 0.3)
+    put_field(axes, real, generated, frame, verdicts, label)
+    axes.figure.legend(loc="outside lower center", ncols=3, frameon=False, markerscale=2)
+    return render(axes.figure)
+
+
+def put_field(
+    axes: Axes,
+    real: np.ndarray,
+    generated: np.ndarray,
+    frame: Frame,
+    verdicts: np.ndarray,
+    label: str,
+    bar: Axes | None = None,
+) -> None:
+    """The same on axes, without a legend, with a colour bar on those of its own, or beside them."""
     low, high = verdict_range(verdicts)
     field = axes.imshow(
         verdicts, cmap=VERDICTS, vmin=low, vmax=high, origin="lower", extent=frame.extent, interpolation="bilinear"
     )
     extend = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
     beyond = bool((verdicts < low).any()), bool((verdicts > high).any())
-    axes.figure.colorbar(field, label=label, extend=extend[beyond])
+    axes.figure.colorbar(field, cax=bar, ax=axes, label=label, extend=extend[beyond])
     if (low, high) == (0.0, 1.0) and np.isfinite(verdicts).all() and verdicts.min() < 0.5 < verdicts.max():
         axes.contour(*frame.axes, verdicts, [0.5], colors="0.45", linewidths=0.8)
         axes.plot([], [], color="0.45", linewidth=0.8, label="D(x) = ½")
@@ -59,8 +75,6 @@ def field_on_plane(
         axes.scatter(*points.T, s=size, color=colour, alpha=0.6, linewidths=0, label=whose)
     frame.put_around(axes)
     axes.title.set_fontsize(11)
-    axes.figure.legend(loc="outside lower center", ncols=3, frameon=False, markerscale=2)
-    return render(axes.figure)
 
 
 def field_on_line(

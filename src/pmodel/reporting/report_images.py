@@ -27,11 +27,11 @@ class PageImage(NamedTuple):
         return self.width <= SMALL
 
 
-def image_of(png: bytes, alt: str) -> PageImage:
-    """A PNG as a data URI."""
-    with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
-        width, height = image.size
-    return PageImage(f"data:image/png;base64,{base64.b64encode(png).decode()}", width, height, alt)
+def image_of(file: bytes, alt: str) -> PageImage:
+    """A PNG, or a film, a GIF or a WebP, as a data URI."""
+    with Image.open(io.BytesIO(file), formats=["PNG", "GIF", "WEBP"]) as image:
+        (width, height), kind = image.size, image.format.lower()
+    return PageImage(f"data:image/{kind};base64,{base64.b64encode(file).decode()}", width, height, alt)
 
 
 def curves_of(runs: list[dict[str, Any]], groups: tuple[str, ...]) -> list[tuple[str, PageImage]]:

@@ -18,6 +18,7 @@ TOPICS = {
     "Reconstructions": ("reconstruction",),
     "Codes": ("codes",),
     "Clusters and labels": ("clusters",),
+    "Films": ("films",),
     "Training and cost": ("cost",),
 }
 # Of numbers whose group's name is no title.
