@@ -14,7 +14,6 @@ class EnglishAndChinese(SearchEnglish):
     """Chinese has no spaces between words: 聚类算法 is kept as 聚类, 类算 and 算法, and so is what is searched for."""
 
     lang = "en_zh"
-    language_name = "English and Chinese"
     js_splitter_code = f"""
 function splitQuery(query) {{
   const pairs = (run) => (run.length < 2 ? [run] : [...run].slice(1).map((_, i) => run.slice(i, i + 2)));

@@ -42,4 +42,4 @@ templates_path = ["templates"]
 html_additional_pages = {"index": "forward.html"}
 html_copy_source = False
 html_show_copyright = False
-html_domain_indices = False
+html_use_index = html_domain_indices = False  # the search finds names, too

@@ -1,18 +1,27 @@
 """Formulas as MathML, which browsers draw by themselves: no script, no font."""
 
 from docutils import nodes
-from latex2mathml.converter import convert
 from sphinx.application import Sphinx
+from sphinx.util import logging
 from sphinx.writers.html5 import HTML5Translator
+from tex import mathml
+
+
+def converted(node: nodes.Node, is_block: bool) -> str:
+    try:
+        return mathml(node.astext(), is_block)
+    except ValueError as error:
+        logging.getLogger(__name__).warning("formula %s: %s", node.astext(), error, location=node)
+        return ""
 
 
 def inline(translator: HTML5Translator, node: nodes.math) -> None:
-    translator.body.append(convert(node.astext(), display="inline"))
+    translator.body.append(converted(node, False))
     raise nodes.SkipNode
 
 
 def block(translator: HTML5Translator, node: nodes.math_block) -> None:
-    translator.body.append(f'<div class="formula">{convert(node.astext(), display="block")}</div>')
+    translator.body.append(f'<div class="formula">{converted(node, True)}</div>')
     raise nodes.SkipNode
 
 
