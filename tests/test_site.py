@@ -109,6 +109,7 @@ def page(browser, site: Path) -> Iterator:
     assert faults == []
 
 
+@pytest.mark.slow
 def test_each_page_fits_a_desk_and_a_phone_with_all_its_pictures(page, site: Path):
     pictures, wrong = 0, []
     names = pages(site)

@@ -10,7 +10,7 @@ from sphinx.application import Sphinx
 
 CODE = re.compile(r"(`[^`]+`)")
 # What reStructuredText takes for markup.
-MARKUP = re.compile(r"(\*|\||(?<=\w)_(?!\w))")
+MARKUP = re.compile(r"(\*|\||(?<=\w)_(?!\w)|(?<=: )[A-Z]\.(?= |$))", re.MULTILINE)
 # A line that begins an entry of a list: `name: what it is`.
 ENTRY = re.compile(r"( *)([a-z_][\w.]*(?:, [a-z_][\w.]*)*):( .*|)$")
 SECTION = re.compile(r"(Args|Returns|Raises|Yields):$")
