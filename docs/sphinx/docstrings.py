@@ -26,18 +26,21 @@ def as_rst(text: str) -> str:
 
 def listed(text: str) -> str:
     """Entries `name: what it is`, with lines below that are indented, as items of a list; sections are napoleon's."""
-    lines, in_section, before = [], False, ""
+    lines: list[str] = []
+    section, entry = False, None  # whether it is in one; how far the entry before is indented
     for line in text.split("\n"):
-        in_section = SECTION.match(line) is not None or (in_section and (not line or line.startswith(" ")))
-        is_inside = bool(before.strip()) and not ENTRY.match(before) and not before.startswith(" ")
-        entry = None if in_section or is_inside else ENTRY.match(line)
-        if entry:
-            indent, names, rest = entry.groups()
-            is_deeper = len(indent) > len(before) - len(before.lstrip())
-            lines += [""] * (is_deeper or not ENTRY.match(before))
-            line = f"{indent}- {', '.join(f'`{name}`' for name in names.split(', '))}:{rest}"
+        indent = len(line) - len(line.lstrip())
+        section = SECTION.match(line) is not None or (section and (not line or indent > 0))
+        begins = not lines or not lines[-1].strip() or entry is not None
+        if not section and begins and (found := ENTRY.match(line)):
+            lines += [""] * (entry is None or indent > entry)
+            names = ", ".join(f"`{name}`" for name in found[2].split(", "))
+            line, entry = f"{found[1]}- {names}:{found[3]}", indent
+        elif entry is not None and line.strip() and indent > entry:
+            line = f"{' ' * (entry + 2)}{line.strip()}"
+        else:
+            entry = None
         lines.append(line)
-        before = line if not entry else entry[0]
     return "\n".join(lines)
 
 
@@ -50,6 +53,8 @@ def as_written(
 ) -> tuple[str | None, str | None]:
     """The signature in the words of the source, where `Count` stands for a whole number of at least 1."""
     function = obj.__dict__.get("__init__") if inspect.isclass(obj) else inspect.unwrap(obj)
+    if signature is not None and inspect.isclass(obj) and (function is None or getattr(obj, "_is_protocol", False)):
+        return (signature, returns) if issubclass(obj, tuple) else ("", None)  # the base class's
     if signature is None or not inspect.isfunction(function):
         return signature, returns
     try:
