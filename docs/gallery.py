@@ -56,7 +56,7 @@ def rendered() -> str:
         " error; sd is the standard deviation over draws of the labels. The runs of one model are of 5,000 digits of"
         " MNIST, and come with pmodel: `uv run eval.py run=zoo/vae` needs no training ([zoo](../zoo/README.md)).",
     ]
-    if films := [film(path) for path in sorted((COURSE / "images").glob("*.gif"))]:
+    if films := [film(path) for end in ("gif", "webp") for path in sorted((COURSE / "images").glob(f"*.{end}"))]:
         parts += ["## Trainings as films", *films]
     words = words_of_runs()
     for heading, figures in SHOWN.items():

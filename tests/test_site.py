@@ -211,6 +211,7 @@ def course(tmp_path_factory) -> Path:
 def test_formulas_are_mathml_in_paragraphs_lists_tables_and_what_is_folded(browser, course: Path):
     tab = browser.new_page(viewport={"width": 390, "height": 900})
     tab.goto((course / "docs" / "course" / "kmeans.zh.html").as_uri())
+    assert tab.locator("html").get_attribute("lang") == "zh-CN"
     tab.locator("summary").click()
     heights = tab.evaluate("[...document.querySelectorAll('math')].map((m) => m.getBoundingClientRect().height)")
     assert len(heights) == 7
