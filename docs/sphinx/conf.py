@@ -35,7 +35,7 @@ toc_object_entries = False  # modules are enough at the side of a page, and it i
 maximum_signature_line_length = 90
 python_use_unqualified_type_names = True
 
-html_static_path = ["static"]
+html_static_path, html_favicon = ["static"], "static/icon.svg"
 html_css_files = ["style.css"]
 html_js_files = [("local.js", {"priority": 200})]
 templates_path = ["templates"]
