@@ -28,7 +28,8 @@ ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "benchmarks" / "mutations.toml"
 FOUND = ROOT / "docs" / "benchmarks" / "mutations.json"
 PAGE = ROOT / "docs" / "mutations.md"
-COPIED = ("src", "conf", "tests", "docs", "zoo", "pyproject.toml", "train.py", "eval.py", "README.md")
+COPIED = ("src", "conf", "tests", "docs", "zoo", "pyproject.toml", "train.py", "eval.py")
+COPIED += ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 # Of the copy, where pytest's output is.
 OUTPUT = "pytest.txt"
 # Seconds that its tests may take: what is broken may never end.

@@ -1,6 +1,6 @@
-"""Writes docs/results.md, and the README's short form of it, from the files in docs/results/.
+"""Writes docs/results.md from the files in docs/results/.
 
-    uv run docs/results.py                    # both pages anew
+    uv run docs/results.py                    # the page anew
     uv run docs/results.py logs/train/… …     # after taking in runs: their newest evaluation, and their curves
 
 A run is taken in as `eval.py` evaluated it; runs that differ by their seed alone become one row, with their spread.
@@ -41,17 +41,13 @@ ASIDE = (
 ASIDE_OF_EVALUATION = (
     *("run=", "data_dir=", "data.path=", "cache_dir=", "batch_size=", "callbacks", "trainer", "hydra", "paths."),
 )
-START, END = "<!-- results -->", "<!-- /results -->"
 
 
 def main(folders: list[str]) -> None:
     for folder in folders:
         for file in dict.fromkeys(take_in(Path(folder))):
             print(f"took in {file.relative_to(ROOT)}")
-    page, short = rendered()
-    (ROOT / "docs" / "results.md").write_text(page, encoding="utf-8")
-    readme = ROOT / "README.md"
-    readme.write_text(with_short_form(readme.read_text(encoding="utf-8"), short), encoding="utf-8")
+    (ROOT / "docs" / "results.md").write_text(rendered(), encoding="utf-8")
 
 
 def take_in(folder: Path) -> list[Path]:
@@ -168,13 +164,13 @@ def results_file(command: str) -> Path:
     return RESULTS / ("+".join([experiment, *rest]).replace("/", "_") + ".json")
 
 
-def rendered() -> tuple[str, str]:
-    """docs/results.md and its short form, as Markdown."""
+def rendered() -> str:
+    """docs/results.md."""
     tables = OmegaConf.to_container(OmegaConf.load(PUBLISHED))
-    parts = [
+    intro = [
         "# Results",
         "Published numbers, and those of our own runs. `uv run docs/results.py` writes this page from"
-        " [results/](results), where each run's numbers stand with all that they were measured by; nothing here is"
+        " `docs/results/`, where each run's numbers stand with all that they were measured by; nothing here is"
         " typed by hand.",
         "Each of our numbers is `eval.py`'s, of the epoch that the validation split chose where there is one, else of"
         " the last; the test split was read once for each run. ± is the standard error over the examples, of a single"
@@ -184,7 +180,7 @@ def rendered() -> tuple[str, str]:
         " printed; and where a number looked through a feature network, the hash of its weights: another network gives"
         " another number.",
     ]
-    short = ["| | published | ours | |", "| --- | ---: | ---: | --- |"]
+    parts, short = [], ["| | published | ours | |", "| --- | ---: | ---: | --- |"]
     for table in tables:
         rows = [Row(table, row) for row in table["rows"]]
         if len(set().union(*(row.feature_hashes for row in rows))) > 1:
@@ -195,7 +191,7 @@ def rendered() -> tuple[str, str]:
         parts.append("\n".join("| " + " | ".join(line) + " |" for line in lines))
         parts.append("\n".join(dict.fromkeys(row.line() for row in rows)))
         short += [row.short() for row in rows if row.runs and row.row.get("short", True)]
-    return "\n\n".join(parts) + "\n", "\n".join(short)
+    return "\n\n".join([*intro, "## At a glance", "\n".join(short), *parts]) + "\n"
 
 
 class Row:
@@ -322,7 +318,7 @@ class Row:
         return self._text(self.published) + mark
 
     def cells(self) -> list[str]:
-        """The row of docs/results.md."""
+        """The row of its table in docs/results.md."""
         first = [self.title, self.protocol, self.published_text, self.ours, self.distance]
         if not self.runs:
             return [*first, "0", "–", "–", "–"]
@@ -362,7 +358,7 @@ class Row:
         return text
 
     def short(self) -> str:
-        """The row of the README."""
+        """The row of the table at the top of docs/results.md."""
         arrow = "↓" if self.table["better"] == "lower" else "↑"
         unit = self.table["unit"].removesuffix(" errors")
         unit = "" if unit in ("of 1", "distance") else f", {unit}"
@@ -377,13 +373,6 @@ def duration(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.1f} s"
-
-
-def with_short_form(readme: str, short: str) -> str:
-    """The README with the table between its two marks replaced."""
-    before, rest = readme.split(START, 1)
-    after = rest.split(END, 1)[1]
-    return f"{before}{START}\n{short}\n{END}{after}"
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Fixtures that the tests share: the MNIST files, and running train.py in this process."""
+"""Fixtures that the tests share: the MNIST files, a browser, and running train.py in this process."""
 
 import os
 import runpy
+import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -166,3 +167,19 @@ def script(name: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixt
         return Outcome(code, *capfd.readouterr())
 
     return run
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()

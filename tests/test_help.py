@@ -6,7 +6,7 @@ import pytest
 from support import CONFIG_DIR, config
 
 from pmodel.commands.command_line import checked_command_line
-from pmodel.config.help import settings, settings_help
+from pmodel.config.help import help_texts, options, settings
 from pmodel.config.resolvers import register_resolvers
 from pmodel.config.tree import ConfigError
 
@@ -86,7 +86,7 @@ def test_a_mistake_in_a_file_is_refused_in_one_line(tmp_path):
     (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\nmodel:\n  latent_dim: few\n")
     register_resolvers()
     with pytest.raises(ConfigError, match=r"^model.latent_dim='few' in .*mine.yaml: expected a whole number"):
-        settings_help("train", ["experiment=mine"], [CONFIG_DIR, tmp_path])
+        help_texts("train", ["experiment=mine"], [CONFIG_DIR, tmp_path])
 
 
 def test_hydra_prints_it_after_its_own_help(train):
@@ -94,7 +94,32 @@ def test_hydra_prints_it_after_its_own_help(train):
     assert outcome.code == 0, outcome.err
     groups, settings_of_it = outcome.out.split("\nSettings")
     assert groups.partition("Examples")[2].count("  pmodel train") == 3
+    assert len(groups.splitlines()) < 80
+    assert max(map(len, groups.partition("Groups")[0].splitlines())) <= 120
+    lines = groups.splitlines()
+    for name, meaning in options("model", [CONFIG_DIR]).items():
+        assert f"  {name:<20}  {meaning}" in lines
+    chosen = [line.split()[0].partition("=")[0] for line in groups.partition("most often")[2].splitlines()[2:15]]
+    assert {"trainer.max_epochs", "data.batch_size", "trainer.devices", "seed", "logger", "resume", "check"} < set(
+        chosen
+    )
+    assert {f"  {name}=" for name in chosen} <= {line.partition("=")[0] + "=" for line in lines}
     for part in ("model: autoencoder, classifier, dcgan, gan, gaussian", "data: ", "digits", "debug: ", "experiment: "):
         assert part in groups
     (line,) = (line for line in settings_of_it.splitlines() if "model.latent_dim=5 " in line)
     assert re.fullmatch(r"  model.latent_dim=5 +a whole number, at least 1 +size of the code", line)
+
+
+def test_each_model_has_a_line():
+    assert all(options("model", [CONFIG_DIR]).values())
+    assert "" not in options("data", [CONFIG_DIR]).values()
+
+
+def test_a_setting_that_is_not_there_is_left_out_and_a_group_is_shown_as_chosen(tmp_path):
+    register_resolvers()
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine.yaml").write_text("# A model of one's own.\ndefaults: [pca]\n")
+    texts = help_texts("train", ["model=pca", "logger=none", "seed=3"], [CONFIG_DIR, tmp_path])
+    shown = texts["settings_help"]("seed", "model.beta", "logger").splitlines()
+    assert [line.split()[0] for line in shown] == ["seed=3", "logger=none"]
+    assert "  mine                  A model of one's own." in texts["options_help"]("model").splitlines()

@@ -1,6 +1,7 @@
-"""Every command and every option in the README, run or composed as printed."""
+"""Every command of README.md, docs/commands.md and docs/evaluation.md, run or composed as printed, and every option."""
 
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -12,12 +13,19 @@ from support import CONFIG_DIR, ROOT, run_directory
 
 from pmodel.commands.command_line import checked_command_line
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = [
-    re.sub(r"\s+#.*", "", line).removeprefix("uv run train.py").split()
-    for line in re.findall(r"^uv run train\.py.*$", README, re.MULTILINE)
-]
-# Makes any command of the README a matter of seconds; the data and models stay as printed.
+README, PAGE, OF_EVALUATION = (
+    (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/commands.md", "docs/evaluation.md")
+)
+
+
+def printed(script: str, *pages: str) -> list[list[str]]:
+    """The words after `uv run SCRIPT` of each command, once; but those in which something is left out."""
+    lines = dict.fromkeys(re.findall(rf"^uv run {re.escape(script)} *(.*?)(?: +#.*)?$", "\n".join(pages), re.MULTILINE))
+    return [shlex.split(line) for line in lines if "…" not in line]
+
+
+COMMANDS = printed("train.py", README, PAGE)
+# Makes any command of the pages a matter of seconds; the data and models stay as printed.
 SMALL = ["data.limit=64", "trainer.max_epochs=1", "callbacks=minimal", "data.batch_size=32"]
 
 
@@ -34,10 +42,19 @@ def cases():
         yield pytest.param(command, id=" ".join(command) or "train.py", marks=marks)
 
 
-def test_the_readme_shows_commands():
-    assert [] in COMMANDS
-    assert len(COMMANDS) >= 10
-    assert "uv run pytest" in README
+def test_the_readme_shows_two_commands_and_five_things_to_try():
+    assert README.count("\n") <= 80
+    start, tried = (
+        README.partition(f"## {title}")[2].partition("\n## ")[0] for title in ("Start", "Five things to try")
+    )
+    assert "`pip install uv`" in start
+    assert re.findall(r"^uv run .*$", start, re.MULTILINE) == ["uv run train.py", "uv run pytest"]
+    assert len(re.findall(r"^uv run .*$", tried, re.MULTILINE)) == 5
+
+
+def test_the_page_of_commands_has_many():
+    assert len(printed("train.py", PAGE)) >= 20
+    assert len(printed("eval.py", OF_EVALUATION)) >= 5
 
 
 @pytest.fixture
@@ -97,7 +114,7 @@ def write_images(folder: Path) -> None:
 
 
 def test_the_tables_name_every_option_of_every_group():
-    for group, options in re.findall(r"^\| `([\w/]+)` \| (.*) \|$", README, re.MULTILINE):
+    for group, options in re.findall(r"^\| `([\w/]+)` \| (.*) \|$", PAGE, re.MULTILINE):
         named = set(re.findall(r"`(\w+)`", options))
         files = {file.stem for file in (CONFIG_DIR / group).glob("*.yaml")}
         assert named <= files, group
@@ -109,10 +126,18 @@ def path_in(command: list[str], key: str) -> str:
     return next(argument for argument in command if argument.startswith(key)).removeprefix(key)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/evaluation.md"])
+def test_the_python_lines_of_the_readme_work_as_printed(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(re.search(r"```python\n(.*?)```", README, re.DOTALL)[1], names)
+    assert (tmp_path / "samples.png").is_file()
+
+
+@pytest.mark.parametrize("page", ["docs/python.md", "docs/evaluation.md"])
 def test_the_python_lines_work_as_printed(page, train, tmp_path):
     assert train(*SMALL).code == 0
-    lines = re.search(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)[1]
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+    lines = next(block for block in blocks if 'open_run("' in block)
     shutil.move(run_directory(tmp_path / "logs"), tmp_path / re.search(r'open_run\("(.*?)"\)', lines)[1])
     names: dict = {}
     exec(lines, names)
@@ -120,13 +145,7 @@ def test_the_python_lines_work_as_printed(page, train, tmp_path):
     assert names["x"].shape == (64, 1, 28, 28)
 
 
-EVALUATIONS = [
-    re.sub(r"\s+#.*", "", line).removeprefix("uv run eval.py").split()
-    for line in re.findall(r"^uv run eval\.py.*$", README, re.MULTILINE)
-]
-
-
-@pytest.mark.parametrize("command", EVALUATIONS, ids=" ".join)
+@pytest.mark.parametrize("command", printed("eval.py", README, PAGE, OF_EVALUATION), ids=" ".join)
 def test_each_evaluation_runs_as_printed(command, train, evaluate, tmp_path):
     run = tmp_path / path_in(command, "run=")
     if "zoo" not in run.parts:

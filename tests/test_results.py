@@ -20,11 +20,8 @@ def results() -> ModuleType:
     return module
 
 
-def test_the_pages_are_what_the_script_writes(results: ModuleType):
-    page, short = results.rendered()
-    assert (ROOT / "docs" / "results.md").read_text(encoding="utf-8") == page
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert results.with_short_form(readme, short) == readme
+def test_the_page_is_what_the_script_writes(results: ModuleType):
+    assert (ROOT / "docs" / "results.md").read_text(encoding="utf-8") == results.rendered()
 
 
 @pytest.mark.slow
@@ -242,14 +239,3 @@ def test_two_rows_of_the_page_come_out_again_by_the_commands_that_stand_there(da
 def test_a_run_that_was_not_evaluated_is_refused_in_one_line(results: ModuleType, tmp_path):
     with pytest.raises(SystemExit, match=r"expected a run that eval\.py has evaluated"):
         results.take_in(tmp_path)
-
-
-def test_the_readme_s_comparison_is_that_of_its_page():
-    spec = importlib.util.spec_from_file_location("compare", ROOT / "docs" / "compare.py")
-    compare = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(compare)
-    readme, page = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/compare.md"))
-    short = compare.short_form(page)
-    assert compare.with_short_form(readme, short) == readme
-    assert len(short.splitlines()) == 2 + len(compare.SHORT)
-    assert "<sup>" not in short

@@ -166,9 +166,10 @@ def test_a_project_of_ones_own_has_all_that_pmodel_has(wheel: Path, tmp_path: Pa
 ELSEWHERE = ("trainer=gpu", "slurm", "wandb", "data=mnist ", "_mnist", "experiment=", "resume=", "run=", "data.path")
 
 
-def test_the_commands_of_the_readme_work_with_the_wheel(wheel: Path, tmp_path: Path):
+def test_the_commands_of_the_pages_work_with_the_wheel(wheel: Path, tmp_path: Path):
     said = installed(tmp_path, f"{wheel}[optuna]")
-    commands = re.findall(r"^uv run train\.py *(.*?)(?: +#.*)?$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    pages = "".join((ROOT / name).read_text("utf-8") for name in ("README.md", "docs/commands.md"))
+    commands = dict.fromkeys(re.findall(r"^uv run train\.py *(.*?)(?: +#.*)?$", pages, re.MULTILINE))
     here = [command for command in commands if not any(word in f"{command} " for word in ELSEWHERE)]
     assert len(here) > 8
     for command in here:

@@ -1,6 +1,5 @@
 """The page of an evaluation as Chromium shows it: nothing fetched, nothing too wide, legible in light and dark."""
 
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +9,6 @@ from evaluated_runs import DATA, document, with_figures
 
 from pmodel.reporting.report import write_report
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 EVIL = "<script>document.title = 'taken'; fetch('https://example.org')</script><img src=x onerror=alert(1)>"
 
 # The relative luminance and the contrast of WCAG 2.1 of each text against the nearest background that is not clear.
@@ -47,18 +44,6 @@ CUT = """() => [...document.body.querySelectorAll("*")]
   .filter((e) => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1.5 ||
     (getComputedStyle(e).display !== "inline" && e.scrollWidth > e.clientWidth + 2 && e.clientWidth > 0))
   .map((e) => e.outerHTML.slice(0, 120))"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pmodel.commands.quiet import accept_any_terminal
 from pmodel.commands.sample_place import check_sample
 from pmodel.config.check import check_overrides
 from pmodel.config.early_checks import check_writable
-from pmodel.config.help import settings_help
+from pmodel.config.help import help_texts
 from pmodel.config.overrides import parse_overrides
 from pmodel.config.resolvers import eval_dir, register_help, register_resolvers
 from pmodel.config.resuming import with_resumed_config
@@ -57,7 +57,7 @@ def checked_command_line(config_name: str, argv: list[str]) -> list[str]:
         folders = [Path(args.config_path).absolute()] if args.config_path else config_folders()
         folders += [Path(args.config_dir).absolute()] if args.config_dir else []
         if args.help:
-            register_help(settings_help(args.config_name or config_name, args.overrides, folders))
+            register_help(help_texts(args.config_name or config_name, args.overrides, folders))
             return [word for word in argv if word not in args.overrides]
         name = check_overrides(args.config_name or config_name, args.overrides, folders, multirun=bool(args.multirun))
     except ConfigError as error:

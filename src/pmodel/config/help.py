@@ -1,7 +1,7 @@
 """The settings for `--help`: types and ranges as signatures say, defaults and meanings as the YAML files say."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +22,48 @@ from pmodel.settings.signatures import Parameter
 LISTED = ("data", "model", "trainer", "metric")
 
 
-def settings_help(config_name: str, overrides: list[str], folders: list[Path]) -> str:
-    """A line for each setting of what is chosen: its value, what it may be, what it means.
+def help_texts(config_name: str, overrides: list[str], folders: list[Path]) -> dict[str, Callable[..., str]]:
+    """What a template of Hydra's may ask for.
+
+    settings_help: a line for each setting of what is chosen, with its value, what it may be and what it means; of
+        `${settings_help:seed,resume}` only these, as far as they are settings of it
+    options_help: of `${options_help:model}`, a line for each option of that group
 
     Raises:
         ConfigError: for the first override that is wrong.
     """
-    rows = settings(config_name, overrides, folders)
-    lines = [f"  {line:<44}  {words:<36}  {meaning}".rstrip() for line, words, meaning in rows]
-    return "\n".join(["Settings with their values, what each may be, and what it means:", "", *lines])
+    rows, groups = settings(config_name, overrides, folders), _groups(config_name, overrides, folders)
+
+    def settings_help(*keys: str) -> str:
+        if not keys:
+            lines = [f"  {line:<44}  {words:<36}  {meaning}" for line, words, meaning in rows]
+            return _listed("Settings with their values, what each may be, and what it means:", "", *lines)
+        known = {line.partition("=")[0]: (line, meaning) for line, _, meaning in rows} | groups
+        return _listed(*("  {:<25}  {}".format(*known[key]) for key in keys if key in known))
+
+    def options_help(group: str) -> str:
+        return _listed(*(f"  {name:<20}  {meaning}" for name, meaning in options(group, folders).items()))
+
+    return {"settings_help": settings_help, "options_help": options_help}
+
+
+def _listed(*lines: str) -> str:
+    return "\n".join(map(str.rstrip, lines))
+
+
+def options(group: str, folders: list[Path]) -> dict[str, str]:
+    """The options of a group, each with the comment in the first line of its file; an empty text if that has none."""
+    files = {file.stem: file for folder in reversed(folders) for file in (folder / group).glob("*.yaml")}
+    first = {name: files[name].read_text(encoding="utf-8").partition("\n")[0] for name in sorted(files)}
+    return {name: line.removeprefix("# ") if line.startswith("# ") else "" for name, line in first.items()}
+
+
+def _groups(config_name: str, overrides: list[str], folders: list[Path]) -> dict[str, tuple[str, str]]:
+    """Of each group with a comment in the config's own defaults list: `group=option`, as chosen, and the comment."""
+    text = (folders[0] / f"{config_name}.yaml").read_text(encoding="utf-8")
+    chosen = {o.key_or_group: o.input_line for o in parse_overrides(overrides)}
+    found = re.findall(r"^  - (\w+): (\w+) +# (.+)$", text, re.MULTILINE)
+    return {group: (chosen.get(group, f"{group}={option}"), meaning) for group, option, meaning in found}
 
 
 def settings(config_name: str, overrides: list[str], folders: list[Path]) -> list[tuple[str, str, str]]:

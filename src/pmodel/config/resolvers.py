@@ -23,12 +23,18 @@ def register_resolvers() -> None:
     shapes += (array_shape, array_levels, array_classes)
     for function in (*shapes, classifier_mode, epochs_for, choose, features_dir, eval_dir, num_devices):
         OmegaConf.register_new_resolver(function.__name__, function, replace=True)
-    register_help("")
+    register_help({name: lambda *_: "" for name in ("settings_help", "options_help")})
 
 
-def register_help(text: str) -> None:
-    """Makes `${settings_help:}` in Hydra's template of `--help` a text, in which it shall look for no names."""
-    OmegaConf.register_new_resolver("settings_help", lambda: text.replace("$", "$$"), replace=True)
+def register_help(texts: Mapping[str, Callable[..., str]]) -> None:
+    """Makes `${settings_help:}` and the like in Hydra's template of `--help` texts, in which it shall look for no
+    names."""
+    for name, text in texts.items():
+        OmegaConf.register_new_resolver(name, _quoted(text), replace=True)
+
+
+def _quoted(text: Callable[..., str]) -> Callable[..., str]:
+    return lambda *words: text(*words).replace("$", "$$")
 
 
 def num_levels(binarize: str, dequantize: bool, source_levels: int) -> int | None:

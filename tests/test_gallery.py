@@ -1,0 +1,52 @@
+"""docs/gallery.md is what its script writes, also with films of trainings, which need not be there."""
+
+import importlib.util
+import json
+import re
+from types import ModuleType
+
+import pytest
+from support import ROOT
+
+
+@pytest.fixture
+def gallery() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("gallery", ROOT / "docs" / "gallery.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_is_what_the_script_writes(gallery: ModuleType):
+    assert (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8") == gallery.rendered()
+
+
+def test_each_tile_has_a_picture_a_command_a_number_with_its_error_and_a_page(
+    gallery: ModuleType, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(gallery, "COURSE", tmp_path)  # without films, of which the numbers may be missing
+    tiles = gallery.rendered().split("\n### ")[1:]
+    assert len(tiles) > 10
+    for tile in tiles:
+        assert re.search(r"^\[!\[.*\]\((\S+\.png)\)\]\(\S+\)$", tile, re.MULTILINE)
+        assert "```\nuv run train.py " in tile
+        assert re.search(r"\d (± \d|\(sd \.\d)", tile)
+        assert "[Read on](" in tile
+
+
+def test_a_film_has_a_tile_with_and_without_its_numbers(gallery: ModuleType, tmp_path, monkeypatch):
+    monkeypatch.setattr(gallery, "COURSE", tmp_path)
+    assert "films" not in gallery.rendered()
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "two_moons.gif").write_bytes(b"")
+    assert "### two moons\n\n[![two moons](course/images/two_moons.gif)](index.md)" in gallery.rendered()
+    said = {
+        "title": "Two moons",
+        "command": "uv run train.py model=gmm",
+        "number": "1.0 ± 0.1 nats",
+        "page": "density.md",
+    }
+    (tmp_path / "numbers.json").write_text(json.dumps({"two_moons": said}))
+    page = gallery.rendered()
+    assert "### Two moons\n\n[![Two moons](course/images/two_moons.gif)](course/density.md)" in page
+    assert "```\nuv run train.py model=gmm\n```\n\n1.0 ± 0.1 nats. [Read on](course/density.md)" in page
