@@ -24,8 +24,8 @@ def main(folder: Path) -> None:
     parts = [
         "# One model of each family",
         "This page compares one model of each family on the same data, 5,000 digits of MNIST. `uv run docs/compare.py`"
-        " writes it from a multirun that `eval.py` has evaluated. The first command is 10 minutes of training on two"
-        " CPU cores without other work, and some more for figures; its last line is the second command.",
+        " writes it from a multirun that `eval.py` has evaluated. The first command took 18 minutes on two"
+        " CPU cores without other work; its last line is the second command.",
         "```\nuv run train.py experiment=compare\nuv run eval.py run=logs/multirun/…\n```",
         f"On {results['hardware']}, with pmodel {versions['pmodel']} and torch {versions['torch']}. One run of each,"
         f" with seed {seed}. Another seed gives other numbers, so each number is of this run, not of the whole family."
