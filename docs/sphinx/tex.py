@@ -11,27 +11,9 @@ ALPHABETS = {
     name: getattr(mathalphabet2unichar, name) for name in ("mathbb", "mathcal", "mathbf", "mathfrak", "mathsf")
 }
 ALPHABETS |= {"boldsymbol": mathalphabet2unichar.mathbfit, "mathtt": mathalphabet2unichar.mathtt}
-FUNCTIONS = {
-    "arccos",
-    "arcsin",
-    "arctan",
-    "arg",
-    "cos",
-    "cosh",
-    "cot",
-    "deg",
-    "dim",
-    "exp",
-    "ker",
-    "lg",
-    "ln",
-    "log",
-    "sec",
-    "sin",
-    "sinh",
-    "tan",
-    "tanh",
-}
+FUNCTIONS = set(
+    re.findall(r"\w+", "arccos arcsin arctan arg cos cosh cot deg dim exp ker lg ln log sec sin sinh tan tanh")
+)
 WITH_LIMITS = {"det", "gcd", "inf", "lim", "liminf", "limsup", "max", "min", "Pr", "sup"}
 ACCENTS = {"hat": "ˆ", "tilde": "˜", "bar": "ˉ", "dot": "˙", "ddot": "¨", "vec": "→", "check": "ˇ"}
 WIDE_ACCENTS = {"widehat": "^", "widetilde": "~", "overline": "‾", "overbrace": "⏞", "overrightarrow": "→"}
