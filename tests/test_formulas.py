@@ -36,6 +36,7 @@ def tree(tex: ModuleType, formula: str, is_block: bool = True) -> ElementTree.El
         (r"\sqrt[3]{x}", "mroot/*", ["x", "3"]),
         (r"\mathbb{E}\mathcal{N}\boldsymbol\mu\mathbb{1}", "mi", ["𝔼", "𝒩", "𝝁", "𝟙"]),
         (r"\lVert x \rVert", "mo", ["‖", "‖"]),
+        (r"\mathrm dx \textbf{a}", "*", ["d", "x", "a"]),
         (r"\begin{aligned} a &= b \\ c &\le d \end{aligned}", ".//mtd", ["a", "=b", "c", "≤d"]),
         (r"\begin{cases} 1 & x > 0 \\[4pt] 0 \end{cases}", ".//mtd", ["1", "x>0", "0"]),
         (r"x' = x''", "msup/*", ["x", "′", "x", "′′"]),

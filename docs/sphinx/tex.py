@@ -11,27 +11,9 @@ ALPHABETS = {
     name: getattr(mathalphabet2unichar, name) for name in ("mathbb", "mathcal", "mathbf", "mathfrak", "mathsf")
 }
 ALPHABETS |= {"boldsymbol": mathalphabet2unichar.mathbfit, "mathtt": mathalphabet2unichar.mathtt}
-FUNCTIONS = {
-    "arccos",
-    "arcsin",
-    "arctan",
-    "arg",
-    "cos",
-    "cosh",
-    "cot",
-    "deg",
-    "dim",
-    "exp",
-    "ker",
-    "lg",
-    "ln",
-    "log",
-    "sec",
-    "sin",
-    "sinh",
-    "tan",
-    "tanh",
-}
+FUNCTIONS = set(
+    re.findall(r"\w+", "arccos arcsin arctan arg cos cosh cot deg dim exp ker lg ln log sec sin sinh tan tanh")
+)
 WITH_LIMITS = {"det", "gcd", "inf", "lim", "liminf", "limsup", "max", "min", "Pr", "sup"}
 ACCENTS = {"hat": "ˆ", "tilde": "˜", "bar": "ˉ", "dot": "˙", "ddot": "¨", "vec": "→", "check": "ˇ"}
 WIDE_ACCENTS = {"widehat": "^", "widetilde": "~", "overline": "‾", "overbrace": "⏞", "overrightarrow": "→"}
@@ -41,8 +23,8 @@ SIZES = {"big": 1.2, "Big": 1.8, "bigg": 2.4, "Bigg": 3.0}
 OPENING = {"(": "(", "[": "[", "lVert": "‖", "lvert": "|", **tex2unichar.mathopen}
 CLOSING = {")": ")", "]": "]", "rVert": "‖", "rvert": "|", **tex2unichar.mathclose}
 FENCES = {"|": "|", **{f"\\{name}": char for name, char in tex2unichar.mathfence.items()}}
-OPERATORS = {**tex2unichar.mathrel, **tex2unichar.mathbin, "mid": "|", "iff": "⟺"}
-LETTERS = {**tex2unichar.mathalpha, **tex2unichar.mathord, **tex2unichar.mathpunct, "dots": "…", "hbar": "ℏ"}
+OPERATORS = {**tex2unichar.mathrel, **tex2unichar.mathbin, "mid": "|", "iff": "⟺", "colon": ":", "lt": "<", "gt": ">"}
+LETTERS = {**tex2unichar.mathalpha, **tex2unichar.mathord, **tex2unichar.mathpunct, "dots": "…", "hbar": "ℏ", "_": "_"}
 # Of each environment: its fences, and how its columns are aligned, by turns.
 ENVIRONMENTS = {
     **dict.fromkeys(("aligned", "align", "align*", "split"), ("", "", "rl")),
@@ -125,6 +107,8 @@ class Parser:
 
     def words(self) -> str:
         """The characters of an argument, as they stand."""
+        if self.peek() != "{":
+            return self.take()
         start = self.place + 1
         self.take("{")
         depth = 1
@@ -194,13 +178,13 @@ class Parser:
     def structure(self, name: str, stops: tuple[str, ...]) -> Part:
         """What takes arguments."""
         if name in ("text", "textrm", "textit", "textbf", "mbox"):
-            return Part("letter", f"<mtext>{escape(self.words()).replace(' ', '&#160;')}</mtext>")
+            style = {"textbf": ' style="font-weight: bold"', "textit": ' style="font-style: italic"'}.get(name, "")
+            return Part("letter", f"<mtext{style}>{escape(self.words()).replace(' ', '&#160;')}</mtext>")
         if name in ("mathrm", "operatorname", "operatorname*"):
             text = escape(self.words())
             return word(text, name.endswith("*")) if name != "mathrm" else Part("letter", upright(text))
         if name in ALPHABETS:
-            inner = self.words() if self.peek() == "{" else self.take()
-            chars = [LETTERS.get(token[1:], token) for token in TOKEN.findall(inner)]
+            chars = [LETTERS.get(token[1:], token) for token in TOKEN.findall(self.words())]
             return Part("letter", upright("".join(ALPHABETS[name].get(char, char) for char in chars)))
         if name in ("frac", "dfrac", "tfrac", "binom"):
             style = {"dfrac": ' displaystyle="true"', "tfrac": ' displaystyle="false"'}.get(name, "")
