@@ -2,16 +2,14 @@
 
     uv run docs/gallery.py
 
-The runs are those of zoo/, the comparison and the curve of docs/compare.md and docs/few_labels.md, and the films in
-docs/course/images/, of which docs/course/numbers.json may have, by the film's name, what there is to say:
-{"kmeans": {"title": "…", "command": "…", "number": "…", "page": "kmeans.md"}}.
+The runs are those of zoo/, the comparison and the curve of docs/compare.md and docs/few_labels.md, and those of the
+course, whose films are in docs/course/images/ and whose words in docs/course/numbers.json.
 """
 
 import importlib.util
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 from pmodel.reporting.decimals import with_error
 
@@ -75,12 +73,12 @@ def tile(title: str, image: str, command: str, number: str, page: str) -> str:
 
 
 def film(path: Path) -> str:
-    numbers = COURSE / "numbers.json"
-    known: dict[str, Any] = json.loads(numbers.read_text(encoding="utf-8")) if numbers.exists() else {}
-    said = known.get(path.stem, {})
-    page = f"course/{said['page']}" if "page" in said else "index.md"
-    title = said.get("title", path.stem.replace("_", " "))
-    return tile(title, f"course/images/{path.name}", said.get("command", ""), said.get("number", ""), page)
+    numbers = json.loads((COURSE / "numbers.json").read_text(encoding="utf-8"))
+    said = next(entry for entry in numbers.values() if path.name in entry["pictures"])
+    number = next(iter(said["numbers"].values()), None)
+    text = "" if number is None else f"{number['label']}: {number['text']}"
+    text += "" if number is None or number["unit"] in ("", "of 1") else f" {number['unit']}"
+    return tile(said["title"], f"course/images/{path.name}", said["command"], text, f"course/{said['page']}")
 
 
 def words_of_runs() -> dict[str, str]:

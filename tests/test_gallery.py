@@ -34,19 +34,16 @@ def test_each_tile_has_a_picture_a_command_a_number_with_its_error_and_a_page(
         assert "[Read on](" in tile
 
 
-def test_a_film_has_a_tile_with_and_without_its_numbers(gallery: ModuleType, tmp_path, monkeypatch):
+def test_a_film_has_a_tile_with_its_command_and_its_number(gallery: ModuleType, tmp_path, monkeypatch):
     monkeypatch.setattr(gallery, "COURSE", tmp_path)
     assert "films" not in gallery.rendered()
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "two_moons.gif").write_bytes(b"")
-    assert "### two moons\n\n[![two moons](course/images/two_moons.gif)](index.md)" in gallery.rendered()
-    said = {
-        "title": "Two moons",
-        "command": "uv run train.py model=gmm",
-        "number": "1.0 ± 0.1 nats",
-        "page": "density.md",
-    }
-    (tmp_path / "numbers.json").write_text(json.dumps({"two_moons": said}))
+    number = {"label": "negative log-density", "text": "1.0", "unit": "nats"}
+    said = {"title": "Two moons", "page": "density.md", "command": "uv run train.py model=gmm"}
+    said |= {"pictures": ["two_moons.gif"], "numbers": {"nll": number}}
+    (tmp_path / "numbers.json").write_text(json.dumps({"moons": said}))
     page = gallery.rendered()
     assert "### Two moons\n\n[![Two moons](course/images/two_moons.gif)](course/density.md)" in page
-    assert "```\nuv run train.py model=gmm\n```\n\n1.0 ± 0.1 nats. [Read on](course/density.md)" in page
+    text = "negative log-density: 1.0 nats. [Read on](course/density.md)"
+    assert f"```\nuv run train.py model=gmm\n```\n\n{text}" in page

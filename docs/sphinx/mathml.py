@@ -1,16 +1,18 @@
 """Formulas as MathML, which browsers draw by themselves: no script, no font."""
 
 from docutils import nodes
+from math_core import LatexError, LatexToMathML
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.writers.html5 import HTML5Translator
-from tex import mathml
+
+CONVERTER = LatexToMathML()
 
 
 def converted(node: nodes.Node, is_block: bool) -> str:
     try:
-        return mathml(node.astext(), is_block)
-    except ValueError as error:
+        return CONVERTER.convert_with_local_state(node.astext(), displaystyle=is_block)
+    except LatexError as error:
         logging.getLogger(__name__).warning("formula %s: %s", node.astext(), error, location=node)
         return ""
 

@@ -23,8 +23,9 @@ EARLY_EPOCHS = (1, 2, 5)
 
 
 class Figures(Callback):
-    """Draws after epochs 1, 2 and 5, each `every_n_epochs` and at the end: figures/<name>.png and the loggers. What is
-    `of_data` is drawn before the first step alone, and not again by a run that goes on.
+    """Draws after epochs 1, 2 and 5, each `every_n_epochs` and at the end, with null at the end alone:
+    figures/<name>.png and the loggers. What is `of_data` is drawn before the first step alone, and not again by a run
+    that goes on.
 
     Each drawing takes the place of the one before; a figure that `keeps_history` also leaves those after such epochs in
     figures/<name>/epoch_001.png, ….
@@ -35,7 +36,7 @@ class Figures(Callback):
         include: a dict with a `_target_`, a `Figure`, by its name; null leaves that figure out.
     """
 
-    def __init__(self, figures_dir: str, include: dict[str, dict | None], every_n_epochs: Count):
+    def __init__(self, figures_dir: str, include: dict[str, dict | None], every_n_epochs: Count | None):
         self.figures_dir = Path(figures_dir)
         self.every_n_epochs = every_n_epochs
         self.figures: list[Figure] = []
@@ -60,7 +61,7 @@ class Figures(Callback):
         for figure in self.figures:
             figure.note(trainer)
         epoch = epochs_done(trainer)
-        if epoch in EARLY_EPOCHS or epoch % self.every_n_epochs == 0:
+        if self.every_n_epochs and (epoch in EARLY_EPOCHS or epoch % self.every_n_epochs == 0):
             self._show(trainer, pl_module, f"epoch_{epoch:03d}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -22,7 +22,7 @@ class Film(ABC):
     """
 
     caption: ClassVar[str]
-    frames_per_second: ClassVar[float] = 8.0
+    frames_per_second: ClassVar[float] = 6.0
 
     # Plain values that later frames need, such as the way of the centres so far; part of a checkpoint.
     state: Any = None

@@ -31,7 +31,7 @@ from pmodel.plots.grids import captioned_grid, columns_for, hidden, image_grid, 
 from pmodel.settings.ranges import Count, Two
 
 # Of images that are drawn pixel by pixel.
-MOST_FRAMES = 64
+MOST_FRAMES = 32
 
 
 def need_image_data(scene: Scene) -> None:

@@ -30,6 +30,8 @@ from pmodel.plots.frame import axis_through
 from pmodel.settings.ranges import Count, Two
 
 CPU = torch.device("cpu")
+# Of so many steps.
+BOTH_HALVES = 10
 
 
 def need_shape(scene: Scene, few: tuple[int, ...]) -> None:
@@ -48,8 +50,8 @@ class ClustersFilm(Film):
     """Points in the plane by cluster, their regions, and the way of the centres; of a mixture its Gaussians, and each
     point in the colours of all that may have made it.
 
-    Both halves of a step are frames: what belongs where, then where the centres move; of steps that lie apart only the
-    end.
+    Both halves of each of the first ten steps are frames: what belongs where, then where the centres move; of later
+    steps only the end.
 
     Args:
         num_points: training points.
@@ -94,7 +96,7 @@ class ClustersFilm(Film):
 
         if epoch == 0:
             yield drawn(None, None, "the start")
-        elif before.get("epoch") == epoch - 1:
+        elif before.get("epoch") == epoch - 1 and epoch <= BOTH_HALVES:
             movers = "Gaussians" if is_mixture else "centres"
             yield drawn(before["shares"], regions(path[-2]), f"step {epoch}: {movers} move; {value}")
         yield drawn(shares, regions(path[-1]), f"step {epoch + 1}: points choose; {value}")
@@ -171,7 +173,7 @@ class GameFilm(Film):
         from pmodel.plots.films import game_frame
 
         real, _ = scene.held_out(self.num_points)
-        draw, count = (field_on_line, 400) if real.shape[1] == 1 else (game_frame, 100)
+        draw, count = (field_on_line, 400) if real.shape[1] == 1 else (game_frame, 80)
         axes, generated = even_axes(real.numpy(), count, 0.4), generated_beside(real, model)
         yield drawn_field(draw, scene, model, real, generated, axes, f"D(x) {after(step, 'step')}")
 
