@@ -108,6 +108,13 @@ def test_each_number_stands_on_a_page_as_it_was_measured(name):
     assert any(all(text in TEXTS[f"{page}.zh"] for text in texts) for page in holds)
 
 
+@pytest.mark.parametrize("name", sorted(set(ENGLISH) - {"index"}))
+def test_the_index_says_how_long_each_command_took(name):
+    for page in ("index", "index.zh"):
+        (row,) = (line for line in TEXTS[page].splitlines() if f"]({name}{page.removeprefix('index')}.md)" in line)
+        assert row.endswith(f"`{NUMBERS[name]['command']}` | {NUMBERS[name]['seconds']} |")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", make.PAGES)
 def test_each_command_gives_its_numbers(name, tmp_path):
