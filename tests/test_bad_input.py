@@ -48,7 +48,7 @@ model/schedule=cosin → @: model/schedule has no option 'cosin'; did you mean c
 model/encoder=run → @: model=vae has no encoder to choose
 model=kmeans model/network=conv → @: model=kmeans has no network to choose
 model/optimizer=[adam,sgd] → @: model/optimizer takes one option at a time (options: …
-model=kmeans model.start=first → @: expected one of k-means++, random
+model=kmeans model.start=first → @: expected one of k-means++, random, far
 model=kde model.bandwidth=0 → @: expected one of scott, silverman, held_out, or a finite number, more than 0
 data.num_validation=1.5 → @: expected a whole number, at least 0, or a finite number, at least 0 and less than 1
 data.limit=0 → @: expected a whole number, at least 1, or null

@@ -44,7 +44,7 @@ REFUSED = {**{name: {"points"} for name in AUTOREGRESSIVE}, "dcgan": {"points", 
 CASES = [(m, d) for m in MODELS for d in DATA if d not in REFUSED.get(m, set())]
 
 _OF_GANS = "Samples SamplesClasses SamplesLatents Decodes Discriminates"
-_OF_AUTOREGRESSIVE_ONES = "Samples SamplesClasses LogProb LogProbPerPixel Completes"
+_OF_AUTOREGRESSIVE_ONES = "Samples SamplesClasses LogProb LogProbPerPixel DrawsInOrder Completes"
 _OF_VAES = (
     "Samples SamplesLatents LowerBound ImportanceBound ContinuousDensity Encodes TrainableFeatures Decodes Reconstructs"
 )
@@ -58,7 +58,8 @@ ANSWERS = {
     "gmm": "Samples LogProb ContinuousDensity MaximizesLikelihood Encodes Assigns Clusters GaussianComponents",
     "kde": "Samples LogProb ContinuousDensity HasBandwidths",
     "kmeans": "Encodes Reconstructs Assigns Clusters",
-    "pca": "Samples LogProb ContinuousDensity AnswersWith Encodes Decodes Reconstructs PrincipalComponents",
+    "pca": "Samples LogProb ContinuousDensity AnswersWith Encodes Decodes Reconstructs PrincipalComponents"
+    " ComponentsSoFar",
     "pca_gmm": "Samples LogProb ContinuousDensity MaximizesLikelihood Encodes Reconstructs Assigns Clusters"
     " PrincipalComponents",
     "pixelcnn": _OF_AUTOREGRESSIVE_ONES,

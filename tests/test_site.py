@@ -94,6 +94,12 @@ def test_the_api_reference_has_all_modules_and_no_private_names(site: Path):
     assert 'id="pmodel.interactive.run.InteractiveRun.sample"' in text
 
 
+def failed(tab, request) -> list[str]:
+    """A fault, unless the browser went on to another page before the request was over."""
+    gone = request.failure == "net::ERR_ABORTED"
+    return [] if gone else [f"{tab.url}: failed: {request.url[:99]}, {request.failure}"]
+
+
 @pytest.fixture
 def page(browser, site: Path) -> Iterator:
     """A page of the browser; afterwards, nothing may have been asked of elsewhere, and nothing complained."""
@@ -103,7 +109,7 @@ def page(browser, site: Path) -> Iterator:
     own = (site.as_uri(), "data:")
     tab.on("console", lambda message: faults.append(f"{tab.url}: console: {message.text}"))
     tab.on("pageerror", lambda error: faults.append(f"{tab.url}: error: {error}"))
-    tab.on("requestfailed", lambda request: faults.append(f"{tab.url}: failed: {request.url[:99]}"))
+    tab.on("requestfailed", lambda request: faults.extend(failed(tab, request)))
     tab.on("request", lambda request: None if request.url.startswith(own) else faults.append(f"asked {request.url}"))
     yield tab
     context.close()
