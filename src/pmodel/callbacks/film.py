@@ -24,9 +24,10 @@ class Filming(Callback):
     """Draws a model while it trains, and joins the pictures to figures/film.gif at the end; each is also kept, in
     figures/film/, so that a run that goes on continues the film.
 
-    Of the films in `include` it takes the first that fits the model and its data. A training of a known number of steps
-    has a picture of step T (i / n)² for i = 0, …, n, since most changes early; one of unknown length has one of each of
-    the first ten epochs, and then of each that is a tenth later. Nothing about the training changes.
+    Of the films in `include` it takes the first that fits the model and its data; a line says if none does. A training
+    of a known number of steps has a picture of step T (i / n)² for i = 0, …, n, since most changes early. A fit by
+    epochs, whose length is unknown, has one of each of the first twenty epochs, and later ones are a tenth apart.
+    Nothing about the training changes.
 
     Args:
         num_frames: n, of a training of a known number of steps.
@@ -74,7 +75,7 @@ class Filming(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if self.film is not None and self._at("batches", pl_module):
-            self.film.see(batch.x)
+            self.film.see(pl_module, batch)
             step = batches_done(trainer)
             if is_tenth(step) if self._steps is None else step in self._steps:
                 self._shoot(trainer, pl_module)
@@ -84,11 +85,12 @@ class Filming(Callback):
             self._shoot(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.film is None or not is_first():
+        if not is_first():
             return
-        if self._last != batches_done(trainer):
+        if self.film is not None and self._last != batches_done(trainer):
             self._shoot(trainer, pl_module)
-        self._join()
+        if self.film is None or not self._join():
+            print("film      none: no kind of film fits this model and these data", flush=True)
 
     def _at(self, when: str, model: LightningModule) -> bool:
         return self.film is not None and self.film.when(model) == when
@@ -103,11 +105,13 @@ class Filming(Callback):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(frame).save(file, compress_level=1)
 
-    def _join(self) -> None:
+    def _join(self) -> bool:
+        """Writes the film; whether there is one, of more than one picture."""
         files = sorted((self.folder / "film").glob("*.png"))
         if len(files) > 1:
             rate = self.frames_per_second or self.film.frames_per_second
             write_film([np.asarray(Image.open(file)) for file in files], self.folder / f"film.{self.format}", rate)
+        return len(files) > 1
 
     def state_dict(self) -> dict[str, Any]:
         return {"film": self.film.state} if self.film is not None and self.film.state is not None else {}
@@ -130,8 +134,11 @@ def film_for(films: list[Film], trainer: Trainer, model: LightningModule) -> Fil
 def steps_of(trainer: Trainer, model: LightningModule, num_frames: int) -> set[int] | None:
     """The batches after which there is a picture; None of a training whose length is unknown."""
     # A model without a gradient takes one step per epoch, and what happens between batches is over after the first.
-    total = trainer.num_training_batches if is_fitted_by_epochs(model) else trainer.estimated_stepping_batches
-    if total in (-1, float("inf")):
+    if is_fitted_by_epochs(model):
+        total = trainer.num_training_batches
+    else:
+        total = trainer.estimated_stepping_batches * trainer.accumulate_grad_batches
+    if total < 0 or total == float("inf"):
         return None
     return {round(total * (i / num_frames) ** 2) for i in range(num_frames + 1)}
 

@@ -6,7 +6,6 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from lightning.pytorch import LightningModule
-from torch import Tensor
 
 from pmodel.figures.figure import Scene
 from pmodel.settings.checked import check_arguments
@@ -17,11 +16,9 @@ When = Literal["epochs", "batches", "end"]
 class Film(ABC):
     """One kind of film.
 
-    caption: what one sees, to a reader who sees it for the first time
     frames_per_second: at which one can follow
     """
 
-    caption: ClassVar[str]
     frames_per_second: ClassVar[float] = 6.0
 
     # Plain values that later frames need, such as the way of the centres so far; part of a checkpoint.
@@ -43,8 +40,8 @@ class Film(ABC):
             NotShown: if there is no such film of the model or of the data.
         """
 
-    def see(self, x: Tensor) -> None:  # noqa: B027  (most films ask the model alone)
-        """Called after each batch of training, of these examples (B, …), of a film of batches."""
+    def see(self, model: LightningModule, batch: Any) -> None:  # noqa: B027  (most films ask the model alone)
+        """Called after each batch of training, of a film of batches."""
 
     @abstractmethod
     def frames(self, scene: Scene, model: LightningModule, step: int) -> Iterator[np.ndarray]:

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor
 
 from pmodel.capabilities import (
     Clusters,
@@ -32,6 +31,8 @@ from pmodel.settings.ranges import Count, Two
 
 # Of images that are drawn pixel by pixel.
 MOST_FRAMES = 32
+# Points that are part of each checkpoint; enough for the length of arrows.
+MOST_SEEN = 2000
 
 
 def need_image_data(scene: Scene) -> None:
@@ -47,7 +48,6 @@ class ComponentsFilm(Film):
         num_components: at most.
     """
 
-    caption = "The directions of largest variance, from few examples and from more and more."
     frames_per_second = 4.0
 
     def __init__(self, num_components: Count):
@@ -89,9 +89,10 @@ class ComponentsFilm(Film):
         frame = scene.frame([axis_through(column, 2) for column in x.numpy().T], f"principal axes of {count:,} points")
         yield axes_frame(*map(scene.restored, (x, seen, mean, tips)), frame)
 
-    def see(self, x: Tensor) -> None:
+    def see(self, model: LightningModule, batch: Any) -> None:
+        x = model.step_batch(batch).x
         if x.dim() == 2:
-            self.state["seen"] += x.tolist()
+            self.state["seen"] += x[: MOST_SEEN - len(self.state["seen"])].tolist()
 
 
 class CentresFilm(Film):
@@ -101,7 +102,6 @@ class CentresFilm(Film):
         num_centres: at most.
     """
 
-    caption = "The mean of each cluster after each step."
     frames_per_second = 3.0
 
     def __init__(self, num_centres: Count):
@@ -125,8 +125,6 @@ class CodesFilm(Film):
         num_examples: held-out ones.
         num_per_axis: rows and columns of what is decoded.
     """
-
-    caption = "The plane of codes unfolds: classes part, and each place gets an image of its own."
 
     def __init__(self, num_examples: Count, num_per_axis: Two):
         self.num_examples, self.num_per_axis = num_examples, num_per_axis
@@ -168,8 +166,6 @@ class RowsFilm(Film):
         num_images: at once.
     """
 
-    caption = "Each pixel is drawn from its distribution given all pixels before it."
-
     def __init__(self, num_images: Count):
         self.num_images = num_images
 
@@ -199,8 +195,6 @@ class ImagesFilm(Film):
     Args:
         num_images: in a frame.
     """
-
-    caption = "The same noise, or the same images, as the model learns what to make of them."
 
     def __init__(self, num_images: Count):
         self.num_images = num_images

@@ -57,7 +57,6 @@ class ClustersFilm(Film):
         num_points: training points.
     """
 
-    caption = "Each step has two halves: points choose their cluster, then clusters move to their points."
     frames_per_second = 3.0
 
     def __init__(self, num_points: Count):
@@ -110,8 +109,6 @@ class BandwidthsFilm(Film):
         num_bandwidths: from an eighth of the one that is used to eight times as much.
     """
 
-    caption = "The same points under wider and wider kernels; the curve says which width new points find likeliest."
-
     def __init__(self, num_points: Count, num_bandwidths: Two):
         self.num_points, self.num_bandwidths = num_points, num_bandwidths
 
@@ -159,8 +156,6 @@ class GameFilm(Film):
         num_points: real ones, and as many generated ones.
     """
 
-    caption = "The generator's points move to where the discriminator takes them for real, and its field follows them."
-
     def __init__(self, num_points: Count):
         self.num_points = num_points
 
@@ -185,7 +180,6 @@ class DensityFilm(Film):
         num_points: held-out ones.
     """
 
-    caption = "The model's density over held-out points."
     frames_per_second = 4.0
 
     def __init__(self, num_points: Count):
@@ -208,8 +202,6 @@ class CloudFilm(Film):
     Args:
         num_points: real ones, and as many generated ones.
     """
-
-    caption = "Where samples of the same noise lie, step by step."
 
     def __init__(self, num_points: Count):
         self.num_points = num_points
