@@ -1,5 +1,6 @@
 """What tests call to compose a config and to build from it."""
 
+import importlib.util
 import os
 import shutil
 import socket
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import cloudpickle
@@ -88,6 +90,14 @@ def build(*overrides: str) -> tuple[Any, Any]:
 
     plain = config(*overrides)
     return instantiate(plain["model"]), instantiate(plain["data"])
+
+
+def loaded(script: Path) -> ModuleType:
+    """A file of Python that lies in no package, as a module."""
+    spec = importlib.util.spec_from_file_location(script.stem, script)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def run_directory(root: Path) -> Path:

@@ -1,12 +1,11 @@
 """The course: two languages that say the same, code as it stands, commands that compose, and numbers that come out."""
 
-import importlib.util
 import json
 import re
 import shlex
 
 import pytest
-from support import ROOT
+from support import ROOT, loaded
 
 from pmodel.commands.command_line import checked_command_line
 
@@ -15,9 +14,7 @@ ENGLISH = sorted(file.stem for file in COURSE.glob("*.md") if not file.stem.ends
 PAGES = [name for page in ENGLISH for name in (page, f"{page}.zh")]
 TEXTS = {name: (COURSE / f"{name}.md").read_text(encoding="utf-8") for name in PAGES}
 NUMBERS = json.loads((COURSE / "numbers.json").read_text(encoding="utf-8"))
-_SPEC = importlib.util.spec_from_file_location("course_make", COURSE / "make.py")
-make = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(make)
+make = loaded(COURSE / "make.py")
 
 
 def commands(page: str) -> list[list[str]]:

@@ -3,7 +3,6 @@
 A handful of the trials of benchmarks/kill_and_resume.py, which makes a hundred.
 """
 
-import importlib.util
 import json
 import os
 import signal
@@ -17,7 +16,7 @@ import pytest
 import torch
 from conftest import Run
 from forked import start_forked
-from support import ROOT
+from support import ROOT, loaded
 
 from pmodel.callbacks.timing import Timing
 from pmodel.processes.launch import Processes
@@ -31,10 +30,7 @@ def benchmark() -> Iterator[ModuleType]:
     """The script, as a module; those beside it are found while it is in use."""
     folder = ROOT / "benchmarks"
     sys.path.insert(0, str(folder))
-    spec = importlib.util.spec_from_file_location("kill_and_resume", folder / "kill_and_resume.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
+    yield loaded(folder / "kill_and_resume.py")
     sys.path.remove(str(folder))
 
 

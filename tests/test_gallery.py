@@ -1,20 +1,16 @@
 """docs/gallery.md is what its script writes, also with films of trainings, which need not be there."""
 
-import importlib.util
 import json
 import re
 from types import ModuleType
 
 import pytest
-from support import ROOT
+from support import ROOT, loaded
 
 
 @pytest.fixture
 def gallery() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("gallery", ROOT / "docs" / "gallery.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded(ROOT / "docs" / "gallery.py")
 
 
 def test_the_page_is_what_the_script_writes(gallery: ModuleType):

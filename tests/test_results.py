@@ -1,23 +1,19 @@
 """docs/results.md: written from files, of commands that are right."""
 
-import importlib.util
 import json
 import re
 from types import ModuleType
 
 import pytest
 from omegaconf import OmegaConf
-from support import ROOT, run_directory
+from support import ROOT, loaded, run_directory
 
 from pmodel.config.check import check_overrides
 
 
 @pytest.fixture
 def results() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("results", ROOT / "docs" / "results.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded(ROOT / "docs" / "results.py")
 
 
 def test_the_page_is_what_the_script_writes(results: ModuleType):

@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import importlib.util
 import json
 import math
 import re
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import Run
-from support import ROOT, run_directory
+from support import ROOT, loaded, run_directory
 
 import pmodel
 from pmodel.config.resuming import with_resumed_config
@@ -31,10 +30,7 @@ QUICK = ["metric.samples=null", "metric.memorization=null", "metric.probe=null",
 
 @pytest.fixture(scope="module")
 def make() -> Any:
-    spec = importlib.util.spec_from_file_location("make", FOLDER / "make.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded(FOLDER / "make.py")
 
 
 @pytest.fixture

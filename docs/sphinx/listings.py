@@ -1,4 +1,4 @@
-"""What finds its content by itself: the directives `package` and `pages`, and the first page."""
+"""What finds its content by itself: the directive `package`, and the first page."""
 
 import re
 from importlib.util import find_spec
@@ -7,20 +7,8 @@ from typing import ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
-from docutils.statemachine import StringList
 from sphinx.application import Sphinx
-from sphinx.directives.other import TocTree
 from sphinx.util.docutils import SphinxDirective
-
-
-class Pages(TocTree):
-    """A table of contents without those pages that are not written yet."""
-
-    def run(self) -> list[nodes.Node]:
-        folder = self.env.doc2path(self.env.docname).parent
-        found = [line for line in self.content if (folder / f"{line}.md").is_file()]
-        self.content = StringList(found, source=self.env.docname)
-        return super().run() if found else []
 
 
 class Package(SphinxDirective):
@@ -52,6 +40,5 @@ def begin_with_readme(app: Sphinx, docname: str, source: list[str]) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("package", Package)
-    app.add_directive("pages", Pages)
     app.connect("source-read", begin_with_readme)
     return {"parallel_read_safe": True}
