@@ -35,9 +35,15 @@ function splitQuery(query) {{
 
 
 def say_so(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document) -> None:
-    """A Chinese page says that it is one, by which a browser chooses fonts and line breaks."""
-    if pagename.endswith(".zh"):
+    """A Chinese page says that it is one, by which a browser chooses fonts and line breaks; and no page leads to one of
+    the other language as the next one, or the one before."""
+    chinese = pagename.endswith(".zh")
+    if chinese:
         context["language"] = "zh-CN"
+    for side in ("prev", "next"):
+        other = context.get(side)
+        if other and (".zh.html" in other["link"]) != chinese:
+            context[side] = None
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

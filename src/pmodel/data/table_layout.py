@@ -43,7 +43,7 @@ class Layout:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the chosen columns: x and its number in the file where it has none, x and its name where that is a
+        """Of the chosen columns, x and its number in the file where it has none, x and its name where that is a
         number."""
         names = [self.all_names[j] or str(j + 1) for j in self.chosen]
         return tuple(f"x{name}" if name.isdigit() else name for name in names)

@@ -11,7 +11,7 @@ class Steps(ABC):
     For each row `start_row`, then for each column `pixel`, as often as more of that pixel is known; its values are
     written into `inputs[j]` (B, C), in [−1, 1]. A value that may not be seen yet has no influence, if it is a number.
 
-    After the first period, every period of rows is the same work on the same tensors (`distributions/raster_order.py`).
+    After the first period, every period of rows is the same work on the same tensors (`models/raster_order.py`).
 
     Args:
         condition: (B, E, H, W) or (B, E, 1, 1); one for each row makes all rows different.

@@ -42,7 +42,7 @@ class ShiftedConv2d(nn.Module):
 
     @property
     def masked_weight(self) -> Tensor:
-        """(O, I, kh, kw): here there is nothing to mask."""
+        """(O, I, kh, kw); here there is nothing to mask."""
         return self.weight
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:

@@ -38,7 +38,7 @@ class AdversarialModule(MeasuredModule):
     Args:
         optimizer, schedule: of each player.
         objective: see `pmodel.training.objectives`.
-        num_discriminator_steps: k.
+        num_discriminator_steps: k, how many the discriminator takes before one of the generator.
         label_smoothing: ε, see `Objective`.
         weight_clip: c: after each of its steps the critic of `wasserstein` is clipped to weights in [−c, c].
         gradient_penalty: λ: weight of the penalty of `wasserstein_gp`.
@@ -133,7 +133,7 @@ class AdversarialModule(MeasuredModule):
 
     @property
     def evaluated_generator(self) -> nn.Module:
-        """The generator that samples come from: the averaged one, if there is one."""
+        """The generator that samples come from; the averaged one, if there is one."""
         return self.generator if self.averaged_generator is None else self.averaged_generator
 
     def start_average(self) -> None:

@@ -153,7 +153,7 @@ class MeasuredModule(LightningModule):
 
     @property
     def data(self) -> Any:
-        """The data that the model is trained on: see `pmodel.training.training_data`."""
+        """The data that the model is trained on; see `pmodel.training.training_data`."""
         return data_of(self.trainer)
 
     def step_batch(self, batch: Any) -> StepBatch:

@@ -47,8 +47,8 @@ class Objective(ABC):
 class Minimax(Objective):
     """min_G max_D E log D(x) + E log(1 − D(G(z))), D = σ(score) (Goodfellow et al., 2014, arXiv 1406.2661).
 
-    D: −log σ(r) − log(1 − σ(f))
-    G: log(1 − σ(f)), whose gradient vanishes where D is sure that an example is not real: it saturates
+    - D: −log σ(r) − log(1 − σ(f))
+    - G: log(1 − σ(f)), whose gradient vanishes where D is sure that an example is not real: it saturates
     """
 
     unit = "nats"
@@ -71,7 +71,7 @@ class Minimax(Objective):
 class NonSaturating(Minimax):
     """The same discriminator, and a generator with a strong gradient where it is worst (same paper, section 3).
 
-    G: −log σ(f)
+    - G: −log σ(f)
     """
 
     def generator(self, f: Tensor) -> Tensor:
@@ -81,8 +81,8 @@ class NonSaturating(Minimax):
 class LeastSquares(Objective):
     """Least Squares GAN (Mao et al., 2017, arXiv 1611.04076), with a = 0, b = c = 1.
 
-    D: ½ (r − 1)² + ½ f²
-    G: ½ (f − 1)²
+    - D: ½ (r − 1)² + ½ f²
+    - G: ½ (f − 1)²
     """
 
     takes_smoothing = True
@@ -100,8 +100,8 @@ class LeastSquares(Objective):
 class Wasserstein(Objective):
     """Wasserstein GAN (Arjovsky et al., 2017, arXiv 1701.07875): D is a critic, a Lipschitz function.
 
-    D: f − r, whose negative approaches a multiple of the Wasserstein distance
-    G: −f
+    - D: f − r, whose negative approaches a multiple of the Wasserstein distance
+    - G: −f
     """
 
     def discriminator(self, r: Tensor, f: Tensor) -> Tensor:
@@ -114,8 +114,8 @@ class Wasserstein(Objective):
 class Hinge(Wasserstein):
     """Hinge loss (Lim & Ye: Geometric GAN, 2017, arXiv 1705.02894).
 
-    D: max(0, 1 − r) + max(0, 1 + f)
-    G: −f
+    - D: max(0, 1 − r) + max(0, 1 + f)
+    - G: −f
     """
 
     def discriminator(self, r: Tensor, f: Tensor) -> Tensor:
