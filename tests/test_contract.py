@@ -40,7 +40,8 @@ def settings(model_name: str) -> dict[str, Any]:
 AUTOREGRESSIVE = [name for name in MODELS if issubclass(get_class(settings(name)["_target_"]), AutoregressiveModule)]
 CONDITIONAL = [name for name in MODELS if "class_conditional" in settings(name)]
 # What a model takes none of; each in one line, see its own tests.
-REFUSED = {**{name: {"points"} for name in AUTOREGRESSIVE}, "dcgan": {"points", "colour"}}
+ANY_ORDER = ["made", "nade_deep"]
+REFUSED = {**{name: {"points"} for name in [*AUTOREGRESSIVE, *ANY_ORDER]}, "dcgan": {"points", "colour"}}
 CASES = [(m, d) for m in MODELS for d in DATA if d not in REFUSED.get(m, set())]
 
 _OF_GANS = "Samples SamplesClasses SamplesLatents Decodes Discriminates"
@@ -53,15 +54,20 @@ ANSWERS = {
     "autoencoder": "Encodes TrainableFeatures Decodes Reconstructs",
     "classifier": "Encodes Classifies",
     "dcgan": _OF_GANS,
+    "fvsbn": _OF_AUTOREGRESSIVE_ONES,
     "gan": _OF_GANS,
     "gaussian": "Samples LogProb ContinuousDensity MaximizesLikelihood GaussianComponents",
     "gmm": "Samples LogProb ContinuousDensity MaximizesLikelihood Encodes Assigns Clusters GaussianComponents",
     "kde": "Samples LogProb ContinuousDensity HasBandwidths",
     "kmeans": "Encodes Reconstructs Assigns Clusters",
+    "made": "Samples LogProb AnswersWith Completes",
+    "nade": _OF_AUTOREGRESSIVE_ONES,
+    "nade_deep": "Samples LogProb AnswersWith Completes",
     "pca": "Samples LogProb ContinuousDensity AnswersWith Encodes Decodes Reconstructs PrincipalComponents"
     " ComponentsSoFar",
     "pca_gmm": "Samples LogProb ContinuousDensity MaximizesLikelihood Encodes Reconstructs Assigns Clusters"
     " PrincipalComponents",
+    "pixel_transformer": _OF_AUTOREGRESSIVE_ONES,
     "pixelcnn": _OF_AUTOREGRESSIVE_ONES,
     "pixelcnn_gated": _OF_AUTOREGRESSIVE_ONES,
     "pixelcnn_pp": _OF_AUTOREGRESSIVE_ONES,
@@ -122,7 +128,7 @@ def test_the_table_of_answers_has_models_that_there_are_and_every_question():
     assert set(protocols()) - answered == {"Estimate", "UnnormalizedLogProb"}
 
 
-@pytest.mark.parametrize("name", AUTOREGRESSIVE)
+@pytest.mark.parametrize("name", [*AUTOREGRESSIVE, *ANY_ORDER])
 def test_autoregressive_models_refuse_points_in_one_line(name):
     with pytest.raises(ValueError, match=r"\Adata\.shape=\[2\]: .*\Z"):
         build(f"model={name}", "data=points")
