@@ -149,8 +149,9 @@ class Job:
                     whole = f"{group}={self.hydra.runtime.choices[group]}"
                     raise ConfigError(f"{override.input_line}: {whole} has no {part} to choose") from None
             if self.values:
-                others = [o for o in self.values if o.key_or_group.endswith("._target_") and not o.is_add()]
-                plain = self.compose([*self.groups, *others])
+                plain = self.compose(self.groups)
+                classes = [o for o in self.values if o.key_or_group.endswith("._target_")]
+                plain = self.compose([*self.groups, *(o for o in classes if OmegaConf.select(plain, o.key_or_group))])
                 for override in self.values:
                     if not override.is_add() and not override.is_force_add():
                         self.check_key_exists(plain, override)
