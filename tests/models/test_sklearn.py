@@ -2,6 +2,7 @@
 
 import copy
 import math
+import os
 import shutil
 import warnings
 from importlib import import_module
@@ -257,6 +258,8 @@ def test_what_is_typed_trusts_that_class_and_no_other(monkeypatch):
     ):
         model_of("decomposition.FastICA")
     trust_class(ICA)
+    trust_class("sklearn.a,os")
+    assert os.environ[TYPED] == ICA
     model_of("decomposition.FastICA", n_components=2)
     for other in ("sklearn.cluster.KMeans", "sklearn.decomposition.NMF", f"{ICA}x"):
         with pytest.raises(ValueError, match="the package sklearn is not trusted"):

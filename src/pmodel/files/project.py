@@ -46,10 +46,13 @@ def trust(packages: object, place: str) -> None:
 
 
 def trust_class(target: str) -> None:
-    """Allows objects of a class that was typed, by its dotted name, to be built, in this process and in those that it
-    starts."""
-    names = filter(None, os.environ.get(TYPED, "").split(","))
-    os.environ[TYPED] = ",".join(dict.fromkeys([*names, target]))
+    """Allows objects of a class that was typed to be built, in this process and in those that it starts.
+
+    target: its dotted name; of anything else, nothing is allowed
+    """
+    if all(map(is_package_name, target.split("."))):
+        names = filter(None, os.environ.get(TYPED, "").split(","))
+        os.environ[TYPED] = ",".join(dict.fromkeys([*names, target]))
 
 
 def own_conf() -> Path | None:
