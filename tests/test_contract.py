@@ -8,9 +8,10 @@ import pytest
 import torch
 from hydra.utils import get_class
 from PIL import Image
-from support import CONFIG_DIR, build, config
+from support import BINARY, CONFIG_DIR, build, config
 
 from pmodel import capabilities
+from pmodel.files.project import TYPED
 from pmodel.instantiate import instantiate
 from pmodel.models.autoregressive import AutoregressiveModule
 from pmodel.testing import CHECKS
@@ -31,6 +32,14 @@ DATA = {
 NETWORKS = {"colour": "conv"}
 
 
+@pytest.fixture(autouse=True, scope="module")
+def typed():
+    """Classes of scikit-learn are built where somebody typed them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(TYPED, "sklearn")
+        yield
+
+
 @cache
 def settings(model_name: str) -> dict[str, Any]:
     return config(f"model={model_name}")["model"]
@@ -42,6 +51,7 @@ CONDITIONAL = [name for name in MODELS if "class_conditional" in settings(name)]
 # What a model takes none of; each in one line, see its own tests.
 ANY_ORDER = ["made", "nade_deep"]
 REFUSED = {**{name: {"points"} for name in [*AUTOREGRESSIVE, *ANY_ORDER]}, "dcgan": {"points", "colour"}}
+REFUSED |= {name: {"digits", "points", "colour"} for name in BINARY}
 CASES = [(m, d) for m in MODELS for d in DATA if d not in REFUSED.get(m, set())]
 
 _OF_GANS = "Samples SamplesClasses SamplesLatents Decodes Discriminates"
@@ -52,6 +62,7 @@ _OF_VAES = (
 # Which model answers which questions: a method that is gone, or has another name, would only make a table shorter.
 ANSWERS = {
     "autoencoder": "Encodes TrainableFeatures Decodes Reconstructs",
+    "bernoulli_mixture": "Samples LogProb Encodes Assigns Clusters Completes",
     "classifier": "Encodes Classifies",
     "dcgan": _OF_GANS,
     "fvsbn": _OF_AUTOREGRESSIVE_ONES,
@@ -74,6 +85,7 @@ ANSWERS = {
     "pixelrnn": _OF_AUTOREGRESSIVE_ONES,
     "pixelrnn_multiscale": _OF_AUTOREGRESSIVE_ONES,
     "pixelrnn_row": _OF_AUTOREGRESSIVE_ONES,
+    "sklearn": "Encodes Decodes Reconstructs",
     "vae": _OF_VAES,
     "vae_2d": _OF_VAES,
     "vae_hierarchical": _OF_VAES,
