@@ -26,6 +26,7 @@ PUBLISHED = RESULTS / "published.yaml"
 # What a run was given that is no part of its command; what of it matters, its entry says.
 ASIDE = (
     "seed=",
+    "threads=",
     "model.encoder.run=",
     "trainer=",
     "trainer.max_time=",

@@ -19,7 +19,7 @@ class Small(NamedTuple):
     """A small version of a model."""
 
     settings: dict[str, Any]
-    depth: str  # the setting that is the number of layers
+    depth: str | None  # the setting that is the number of layers
     reach: Callable[[reach.Shape, int], reach.Layer]
     learner: dict[str, Any]  # of one that learns images by heart
     learning_rate: float = 1e-2
@@ -28,6 +28,11 @@ class Small(NamedTuple):
 
 WIDTHS = {"hidden_channels": 9, "head_channels": 12, "first_kernel_size": 3}
 FAMILY = {
+    "fvsbn": Small({}, None, reach.everything, {}, learning_rate=5e-2),
+    "nade": Small({"hidden_dim": 7}, None, reach.everything, {"hidden_dim": 100}, learning_rate=3e-2),
+    "pixel_transformer": Small(
+        {"hidden_dim": 8, "num_heads": 2}, "num_layers", reach.everything, {"num_layers": 2}, learning_rate=5e-3
+    ),
     "pixelcnn": Small(
         {**WIDTHS, "num_blocks": 2, "kernel_size": 3},
         "num_blocks",
@@ -74,6 +79,9 @@ def small(name: str, shape: list[int], num_levels: int = 2, num_classes: int | N
         "num_classes": num_classes,
         "class_conditional": num_classes is not None,
     }
+    # Levels of other numbers than the default data's: the likelihood that is for any.
+    if "likelihood" in defaults(name):
+        data["likelihood"] = "bernoulli" if num_levels == 2 else "categorical"
     settings = {**defaults(name), **FAMILY[name].settings, **data, **settings}
     if "num_scales" in settings:
         settings["num_scales"] = min(settings["num_scales"], min(shape[1:]).bit_length())

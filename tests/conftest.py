@@ -23,6 +23,7 @@ from pmodel.commands.quiet import NOISE
 from pmodel.config.resolvers import register_resolvers
 from pmodel.features import dataset_network as features
 from pmodel.features.tensor_files import sha256
+from pmodel.files.project import TYPED
 from pmodel.processes.launch import Processes
 from pmodel.processes.signals import STOP_SIGNALS
 
@@ -55,6 +56,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def no_config_of_hydra() -> None:
     """What another test has composed is gone: a multirun's last config would make of any run a job of it."""
     HydraConfig.instance().cfg = None
+
+
+@pytest.fixture(autouse=True)
+def trust_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which classes another test has typed is forgotten."""
+    monkeypatch.setenv(TYPED, os.environ.get(TYPED, ""))
 
 
 def pytest_unconfigure() -> None:

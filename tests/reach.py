@@ -25,6 +25,12 @@ def pixelcnn(shape: Shape, depth: int, first_kernel: int = 7, kernel: int = 3) -
     return masked_conv(x, "B", 1)
 
 
+def everything(shape: Shape, depth: int) -> Layer:
+    """All that comes before, whatever the depth."""
+    order = raster_order(shape)
+    return {place: frozenset(order[:i]) for i, place in enumerate(order)}
+
+
 def gated_pixelcnn(shape: Shape, depth: int, first_kernel: int = 7, kernel: int = 3) -> Layer:
     """Gated PixelCNN: `depth` layers of a vertical stack, whole rows above, and of a horizontal one that it feeds."""
     above = here = image(shape)

@@ -34,10 +34,20 @@ from pmodel.runs.typed import CONFIG_DIR
 ROOT = Path(__file__).parents[1]
 
 
+# Models that take binary images alone.
+BINARY = ("bernoulli_mixture",)
+
+
+def digits_for(*words: str) -> list[str]:
+    """The smallest images, as what is typed takes them."""
+    binary = any(f"model={name}" in words for name in BINARY)
+    return ["data=digits", *(["data.binarize=dynamic"] if binary else [])]
+
+
 def on_digits(words: Sequence[str]) -> list[str]:
     """What is typed to train.py, on the smallest images where it names no data."""
     names_data = any(word.startswith(("data=", "experiment=", "sweep=", "resume=")) for word in words)
-    return list(words) if names_data else ["data=digits", *words]
+    return list(words) if names_data else [*digits_for(*words), *words]
 
 
 def config(*overrides: str, name: str = "train") -> dict[str, Any]:

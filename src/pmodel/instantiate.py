@@ -20,6 +20,8 @@ TRUSTED = (
     "lightning.pytorch.profilers.",
     "lightning.pytorch.strategies.",
 )
+# Built where the user's own settings name a class in it, and never where a run does: see `Checker.trusted`.
+TYPED_ALONE = "sklearn."
 
 
 def instantiate(node: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
@@ -45,13 +47,14 @@ def check_trusted(target: str, place: str | None = None) -> tuple[str, ...]:
     Raises:
         ValueError: of one line, if it has none, which says how its package can be trusted.
     """
-    trusted = (*TRUSTED, *(f"{name}." for name in trusted_packages()))
+    names = trusted_packages()
+    trusted = (*TRUSTED, *(f"{name}." for name in names))
     package = target.partition(".")[0]
-    if not target.startswith(trusted):
+    if not (target.startswith(trusted) or target in names):
         reason = f"only classes of {', '.join(trusted)} are built"
         if package == "__main__":
             reason = f"{target} was written in a notebook or a script; pmodel.open_run(…, model=…) takes its class"
-        elif package not in {name.partition(".")[0] for name in trusted} | sys.stdlib_module_names:
+        elif package not in {name.partition(".")[0] for name in TRUSTED} | sys.stdlib_module_names:
             reason = (
                 f"the package {package} is not trusted; if you know its code, type trusted=[{package}], or add it to"
                 " packages of [tool.pmodel] in ./pyproject.toml"

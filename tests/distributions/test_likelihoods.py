@@ -8,6 +8,7 @@ import torch
 from scipy import stats
 
 from pmodel.distributions import Bernoulli, Categorical, DiscretizedLogisticMixture, Gaussian, make_likelihood
+from pmodel.distributions.per_channel import PerChannel
 
 DISCRETE = [
     (Bernoulli(), 2),
@@ -146,3 +147,21 @@ def test_bernoulli_equals_the_formula_for_points_and_images():
 def test_a_likelihood_that_does_not_fit_the_data_is_refused(arguments, said):
     with pytest.raises(ValueError, match=said):
         make_likelihood(*arguments)
+
+
+@pytest.mark.parametrize("likelihood", [Bernoulli(), Categorical(3), DiscretizedLogisticMixture(3, 2)], ids=str)
+def test_a_likelihood_per_channel_is_that_of_each_channel_by_itself(likelihood):
+    parameters = torch.randn(5, 3 * likelihood.num_parameters(1), 2, 4)
+    x = torch.randint(2, (5, 3, 2, 4)).float()
+    every = PerChannel(likelihood)
+    assert every.num_parameters(3) == parameters.shape[1]
+    of_each = list(zip(parameters.chunk(3, 1), x.chunk(3, 1), strict=True))
+    expected = sum(likelihood.log_prob_per_position(part, value) for part, value in of_each)
+    torch.testing.assert_close(every.log_prob_per_position(parameters, x), expected)
+    means = [likelihood.mean(part) for part, _ in of_each]
+    torch.testing.assert_close(every.mean(parameters), torch.cat(means, 1))
+    noise = every.noise(parameters, torch.Generator().manual_seed(0))
+    drawn = every.draw(parameters, noise)
+    for c, (part, _) in enumerate(of_each):
+        own = likelihood.draw(part, tuple(n[:, c : c + 1].flatten(0, 1) for n in noise))
+        assert torch.equal(drawn[:, c : c + 1], own)

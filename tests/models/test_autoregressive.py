@@ -52,7 +52,10 @@ def jacobian_support(model: Any, seed: int, order: list[reach.SubPixel]) -> Tens
 @pytest.mark.parametrize("name", FAMILY)
 def test_jacobian_is_zero_but_for_the_earlier_subpixels_that_the_architecture_reaches(name, num_channels, size, depth):
     shape = (num_channels, *size)
-    model = small(name, list(shape), **{FAMILY[name].depth: depth})
+    setting = FAMILY[name].depth
+    if setting is None and depth > 1:
+        pytest.skip("it has one layer")
+    model = small(name, list(shape), **({setting: depth} if setting else {}))
     assert_sees(model, FAMILY[name].order(shape), FAMILY[name].reach(shape, depth))
 
 
@@ -217,14 +220,19 @@ def slow_or_not(name: str, num_levels: int) -> Any:
     return pytest.param(name, num_levels, marks=[pytest.mark.slow] * long)
 
 
-@pytest.mark.parametrize(("name", "num_levels"), [slow_or_not(name, levels) for name in FAMILY for levels in (2, 17)])
+# A softmax of linear functions of a few values can't tell 16 images apart.
+LEARNED = [(name, levels) for name in FAMILY for levels in (2, 17) if (name, levels) != ("fvsbn", 17)]
+
+
+@pytest.mark.parametrize(("name", "num_levels"), [slow_or_not(*case) for case in LEARNED])
 def test_sixteen_images_are_learned_by_heart_up_to_which_of_them_it_is(name, num_levels):
     """No model gets below log₂ 16 bits on sixteen different images, unless it sees what it should predict."""
     data = instantiate(config("data=digits", f"data.binarize={'threshold' if num_levels == 2 else 'none'}")["data"])
     batch = data.examples("train", 16)
     assert len(batch.x.unique(dim=0)) == 16
     torch.manual_seed(0)
-    model = instantiate({**defaults(name), **FAMILY[name].learner, "num_levels": num_levels})
+    own = {"likelihood": "bernoulli" if num_levels == 2 else "categorical"} if "likelihood" in defaults(name) else {}
+    model = instantiate({**defaults(name), **FAMILY[name].learner, **own, "num_levels": num_levels})
     num_steps = 2000 if name == "pixelcnn_pp" else 400
     optimizer = torch.optim.Adam(model.parameters(), FAMILY[name].learning_rate)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 1e-3, num_steps)

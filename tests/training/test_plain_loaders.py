@@ -3,7 +3,7 @@
 import lightning
 import pytest
 import torch
-from support import ROOT, fit
+from support import ROOT, digits_for, fit
 from torch.utils.data import DataLoader, Dataset, IterableDataset, SubsetRandomSampler, TensorDataset
 
 from pmodel import build
@@ -61,7 +61,7 @@ def trained(model: lightning.LightningModule, *loaders: DataLoader, **settings):
 @pytest.mark.parametrize("name", MODELS)
 def test_each_model_trains_on_pairs_of_examples_and_labels(name: str, digits: Batch):
     loader = DataLoader(TensorDataset(digits.x, digits.label), batch_size=48)
-    model, trainer = trained(build(f"model={name}", "data=digits"), loader, loader)
+    model, trainer = trained(build(f"model={name}", *digits_for(f"model={name}")), loader, loader)
     assert model.fitted
     assert {"train", "val"} <= {key.partition("/")[0] for key in trainer.callback_metrics}
 

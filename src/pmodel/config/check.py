@@ -150,6 +150,8 @@ class Job:
                     raise ConfigError(f"{override.input_line}: {whole} has no {part} to choose") from None
             if self.values:
                 plain = self.compose(self.groups)
+                classes = [o for o in self.values if o.key_or_group.endswith("._target_")]
+                plain = self.compose([*self.groups, *(o for o in classes if OmegaConf.select(plain, o.key_or_group))])
                 for override in self.values:
                     if not override.is_add() and not override.is_force_add():
                         self.check_key_exists(plain, override)
@@ -235,13 +237,14 @@ class Job:
 
     def check_deletion(self, override: Override) -> None:
         """Refuses to leave out a single value, which would be one that stands in no file; parts such as a callback may
-        be left out."""
+        be left out, and what a file says of a class in whose place another one is typed."""
         if not override.is_delete():
             return
         key = override.key_or_group
         plain = self.compose([*self.groups, *(o for o in self.values if not o.is_delete())])
         value = OmegaConf.select(plain, key, throw_on_missing=False, default=None)
-        if not key.startswith("hydra") and not isinstance(value, DictConfig):
+        of_another = any(o.key_or_group == f"{key.rpartition('.')[0]}._target_" for o in self.values)
+        if not (key.startswith("hydra") or of_another or isinstance(value, DictConfig)):
             raise ConfigError(f"{override.input_line}: a setting can't be left out; type {key}=… with another value")
         if key in ("model", "data", "trainer", "paths"):
             raise ConfigError(f"{override.input_line}: a run needs a {key}; type {key}=… with another one")

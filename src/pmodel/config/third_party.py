@@ -4,14 +4,15 @@ libraries that not everybody has."""
 from importlib.util import find_spec
 from typing import Annotated, Literal, TypedDict
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 
-from pmodel.settings.ranges import Count, Fraction, NonNegative, Whole
+from pmodel.settings.ranges import Count, Fraction, NonNegative, Seed, Whole
 
 # The class here that says more of a target, by how the target begins; the first that fits.
 RANGES = {
     "torch.optim.lr_scheduler.": "Schedule",
     "torch.optim.": "Optimizer",
+    "sklearn.": "Estimator",
     "lightning.pytorch.Trainer": "Trainer",
 }
 
@@ -46,6 +47,17 @@ class Optimizer(TypedDict):
     alpha: NonNegative
     momentum: NonNegative
     weight_decay: NonNegative
+
+
+class Estimator(TypedDict):
+    """sklearn"""
+
+    n_components: Count | Annotated[float, Gt(0), Lt(1)] | Literal["mle", "auto", "warn"] | None
+    n_clusters: Count
+    max_iter: Count
+    random_state: Seed | None
+    n_jobs: int | None
+    memory: None
 
 
 class Schedule(TypedDict):

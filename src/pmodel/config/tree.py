@@ -9,7 +9,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from pmodel.config.third_party import RANGES, missing_library
-from pmodel.instantiate import TRUSTED, check_trusted
+from pmodel.files.project import trust_class
+from pmodel.instantiate import TRUSTED, TYPED_ALONE, check_trusted
+from pmodel.runs.typed import CONFIG_DIR
 from pmodel.settings.annotations import accepts, choices, in_words
 from pmodel.settings.signatures import Parameter, TargetError, resolve, signature, typed_fields
 
@@ -94,6 +96,9 @@ class Checker:
                 self.tree(child, path)
 
     def trusted(self, target: str, key: str) -> None:
+        # What a run says is composed of its own directory alone.
+        if target.startswith(TYPED_ALONE) and CONFIG_DIR in self.origin.folders:
+            trust_class(target)
         try:
             check_trusted(target)
         except ValueError as error:
@@ -127,7 +132,10 @@ class Checker:
                 where = f"{path} has no {key!r}" if path else f"there is no setting {key!r}"
                 if full in ("experiment", "debug"):
                     where = "expected '# @package _global_' as the first line of that file"
-                raise ConfigError(f"{self.origin.name(full, value)}: {where}{suggest(key, list(known), path)}")
+                hint = suggest(key, list(known), path)
+                if f"{path}._target_" in self.origin.typed and full not in self.origin.typed:
+                    hint += f"; ~{full} leaves it out"
+                raise ConfigError(f"{self.origin.name(full, value)}: {where}{hint}")
             parameter = known[key]
             self.nested(parameter, value, full)
             if self.types and not accepts(parameter.annotation, value, parameter.module):

@@ -9,6 +9,7 @@ from pmodel.distributions.likelihood import Likelihood
 from pmodel.distributions.logistic_mixture import DiscretizedLogisticMixture
 
 LikelihoodName = Literal["bernoulli", "categorical", "discretized_logistic", "gaussian"]
+LevelLikelihoodName = Literal["bernoulli", "categorical", "discretized_logistic"]
 
 
 def make_likelihood(

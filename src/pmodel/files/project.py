@@ -1,7 +1,8 @@
 """The user's own project, the folder that a command is typed in: its conf/, and packages that objects are built from.
 
 Its pyproject.toml says `[tool.pmodel] packages = ["mine"]`; `trusted=[mine]` on the command line says so too. Nothing
-else does: no run directory, no checkpoint, no pyproject.toml in one.
+else does: no run directory, no checkpoint, no pyproject.toml in one. Of scikit-learn, single classes are trusted where
+they are typed as a `_target_`.
 """
 
 import os
@@ -19,8 +20,8 @@ TYPED = "PMODEL_TRUSTED"
 
 
 def trusted_packages() -> tuple[str, ...]:
-    """The names of the packages, besides pmodel's own, whose classes may be built. Those that lie in the working
-    directory, or in its src/, can be imported from then on.
+    """The names of the packages, besides pmodel's own, whose classes may be built, and of single classes. Packages that
+    lie in the working directory, or in its src/, can be imported from then on.
 
     Raises:
         ValueError: of one line, if pyproject.toml is no TOML, or says something else than names of packages.
@@ -42,6 +43,16 @@ def trust(packages: object, place: str) -> None:
         ValueError: of one line, if these are no names of packages.
     """
     os.environ[TYPED] = ",".join(_names([packages] if isinstance(packages, str) else packages, place))
+
+
+def trust_class(target: str) -> None:
+    """Allows objects of a class that was typed to be built, in this process and in those that it starts.
+
+    target: its dotted name; of anything else, nothing is allowed
+    """
+    if all(map(is_package_name, target.split("."))):
+        names = filter(None, os.environ.get(TYPED, "").split(","))
+        os.environ[TYPED] = ",".join(dict.fromkeys([*names, target]))
 
 
 def own_conf() -> Path | None:

@@ -14,7 +14,7 @@ from pmodel.data.images import SHARDS
 from pmodel.files.foreign import read_json
 from pmodel.files.printable import first_line, shown
 from pmodel.files.run_files import RESULTS
-from pmodel.instantiate import check_trusted, instantiate, trusted_class
+from pmodel.instantiate import check_trusted, instantiate, targets, trusted_class
 from pmodel.runs.saved import find_run, read_checkpoint, read_config
 from pmodel.runs.typed import project_data_dir, to_type
 from pmodel.settings.checked import check_given
@@ -171,7 +171,8 @@ def open_run(
     content = read_checkpoint(found.checkpoint, place, read)
     target = config["model"]["_target_"]
     if model is None:
-        check_trusted(target, place)
+        for name in (target, *targets(content["hyper_parameters"])):
+            check_trusted(name, place)
     # Layers draw initial weights from the global state, which is the caller's.
     with torch.random.fork_rng(devices=[]):
         try:
