@@ -3,6 +3,7 @@
 import pytest
 import torch
 from autoregressive_family import all_images, defaults
+from lightning.pytorch import Callback, Trainer
 from models.test_autoregressive_samples import p_value
 from support import build
 
@@ -110,6 +111,35 @@ def test_large_machines_estimate_and_the_estimate_follows_the_weights():
     with torch.no_grad():
         model.network.hidden_bias += 1
     assert not torch.allclose(model.log_prob_estimate(x)[0] - model.unnormalized_log_prob(x), values)
+
+
+@pytest.mark.parametrize("hidden_dim", [5, 24])
+def test_validation_has_the_constant_of_the_weights_after_each_epoch(hidden_dim, tmp_path):
+    words = ["data=digits", "data.binarize=threshold", "data.limit=64", "model.annealing_temperatures=50"]
+    model, data = build("model=rbm", f"model.hidden_dim={hidden_dim}", "model.optimizer.lr=0.1", *words)
+    found = []
+
+    class Watch(Callback):
+        def on_train_epoch_end(self, trainer, module):
+            module.train().eval()
+            found.append((trainer.callback_metrics["val/nll"].item(), module.log_constant.value))
+
+    trainer = Trainer(
+        max_epochs=3,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        callbacks=[Watch()],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+        num_sanity_val_steps=0,
+    )
+    trainer.fit(model, datamodule=data)
+    x = data.examples("validation", 64).x.flatten(1)
+    assert len({constant for _, constant in found}) == 3
+    expected = model.network.free_energy(x).mean().item() + found[-1][1]
+    assert found[-1][0] == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,11 @@ class RBM(GradientModule):
         with torch.no_grad():
             self.chains.copy_(self.network.gibbs(self.chains, self.hparams["num_gibbs_steps"]))
 
+    def train(self, mode: bool = True) -> "RBM":
+        # Training begins or ends; fused steps of an optimizer leave the versions of weights as they are.
+        self._log_constant = None
+        return super().train(mode)
+
     def loss(self, batch: Any) -> dict[str, Tensor]:
         x = batch.x.flatten(1)
         return {"loss": self.network.free_energy(x) - self._negative_phase(x)}
