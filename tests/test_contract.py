@@ -43,6 +43,7 @@ REFUSED = {
     **{name: {"points"} for name in AUTOREGRESSIVE},
     "dcgan": {"points", "colour"},
     "flow": {"digits", "binary", "colour"},
+    **{name: {"points"} for name in ("glow", "nice", "realnvp")},
 }
 CASES = [(m, d) for m in MODELS for d in DATA if d not in REFUSED.get(m, set())]
 
@@ -51,6 +52,7 @@ _OF_AUTOREGRESSIVE_ONES = "Samples SamplesClasses LogProb LogProbPerPixel DrawsI
 _OF_VAES = (
     "Samples SamplesLatents LowerBound ImportanceBound ContinuousDensity Encodes TrainableFeatures Decodes Reconstructs"
 )
+_OF_IMAGE_FLOWS = "Samples SamplesLatents LowerBound ImportanceBound Encodes Decodes"
 # Which model answers which questions: a method that is gone, or has another name, would only make a table shorter.
 ANSWERS = {
     "autoencoder": "Encodes TrainableFeatures Decodes Reconstructs",
@@ -59,9 +61,11 @@ ANSWERS = {
     "flow": "Samples SamplesLatents LogProb ContinuousDensity Encodes Decodes",
     "gan": _OF_GANS,
     "gaussian": "Samples LogProb ContinuousDensity MaximizesLikelihood GaussianComponents",
+    "glow": _OF_IMAGE_FLOWS,
     "gmm": "Samples LogProb ContinuousDensity MaximizesLikelihood Encodes Assigns Clusters GaussianComponents",
     "kde": "Samples LogProb ContinuousDensity HasBandwidths",
     "kmeans": "Encodes Reconstructs Assigns Clusters",
+    "nice": _OF_IMAGE_FLOWS,
     "pca": "Samples LogProb ContinuousDensity AnswersWith Encodes Decodes Reconstructs PrincipalComponents"
     " ComponentsSoFar",
     "pca_gmm": "Samples LogProb ContinuousDensity MaximizesLikelihood Encodes Reconstructs Assigns Clusters"
@@ -72,6 +76,7 @@ ANSWERS = {
     "pixelrnn": _OF_AUTOREGRESSIVE_ONES,
     "pixelrnn_multiscale": _OF_AUTOREGRESSIVE_ONES,
     "pixelrnn_row": _OF_AUTOREGRESSIVE_ONES,
+    "realnvp": _OF_IMAGE_FLOWS,
     "vae": _OF_VAES,
     "vae_2d": _OF_VAES,
     "vae_hierarchical": _OF_VAES,
