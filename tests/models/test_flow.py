@@ -34,8 +34,18 @@ def test_the_density_in_the_datas_units_integrates_to_one():
 def test_a_constant_dimension_keeps_its_scale():
     model, _ = build("model=flow", "data=points")
     model.standardize(torch.tensor([[1.0, 5.0], [3.0, 5.0]]))
-    assert model.std.tolist() == [1.0, 1.0]
+    assert model.scale.tolist() == [0.25, 1.0]
     assert model.mean.tolist() == [2.0, 5.0]
+
+
+def test_bounded_data_fill_the_range_of_splines_and_others_have_their_standard_deviation():
+    model, _ = build("model=flow", "data=points")
+    x = torch.stack([torch.linspace(-7, 5, 1001), torch.randn(1001, generator=torch.Generator().manual_seed(0))], dim=1)
+    x[0, 1] = 40.0
+    model.standardize(x)
+    z = (x - model.mean) / model.scale
+    assert z[:, 0].abs().max() == pytest.approx(4)
+    assert z[:, 1].std(correction=0) == pytest.approx(1)
 
 
 def test_a_second_training_keeps_the_scale_of_the_first():

@@ -20,8 +20,9 @@ class Flow(GradientModule):
     points x in R^D (Papamakarios et al., Normalizing Flows for Probabilistic Modeling and Inference, 2019, arXiv
     1912.02762).
 
-    μ and σ are the mean and the standard deviation of each dimension of the training examples, taken once, before the
-    first step, since splines and polynomials are for coordinates of about 1.
+    μ and σ are of each dimension of the training examples, taken once, before the first step: the mean, and the
+    standard deviation, or a quarter of the largest distance from the mean where that is less. So z of bounded data fill
+    most of [−5, 5], where splines bend, and few of any data are outside.
 
     Args:
         flow, settings: f; see `pmodel.distributions.flow`.
@@ -47,7 +48,7 @@ class Flow(GradientModule):
         self.data_shape = torch.Size(data_shape)
         check_settings(flow, settings, "model.settings")
         self.density = FlowDensity(data_shape[0], flow, settings)
-        for name, value in (("mean", torch.zeros), ("std", torch.ones)):
+        for name, value in (("mean", torch.zeros), ("scale", torch.ones)):
             self.register_buffer(name, value(data_shape[0]))
         self.register_buffer("standardized", torch.tensor(False))
 
@@ -64,14 +65,15 @@ class Flow(GradientModule):
     def standardize(self, x: Tensor) -> None:
         """Takes μ and σ from examples x (N, D); a dimension that is constant keeps its scale."""
         x = x.double()
-        std = x.std(0, correction=0)
-        self.mean.copy_(x.mean(0))
-        self.std.copy_(torch.where(std > 0, std, 1))
+        mean, std = x.mean(0), x.std(0, correction=0)
+        scale = torch.minimum(std, (x - mean).abs().amax(0) / 4)
+        self.mean.copy_(mean)
+        self.scale.copy_(torch.where(scale > 0, scale, 1))
         self.standardized.fill_(True)
 
     def _log_prob(self, x: Tensor) -> Tensor:
         """log p(x), nats, (B,), with its gradients."""
-        return self.density.log_prob((x - self.mean) / self.std) - self.std.log().sum()
+        return self.density.log_prob((x - self.mean) / self.scale) - self.scale.log().sum()
 
     def loss(self, batch: Any) -> dict[str, Tensor]:
         return {"loss": -self._log_prob(batch.x)}
@@ -84,12 +86,12 @@ class Flow(GradientModule):
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
         """z, (B, D)."""
-        return self.density((x - self.mean) / self.std)[0]
+        return self.density((x - self.mean) / self.scale)[0]
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
         """The x of codes z, (B, D)."""
-        return self.density.inverse(z) * self.std + self.mean
+        return self.density.inverse(z) * self.scale + self.mean
 
     def sample_latents(self, n: int, *, generator: Generator | None = None) -> Tensor:
         """n codes of N(0, I), (n, D)."""
