@@ -96,7 +96,7 @@ class FlowDensity(nn.Module):
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x), nats, (B,)."""
-        z, log_det = self(x)
+        z, log_det = self.forward(x)  # not compiled: zuko builds its transformations anew at each call
         return self.flow.base().log_prob(z) + log_det
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:

@@ -117,13 +117,13 @@ class ImageFlow(GradientModule):
         at_once = max(1, MAX_NUMBERS // self.data_shape.numel())
         parts = []
         for part in x.split(at_once):
-            log_total = torch.full((len(part),), -math.inf, device=x.device)
+            log_total = torch.full((len(part),), -math.inf, dtype=next(self.parameters()).dtype, device=x.device)
             chunk = max(1, at_once // len(part))
             for start in range(0, num_samples, chunk):
                 k = min(chunk, num_samples - start)
                 repeated = part.repeat(k, 1, 1, 1)
                 log_w = self._bound(repeated, uniform(repeated.shape, part, generator)).view(k, len(part))
-                log_total = torch.logaddexp(log_total, log_w.logsumexp(0).to(log_total.dtype))
+                log_total = torch.logaddexp(log_total, log_w.logsumexp(0))
             parts.append(log_total - math.log(num_samples))
         return torch.cat(parts)
 

@@ -76,8 +76,8 @@ class Logit(FlowLayer):
         self.alpha = alpha
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        p = self.alpha + (1 - 2 * self.alpha) * x
-        log_p, log_rest = p.log(), (-p).log1p()
+        # 1 − p by itself: near 1 it has more digits.
+        log_p, log_rest = ((self.alpha + (1 - 2 * self.alpha) * part).log() for part in (x, 1 - x))
         log_det = math.log(1 - 2 * self.alpha) - log_p - log_rest
         return log_p - log_rest, log_det.flatten(1).sum(1)
 
