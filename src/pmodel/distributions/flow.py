@@ -88,11 +88,14 @@ class FlowDensity(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """z = f(x), (B, D), and log |det ∂f/∂x|, (B,)."""
-        return self.flow.transform().call_and_ladj(x.to(self.mean.dtype))
+        # In bfloat16 splines are coarse, and integrations of a continuous flow find no end.
+        with torch.autocast(x.device.type, enabled=False):
+            return self.flow.transform().call_and_ladj(x.to(self.mean.dtype))
 
     def inverse(self, z: Tensor) -> Tensor:
         """f⁻¹(z), (B, D)."""
-        return self.flow.transform().inv(z.to(self.mean.dtype))
+        with torch.autocast(z.device.type, enabled=False):
+            return self.flow.transform().inv(z.to(self.mean.dtype))
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x), nats, (B,)."""
