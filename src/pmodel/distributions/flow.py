@@ -65,6 +65,7 @@ class FlowDensity(nn.Module):
     flows in PyTorch, https://zuko.readthedocs.io).
 
     `NSF` is the neural spline flow (Durkan et al., 2019, arXiv 1906.04032), which is the identity outside of [−5, 5].
+    The integral of `CNF` is exact to its tolerances, and `GF` leaves out what is beyond ±4.9 after a transformation.
 
     Args:
         latent_dim: D.
