@@ -40,11 +40,17 @@ def test_points_follow_the_split_seed_alone():
     assert not torch.equal(first, build(split_seed=1).examples("train", 50).x)
 
 
-@pytest.mark.parametrize("name", ["ring", "grid", "blobs", "mixture_1d"])
+@pytest.mark.parametrize("name", DIMS)
 def test_true_density_integrates_to_one(name):
     data = build(name)
     # A step of one std is exact to 1e-8; the edge is at least 8 of them away from every mean.
-    edge, step = {"ring": (2.2, 0.02), "grid": (4.5, 0.05), "blobs": (9.0, 0.1), "mixture_1d": (8.0, 0.2)}[name]
+    edge, step = {
+        "ring": (2.2, 0.02),
+        "grid": (4.5, 0.05),
+        "blobs": (9.0, 0.1),
+        "mixture_1d": (8.0, 0.2),
+        "moons": (3.0, 0.1),
+    }[name]
     line = torch.arange(-edge, edge, step, dtype=torch.float64)
     points = line[:, None] if name == "mixture_1d" else torch.cartesian_prod(line, line)
     total = data.log_prob(points).exp().sum() * step ** DIMS[name]
@@ -90,6 +96,24 @@ def test_moons_lie_on_their_half_circles():
     assert moons.label.double().mean() == pytest.approx(0.5, abs=0.03)
 
 
-def test_density_without_a_formula_is_refused(refusal):
-    message = "data.name=moons: the true density is known of ring, grid, blobs, mixture_1d only"
-    assert refusal(lambda: build("moons").log_prob(torch.zeros(1, 2))) == message
+def test_density_of_the_moons_is_that_of_fine_steps_along_their_arcs():
+    data = build("moons")
+    x = torch.cartesian_prod(torch.arange(-2.0, 3.1, 0.5), torch.arange(-2.0, 2.6, 0.5)).double()
+    angle = (torch.arange(100_000, dtype=torch.float64) + 0.5) / 100_000 * math.pi
+    arcs = [(angle.cos(), angle.sin()), (1 - angle.cos(), 0.5 - angle.sin())]
+    squared = torch.cat([(x[:, :1] - a).square() + (x[:, 1:] - b).square() for a, b in arcs], dim=1)
+    slow = torch.logsumexp(-squared / 0.02, dim=1) - math.log(2e5 * 2 * math.pi * 0.01)
+    torch.testing.assert_close(data.log_prob(x), slow, rtol=0, atol=1e-5)
+
+
+def test_density_of_the_moons_is_that_of_their_points():
+    """The share of 100,000 points in each cell is the density's integral over it."""
+    data = build("moons", num_train=100_000)
+    edges = torch.arange(-2.0, 3.01, 0.25)
+    counts = torch.histogramdd(data.examples("train", 100_000).x, [edges, edges]).hist.double()
+    fine = torch.arange(-2.0, 3.0, 0.025, dtype=torch.float64) + 0.0125
+    density = data.log_prob(torch.cartesian_prod(fine, fine)).exp().view(20, 10, 20, 10) * 0.025**2
+    expected = 100_000 * density.sum((1, 3))
+    chi_squared = ((counts - expected).square() / expected)[expected > 5].sum().item()
+    cells = int((expected > 5).sum())
+    assert abs(chi_squared - cells) < 5 * math.sqrt(2 * cells)

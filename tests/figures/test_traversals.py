@@ -6,7 +6,7 @@ import torch
 from built import Traversals
 from figure_parts import FakeModel, data_of, noted
 
-from pmodel.figures.figure import Scene
+from pmodel.figures.figure import NotShown, Scene
 from pmodel.figures.traversals import mean_squared_change, traversals
 from pmodel.plots.grids import image_grid
 
@@ -78,6 +78,13 @@ def test_rows_of_a_linear_decoder_are_its_images_in_falling_order_of_change(num_
     example, _ = panels.items()
     assert example[0] == "validation example"
     assert (example[1] == image_grid(examples(3, 2)[:1], 1)).all()
+
+
+def test_a_code_of_many_dimensions_has_no_rows():
+    long = torch.zeros(2, 301)
+    model = FakeModel(encode=lambda x: long[: len(x)], decode=decode)
+    with pytest.raises(NotShown, match="the code has 301 dimensions"):
+        Traversals(2, 3).draw(scene(), model)
 
 
 def test_without_a_validation_split_the_code_is_that_of_a_training_example(drawn):

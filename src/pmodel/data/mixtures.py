@@ -2,7 +2,9 @@
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
@@ -35,6 +37,10 @@ class GaussianMixture:
         return torch.logsumexp(weights.log() - log_normalizer - 0.5 * squared, dim=1).to(x.dtype)
 
 
+# Of the noise around the half circles of `sample_moons`.
+MOONS_STD = 0.1
+
+
 def ring() -> GaussianMixture:
     """8 Gaussians with std 0.02 on a circle of radius 2 (Metz et al.: Unrolled GANs, 2017, arXiv 1611.02163)."""
     angles = [2 * math.pi * k / 8 for k in range(8)]
@@ -62,6 +68,23 @@ def sample_moons(n: int, generator: Generator) -> tuple[Tensor, Tensor]:
     """n points (n, 2) on two interleaved half circles of radius 1, with Gaussian noise of std 0.1, and which (n,)."""
     moon = torch.randint(2, (n,), generator=generator)
     angle = math.pi * torch.rand(n, generator=generator)
+    upper, lower = _arcs(angle)
+    return torch.where(moon[:, None] == 0, upper, lower) + MOONS_STD * torch.randn(n, 2, generator=generator), moon
+
+
+@cache
+def moons_density() -> GaussianMixture:
+    """The density of `sample_moons`, ½ Σ_moons 1/π ∫ N(x; c(a), 0.1² I) da over the angles 0 … π, as a mixture: the
+    nodes and weights of the integral by the Gauss-Legendre rule are its means and weights.
+
+    128 nodes on each arc agree with 1000 to 1e-9 nats within 2 of the arcs.
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(128)
+    centres = torch.cat(_arcs(torch.from_numpy(math.pi / 2 * (nodes + 1))))
+    return GaussianMixture([*(weights / 4), *(weights / 4)], centres.tolist(), [MOONS_STD] * len(centres))
+
+
+def _arcs(angle: Tensor) -> tuple[Tensor, Tensor]:
+    """The points of the upper and of the lower half circle at angles (N,) from 0 to π, (N, 2) each."""
     upper = torch.stack([angle.cos(), angle.sin()], dim=1)
-    lower = torch.stack([1 - angle.cos(), 0.5 - angle.sin()], dim=1)
-    return torch.where(moon[:, None] == 0, upper, lower) + 0.1 * torch.randn(n, 2, generator=generator), moon
+    return upper, torch.stack([1 - angle.cos(), 0.5 - angle.sin()], dim=1)

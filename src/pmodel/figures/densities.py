@@ -1,7 +1,6 @@
 """The density of a model of points, over the points."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import reduce
 
 import numpy as np
@@ -69,9 +68,8 @@ class DensityFigure(Figure):
         title += ", normalized over the area shown" * unnormalized
         truth = None
         if isinstance(scene.data, LogProb):
-            with suppress(ValueError):  # there is no formula for some data
-                title += f" (of the true density: {scene.data.log_prob(x).mean():.3f})"
-                truth = scene.data.log_prob
+            title += f" (of the true density: {scene.data.log_prob(x).mean():.3f})"
+            truth = scene.data.log_prob
         from pmodel.plots.densities import density_on_line, density_on_plane
 
         frame = scene.frame(axes, title.replace("-", "−"))

@@ -1,7 +1,7 @@
 """Films of models of points on the line and in the plane."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -129,8 +129,7 @@ class BandwidthsFilm(Film):
         widths = ((model.bandwidths.cpu() * torch.as_tensor(scene.data.scale).cpu()).mean() * ratios).numpy()
         truth = None
         if isinstance(scene.data, LogProb) and len(axes) == 1:
-            with suppress(ValueError):  # there is no formula for some data
-                truth = np.exp(on_lattice(axes, scene.data.log_prob, CPU))
+            truth = np.exp(on_lattice(axes, scene.data.log_prob, CPU))
         for now, ratio in enumerate(ratios):
             with _widened(model, ratio):
                 density = np.exp(on_lattice(axes, model.log_prob, model.device) - scene.data.log_volume)

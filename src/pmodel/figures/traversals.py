@@ -14,6 +14,8 @@ from pmodel.settings.ranges import Count, Two
 
 # Codes that the ranges are taken from.
 NUM_CODES = 2000
+# Dimensions of a code: of more, such as those of a flow, which has one for each pixel, none stands for much.
+MOST_DIMENSIONS = 300
 # Of these codes, the quantiles at which a row begins and ends.
 ENDS = (0.01, 0.99)
 # Sliders, the values of each, and the pixels of the images of all combinations of these.
@@ -83,6 +85,8 @@ class Traversals(Figure):
         need(model, Decodes)
         if isinstance(model, Encodes):
             code = model.encode(need_images(scene.held_out(1)[0]).to(model.device))[0]
+            if len(code) > MOST_DIMENSIONS:
+                raise NotShown(f"the code has {len(code)} dimensions, of which each one changes little")
             examples = scene.data.examples("train", NUM_CODES).x
             codes = torch.cat([model.encode(part.to(model.device)) for part in examples.split(500)])
         elif isinstance(model, SamplesLatents):

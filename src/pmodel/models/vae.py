@@ -29,8 +29,9 @@ class VAE(LatentVariableModule):
     al. count epochs: β_t then depends on what a checkpoint counts alone, and not on the size of the data. Validation,
     best.ckpt and all answers have the whole β.
 
-    p(z) is N(0, I), or the density of a finished run's model, which stays as it is; its KL is estimated with the same
-    sample of z.
+    p(z) is N(0, I), or a normalizing flow that is trained with the networks (Chen et al., Variational Lossy
+    Autoencoder, 2017, arXiv 1611.02731), or the density of a finished run's model, which stays as it is; the KL from
+    one of the last two is estimated with the same sample of z.
 
     Args:
         latent_dim: D, the dimension of z.
@@ -39,8 +40,6 @@ class VAE(LatentVariableModule):
         prior: p(z); see `pmodel.models.parts.build_part`.
         beta_warmup: T, in optimizer steps; 0: none, as of runs that were saved before there was one.
     """
-
-    frozen = ("prior",)
 
     def __init__(
         self,
@@ -63,10 +62,11 @@ class VAE(LatentVariableModule):
         self.latent_dim = self.noise_dim = latent_dim
         self.beta, self.free_bits, self.beta_warmup = beta, free_bits, beta_warmup
         self.prior, self.hparams["prior"] = build_prior(prior, latent_dim)
+        self.frozen = () if any(p.requires_grad for p in self.prior.parameters()) else ("prior",)
         self.has_exact_kl = hasattr(self.prior, "kl_from")
         if free_bits > 0 and not self.has_exact_kl:
             raise ValueError(
-                f"model.free_bits={free_bits}: expected 0 with model/prior=run, whose KL has no dimensions"
+                f"model.free_bits={free_bits}: expected 0 with model/prior=run or flow, whose KL has no dimensions"
             )
         of_encoder = {"data_shape": list(self.data_shape), "num_outputs": 2 * latent_dim}
         of_decoder = {"latent_dim": latent_dim, "output_shape": self.output_shape}
