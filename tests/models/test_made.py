@@ -30,7 +30,6 @@ def ancestors(network, order, generator):
 def test_jacobian_is_that_of_the_masks_and_sees_no_later_value(order, num_masks, hidden_dims):
     model = any_order_model("made", [1, 3, 2], 3, order=order, num_masks=num_masks, hidden_dims=hidden_dims)
     for k in range(num_masks):
-        x = torch.rand(1, 6, dtype=torch.float64) * 2 - 1
         found = torch.zeros(6, 6, dtype=torch.bool)
         for _ in range(20):
             x = torch.rand(1, 6, dtype=torch.float64) * 2 - 1

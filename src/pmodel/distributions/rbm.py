@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from functools import wraps
 from typing import Literal
 
 import torch
@@ -17,6 +18,18 @@ VisibleUnits = Literal["binary", "gaussian"]
 MOST_ENUMERATED = 20
 # States enumerated at once, times the units of the other layer: 2^22 numbers.
 MAX_NUMBERS = 2**22
+
+
+def _not_rounded(method: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A method that computes in the precision of the weights: energies are sums of hundreds of nats, and their
+    differences count, which bfloat16 would round to a nat."""
+
+    @wraps(method)
+    def plain(self: nn.Module, x: Tensor, *others: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return method(self, x, *others)
+
+    return plain
 
 
 class RestrictedBoltzmann(nn.Module):
@@ -54,7 +67,7 @@ class RestrictedBoltzmann(nn.Module):
         """Sets biases and σ from the mean and the variance of the data's values, (D,) each."""
         with torch.no_grad():
             if self.log_scale is None:
-                # As if half an example more of each value had been seen: finite where all are alike.
+                # Finite where all are alike.
                 mean = mean.clamp(0.005, 0.995)
                 self.base_bias.copy_(mean.log() - (-mean).log1p())
             else:
@@ -62,21 +75,26 @@ class RestrictedBoltzmann(nn.Module):
                 self.log_scale.copy_(variance.mean().clamp_min(1e-6).log() / 2)
             self.visible_bias.copy_(self.base_bias)
 
+    @_not_rounded
     def hidden_logits(self, v: Tensor) -> Tensor:
         """log-odds of the hidden units given v (B, D), (B, H)."""
+        v = v.to(self.weight.dtype)
         return self.hidden_bias + (v / self.variance) @ self.weight
 
+    @_not_rounded
     def visible_parameters(self, h: Tensor) -> Tensor:
         """log-odds of binary visible units given h (B, H), or the means of Gaussian ones, (B, D)."""
-        return self.visible_bias + h @ self.weight.T
+        return self.visible_bias + h.to(self.weight.dtype) @ self.weight.T
 
     def visible_mean(self, h: Tensor) -> Tensor:
         """E[v | h], (B, D); h may be probabilities."""
         parameters = self.visible_parameters(h)
         return parameters.sigmoid() if self.log_scale is None else parameters
 
+    @_not_rounded
     def _quadratic(self, v: Tensor, bias: Tensor) -> Tensor:
         """What units with biases, and nothing else, add to log f(v), (B,)."""
+        v = v.to(self.weight.dtype)
         if self.log_scale is None:
             return v @ bias
         return (v - bias).square().sum(1) / (-2 * self.variance)

@@ -8,13 +8,14 @@ import torch
 from torch import Generator, Tensor
 
 from pmodel.distributions import LevelLikelihoodName, make_likelihood
+from pmodel.models.autoregressive import check_images_on_levels
 from pmodel.nets.any_order import AnyOrderSteps
 from pmodel.processes.bar import Bar
 from pmodel.settings.ranges import Count, Counts, Two
 from pmodel.training.gradient import GradientModule
 
-# Examples whose log p(x) is computed at once.
-PART = 1000
+# Numbers that a network gives at once, for log p(x): 2^25 of float32 are 128 MiB.
+MAX_NUMBERS = 2**25
 
 
 class AnyOrderModule(GradientModule):
@@ -45,16 +46,9 @@ class AnyOrderModule(GradientModule):
         **common: Any,
     ):
         super().__init__(**common)
-        if len(data_shape) != 3:
-            raise ValueError(f"data.shape={list(data_shape)}: expected images [C, H, W], for an autoregressive model")
-        if num_levels is None:
-            raise ValueError("data.num_levels=null: expected images on levels; leave out data.dequantize=true")
+        check_images_on_levels(data_shape, num_levels)
         self.data_shape, self.num_values = torch.Size(data_shape), math.prod(data_shape)
         self.likelihood = make_likelihood(likelihood, num_levels, num_mixtures)
-
-    def random_order(self, k: int) -> Tensor:
-        """o_k where it is a random one: sub-pixels of x.flatten(1), (D,), the same in every run."""
-        return torch.randperm(self.num_values, generator=Generator().manual_seed(k)).to(self.device)
 
     @abstractmethod
     def log_prob_in_order(self, x: Tensor, k: int) -> Tensor:
@@ -62,8 +56,8 @@ class AnyOrderModule(GradientModule):
 
     @abstractmethod
     def steps_in_order(self, batch_size: int, known: Tensor, k: int) -> tuple[AnyOrderSteps, Tensor]:
-        """The conditionals value by value, and the order (D,) in which images are completed whose sub-pixels `known`
-        (D,) are."""
+        """The conditionals value by value, and the order (D,), of places in x.flatten(1), on the CPU, in which images
+        are completed whose sub-pixels `known` (D,) are. The k-th is the same in every run."""
 
     def log_prob_of(self, parameters: Tensor, x: Tensor) -> Tensor:
         """log p of each value given its parameters (B, D, p), nats, (B, D)."""
@@ -81,8 +75,9 @@ class AnyOrderModule(GradientModule):
     @torch.no_grad()
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x), exact, nats, (B,)."""
+        part_size = max(1, MAX_NUMBERS // (self.num_values * self.likelihood.num_parameters(1)))
         with Bar(len(x) * self.num_orders, "log p(x) in all orders") as bar:
-            return torch.cat([self.mixture_log_prob(part, bar) for part in x.flatten(1).split(PART)])
+            return torch.cat([self.mixture_log_prob(part, bar) for part in x.flatten(1).split(part_size)])
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
         """n images, each in one of the K orders, drawn with the same probability for all."""
@@ -92,7 +87,7 @@ class AnyOrderModule(GradientModule):
     @torch.no_grad()
     def complete(self, x: Tensor, known: Tensor, *, generator: Generator | None = None) -> Tensor:
         """x with new values where the boolean mask `known` (like x, or broadcast to it) is False; each image in one of
-        the K orders."""
+        the K orders, drawn with the same probability for all, whatever is known."""
         known = known.to(x.device).expand_as(x)
         x = torch.where(known, x, 0)
         device = x.device if generator is None else generator.device
@@ -114,8 +109,9 @@ class AnyOrderModule(GradientModule):
     def _fill(self, x: Tensor, known: Tensor, k: int, generator: Generator | None, bar: Bar) -> Tensor:
         """Values (B, D), drawn where `known` (D,) is False."""
         steps, order = self.steps_in_order(len(x), known, k)
+        is_known = known.tolist()
         for d in order.tolist():
-            if not known[d]:
+            if not is_known[d]:
                 parameters = steps.parameters(d)
                 x[:, d] = self.likelihood.sample(parameters, generator=generator)[:, 0].to(x.dtype)
             steps.put(d, 2 * x[:, d] - 1)

@@ -46,10 +46,7 @@ class AutoregressiveModule(GradientModule):
         **common: Any,
     ):
         super().__init__(**common)
-        if len(data_shape) != 3:
-            raise ValueError(f"data.shape={list(data_shape)}: expected images [C, H, W], for an autoregressive model")
-        if num_levels is None:
-            raise ValueError("data.num_levels=null: expected images on levels; leave out data.dequantize=true")
+        check_images_on_levels(data_shape, num_levels)
         if class_conditional and num_classes is None:
             raise ValueError(
                 "model.class_conditional=true: expected data.num_classes, the number of labels, and it is null"
@@ -194,3 +191,11 @@ class AutoregressiveModule(GradientModule):
         """One batch of `complete`."""
         steps = self.network.steps(len(x), x.shape[3], self._condition(label))
         return draw_in_raster_order(steps, self.likelihood, x, known, self.network.whole_pixels, generator, bar)
+
+
+def check_images_on_levels(data_shape: Counts, num_levels: int | None) -> None:
+    """Raises a ValueError of one line for data that are no images on levels."""
+    if len(data_shape) != 3:
+        raise ValueError(f"data.shape={list(data_shape)}: expected images [C, H, W], for an autoregressive model")
+    if num_levels is None:
+        raise ValueError("data.num_levels=null: expected images on levels; leave out data.dequantize=true")

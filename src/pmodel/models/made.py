@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from pmodel.models.any_order import AnyOrderModule
 from pmodel.nets.any_order import AnyOrderSteps, MADENetwork
-from pmodel.settings.ranges import Count
+from pmodel.settings.ranges import Count, Counts
 
 
 class MADE(AnyOrderModule):
@@ -19,14 +19,15 @@ class MADE(AnyOrderModule):
 
     Args:
         hidden_dims: units of each hidden layer.
-        num_masks: K, sets of masks; a trained model can be asked with another number.
+        num_masks: K, sets of masks, each a pass of validation. A trained model can be asked with another number; sets
+            that its training never took only cost.
         order: `raster`: all sets have the raster's order, and differ in what hidden units see; `random`: each set has
             an order of its own.
     """
 
     answer_settings = ("num_masks",)
 
-    def __init__(self, hidden_dims: list[Count], num_masks: Count, order: Literal["raster", "random"], **common: Any):
+    def __init__(self, hidden_dims: Counts, num_masks: Count, order: Literal["raster", "random"], **common: Any):
         super().__init__(**common)
         self.save_hyperparameters()
         self.num_orders, self.order = num_masks, order
@@ -35,12 +36,11 @@ class MADE(AnyOrderModule):
 
     def _masks(self, k: int) -> tuple[Tensor, Generator]:
         """The order (D,) of the k-th set, and the generator that draws what its hidden units see."""
-        order = self.random_order(k)
-        if self.order == "raster":
-            # x.flatten(1) has all of the first channel first, an image is drawn pixel by pixel.
-            C = self.data_shape[0]
-            order = torch.arange(self.num_values, device=order.device).view(C, -1).T.flatten()
-        return order, Generator().manual_seed(k)
+        generator = Generator().manual_seed(k)
+        if self.order == "random":
+            return torch.randperm(self.num_values, generator=generator), generator
+        # x.flatten(1) has all of the first channel first, an image is drawn pixel by pixel.
+        return torch.arange(self.num_values).view(self.data_shape[0], -1).T.flatten(), generator
 
     def log_prob_in_order(self, x: Tensor, k: int) -> Tensor:
         parameters = self.network((2 * x - 1).to(next(self.parameters()).dtype), *self._masks(k))

@@ -4,12 +4,12 @@ arXiv 1310.1757)."""
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from pmodel.models.any_order import AnyOrderModule
 from pmodel.nets.any_order import AnyOrderSteps, HiddenValuesNetwork
 from pmodel.nets.batch_share import own_share
-from pmodel.settings.ranges import Count
+from pmodel.settings.ranges import Count, Counts
 
 
 class DeepNADE(AnyOrderModule):
@@ -33,7 +33,7 @@ class DeepNADE(AnyOrderModule):
         "loss": "an estimate of the mean of −log p(x) over all orders; their mixture has less"
     }
 
-    def __init__(self, hidden_dims: list[Count], num_orders: Count, **common: Any):
+    def __init__(self, hidden_dims: Counts, num_orders: Count, **common: Any):
         super().__init__(**common)
         self.save_hyperparameters()
         self.num_orders = num_orders
@@ -60,8 +60,8 @@ class DeepNADE(AnyOrderModule):
         return log_p
 
     def steps_in_order(self, batch_size: int, known: Tensor, k: int) -> tuple[AnyOrderSteps, Tensor]:
-        order = self.random_order(k)
-        first = (~known[order]).int().argsort(stable=True)
+        order = torch.randperm(self.num_values, generator=Generator().manual_seed(k))
+        first = (~known.cpu()[order]).int().argsort(stable=True)
         return self.network.steps(batch_size), order[first]
 
 

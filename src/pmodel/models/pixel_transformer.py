@@ -10,7 +10,8 @@ from pmodel.settings.ranges import Count
 class PixelTransformer(SubPixelModule):
     """Each sub-pixel attends to all before it; `PixelTransformerNetwork` has the settings.
 
-    Deviation from image GPT: sub-pixels in place of clustered colours, so p(x) is that of the image itself.
+    Deviations from image GPT: sub-pixels in place of clustered colours, so p(x) is that of the image itself; a place is
+    embedded as its row, its column and its channel; initial weights are PyTorch's.
     """
 
     def __init__(self, hidden_dim: Count, num_layers: Count, num_heads: Count, **common: Any):

@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from pmodel.distributions.annealing import LogConstant
 from pmodel.distributions.rbm import RestrictedBoltzmann, VisibleUnits
-from pmodel.settings.ranges import Count, Counts, Two
+from pmodel.settings.ranges import Count, Counts, Two, Whole
 from pmodel.training.gradient import GradientModule
 
 # Of what estimates the normalizing constant: the same for all that ask.
@@ -39,6 +39,8 @@ class RBM(GradientModule):
     """
 
     monitor = "val/nll"
+    # States of chains have no average.
+    averages_buffers = False
     units: ClassVar[dict[str, str]] = {"loss": "nats", "nll": "nats"}
     answer_settings = ("num_sampling_steps", "annealing_chains", "annealing_temperatures")
 
@@ -49,7 +51,7 @@ class RBM(GradientModule):
         hidden_dim: Count,
         visible: VisibleUnits,
         num_gibbs_steps: Count,
-        num_chains: int,
+        num_chains: Whole,
         num_sampling_steps: Count,
         annealing_chains: Two,
         annealing_temperatures: Count,
@@ -63,6 +65,8 @@ class RBM(GradientModule):
                 f"model.visible=binary: expected data on two levels, and data.num_levels={num_levels or 'null'};"
                 " add data.binarize=dynamic, or choose model.visible=gaussian"
             )
+        if self.compile_networks:
+            raise ValueError("model.compile=true: expected false; a Boltzmann machine has no network to compile")
         self.data_shape, self.continuous_density = torch.Size(data_shape), visible == "gaussian"
         D = math.prod(data_shape)
         self.network = RestrictedBoltzmann(D, hidden_dim, visible)
@@ -73,6 +77,16 @@ class RBM(GradientModule):
             self.log_prob = self._log_prob
         else:
             self.log_prob_estimate = self._log_prob_estimate
+
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        precision = str(self.trainer.precision)
+        if precision in ("16-true", "bf16-true"):
+            raise ValueError(f"trainer.precision={precision}: expected 32-true or bf16-mixed; energies are large sums")
+
+    def on_fit_start(self) -> None:
+        if self.device.type == "mps":
+            raise ValueError("trainer.accelerator=mps: expected cpu or gpu; log Z needs float64")
 
     @torch.no_grad()
     def on_train_start(self) -> None:

@@ -36,19 +36,19 @@ class MADENetwork(AnyOrderNetwork):
         super().__init__(num_values, num_values, num_outputs, hidden_dims)
 
     def masked_weights(self, order: Tensor, generator: Generator) -> list[Tensor]:
-        """The weights of all layers under masks for an order (D,), with degrees drawn by the generator."""
+        """The weights of all layers under masks for an order (D,), with degrees drawn by the generator; both on the
+        CPU."""
         places = torch.empty_like(order)
-        places[order] = torch.arange(1, len(order) + 1, device=order.device)
-        weights, below = [], places
+        places[order] = torch.arange(1, len(order) + 1)
+        weights, below, device = [], places, self.layers[0].weight.device
         for layer in self.layers[:-1]:
             # A single value has no units that see it: these have its place, and no output sees them.
             least = int(below.min())
-            drawn = torch.randint(least, max(self.num_values, least + 1), (layer.out_features,), generator=generator)
-            degrees = drawn.to(order.device)
-            weights.append(layer.weight * (degrees[:, None] >= below))
+            degrees = torch.randint(least, max(self.num_values, least + 1), (layer.out_features,), generator=generator)
+            weights.append(layer.weight * (degrees.to(device)[:, None] >= below.to(device)))
             below = degrees
         of_outputs = places.repeat_interleave(self.num_outputs)
-        return [*weights, self.layers[-1].weight * (of_outputs[:, None] > below)]
+        return [*weights, self.layers[-1].weight * (of_outputs.to(device)[:, None] > below.to(device))]
 
     def forward(self, x: Tensor, order: Tensor, generator: Generator) -> Tensor:
         """Values (B, D) → p numbers of each given those before it in the order (D,), (B, D, p)."""

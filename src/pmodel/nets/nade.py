@@ -37,18 +37,20 @@ class NADENetwork(AutoregressiveNetwork):
         self.out_bias = nn.Parameter(torch.zeros(D, p))
         self.condition = nn.Linear(condition_channels, hidden_dim, bias=False) if condition_channels else None
 
-    def told(self, condition: Tensor | None) -> list[Tensor] | list[int]:
+    def besides(self, condition: Tensor | None) -> list[Tensor] | list[int]:
         """What the hidden layer of each sub-pixel is fed besides, D of (B, h); 0 where there is no condition."""
         if self.condition is None:
             return [0] * len(self.weight)
+        if condition.shape[2:] == (1, 1):
+            return [self.condition(condition[:, :, 0, 0])] * len(self.weight)
         return list(self.condition(told(condition, self.data_shape)).unbind(1))
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        # Not in half precision: a sum of hundreds of terms.
+        # Not under autocast: a sum of hundreds of terms.
         with torch.autocast(x.device.type, enabled=False):
             # A step for each sub-pixel, and not one sum over (B, D, h): what it works on fits into a processor's cache.
             outputs, fed = [], self.hidden_bias.expand(len(x), -1)
-            each = zip(to_sequence(x).T, self.weight, self.out_weight, self.told(condition), strict=True)
+            each = zip(to_sequence(x).T, self.weight, self.out_weight, self.besides(condition), strict=True)
             for value, weight, out_weight, extra in each:
                 outputs.append((fed + extra).sigmoid() @ out_weight)
                 fed = torch.addr(fed, value, weight)
@@ -63,7 +65,8 @@ class _NADESteps(SequenceSteps):
         super().__init__(network.data_shape, batch_size, network.weight)
         self._weight, self._out_bias = network.weight.detach(), network.out_bias.detach()
         self._out_weight = network.out_weight.detach()
-        self._told = network.told(condition)
+        with torch.no_grad():
+            self._besides = network.besides(condition)
         self._fed = network.hidden_bias.detach().repeat(batch_size, 1)
 
     def advance(self, d: int, value: Tensor) -> None:
@@ -72,6 +75,8 @@ class _NADESteps(SequenceSteps):
     def outputs(self, first: int, last: int, present: Tensor) -> Tensor:
         each = []
         for c, d in enumerate(range(first, last)):
-            fed = self._fed + self._told[d] + present[:, :c] @ self._weight[first:d]
+            fed = self._fed + self._besides[d]
+            if c:
+                fed = fed + present[:, :c] @ self._weight[first:d]
             each.append(torch.addmm(self._out_bias[d], fed.sigmoid(), self._out_weight[d]))
         return torch.stack(each, dim=1)

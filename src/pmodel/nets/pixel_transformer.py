@@ -50,7 +50,9 @@ class PixelTransformerNetwork(AutoregressiveNetwork):
         """Values (…) in [−1, 1] → (…, hidden_dim)."""
         level = (x + 1) / 2 * (self.num_levels - 1)
         below = level.detach().floor().long().clamp(0, self.num_levels - 2)
-        return torch.lerp(self.levels[below], self.levels[below + 1], (level - below).unsqueeze(-1))
+        return torch.lerp(
+            F.embedding(below, self.levels), F.embedding(below + 1, self.levels), (level - below).unsqueeze(-1)
+        )
 
     def added(self, condition: Tensor | None) -> Tensor:
         """The place of each sub-pixel, (D, hidden_dim), or with what it is told besides, (B, D, hidden_dim)."""
@@ -121,6 +123,7 @@ class _TransformerSteps(SequenceSteps):
         tokens = tokens + self._added[..., first:last, :]
         # Of the present tokens, each sees itself and those before it.
         sees = torch.ones(last - first, last, dtype=torch.bool, device=tokens.device).tril(first)
+        sees = None if last - first == 1 else sees
         for block, cache in zip(network.blocks, self._caches, strict=True):
             queries, *keys_values = block.queries_keys_values(tokens)
             for kept, new in zip(cache, keys_values, strict=True):
