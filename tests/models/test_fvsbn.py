@@ -10,6 +10,8 @@ from support import build
 
 from pmodel.data.batch import Batch
 
+LARGE = ["model.data_shape=[3,32,32]"]
+
 
 def test_each_pixel_is_a_logistic_regression_on_those_before():
     model = small("fvsbn", [1, 2, 3])
@@ -28,6 +30,15 @@ def test_weights_of_later_pixels_get_no_gradient():
     model.loss(Batch(torch.rand(4, 1, 8, 8), None))["loss"].sum().backward()
     used = model.network.weight.grad[:, 0] != 0
     assert torch.equal(used, torch.ones(64, 64).tril(-1).bool())
+
+
+def test_weights_of_later_pixels_are_not_counted():
+    assert small("fvsbn", [1, 2, 3]).num_parameters == 15 + 6
+
+
+def test_a_matrix_that_fits_in_no_memory_is_refused():
+    with pytest.raises(ValueError, match=r"\Amodel\.likelihood=categorical: expected discretized_logistic; "):
+        build("model=fvsbn", "data=mnist_5k", "data.binarize=none", "model.likelihood=categorical", *LARGE)
 
 
 @pytest.mark.parametrize("name", ["fvsbn", "nade", "pixel_transformer"])
