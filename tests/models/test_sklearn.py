@@ -332,7 +332,10 @@ def test_a_run_that_was_changed_is_refused(target, place, trained, tmp_path, mon
 
 def test_a_state_that_is_none_is_refused_in_one_line(trained, tmp_path):
     run = Path(shutil.copytree(trained, tmp_path / "run"))
-    for text in (b"{", b"[1]", b'{"components_": {"array": 99}}', b'{"components_": {"code": 1}}'):
+    settings = [f'{{"{name}": 1}}'.encode() for name in ("_sklearn_output_config", "max_iter", "transform")]
+    nested = b'{"components_": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    arrays = [b'{"components_": {"array": 99}}', b'{"components_": {"code": 1}}', b'{"components_": 1}']
+    for text in (b"{", b"[1]", nested, *arrays, *settings):
         for file in (run / "checkpoints").glob("*.ckpt"):
             content = torch.load(file, weights_only=True)
             content["state_dict"]["fitted_state"] = torch.frombuffer(bytearray(text), dtype=torch.uint8)

@@ -53,7 +53,7 @@ class Estimator(TypedDict):
     """sklearn"""
 
     n_components: Count | Annotated[float, Gt(0), Lt(1)] | Literal["mle", "auto", "warn"] | None
-    n_clusters: Count
+    n_clusters: Count | None
     max_iter: Count
     random_state: Seed | None
     n_jobs: int | None

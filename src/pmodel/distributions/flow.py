@@ -1,11 +1,14 @@
 """Normalizing flows over vectors, by the names that the zuko library gives them."""
 
+import importlib
+from types import ModuleType
 from typing import Literal, NotRequired, TypedDict
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.distributions import Distribution
 
-from pmodel.distributions.noise import normal
+from pmodel.distributions.normal import StandardNormal
 from pmodel.settings.ranges import Count, Counts, Positive, Two
 
 # Those of zuko.flows with a standard normal over R^D. NCSF has its density on a torus, and GMM is no flow.
@@ -55,6 +58,8 @@ TAKEN: dict[str, tuple[str, ...]] = {
 
 def check_settings(flow: FlowName, settings: FlowSettings, place: str) -> None:
     """Raises a ValueError of one line for a setting that a flow does not take; `place`: what they are typed as."""
+    if flow not in TAKEN:
+        raise ValueError(f"{place.removesuffix('settings')}flow={flow}: expected one of {', '.join(TAKEN)}")
     for name, value in settings.items():
         if value is not None and name not in TAKEN[flow]:
             raise ValueError(f"{place}.{name}={value}: expected null, since {flow} takes {', '.join(TAKEN[flow])}")
@@ -65,7 +70,8 @@ class FlowDensity(nn.Module):
     flows in PyTorch, https://zuko.readthedocs.io).
 
     `NSF` is the neural spline flow (Durkan et al., 2019, arXiv 1906.04032), which is the identity outside of [−5, 5].
-    The integral of `CNF` is exact to its tolerances, and `GF` leaves out what is beyond ±4.9 after a transformation.
+    The integral of `CNF` is exact to its tolerances, `GF` leaves out what is beyond ±4.9 after a transformation, and
+    `NAF`, `UNAF` and `SOSPF` what is beyond ±10.
 
     Args:
         latent_dim: D.
@@ -76,33 +82,43 @@ class FlowDensity(nn.Module):
         ValueError: of one line, for a setting that the flow does not take.
     """
 
+    needs_float32 = True
+
     def __init__(self, latent_dim: Count, flow: FlowName, settings: FlowSettings):
         super().__init__()
         check_settings(flow, settings, "model.prior.settings")
-        # Here, and not above: other models don't need it.
-        from zuko import flows
-
-        self.flow = getattr(flows, flow)(
+        self.flow = getattr(_zuko().flows, flow)(
             latent_dim, **{name: value for name, value in settings.items() if value is not None}
         )
-        self.register_buffer("mean", torch.zeros(latent_dim), persistent=False)
+        self.base = StandardNormal(latent_dim)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """z = f(x), (B, D), and log |det ∂f/∂x|, (B,)."""
         # In bfloat16 splines are coarse, and integrations of a continuous flow find no end.
         with torch.autocast(x.device.type, enabled=False):
-            return self.flow.transform().call_and_ladj(x.to(self.mean.dtype))
+            return self.flow.transform().call_and_ladj(x.to(self.base.mean.dtype))
 
     def inverse(self, z: Tensor) -> Tensor:
         """f⁻¹(z), (B, D)."""
         with torch.autocast(z.device.type, enabled=False):
-            return self.flow.transform().inv(z.to(self.mean.dtype))
+            return self.flow.transform().inv(z.to(self.base.mean.dtype))
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x), nats, (B,)."""
         z, log_det = self.forward(x)  # not compiled: zuko builds its transformations anew at each call
-        return self.flow.base().log_prob(z) + log_det
+        return self.base.log_prob(z) + log_det
 
+    @torch.no_grad()
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
         """n draws, (n, D), from noise of the generator alone."""
-        return self.inverse(normal((n, len(self.mean)), self.mean, generator))
+        return self.inverse(self.base.sample(n, generator=generator))
+
+
+def _zuko() -> ModuleType:
+    """The library, imported here, since other models don't need it; it switches off the checks of PyTorch's
+    distributions for whoever uses them, which is undone."""
+    kept = {name: vars(Distribution)[name] for name in ("_validate_args", "arg_constraints")}
+    zuko = importlib.import_module("zuko")
+    for name, value in kept.items():
+        setattr(Distribution, name, value)
+    return zuko

@@ -9,6 +9,7 @@ import os
 import sys
 import tomllib
 from functools import lru_cache
+from importlib.util import find_spec
 from keyword import iskeyword
 from pathlib import Path
 
@@ -27,9 +28,10 @@ def trusted_packages() -> tuple[str, ...]:
         ValueError: of one line, if pyproject.toml is no TOML, or says something else than names of packages.
     """
     names = tuple(filter(None, os.environ.get(TYPED, "").split(","))) + _of_pyproject()
-    for folder in map(str, (Path.cwd(), Path.cwd() / "src")):
-        # At the end: a file of the user's must not take the place of a library.
-        if folder not in sys.path and any(Path(folder, name).is_dir() for name in names):
+    for folder in () if _in_a_run() else map(str, (Path.cwd(), Path.cwd() / "src")):
+        own = (name for name in names if "." not in name and Path(folder, name).is_dir())
+        # Only for what is not installed, and at the end: a file of the user's must not take the place of a library.
+        if folder not in sys.path and any(find_spec(name) is None for name in own):
             sys.path.append(folder)
     return names
 

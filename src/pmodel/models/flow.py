@@ -78,10 +78,10 @@ class Flow(GradientModule):
     def loss(self, batch: Any) -> dict[str, Tensor]:
         return {"loss": -self._log_prob(batch.x)}
 
-    @torch.no_grad()
     def log_prob(self, x: Tensor) -> Tensor:
-        """log p(x), nats, (B,)."""
-        return self._log_prob(x)
+        """log p(x), nats, (B,); with a gradient where x has one, so that a flow can be the prior of another model."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and x.requires_grad):
+            return self._log_prob(x)
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:

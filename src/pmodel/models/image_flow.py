@@ -15,14 +15,15 @@ from pmodel.nets.flows.layers import FlowLayer, Logit, Sequence, measure
 from pmodel.settings.ranges import Count, Counts, Two
 from pmodel.training.gradient import GradientModule
 
-# Training examples by which the layers are scaled before the first step.
-NUM_EXAMPLES = 500
+# Training examples by which the layers are scaled before the first step, and the most values that these have together.
+NUM_EXAMPLES, NUM_VALUES = 500, 2**22
 # Numbers in the inputs of the flow at once, over the samples of all examples: 2^18 of them in 32 maps are 32 MiB.
 MAX_NUMBERS = 2**18
 
 
 class ImageFlow(GradientModule):
-    """A density p(y) = p(z) |det ∂z/∂y| of y in [0, 1)^D, with z = f(y) and an invertible f, for images on L levels.
+    """A density p(y) = p(z) |det ∂z/∂y| of y in R^D, with z = f(y) and an invertible f, for images on L levels; what it
+    has outside of [0, 1)^D counts for no image.
 
     Image x of levels k has the probability of its cell, P(x) = L^(−D) ∫ p((k + u) / L) du over u in [0, 1)^D. So
     log p((k + u) / L) − D log L − log q(u | x), of u ~ q(u | x), is in expectation a lower bound on log P(x) (Theis et
@@ -43,6 +44,8 @@ class ImageFlow(GradientModule):
 
     # What layers are scaled by is set once, after averaging has begun.
     averages_buffers = False
+    # The noise of a level is finer than bfloat16.
+    needs_float32 = True
     units: ClassVar[dict[str, str]] = {"loss": "nats"}
     flow: FlowLayer
 
@@ -72,13 +75,9 @@ class ImageFlow(GradientModule):
     def setup(self, stage: str) -> None:
         # A resumed run's own scales come after this.
         if stage == "fit" and not self.measured:
-            self.measure(self.data.examples("train", NUM_EXAMPLES).x)
+            count = max(8, min(NUM_EXAMPLES, NUM_VALUES // self.data_shape.numel()))
+            self.measure(self.data.examples("train", count).x)
         super().setup(stage)
-        precision = str(self.trainer.precision)
-        if precision in ("16-true", "bf16-true"):
-            raise ValueError(
-                f"trainer.precision={precision}: expected 32-true or bf16-mixed, since the noise of a level is finer"
-            )
 
     @torch.no_grad()
     def measure(self, x: Tensor) -> None:
@@ -135,10 +134,8 @@ class ImageFlow(GradientModule):
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
-        """The image of which z (B, D) is the code, not rounded to levels; in [0, 1]."""
-        y = self.flow.inverse(z.to(next(self.parameters()).dtype))
-        # Of the middle of level k's cell, k / (L − 1).
-        return ((self.num_levels * y - 0.5) / (self.num_levels - 1)).clamp(0, 1)
+        """The image of which z (B, D) is the code, on the levels of the data."""
+        return to_levels(self.flow.inverse(z.to(next(self.parameters()).dtype)), self.num_levels).float()
 
     def sample_latents(self, n: int, *, generator: Generator | None = None) -> Tensor:
         """n codes from the prior, (n, D)."""
@@ -147,7 +144,7 @@ class ImageFlow(GradientModule):
     @torch.no_grad()
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
         """n images on the levels of the data."""
-        return to_levels(self.flow.inverse(self.sample_latents(n, generator=generator)), self.num_levels).float()
+        return self.decode(self.sample_latents(n, generator=generator))
 
 
 def with_logit(alpha: float | None, flow: nn.Module) -> FlowLayer:

@@ -41,6 +41,8 @@ class RBM(GradientModule):
     monitor = "val/nll"
     # States of chains have no average.
     averages_buffers = False
+    # Energies are sums of hundreds of nats.
+    needs_float32 = True
     units: ClassVar[dict[str, str]] = {"loss": "nats", "nll": "nats"}
     answer_settings = ("num_sampling_steps", "annealing_chains", "annealing_temperatures")
 
@@ -77,12 +79,6 @@ class RBM(GradientModule):
             self.log_prob = self._log_prob
         else:
             self.log_prob_estimate = self._log_prob_estimate
-
-    def setup(self, stage: str) -> None:
-        super().setup(stage)
-        precision = str(self.trainer.precision)
-        if precision in ("16-true", "bf16-true"):
-            raise ValueError(f"trainer.precision={precision}: expected 32-true or bf16-mixed; energies are large sums")
 
     def on_fit_start(self) -> None:
         if self.device.type == "mps":

@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 
 from pmodel.files.printable import first_line
 from pmodel.instantiate import instantiate, trusted_class
-from pmodel.models.sklearn_state import is_plain, packed, unpacked
+from pmodel.models.sklearn_state import in_one_line, is_plain, packed, points, unpacked
 from pmodel.settings.ranges import Counts
 from pmodel.training.streaming import Refit, StreamingModule
 
@@ -108,12 +108,14 @@ class Sklearn(StreamingModule):
         return self._estimator
 
     def _restored_estimator(self) -> BaseEstimator:
-        estimator, arrays = self._seeded(_built(self.settings)), [array.cpu().numpy() for array in self._arrays()]
-        text = self.fitted_state.cpu().numpy().tobytes()
-        try:
-            vars(estimator).update(unpacked(json.loads(text), arrays) if text else {})
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
-            raise ValueError(f"fitted_state: expected a text of pmodel's ({first_line(error)})") from None
+        estimator, text = self._seeded(_built(self.settings)), self.fitted_state.cpu().numpy().tobytes()
+        with in_one_line("fitted_state: expected a text of pmodel's"):
+            fitted = unpacked(json.loads(text), [array.cpu().numpy() for array in self._arrays()]) if text else {}
+            for name in fitted:
+                # Neither a setting, nor in the place of a method, nor what scikit-learn imports a library for.
+                if name in estimator.get_params() or hasattr(type(estimator), name) or name.startswith("_sklearn"):
+                    raise ValueError(f"{name} is nothing that a fit gives")
+            vars(estimator).update(fitted)
         return estimator
 
     def _arrays(self) -> list[Tensor]:
@@ -139,10 +141,11 @@ class Sklearn(StreamingModule):
         estimator = self._seeded(_built(self.settings))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            try:
-                _fit(estimator, _points(x))
-            except (ValueError, TypeError) as error:
-                raise ValueError(f"model.estimator: {self.target} refuses the data: {first_line(error)}") from None
+            with in_one_line(f"model.estimator: {self.target} refuses the data"):
+                _fit(estimator, points(x))
+            self._keep(estimator)
+            with in_one_line(f"model.estimator: {self.target} has no answer for the data"):
+                total = sum(self._measured(part).sum().item() for part in x.split(BLOCK))
         most = estimator.get_params(deep=False).get("max_iter")
         lines = dict.fromkeys((warning.category, first_line(warning.message)) for warning in caught)
         self.warned = [
@@ -150,8 +153,6 @@ class Sklearn(StreamingModule):
             + (f"; it had max_iter={most}" if most and issubclass(kind, ConvergenceWarning) else "")
             for kind, line in lines
         ]
-        self._keep(estimator)
-        total = sum(self._measured(part).sum().item() for part in x.split(BLOCK))
         return Refit(0.0, {self.measure: total / len(x)})
 
     def _keep(self, estimator: BaseEstimator) -> None:
@@ -184,7 +185,7 @@ class Sklearn(StreamingModule):
         with warnings.catch_warnings():
             # Some solve a problem for each example; that they stop at max_iter is said once, of the fit.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            found = getattr(self.estimator, method)(_points(x))
+            found = getattr(self.estimator, method)(points(x))
         return torch.from_numpy(np.asarray(found.toarray() if hasattr(found, "toarray") else found))
 
     def terms(self, batch: Any) -> dict[str, Tensor]:
@@ -244,11 +245,6 @@ class Sklearn(StreamingModule):
         return torch.from_numpy(drawn)[order].float().to(self.device).view(n, *self.data_shape)
 
 
-def _points(x: Tensor) -> np.ndarray:
-    """Examples (B, …) as scikit-learn takes them, (B, D), float64."""
-    return x.detach().flatten(1).double().cpu().numpy()
-
-
 def _built(settings: dict[str, Any]) -> BaseEstimator:
     """The estimator of these settings, not fitted.
 
@@ -265,10 +261,8 @@ def _built(settings: dict[str, Any]) -> BaseEstimator:
     for name, value in settings.items():
         if not is_plain(value):
             raise ValueError(f"model.estimator.{name}={value}: expected a number, a text, true, false or null")
-    try:
+    with in_one_line(f"model.estimator: {target}"):
         return instantiate(settings)
-    except TypeError as error:
-        raise ValueError(f"model.estimator: {target}: {first_line(error)}") from None
 
 
 def _fit(estimator: BaseEstimator, x: np.ndarray) -> None:
@@ -296,4 +290,8 @@ def _make_room(model: Sklearn, state_dict: dict[str, Any], prefix: str, *_: Any)
 
 def _check_state(model: Sklearn, _: Any) -> None:
     """A file of other content is refused when it is opened, and not at the first question."""
-    _ = model.estimator
+    if model.estimator is not None and len(model.fitted_state):
+        x = torch.zeros(2, *model.data_shape)
+        with in_one_line(f"fitted_state: expected what was fitted to examples of {list(model.data_shape)}"):
+            for name in {"encode", "reconstruct", "assign", "log_prob"} & vars(model).keys():
+                getattr(model, name)(x)

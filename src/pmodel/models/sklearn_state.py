@@ -1,10 +1,28 @@
 """What was fitted, as a checkpoint holds it: tensors, and plain values that refer to them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from pmodel.files.printable import first_line
+
+
+@contextmanager
+def in_one_line(place: str) -> Iterator[None]:
+    """A context in which what scikit-learn, or a state of something else, fails with is a ValueError of one line."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
+        raise ValueError(f"{place}: {first_line(error)}") from None
+
+
+def points(x: Tensor) -> np.ndarray:
+    """Examples (B, …) as scikit-learn takes them, (B, D), float64."""
+    return x.detach().flatten(1).double().cpu().numpy()
 
 
 def is_plain(value: Any) -> bool:

@@ -45,6 +45,12 @@ class GradientModule(MeasuredModule):
         precision = str(self.trainer.precision)
         # Here: before Lightning converts them.
         wide = [name for name, tensor in self.named_buffers() if tensor.dtype == torch.float64]
+        coarse = [name for name, part in self.named_modules() if getattr(part, "needs_float32", False)]
+        if stage == "fit" and coarse and precision in ("16-true", "bf16-true"):
+            part = f"model.{coarse[0].partition('.')[0]}" if coarse[0] else "the model"
+            raise ValueError(
+                f"trainer.precision={precision}: expected 32-true or bf16-mixed; {part} computes in float32"
+            )
         if stage == "fit" and wide and precision in ("16-true", "bf16-true"):
             part = wide[0].partition(".")[0]
             raise ValueError(
