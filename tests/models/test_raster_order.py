@@ -67,8 +67,12 @@ def draws(name: str, num_channels: int, num_classes: int | None, device: str = "
     return [model.sample(5, generator=generator), model.complete(x, known, generator=generator)]
 
 
+# Others have weights of their own for each place, so no row is like another.
+ALIKE = [name for name in FAMILY if name not in ("fvsbn", "nade", "pixel_transformer")]
+
+
 @pytest.mark.parametrize(("num_channels", "num_classes"), [(1, None), (3, 2)], ids=str)
-@pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.parametrize("name", ALIKE)
 def test_recorded_rows_draw_the_same(monkeypatch, recordings, name, num_channels, num_classes):
     found = draws(name, num_channels, num_classes)
     plays = [recording.plays for recording in recordings]

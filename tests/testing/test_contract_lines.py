@@ -239,6 +239,8 @@ class Seeing(Completing):
 
 
 class Blurring(Completing):
+    continuous_density = False
+
     def complete(self, x: Tensor, known: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         return torch.where(known, x, super().complete(x, known, generator=generator) / 3)
 
