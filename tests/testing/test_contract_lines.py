@@ -241,6 +241,9 @@ class Seeing(Completing):
 class Blurring(Completing):
     continuous_density = False
 
+    def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
+        return super().sample(n, generator=generator).sigmoid().round()
+
     def complete(self, x: Tensor, known: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         return torch.where(known, x, super().complete(x, known, generator=generator) / 3)
 

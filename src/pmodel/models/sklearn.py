@@ -292,6 +292,7 @@ def _check_state(model: Sklearn, _: Any) -> None:
     """A file of other content is refused when it is opened, and not at the first question."""
     if model.estimator is not None and len(model.fitted_state):
         x = torch.zeros(2, *model.data_shape)
-        with in_one_line(f"fitted_state: expected what was fitted to examples of {list(model.data_shape)}"):
+        place = f"fitted_state: expected what was fitted to examples of {list(model.data_shape)}"
+        with in_one_line(place), warnings.catch_warnings(action="ignore"):  # what it thinks of zeros
             for name in {"encode", "reconstruct", "assign", "log_prob"} & vars(model).keys():
                 getattr(model, name)(x)
