@@ -1,6 +1,8 @@
 """Flows of the zuko library as densities: what they sum to, and which settings each takes."""
 
 import inspect
+import subprocess
+import sys
 from typing import get_args
 
 import pytest
@@ -76,3 +78,25 @@ def test_samples_follow_their_generator_alone():
     first, again = (flow.sample(5, generator=torch.Generator().manual_seed(3)) for _ in range(2))
     assert torch.equal(first, again)
     assert not torch.equal(first, flow.sample(5, generator=torch.Generator().manual_seed(4)))
+
+
+def test_the_checks_of_pytorchs_distributions_stay():
+    """zuko switches them off for all when it is imported, as it was above: here in a process of its own."""
+    lines = ["import torch", "from pmodel.distributions.flow import FlowDensity", "FlowDensity(2, 'NSF', {})"]
+    lines += ["torch.distributions.Normal(0.0, -1.0)"]
+    done = subprocess.run([sys.executable, "-c", "; ".join(lines)], capture_output=True, text=True)
+    assert "ValueError: Expected parameter scale" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("name", ["NSF", "MAF"])
+def test_densities_are_not_rounded_under_mixed_precision(name):
+    torch.manual_seed(0)
+    density, x = FlowDensity(2, name, {}), torch.randn(5, 2)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = density.log_prob(x)
+    assert torch.equal(found, density.log_prob(x))
+
+
+def test_a_name_that_is_no_flow_is_refused():
+    with pytest.raises(ValueError, match=r"\Amodel\.prior\.flow=load: expected one of NSF, "):
+        FlowDensity(2, "load", {})

@@ -131,3 +131,18 @@ def test_codes_are_drawn_from_the_flow(with_flow):
     model, *_ = with_flow
     drawn = model.sample_latents(6, generator=torch.Generator().manual_seed(1))
     assert torch.equal(drawn, model.prior.sample(6, generator=torch.Generator().manual_seed(1)))
+
+
+@pytest.mark.parametrize("words", ["model=flow data=points", "model=realnvp data=digits", "model=vae model/prior=flow"])
+def test_half_precision_is_refused_where_a_flow_would_be_too_coarse(words):
+    model, data = build(*words.split(), "data.limit=64" if "points" not in words else "data.num_train=64")
+    with pytest.raises(ValueError, match=r"\Atrainer\.precision=bf16-true: expected 32-true or bf16-mixed; "):
+        fit(model, data, precision="bf16-true")
+
+
+def test_a_flow_can_be_the_prior_of_another_model():
+    """Its density has a gradient where a code has one, and none where nobody asks."""
+    model, _ = build("model=flow", "data=points")
+    x = torch.randn(3, 2)
+    assert not model.log_prob(x).requires_grad
+    assert model.log_prob(x.requires_grad_()).requires_grad
