@@ -140,6 +140,11 @@ def test_half_precision_is_refused_where_a_flow_would_be_too_coarse(words):
         fit(model, data, precision="bf16-true")
 
 
+def test_a_flow_that_would_not_be_compiled_says_so():
+    with pytest.raises(ValueError, match=r"\Amodel\.compile=true: expected false; "):
+        build("model=flow", "data=points", "model.compile=true")
+
+
 def test_a_flow_can_be_the_prior_of_another_model():
     """Its density has a gradient where a code has one, and none where nobody asks."""
     model, _ = build("model=flow", "data=points")

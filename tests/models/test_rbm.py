@@ -3,9 +3,9 @@
 import pytest
 import torch
 from autoregressive_family import all_images, defaults
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback
 from models.test_autoregressive_samples import p_value
-from support import build
+from support import build, fit
 
 from pmodel.data.batch import Batch
 from pmodel.distributions.rbm import all_states
@@ -132,26 +132,17 @@ def test_examples_have_the_type_of_the_weights():
     assert model.encode(x.float()).dtype == torch.float64
 
 
-def test_chains_are_states_also_where_weights_are_averaged(tmp_path):
+def test_chains_are_states_also_where_weights_are_averaged():
     model, data = build("model=rbm", "data.binarize=threshold", "data.limit=64", "model.ema_decay=0.9")
     assert not model.averages_buffers
     with pytest.raises(ValueError, match=r"\Amodel\.compile=true: expected false; "):
         build("model=rbm", "model.compile=true")
-    trainer = Trainer(
-        max_epochs=2,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=tmp_path,
-    )
-    trainer.fit(model, datamodule=data)
+    fit(model, data)
     assert set(model.chains.unique().tolist()) == {0.0, 1.0}
 
 
 @pytest.mark.parametrize("hidden_dim", [5, 24])
-def test_validation_has_the_constant_of_the_weights_after_each_epoch(hidden_dim, tmp_path):
+def test_validation_has_the_constant_of_the_weights_after_each_epoch(hidden_dim):
     words = ["data=digits", "data.binarize=threshold", "data.limit=64", "model.annealing_temperatures=50"]
     model, data = build("model=rbm", f"model.hidden_dim={hidden_dim}", "model.optimizer.lr=0.1", *words)
     found = []
@@ -161,18 +152,7 @@ def test_validation_has_the_constant_of_the_weights_after_each_epoch(hidden_dim,
             module.train().eval()
             found.append((trainer.callback_metrics["val/nll"].item(), module.log_constant.value))
 
-    trainer = Trainer(
-        max_epochs=3,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        callbacks=[Watch()],
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=tmp_path,
-        num_sanity_val_steps=0,
-    )
-    trainer.fit(model, datamodule=data)
+    fit(model, data, max_epochs=3, callbacks=[Watch()])
     x = data.examples("validation", 64).x.flatten(1)
     assert len({constant for _, constant in found}) == 3
     expected = model.network.free_energy(x).mean().item() + found[-1][1]

@@ -1,10 +1,9 @@
 """A normalizing flow: an exact density of points by a change of variables."""
 
-from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from pmodel.distributions.flow import FlowDensity, FlowName, FlowSettings, check_settings
 from pmodel.distributions.noise import normal
@@ -45,6 +44,8 @@ class Flow(GradientModule):
                 " realnvp or glow"
             )
         self.save_hyperparameters()
+        if self.compile_networks:
+            raise ValueError("model.compile=true: expected false; zuko builds its transformations anew at each call")
         self.data_shape = torch.Size(data_shape)
         check_settings(flow, settings, "model.settings")
         self.density = FlowDensity(data_shape[0], flow, settings)
@@ -57,9 +58,6 @@ class Flow(GradientModule):
         # A resumed run's own μ and σ come after this.
         if stage == "fit" and not self.standardized:
             self.standardize(self.data.examples("train", NUM_EXAMPLES).x)
-
-    def compiled(self) -> Iterable[nn.Module]:
-        return ()  # zuko builds its transformations anew at each call
 
     @torch.no_grad()
     def standardize(self, x: Tensor) -> None:

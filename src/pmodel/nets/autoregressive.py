@@ -15,12 +15,12 @@ class Steps(ABC):
 
     Args:
         condition: (B, E, H, W) or (B, E, 1, 1); one for each row makes all rows different.
-        period: a number of rows.
+        period: a number of rows; None: all rows are different.
     """
 
     inputs: list[Tensor]
 
-    def __init__(self, condition: Tensor | None, period: int = 1):
+    def __init__(self, condition: Tensor | None, period: int | None = 1):
         self.period = period if condition is None or condition.shape[2] == 1 else None
 
     @abstractmethod

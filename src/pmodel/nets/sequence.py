@@ -34,10 +34,9 @@ class SequenceSteps(Steps):
     """
 
     def __init__(self, data_shape: tuple[int, ...], batch_size: int, like: Tensor):
-        super().__init__(None)
-        C, H, W = data_shape
         # Weights differ from place to place, so no row is another one's work.
-        self.period = None
+        super().__init__(None, period=None)
+        C, H, W = data_shape
         self._x = like.new_zeros(batch_size, H, W, C)
         self._sequence = self._x.view(batch_size, -1)
         self._num_channels, self._width, self._known = C, W, 0
