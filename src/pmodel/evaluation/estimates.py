@@ -31,16 +31,24 @@ class LikelihoodEstimate(Nats, Metric):
 
     question = Estimate
     quantities = (
-        Quantity(EXACT, "An estimate of −log p(x), neither exact nor a bound.", kind="estimate", skill=LIKELIHOOD),
+        Quantity(
+            EXACT,
+            "An estimate of −log p(x), neither exact nor a bound.",
+            "negative log-likelihood, an estimate",
+            kind="estimate",
+            skill=LIKELIHOOD,
+        ),
         Quantity(
             DENSITY,
             "An estimate of −log p(x), a density, neither exact nor a bound.",
+            "negative log-density, an estimate",
             kind="estimate",
             skill=LIKELIHOOD,
         ),
         Quantity(
             OF_LEVELS,
             "An estimate of what a density says at most about −log p of the levels, from examples with uniform noise.",
+            "negative log-likelihood of levels, an estimate",
             kind="estimate",
             skill=LIKELIHOOD,
         ),
